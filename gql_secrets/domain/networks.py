@@ -1,0 +1,214 @@
+"""Which addresses a client may call from: networks as people write them, asked in about a microsecond.
+
+An IPv4 address has one spelling here. What arrives as IPv4-mapped IPv6 (`::ffff:192.0.2.1`, as a dual-stack
+socket reports it) is folded to IPv4, addresses and networks alike. So `0.0.0.0/0` holds every IPv4 address and
+`::/0` every other one, whatever the socket.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final, Self
+
+from gql_secrets.domain.errors import InvalidAllowList
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+MOST_NETWORKS: Final = 100
+
+# All addresses stand on one line of numbers: IPv4 below zero, IPv6 from zero on. A list is then a few
+# ranges of that line, and asking it is one bisection, however many networks it has.
+_IPV4_SHIFT: Final = 2**32
+_FIRST: Final = -_IPV4_SHIFT
+_LAST: Final = 2**128 - 1
+
+_MAPPED_BITS: Final = 96
+_LONGEST_NETWORK: Final = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
+_LONGEST_PREFIX: Final = 3
+_SHOWN: Final = 16
+
+
+class InvalidNetwork(InvalidAllowList):
+    """One text that is no network, or an allow list that cannot be.
+
+    Attributes:
+        value: the text at fault, fit to be shown: without control characters, and only its beginning when it is longer
+            than any network. Empty where no single text is at fault.
+        reason: a sentence that says what to write instead.
+    """
+
+    def __init__(self, value: str, reason: str) -> None:
+        super().__init__(f'"{value}" is not a network to allow. {reason}' if value else reason)
+        self.value = value
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """The networks that a client may call from: at least one, at most 100, each once, in the order given."""
+
+    networks: tuple[Network, ...]
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _ends: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.networks:
+            raise InvalidNetwork(
+                "", "An allow list names at least one network; 0.0.0.0/0 and ::/0 together allow every address."
+            )
+        distinct = tuple(dict.fromkeys(_folded(network) for network in self.networks))
+        if len(distinct) > MOST_NETWORKS:
+            raise InvalidNetwork(
+                "", f"An allow list has at most {MOST_NETWORKS} networks; write neighbours as one wider network."
+            )
+        ranges = _merged(distinct)
+        object.__setattr__(self, "networks", distinct)
+        object.__setattr__(self, "_starts", tuple(start for start, _ in ranges))
+        object.__setattr__(self, "_ends", tuple(end for _, end in ranges))
+
+    @classmethod
+    def parse(cls, texts: Iterable[object]) -> Self:
+        """The list that these texts name, such as `10.0.0.0/8`, `2001:db8::/32`, or one address `192.0.2.1`.
+
+        Raises:
+            InvalidNetwork: (an `InvalidAllowList`) a text is no network, or there is none, or there are too many.
+        """
+        if isinstance(texts, str):
+            raise InvalidNetwork(shown(texts), 'An allow list is a list of texts: write ["…"] around it.')
+        networks: dict[Network, None] = {}
+        for text in texts:
+            networks[parse_network(text)] = None
+            if len(networks) > MOST_NETWORKS:
+                break
+        return cls(tuple(networks))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The networks as text, in one spelling: folded, compressed, always with the prefix length."""
+        return tuple(str(network) for network in self.networks)
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether every address is allowed, IPv4 and IPv6."""
+        return self._starts == (_FIRST,) and self._ends == (_LAST,)
+
+    def allows(self, address: str | Address) -> bool:
+        """Whether a caller at this address is let in. A text that is no address is let in by no list."""
+        position = _position(address) if isinstance(address, str) else _place(address)
+        if position is None:
+            return False
+        index = bisect_right(self._starts, position) - 1
+        return index >= 0 and position <= self._ends[index]
+
+
+def parse_network(text: object) -> Network:
+    """The network that this text names; a bare address is a network of one.
+
+    Raises:
+        InvalidNetwork: it names none, or also says something about a single host in it.
+    """
+    if not isinstance(text, str):
+        raise InvalidNetwork(shown(str(text)), "Write a network as a text, such as 192.0.2.0/24.")
+    stripped = text.strip()
+    address_text, slash, prefix_text = stripped.partition("/")
+    address = parse_address(address_text) if len(stripped) <= _LONGEST_NETWORK else None
+    if address is None:
+        raise InvalidNetwork(
+            shown(text), "Write an IPv4 or IPv6 network such as 192.0.2.0/24 or 2001:db8::/32, or a single address."
+        )
+    bits: int = address.max_prefixlen
+    # A mapped network counts its prefix in the IPv6 spelling: /104 of it is /8 of what it means.
+    shift = _MAPPED_BITS if isinstance(address, IPv4Address) and ":" in address_text else 0
+    prefix = bits
+    if slash:
+        plain = prefix_text.isascii() and prefix_text.isdigit() and len(prefix_text) <= _LONGEST_PREFIX
+        if not plain or prefix_text != str(int(prefix_text)) or not shift <= int(prefix_text) <= bits + shift:
+            raise InvalidNetwork(
+                shown(text), f"After the slash stands only the prefix length, a number from {shift} to {bits + shift}."
+            )
+        prefix = int(prefix_text) - shift
+    network = _network(address, prefix)
+    if network.network_address != address:
+        raise InvalidNetwork(
+            shown(text),
+            f"Its host bits are set. Write {network} for the whole network, or {address}/{bits} for the one address.",
+        )
+    return network
+
+
+def parse_address(text: str) -> Address | None:
+    """The address that this text names, folded, or None. An address with a zone (`fe80::1%eth0`) is none."""
+    # ipaddress keeps a zone as part of the address; it says nothing on any machine but the one that wrote it.
+    if "%" in text:
+        return None
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return folded(address)
+
+
+def folded(address: Address) -> Address:
+    """The same address; an IPv4 one that was spelled as IPv6 is IPv4 again."""
+    if isinstance(address, IPv6Address) and (mapped := address.ipv4_mapped) is not None:
+        return mapped
+    return address
+
+
+@lru_cache(maxsize=4096)
+def normalised(text: str) -> str | None:
+    """The one spelling of the address that this text names, or None if it names none."""
+    address = parse_address(text)
+    return None if address is None else str(address)
+
+
+def shown(text: str) -> str:
+    """The text, fit to be shown in a message: one line, and only the beginning of what is too long for a network.
+
+    The cut also keeps a secret that was pasted into the wrong field from being repeated whole.
+    """
+    cut = text if len(text) <= _LONGEST_NETWORK else f"{text[:_SHOWN]}…"
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
+
+
+def _folded(network: Network) -> Network:
+    mapped = folded(network.network_address)
+    if mapped is network.network_address or network.prefixlen < _MAPPED_BITS:
+        return network
+    return _network(mapped, network.prefixlen - _MAPPED_BITS)
+
+
+def _network(address: Address, prefix: int) -> Network:
+    if isinstance(address, IPv4Address):
+        return IPv4Network((address, prefix), strict=False)
+    return IPv6Network((address, prefix), strict=False)
+
+
+def _place(address: Address) -> int:
+    plain = folded(address)
+    return int(plain) - _IPV4_SHIFT if isinstance(plain, IPv4Address) else int(plain)
+
+
+# The same callers ask again and again; reading an address costs ten times what asking the list does.
+@lru_cache(maxsize=4096)
+def _position(text: str) -> int | None:
+    address = parse_address(text)
+    return None if address is None else _place(address)
+
+
+def _merged(networks: Iterable[Network]) -> list[tuple[int, int]]:
+    """The networks as ascending ranges of numbers that neither overlap nor touch."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted((_place(n.network_address), _place(n.broadcast_address)) for n in networks):
+        if merged and start <= merged[-1][1] + 1:
+            first, last = merged[-1]
+            merged[-1] = (first, max(last, end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+EVERYWHERE: Final = AllowList((IPv4Network("0.0.0.0/0"), IPv6Network("::/0")))
