@@ -212,6 +212,8 @@ def _address_of(node: str | None) -> str:
     if not node:
         raise AddressUnclear("a trusted proxy left out whom it saw.")
     if len(node) <= _LONGEST_NODE:
+        if (plain := normalised(node)) is not None:
+            return plain
         host, port = node, None
         if bracketed := _BRACKETED.fullmatch(node):
             host, port = bracketed.groups()
