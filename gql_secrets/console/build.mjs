@@ -1,0 +1,99 @@
+// Bundles the console and the explorer into the folder named on the command line (default: built).
+// Every asset carries a hash of its content in its name, so that it may be cached for ever.
+import { build } from "esbuild";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { gzipSync } from "node:zlib";
+
+const out = process.argv[2] ?? "built";
+const assets = join(out, "assets");
+
+const common = {
+  bundle: true,
+  minify: true,
+  metafile: true,
+  target: ["es2022", "chrome109", "firefox115", "safari16.4"],
+  outdir: assets,
+  entryNames: "[name]-[hash]",
+  chunkNames: "part-[hash]",
+  assetNames: "[name]-[hash]",
+  legalComments: "none", // their licences stand in third-party-licences.txt
+  loader: { ".ttf": "file", ".svg": "file" },
+  define: { "process.env.NODE_ENV": '"production"' },
+  logLevel: "error",
+};
+
+const metafiles = [];
+async function bundle(options) {
+  const { metafile } = await build({ ...common, ...options });
+  metafiles.push(metafile);
+  const made = Object.entries(metafile.outputs).filter(([, output]) => output.entryPoint);
+  return Object.fromEntries(made.map(([path, output]) => [output.entryPoint, { js: basename(path), css: output.cssBundle && basename(output.cssBundle) }]));
+}
+
+/** The console and the explorer share nothing but the sign: each page loads only its own. */
+async function bundleConsole() {
+  const made = await bundle({ entryPoints: ["src/main.tsx"], format: "esm" });
+  return made["src/main.tsx"];
+}
+
+async function bundleExplorer() {
+  const workers = {
+    editor: "monaco-editor/esm/vs/editor/editor.worker.js",
+    json: "monaco-editor/esm/vs/language/json/json.worker.js",
+    graphql: "monaco-graphql/esm/graphql.worker.js",
+  };
+  const addresses = {};
+  for (const [label, entry] of Object.entries(workers)) {
+    const made = await bundle({ entryPoints: { [`${label}-worker`]: entry }, format: "iife" });
+    addresses[label] = `/assets/${Object.values(made)[0].js}`;
+  }
+  const made = await bundle({
+    entryPoints: ["src/explorer/main.tsx"],
+    outdir: assets,
+    entryNames: "explorer-[hash]",
+    format: "esm",
+    splitting: true,
+    jsx: "automatic",
+    jsxImportSource: "react",
+    define: { ...common.define, MONACO_WORKERS: JSON.stringify(addresses) },
+  });
+  return made["src/explorer/main.tsx"];
+}
+
+async function writePage(template, { js, css }, sign) {
+  const page = await readFile(template, "utf8");
+  const named = page.replaceAll("%SCRIPT%", `/assets/${js}`).replaceAll("%STYLE%", `/assets/${css}`).replaceAll("%SIGN%", `/assets/${sign}`);
+  await writeFile(join(out, basename(template)), named);
+}
+
+/** Beside each asset a compressed twin, which the server sends to whoever takes it. */
+async function compress() {
+  for (const name of await readdir(assets)) {
+    const content = await readFile(join(assets, name));
+    await writeFile(join(assets, `${name}.gz`), gzipSync(content, { level: 9 }));
+  }
+}
+
+/** The licences of every package that is part of what we serve. */
+async function collectLicences() {
+  const inputs = metafiles.flatMap((metafile) => Object.keys(metafile.inputs));
+  const packages = new Set(inputs.map((path) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean));
+  const texts = [];
+  for (const folder of [...packages].sort()) {
+    const { name, version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+    const file = ["LICENSE", "LICENSE.md", "LICENSE.txt", "license", "LICENCE"].map((leaf) => join(folder, leaf)).find(existsSync);
+    texts.push(`${name} ${version} (${license})\n\n${file ? await readFile(file, "utf8") : ""}`);
+  }
+  await writeFile(join(out, "third-party-licences.txt"), texts.join(`\n${"-".repeat(78)}\n`));
+}
+
+await rm(out, { recursive: true, force: true });
+await mkdir(assets, { recursive: true });
+const sign = await bundle({ entryPoints: ["src/sign.svg"], loader: { ".svg": "copy" } });
+const signName = Object.values(sign)[0].js;
+await writePage("index.html", await bundleConsole(), signName);
+if (!process.argv.includes("--console-only")) await writePage("explorer.html", await bundleExplorer(), signName);
+await compress();
+await collectLicences();
