@@ -1,0 +1,1 @@
+"""What a rollover is, by the standard library alone."""

@@ -1,0 +1,56 @@
+"""What a client may be called."""
+
+import unicodedata
+from typing import Final
+
+from gql_secrets.domain.errors import InvalidDescription, InvalidIdempotencyKey, InvalidName
+
+LONGEST_NAME: Final = 200
+LONGEST_DESCRIPTION: Final = 2000
+SHORTEST_IDEMPOTENCY_KEY: Final = 16
+LONGEST_IDEMPOTENCY_KEY: Final = 255
+
+
+def parse_name(text: str) -> str:
+    """Return the name without blanks around it.
+
+    Raises:
+        InvalidName: it is empty, over 200 characters, or holds control characters.
+    """
+    name = text.strip()
+    if not 1 <= len(name) <= LONGEST_NAME or _is_unwritable(name):
+        raise InvalidName(f"A name has 1 to {LONGEST_NAME} characters and no control characters.")
+    return name
+
+
+def parse_description(text: str | None) -> str | None:
+    """Return the description, None for an empty one.
+
+    Raises:
+        InvalidDescription: it is over 2,000 characters, or holds control characters other than line breaks and tabs.
+    """
+    description = (text or "").strip()
+    if len(description) > LONGEST_DESCRIPTION or _is_unwritable(description.translate({9: 32, 10: 32, 13: 32})):
+        raise InvalidDescription(f"A description has at most {LONGEST_DESCRIPTION} characters and no control characters.")
+    return description or None
+
+
+def parse_idempotency_key(text: str) -> str:
+    """Return the key.
+
+    Raises:
+        InvalidIdempotencyKey: it is not 16 to 255 printable ASCII characters.
+    """
+    if not (SHORTEST_IDEMPOTENCY_KEY <= len(text) <= LONGEST_IDEMPOTENCY_KEY and text.isascii() and text.isprintable()):
+        raise InvalidIdempotencyKey(SHORTEST_IDEMPOTENCY_KEY, LONGEST_IDEMPOTENCY_KEY)
+    return text
+
+
+def folded(text: str) -> str:
+    """Return the form that the search by prefix compares: NFKC, case-folded."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _is_unwritable(text: str) -> bool:
+    # Cc: control, Cs: a lone surrogate, which no database takes, Zl and Zp: line separators in disguise.
+    return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)

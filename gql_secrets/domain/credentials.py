@@ -1,0 +1,211 @@
+"""Secrets and client ids: how they are minted, written, digested and derived.
+
+A secret is 256 random bits, so a fast keyed digest is enough (DESIGN.md, "Secrets at rest").
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
+from dataclasses import dataclass, field
+from typing import Final, Self, final
+
+from gql_secrets.domain.errors import SetupError
+
+_BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PREFIX: Final = "gqls_"
+_BODY_CHARACTERS: Final = 43  # 62**43 > 2**256
+_CHECK_CHARACTERS: Final = 6  # 62**6 > 2**32
+_SECRET_BYTES: Final = 32
+_HINT_CHARACTERS: Final = 4
+_SHORTEST_WITH_HINT: Final = 24
+# Seed B's samples are of this alphabet: no character can be taken for another when read aloud.
+_CLIENT_ID_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
+_CLIENT_ID_CHARACTERS: Final = 32
+_LONGEST_CLIENT_ID: Final = 128
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+_LEAST_KEY_BYTES_DIFFERENT: Final = 12
+
+
+@final
+class PlaintextSecret:
+    """A secret as its holder knows it. It shows nothing in a repr, a log or a format; `reveal` is its one exit."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text: only for the payload that hands it to its owner, and for digesting."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "PlaintextSecret(…)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PlaintextSecret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    __hash__ = None  # type: ignore[assignment]  # a plaintext is no key of a dict
+
+    @property
+    def hint(self) -> str:
+        """The last four characters; empty for a secret under 24 characters, where four would be too many."""
+        return self._text[-_HINT_CHARACTERS:] if len(self._text) >= _SHORTEST_WITH_HINT else ""
+
+    @classmethod
+    def mint(cls) -> Self:
+        """Return a new secret of 256 random bits."""
+        return cls.of_bytes(secrets.token_bytes(_SECRET_BYTES))
+
+    @classmethod
+    def of_bytes(cls, raw: bytes) -> Self:
+        """Write 32 bytes as `gqls_`, 43 base62 characters, and 6 of the CRC-32 of these 43."""
+        body = _base62(int.from_bytes(raw, "big"), _BODY_CHARACTERS)
+        return cls(_PREFIX + body + _base62(zlib.crc32(body.encode()), _CHECK_CHARACTERS))
+
+
+def is_well_formed(text: str) -> bool:
+    """Whether this is written like one of our secrets and its checksum holds: a typo is caught without asking anyone."""
+    body, check = text[len(_PREFIX) : -_CHECK_CHARACTERS], text[-_CHECK_CHARACTERS:]
+    return (
+        text.startswith(_PREFIX)
+        and len(body) == _BODY_CHARACTERS
+        and all(character in _BASE62 for character in body)
+        and check == _base62(zlib.crc32(body.encode()), _CHECK_CHARACTERS)
+    )
+
+
+def _base62(number: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, len(_BASE62))
+        digits.append(_BASE62[digit])
+    return "".join(reversed(digits))
+
+
+def mint_client_id() -> str:
+    """Return a new client id: 32 characters of seed B's alphabet, about 158 random bits."""
+    return "".join(secrets.choice(_CLIENT_ID_ALPHABET) for _ in range(_CLIENT_ID_CHARACTERS))
+
+
+def is_client_id(text: str) -> bool:
+    """Whether this can be a client id: 1 to 128 characters, no colon (RFC 7617 splits there), no control characters."""
+    return 1 <= len(text) <= _LONGEST_CLIENT_ID and ":" not in text and text.isprintable() and _encodes(text)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class PepperKey:
+    """One server key of the ring. `repr` shows its id alone."""
+
+    key_id: str
+    _key: bytes = field(repr=False)
+
+    def digest(self, client_id: str, secret: str) -> bytes:
+        """Return the 32 bytes under which a secret is stored.
+
+        HMAC-SHA-256 over the length of the client id, the client id, and the secret: length-prefixed, so that no
+        two pairs have one input, and never cut (bcrypt's 72 bytes let prefixes in elsewhere).
+        """
+        name = client_id.encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, len(name).to_bytes(4, "big") + name + secret.encode("utf-8", "surrogatepass"), "sha256")
+
+    @property
+    def fingerprint(self) -> bytes:
+        """16 bytes that tell this key from another and say nothing about it; the database remembers them."""
+        return self.subkey("fingerprint")[:16]
+
+    def subkey(self, purpose: str) -> bytes:
+        """Return 32 bytes derived for one purpose; the secrets' own digests never share a key with anything else."""
+        return hmac.digest(self._key, b"gql-secrets subkey\0" + purpose.encode(), "sha256")
+
+    def derive_secret(self, idempotency_key: str, nonce: bytes) -> PlaintextSecret:
+        """Return the secret of an idempotent reset: HMAC(derived key, key ‖ nonce); the same again for the same pair."""
+        raw = hmac.digest(self.subkey("idempotency"), idempotency_key.encode() + nonce, "sha256")
+        return PlaintextSecret.of_bytes(raw)
+
+    def written(self) -> str:
+        """Return `keyId:base64url`, the form of the setting."""
+        return f"{self.key_id}:{base64.urlsafe_b64encode(self._key).decode().rstrip('=')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pepper:
+    """The ring of server keys: the first digests new secrets, all of them find existing ones."""
+
+    keys: tuple[PepperKey, ...]
+
+    @property
+    def first(self) -> PepperKey:
+        """The key that digests new secrets."""
+        return self.keys[0]
+
+    def key(self, key_id: str) -> PepperKey | None:
+        """Return the key of this id, or None where the ring has it no more."""
+        return next((key for key in self.keys if key.key_id == key_id), None)
+
+    def digests(self, client_id: str, secret: str) -> list[bytes]:
+        """Return the digests under which this pair may be stored, one per key."""
+        return [key.digest(client_id, secret) for key in self.keys]
+
+    @classmethod
+    def mint(cls) -> Self:
+        """Return a ring of one new random key."""
+        return cls((PepperKey("k1", secrets.token_bytes(_SECRET_BYTES)),))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `keyId:base64url-of-32-bytes[,…]`.
+
+        Raises:
+            SetupError: a key id or key is malformed, repeated or weak; the sentence never shows the key.
+        """
+        keys: list[PepperKey] = []
+        for number, part in enumerate(text.strip().split(","), start=1):
+            key_id, colon, encoded = part.strip().partition(":")
+            if not colon or not _KEY_ID.fullmatch(key_id):
+                raise SetupError(
+                    f"Key {number} of the pepper must be written keyId:base64url-of-32-bytes, "
+                    "with a key id of letters, digits, '.', '_' or '-'."
+                )
+            try:
+                raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+            except (binascii.Error, ValueError):
+                raw = b""
+            if len(raw) != _SECRET_BYTES:
+                raise SetupError(
+                    f"Key {key_id} of the pepper must be 32 random bytes in base64url (43 characters); "
+                    "make one with: python3 -c \"import secrets; print('k1:' + secrets.token_urlsafe(32))\""
+                )
+            if len(set(raw)) < _LEAST_KEY_BYTES_DIFFERENT:
+                raise SetupError(f"Key {key_id} of the pepper is weak: its bytes repeat. Make 32 random bytes.")
+            if any(key.key_id == key_id or key._key == raw for key in keys):  # noqa: SLF001  its own class's field
+                raise SetupError(f"Key {key_id} stands twice in the pepper.")
+            keys.append(PepperKey(key_id, raw))
+        return cls(tuple(keys))
+
+    def written(self) -> str:
+        """Return the ring in the form of the setting."""
+        return ",".join(key.written() for key in self.keys)
+
+
+def short_hash(*parts: str) -> bytes:
+    """Return SHA-256 over length-prefixed parts: one value for the arguments of a request."""
+    state = hashlib.sha256()
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        state.update(len(raw).to_bytes(4, "big") + raw)
+    return state.digest()

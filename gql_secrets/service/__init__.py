@@ -1,0 +1,1 @@
+"""What acts: one call is one transaction is one audit event."""

@@ -1,0 +1,1 @@
+"""What is remembered: Tortoise models, migrations, transactions."""

@@ -1,0 +1,353 @@
+"""The database of one process: its connections, its clock, and the one way to run a transaction."""
+
+import asyncio
+import contextvars
+import logging
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import asyncpg
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.context import TortoiseContext
+from tortoise.exceptions import BaseORMException, IntegrityError, OperationalError
+from tortoise.transactions import in_transaction
+
+from gql_secrets.domain.errors import Conflict, Failure, SetupError, Unavailable
+from gql_secrets.storage.fields import from_microseconds
+from gql_secrets.storage.sqlite_engine import LOCK_SECONDS
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger(__name__)
+_POSTGRES_CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_COMMAND_SECONDS: Final = 15.0
+_CONNECT_SECONDS: Final = 5.0
+# A retry of a transaction that lost a race it could not see: SQLite's locks and PostgreSQL's deadlocks end so.
+_UNAVAILABLE_ERRORS: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresIOError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseAddress:
+    """Where the database is."""
+
+    dialect: str
+    path: Path | None = None
+    credentials: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgres://user:password@host:port/name`.
+
+        A `host` in the query names a directory with a unix socket, as libpq has it.
+
+        Raises:
+            SetupError: it is neither; the sentence never shows the password.
+        """
+        parts = urlsplit(url)
+        if parts.scheme == "sqlite":
+            path = unquote(parts.path).removeprefix("/")
+            if not path or path == ":memory:":
+                raise SetupError("A SQLite database needs a file: sqlite:///path/to/file.db")
+            return cls("sqlite", Path(path))
+        if parts.scheme not in ("postgres", "postgresql"):
+            raise SetupError("The database URL must begin with sqlite:/// or postgres://")
+        query = dict(parse_qsl(parts.query))
+        unknown = query.keys() - {"host", "port", "sslmode"}
+        if unknown:
+            raise SetupError(f"The database URL has an unknown option: {', '.join(sorted(unknown))}.")
+        try:
+            port = int(query.get("port") or parts.port or 5432)
+        except ValueError:
+            raise SetupError("The port in the database URL is not a number.") from None
+        name = unquote(parts.path).removeprefix("/")
+        if not name:
+            raise SetupError("The database URL must name a database: postgres://user@host/name")
+        credentials: dict[str, Any] = {
+            "host": query.get("host") or parts.hostname or "localhost",
+            "port": port,
+            "user": unquote(parts.username) if parts.username else None,
+            "password": unquote(parts.password) if parts.password else None,
+            "database": name,
+        }
+        if "sslmode" in query:
+            credentials["ssl"] = query["sslmode"]
+        return cls("postgres", None, tuple(credentials.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How a node uses PostgreSQL."""
+
+    size: int = 10
+    statement_cache_size: int = 100
+
+
+class Transaction:
+    """What a piece of work may use: the connection, and the clock that decides."""
+
+    __slots__ = ("_database", "connection")
+
+    def __init__(self, database: "Database", connection: BaseDBAsyncClient) -> None:
+        self._database = database
+        self.connection = connection
+
+    async def now(self) -> datetime:
+        """Return the database's clock at this moment; ask after the locks, never before."""
+        return await self._database.read_clock(self.connection)
+
+    async def execute(self, statement: str, *values: object) -> int:
+        """Run a statement with `?` placeholders; return the number of rows it changed."""
+        count, _ = await self.connection.execute_query(self._database.in_dialect(statement), list(values))
+        return count
+
+
+class Database:
+    """An open database. One of it exists per process and per test; nothing about it is global."""
+
+    def __init__(
+        self,
+        address: DatabaseAddress,
+        pool: PoolSettings | None = None,
+        *,
+        adjust_clock: Callable[[datetime], datetime] | None = None,
+    ) -> None:
+        """Make it; `open` connects.
+
+        Args:
+            address: where it is.
+            pool: how many connections to PostgreSQL.
+            adjust_clock: what tests make of the database's clock; None leaves it alone.
+        """
+        self.address = address
+        self.pool = pool or PoolSettings()
+        self.adjust_clock = adjust_clock or _as_told
+        self.is_healthy = True
+        self._tortoise = TortoiseContext()
+        self._context: contextvars.Context | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+        self._reader: BaseDBAsyncClient | None = None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a SQLite file rather than PostgreSQL."""
+        return self.address.dialect == "sqlite"
+
+    @property
+    def writer_name(self) -> str:
+        """What Tortoise calls the connection that writes."""
+        return "sqlite_writer" if self.is_sqlite else "postgres"
+
+    @property
+    def _reading(self) -> BaseDBAsyncClient:
+        if self._reader is None:
+            raise Unavailable
+        return self._reader
+
+    @property
+    def context(self) -> contextvars.Context:
+        """A copy of the context in which Tortoise knows this database's connections."""
+        if self._context is None:
+            raise Unavailable
+        return self._context.copy()
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            Unavailable: the database does not answer.
+            SetupError: it does not keep what it commits.
+        """
+        opening = contextvars.copy_context()
+        try:
+            await asyncio.get_running_loop().create_task(self._open(), context=opening)
+        except _UNAVAILABLE_ERRORS as error:
+            raise Unavailable(f"The database cannot be reached: {type(error).__name__}.") from error
+        self._context = opening
+
+    async def _open(self) -> None:
+        self._tortoise.__enter__()  # stays current in this context, which every transaction copies
+        await self._tortoise.init(config=self.tortoise_config())
+        writer = self._tortoise.connections.get(self.writer_name)
+        await writer.create_connection(with_db=True)
+        self._reader = writer
+        if self.is_sqlite:
+            self._reader = self._tortoise.connections.get("sqlite_reader")
+            await self._reader.create_connection(with_db=True)
+        await self._require_durability(writer)
+
+    def tortoise_config(self) -> dict[str, Any]:
+        """Return what Tortoise is told; connection names differ by dialect, for its caches are keyed by them."""
+        if self.is_sqlite:
+            pragmas = {"synchronous": "FULL", "busy_timeout": int(LOCK_SECONDS * 1000), "mmap_size": 256 * 1024 * 1024}
+            file = {"engine": "gql_secrets.storage.sqlite_engine", "credentials": {"file_path": str(self.address.path), **pragmas}}
+            connections: dict[str, Any] = {self.writer_name: file, "sqlite_reader": file}
+        else:
+            credentials = {
+                **dict(self.address.credentials),
+                "minsize": 1,
+                "maxsize": self.pool.size,
+                "statement_cache_size": self.pool.statement_cache_size,
+                "command_timeout": _COMMAND_SECONDS,
+                "timeout": _CONNECT_SECONDS,
+                "connection_class": PooledConnection,
+            }
+            connections = {self.writer_name: {"engine": "tortoise.backends.asyncpg", "credentials": credentials}}
+        return {
+            "connections": connections,
+            "apps": {
+                "models": {
+                    "models": ["gql_secrets.storage.models"],
+                    "default_connection": self.writer_name,
+                    "migrations": "gql_secrets.storage.migrations",
+                }
+            },
+        }
+
+    async def close(self) -> None:
+        """Let the running transactions end, then close every connection (an open one would hang the process)."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=2 * LOCK_SECONDS)
+        if self._context is not None:
+            await asyncio.get_running_loop().create_task(self._tortoise.close_connections(), context=self._context)
+        self._context = self._reader = None
+
+    async def run_tx(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in one transaction: committed when it returns, rolled back when it raises.
+
+        The transaction has a task of its own. A request that is cancelled leaves it to end by itself: cancelled
+        inside, Tortoise would keep the lock or the pool's connection for ever.
+
+        Raises:
+            Conflict: the lock was not had within 5 seconds.
+            Unavailable: the database does not answer, or cannot write.
+        """
+        task = asyncio.get_running_loop().create_task(self._run(work), context=self.context)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def read(self, work: Callable[[BaseDBAsyncClient], Awaitable[T]]) -> T:
+        """Run `work` outside a transaction, on the connection for reads: it passes it to `using_db`.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+
+        async def run() -> T:
+            return await work(self._reading)
+
+        try:
+            return await asyncio.get_running_loop().create_task(run(), context=self.context)
+        except Failure:
+            raise
+        except Exception as error:
+            failure = self.failure_of(error)
+            if failure is None:
+                raise
+            raise failure from error
+
+    async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        try:
+            async with in_transaction(self.writer_name) as connection:
+                if not self.is_sqlite:
+                    await connection.execute_query("SELECT set_config('lock_timeout', '5s', true)")
+                result = await work(Transaction(self, connection))
+        except Failure:
+            raise
+        except Exception as error:
+            failure = self.failure_of(error)
+            if failure is None:
+                raise
+            raise failure from error
+        self.is_healthy = True
+        return result
+
+    def failure_of(self, error: Exception) -> Failure | None:
+        """Return what a caller is told of this error of the database, or None if it is a defect of ours."""
+        cause = error.args[0] if isinstance(error, BaseORMException) and error.args else error
+        if isinstance(cause, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError) or _is_busy(cause) or (
+            self.is_sqlite and isinstance(error, TimeoutError)
+        ):
+            return Conflict("Other changes are in the way right now. Try again.")
+        if isinstance(cause, sqlite3.OperationalError) or isinstance(error, _UNAVAILABLE_ERRORS):
+            _log.error("database trouble: %s: %s", type(cause).__name__, cause)
+            self.is_healthy = False
+            if isinstance(cause, sqlite3.OperationalError) and "full" in str(cause):
+                return Unavailable("The disk is full: nothing was changed.")
+            return Unavailable()
+        return None
+
+    async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:
+        """Return the database's clock: the machine's for SQLite, `clock_timestamp()` for PostgreSQL, never `now()`."""
+        if self.is_sqlite:
+            return self.adjust_clock(from_microseconds(time.time_ns() // 1000))
+        _, rows = await connection.execute_query(f"SELECT {_POSTGRES_CLOCK} AS now")
+        return self.adjust_clock(from_microseconds(rows[0]["now"]))
+
+    async def now(self) -> datetime:
+        """Return the database's clock, for reading."""
+        return await self.read(self.read_clock)
+
+    def in_dialect(self, statement: str) -> str:
+        """Return the statement with `?` written as the database wants it."""
+        if self.is_sqlite:
+            return statement
+        first, *rest = statement.split("?")
+        return first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
+
+    async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Return the rows of a read with `?` placeholders."""
+
+        async def work(connection: BaseDBAsyncClient) -> list[dict[str, Any]]:
+            return await connection.execute_query_dict(self.in_dialect(statement), list(values))
+
+        return await self.read(work)
+
+    async def _require_durability(self, connection: BaseDBAsyncClient) -> None:
+        if self.is_sqlite:
+            _, rows = await connection.execute_query("PRAGMA synchronous")
+            if rows[0][0] != 2:  # noqa: PLR2004  FULL
+                raise SetupError("SQLite must run with synchronous=FULL: a secret that was answered must be there.")
+            return
+        for name in ("fsync", "synchronous_commit"):
+            _, rows = await connection.execute_query(f"SELECT current_setting('{name}') AS value")
+            if rows[0]["value"] == "off":
+                raise SetupError(f"PostgreSQL runs with {name}=off: a secret that was answered could be lost. Set it on.")
+
+
+class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped here
+    """A connection that is given back without asyncpg's reset queries: we leave no state of a session behind."""
+
+    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  asyncpg's signature
+        """Do nothing; every setting of ours is local to its transaction."""
+
+
+def _as_told(now: datetime) -> datetime:
+    return now
+
+
+def _is_busy(error: object) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def is_unique_violation(error: IntegrityError) -> bool:
+    """Whether a row that must be unique was there already."""
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, asyncpg.UniqueViolationError) or "UNIQUE" in str(cause)
+
+
+__all__ = ["Database", "DatabaseAddress", "OperationalError", "PoolSettings", "Transaction", "is_unique_violation"]

@@ -1,0 +1,1 @@
+"""Tortoise's built-in migrations of the database."""

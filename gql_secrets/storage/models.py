@@ -1,0 +1,193 @@
+"""What is remembered. The law about each table stands next to it; the migrations hold the same law in SQL."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tortoise import fields
+from tortoise.fields import OnDelete
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+from gql_secrets.storage.fields import InstantField
+
+LONGEST_FOLDED = 200
+
+
+class Installation(Model):
+    """The one row (id 1) that every change locks after its client's row: the revision, and the head of the audit chain.
+
+    `audit_mac` is a MAC over revision and head under a key derived from the pepper key `audit_key_id`: whoever
+    edits the database alone cannot cut the tail of the audit unseen.
+    """
+
+    id = fields.IntField(primary_key=True, generated=False)
+    revision = fields.BigIntField()
+    audit_head = fields.BinaryField()
+    audit_mac = fields.BinaryField()
+    audit_key_id = fields.CharField(max_length=32)
+    created_at: datetime = InstantField()
+
+    class Meta:
+        table = "installation"
+
+
+class PepperFingerprint(Model):
+    """A pepper key that digested secrets in this database; the key itself is never stored."""
+
+    key_id = fields.CharField(max_length=32, primary_key=True)
+    fingerprint = fields.BinaryField()
+    created_at: datetime = InstantField()
+
+    class Meta:
+        table = "pepper_fingerprint"
+
+
+class Client(Model):
+    """An application. Deleting leaves the row as a tombstone (`deleted_at`): ids are never used again.
+
+    `is_restricted` says that `ClientNetwork` rows are the whole allow list; without it every address is allowed.
+    """
+
+    client_id = fields.CharField(max_length=128, primary_key=True)
+    client_id_folded = fields.CharField(max_length=LONGEST_FOLDED)
+    name = fields.CharField(max_length=200)
+    name_folded = fields.CharField(max_length=LONGEST_FOLDED)
+    description: str | None = fields.TextField(null=True)
+    enabled = fields.BooleanField(default=True)
+    is_restricted = fields.BooleanField(default=False)
+    generation = fields.BigIntField(default=0)
+    created_at: datetime = InstantField()
+    deleted_at: datetime | None = InstantField(null=True)
+
+    if TYPE_CHECKING:
+        secrets: fields.ReverseRelation["ClientSecret"]
+        features: fields.ReverseRelation["ClientFeature"]
+        networks: fields.ReverseRelation["ClientNetwork"]
+
+    class Meta:
+        table = "client"
+
+
+class ClientFeature(Model):
+    """One feature of one client."""
+
+    id = fields.BigIntField(primary_key=True)
+    client: fields.ForeignKeyRelation[Client] = fields.ForeignKeyField(
+        "models.Client", related_name="features", on_delete=OnDelete.RESTRICT
+    )
+    feature = fields.CharField(max_length=32, db_index=True)
+
+    if TYPE_CHECKING:
+        client_id: str
+
+    class Meta:
+        table = "client_feature"
+        unique_together = (("client_id", "feature"),)
+
+
+class ClientNetwork(Model):
+    """One network of a restricted client's allow list, in the order given."""
+
+    id = fields.BigIntField(primary_key=True)
+    client: fields.ForeignKeyRelation[Client] = fields.ForeignKeyField(
+        "models.Client", related_name="networks", on_delete=OnDelete.RESTRICT
+    )
+    position = fields.IntField()
+    network = fields.CharField(max_length=64)
+
+    if TYPE_CHECKING:
+        client_id: str
+
+    class Meta:
+        table = "client_network"
+        unique_together = (("client_id", "position"),)
+
+
+class ClientSecret(Model):
+    """One secret of one client, for ever: rows are never deleted, and what ended never changes back.
+
+    Partial unique indexes hold rule 1: at most one CURRENT and one RETAINED per client. `digest` is unique, so a
+    secret that a client once had cannot be brought in again.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    client: fields.ForeignKeyRelation[Client] = fields.ForeignKeyField(
+        "models.Client", related_name="secrets", on_delete=OnDelete.RESTRICT
+    )
+    digest = fields.BinaryField()
+    pepper_key_id = fields.CharField(max_length=32)
+    hint = fields.CharField(max_length=4)
+    is_weak = fields.BooleanField(default=False)
+    state = fields.CharField(max_length=8)
+    created_at: datetime = InstantField()
+    created_by = fields.CharField(max_length=255)
+    replaced_at: datetime | None = InstantField(null=True)
+    expires_at: datetime | None = InstantField(null=True)
+    ended_at: datetime | None = InstantField(null=True)
+    end_reason: str | None = fields.CharField(max_length=16, null=True)
+    first_used_at: datetime | None = InstantField(null=True)
+    last_used_at: datetime | None = InstantField(null=True)
+    use_count = fields.BigIntField(default=0)
+    refused_attempts = fields.BigIntField(default=0)
+    last_refused_at: datetime | None = InstantField(null=True)
+
+    if TYPE_CHECKING:
+        client_id: str
+
+    class Meta:
+        table = "client_secret"
+        indexes = (Index(fields=("client_id", "id")),)
+
+
+class AuditEvent(Model):
+    """What one change did. One revision, one event: the revision is the key, and `hash` chains it to the one before."""
+
+    revision = fields.BigIntField(primary_key=True, generated=False)
+    at: datetime = InstantField()
+    action = fields.CharField(max_length=32)
+    actor = fields.CharField(max_length=255)
+    actor_kind = fields.CharField(max_length=16)
+    surface = fields.CharField(max_length=16)
+    request_id: str | None = fields.CharField(max_length=64, null=True)
+    address: str | None = fields.CharField(max_length=64, null=True)
+    client_id: str | None = fields.CharField(max_length=128, null=True)
+    generation_before: int | None = fields.BigIntField(null=True)
+    generation_after: int | None = fields.BigIntField(null=True)
+    secret_id: int | None = fields.BigIntField(null=True)
+    ended_secret_ids = fields.CharField(max_length=64, default="")
+    hours_to_live: int | None = fields.IntField(null=True)
+    expires_at: datetime | None = InstantField(null=True)
+    reason: str | None = fields.TextField(null=True)
+    hash = fields.BinaryField()
+
+    class Meta:
+        table = "audit_event"
+        indexes = (
+            Index(fields=("client_id", "revision")),
+            Index(fields=("actor", "revision")),
+            Index(fields=("action", "revision")),
+            Index(fields=("surface", "revision")),
+            Index(fields=("at",)),
+        )
+
+
+class IdempotentReset(Model):
+    """What a replay needs for ten minutes: never the secret, only the nonce that derives it again with the pepper."""
+
+    id = fields.BigIntField(primary_key=True)
+    actor = fields.CharField(max_length=255)
+    key_hash = fields.BinaryField()
+    arguments_hash = fields.BinaryField()
+    nonce = fields.BinaryField()
+    pepper_key_id = fields.CharField(max_length=32)
+    secret: fields.ForeignKeyRelation[ClientSecret] = fields.ForeignKeyField(
+        "models.ClientSecret", related_name="idempotent_resets", on_delete=OnDelete.RESTRICT
+    )
+    created_at: datetime = InstantField(db_index=True)
+
+    if TYPE_CHECKING:
+        secret_id: int
+
+    class Meta:
+        table = "idempotent_reset"
+        unique_together = (("actor", "key_hash"),)
