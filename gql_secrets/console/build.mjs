@@ -13,7 +13,7 @@ const common = {
   bundle: true,
   minify: true,
   metafile: true,
-  target: ["es2022", "chrome109", "firefox115", "safari16.4"],
+  target: ["es2022", "chrome116", "firefox124", "safari17.4"],
   outdir: assets,
   entryNames: "[name]-[hash]",
   chunkNames: "part-[hash]",

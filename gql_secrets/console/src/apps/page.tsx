@@ -1,0 +1,186 @@
+/** Authorized Apps: every client, a page at a time. */
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { CreateDialog } from "../dialogs/create";
+import { APPS } from "../graphql/queries";
+import type { Viewer } from "../graphql/session";
+import { useQuery } from "../graphql/useQuery";
+import { formatNumber } from "../lib/format";
+import { Button, Empty, Loading, ShowQuery } from "../ui/basics";
+import { openDialog } from "../ui/dialog";
+import { Icon } from "../ui/icons";
+import { FailureNote, Note } from "../ui/notes";
+import { Pager, usePaging } from "../ui/paging";
+import { useTitle } from "../shell/title";
+import { AppsTable } from "./table";
+
+const PAGE_SIZE = 25;
+const TYPING_PAUSE = 150;
+
+// Coming back from a client, one finds the list as it was left. Not in the address: what people type
+// into a search box is sometimes a secret.
+let left = { search: "", inRollover: false, cursors: [] as readonly string[] };
+
+const looksLikeSecret = (text: string): boolean => /^\s*gqls_/i.test(text);
+
+export function AppsPage({ viewer }: { viewer: Viewer }) {
+  useTitle("Authorized Apps");
+  const [typed, setTyped] = useState(left.search);
+  const [search, setSearch] = useState(left.search);
+  const [inRollover, setInRollover] = useState(left.inRollover);
+  const paging = usePaging(left.cursors, (cursors) => {
+    left = { ...left, cursors };
+  });
+  const searchBox = useRef<HTMLInputElement>(null);
+
+  useEffect(() => {
+    if (typed === search || looksLikeSecret(typed)) return undefined;
+    const timer = setTimeout(() => {
+      setSearch(typed);
+      paging.restart();
+    }, TYPING_PAUSE);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  useEffect(() => {
+    left = { ...left, search, inRollover };
+  }, [search, inRollover]);
+  useSlashToSearch(searchBox);
+
+  const variables = useMemo(
+    () => ({
+      first: PAGE_SIZE,
+      after: paging.after,
+      search: search.trim() || null,
+      inRollover: inRollover || null,
+    }),
+    [paging.after, search, inRollover],
+  );
+  const shownIds = useRef(new Set<string>());
+  const apps = useQuery(APPS, variables, {
+    follow: (event) => event.kind === "CREATED" || shownIds.current.has(event.clientId),
+  });
+  const clients = apps.answer?.data.clients;
+  shownIds.current = new Set(clients?.nodes.map((client) => client.clientId));
+
+  const choose = (only: boolean) => {
+    setInRollover(only);
+    paging.restart();
+  };
+
+  return (
+    <>
+      <div class="page-head">
+        <div>
+          <h1 tabIndex={-1}>Authorized Apps</h1>
+          <p class="lead">The clients that may call your APIs, and how their secrets stand.</p>
+        </div>
+        {viewer.canCreateClient && (
+          <Button kind="primary" onClick={() => openDialog((close) => <CreateDialog close={close} />)}>
+            Create client
+          </Button>
+        )}
+      </div>
+
+      <div class="toolbar">
+        <div class="search">
+          <Icon name="search" />
+          <input
+            ref={searchBox}
+            type="search"
+            aria-label="Search by name or client id"
+            placeholder="Search: how a name or client id begins"
+            value={typed}
+            autocomplete="off"
+            spellcheck={false}
+            onInput={(event) => setTyped(event.currentTarget.value)}
+          />
+        </div>
+        <div class="segments" role="group" aria-label="Which clients">
+          <button type="button" aria-pressed={!inRollover} onClick={() => choose(false)}>
+            All
+          </button>
+          <button type="button" aria-pressed={inRollover} onClick={() => choose(true)}>
+            In rollover
+          </button>
+        </div>
+        <p class="count muted" role="status">
+          {clients && `${formatNumber(clients.totalCount)} ${clients.totalCount === 1 ? "client" : "clients"}`}
+        </p>
+      </div>
+
+      {looksLikeSecret(typed) && (
+        <Note tone="warn" title="That looks like a secret.">
+          <p>It was not sent. Search by name or client id; a secret is never needed here.</p>
+        </Note>
+      )}
+      {apps.failure && apps.failure.kind !== "signed-out" && <FailureNote failure={apps.failure} retry={apps.reload} />}
+      {!clients && !apps.failure && <Loading what="the clients" />}
+      {clients && (
+        <div class={`panel flush ${apps.waiting ? "waiting" : ""}`} aria-busy={apps.waiting}>
+          {clients.nodes.length > 0 ? (
+            <AppsTable rows={clients.nodes} />
+          ) : (
+            <Nothing search={search} inRollover={inRollover} viewer={viewer} page={paging.page} />
+          )}
+        </div>
+      )}
+      <div class="below-table">
+        <ShowQuery document={APPS} variables={variables} of="this list" />
+        {clients && (
+          <Pager
+            paging={paging}
+            size={PAGE_SIZE}
+            shown={clients.nodes.length}
+            total={clients.totalCount}
+            pageInfo={clients.pageInfo}
+            what="clients"
+          />
+        )}
+      </div>
+    </>
+  );
+}
+
+interface NothingProps {
+  search: string;
+  inRollover: boolean;
+  viewer: Viewer;
+  page: number;
+}
+
+function Nothing({ search, inRollover, viewer, page }: NothingProps) {
+  if (page > 0) return <Empty title="Nothing more on this page." />;
+  if (search) {
+    return (
+      <Empty title={`No ${inRollover ? "client in rollover" : "client"} begins with “${search}”.`}>
+        <p>The search looks at how a name or a client id begins.</p>
+      </Empty>
+    );
+  }
+  if (inRollover) {
+    return (
+      <Empty title="No rollover is running.">
+        <p>After a smooth reset a client stands here until its old secret has ended.</p>
+      </Empty>
+    );
+  }
+  return (
+    <Empty title="No client yet.">
+      <p>{viewer.canCreateClient ? "Create the first one." : "An administrator can create the first one."}</p>
+    </Empty>
+  );
+}
+
+/** "/" goes to the search box, as on many sites, unless one is typing. */
+function useSlashToSearch(box: { readonly current: HTMLInputElement | null }): void {
+  useEffect(() => {
+    const follow = (event: KeyboardEvent) => {
+      const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, dialog");
+      if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      box.current?.focus();
+    };
+    addEventListener("keydown", follow);
+    return () => removeEventListener("keydown", follow);
+  }, []);
+}

@@ -1,0 +1,120 @@
+/** The chart of uses per hour. Its table says the same to those who do not see it. */
+
+import { useState } from "preact/hooks";
+import { formatHour, formatNumber } from "../lib/format";
+import { Hint } from "../ui/basics";
+import type { UsageHours } from "./usage";
+
+const WIDTH = 800;
+const HEIGHT = 200;
+const LEFT = 44;
+const BOTTOM = 24;
+const TOP = 14;
+const PLOT_WIDTH = WIDTH - LEFT - 4;
+const PLOT_HEIGHT = HEIGHT - BOTTOM - TOP;
+
+export function Chart({ usage }: { usage: UsageHours }) {
+  const [pointed, setPointed] = useState<number | null>(null);
+  const { hours, fresh, old, resetAt } = usage;
+  const most = niceCeiling(Math.max(1, ...fresh, ...(old ?? [])));
+  const step = PLOT_WIDTH / hours.length;
+  const x = (index: number) => LEFT + index * step;
+  const y = (count: number) => TOP + PLOT_HEIGHT * (1 - count / most);
+  const point = (event: PointerEvent & { currentTarget: SVGSVGElement }) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    const at = ((event.clientX - box.left) / box.width) * WIDTH - LEFT;
+    setPointed(Math.max(0, Math.min(hours.length - 1, Math.floor(at / step))));
+  };
+  const reset = resetAt === null ? null : x((resetAt - (hours[0] ?? 0)) / 3_600_000);
+
+  return (
+    <figure class="chart">
+      <svg
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        role="img"
+        aria-label={summaryOf(usage)}
+        onPointerMove={point}
+        onPointerLeave={() => setPointed(null)}
+      >
+        {[0, 0.5, 1].map((part) => (
+          <g key={part}>
+            <line class="grid" x1={LEFT} x2={WIDTH} y1={y(most * part)} y2={y(most * part)} />
+            <text class="axis end" x={LEFT - 8} y={y(most * part) + 4}>
+              {formatNumber(most * part)}
+            </text>
+          </g>
+        ))}
+        {labelledHours(hours.length).map((index) => (
+          <text key={index} class="axis" x={x(index)} y={HEIGHT - 6}>
+            {formatHour(hours[index] ?? 0)}
+          </text>
+        ))}
+        {old && <Area counts={old} x={x} y={y} name="old" />}
+        <Area counts={fresh} x={x} y={y} name="new" />
+        {reset !== null && (
+          <g>
+            <line class="reset-line" x1={reset} x2={reset} y1={TOP - 4} y2={TOP + PLOT_HEIGHT} />
+            <text class="axis strong" x={reset + 5} y={TOP + 4}>
+              Reset
+            </text>
+          </g>
+        )}
+        {pointed !== null && <rect class="pointed" x={x(pointed)} y={TOP} width={step} height={PLOT_HEIGHT} />}
+      </svg>
+      <figcaption class="legend">
+        <span class="key new">
+          {old ? "New secret" : "Current secret"} <Hint hint={usage.freshHint} />
+          {pointed !== null && <b>{formatNumber(fresh[pointed] ?? 0)}</b>}
+        </span>
+        {old && usage.oldHint !== null && (
+          <span class="key old">
+            Old secret <Hint hint={usage.oldHint} />
+            {pointed !== null && <b>{formatNumber(old[pointed] ?? 0)}</b>}
+          </span>
+        )}
+        {pointed !== null && <span class="muted">from {formatHour(hours[pointed] ?? 0)}</span>}
+      </figcaption>
+    </figure>
+  );
+}
+
+interface AreaProps {
+  counts: readonly number[];
+  x: (index: number) => number;
+  y: (count: number) => number;
+  name: "new" | "old";
+}
+
+/** Steps, not slopes: a count belongs to its whole hour. */
+function Area({ counts, x, y, name }: AreaProps) {
+  const steps = counts.map((count, index) => `${x(index)},${y(count)} ${x(index + 1)},${y(count)}`).join(" ");
+  return (
+    <g class={`area ${name}`}>
+      <polygon points={`${x(0)},${y(0)} ${steps} ${x(counts.length)},${y(0)}`} />
+      <polyline points={steps} />
+    </g>
+  );
+}
+
+/** A round number at or above the highest count, for the axis; even, so that its half is whole too. */
+function niceCeiling(most: number): number {
+  const magnitude = 10 ** Math.floor(Math.log10(most));
+  const nice = [1, 2, 4, 6, 8, 10].map((factor) => factor * magnitude).find((candidate) => candidate >= most);
+  return Math.max(2, nice ?? most);
+}
+
+function labelledHours(count: number): number[] {
+  const every = Math.max(1, Math.ceil(count / 6));
+  return Array.from({ length: Math.floor((count - 1) / every) }, (_, index) => index * every);
+}
+
+function summaryOf({ hours, fresh, old }: UsageHours): string {
+  const total = (counts: readonly number[]) => formatNumber(counts.reduce((sum, count) => sum + count, 0));
+  const span = `in the last ${hours.length} hours`;
+  if (!old) return `The current secret was used ${total(fresh)} times ${span}. The table says it hour by hour.`;
+  const lastHour = formatNumber(old.at(-1) ?? 0);
+  return (
+    `The new secret was used ${total(fresh)} times and the old one ${total(old)} times ${span}; ` +
+    `in this hour the old one ${lastHour} times. The table says it hour by hour.`
+  );
+}

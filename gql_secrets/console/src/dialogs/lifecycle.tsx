@@ -1,0 +1,91 @@
+/** Switching a client off and on, and deleting it. */
+
+import { useState } from "preact/hooks";
+import { DELETE_CLIENT, SET_CLIENT_ENABLED } from "../graphql/mutations";
+import type { ClientView } from "../graphql/queries";
+import { APPS_ADDRESS } from "../lib/router";
+import { When } from "../ui/basics";
+import { Field } from "../ui/fields";
+import { Note } from "../ui/notes";
+import { say } from "../ui/toast";
+import { ChangeDialog } from "./changeDialog";
+import { useChange } from "./useChange";
+
+interface LifecycleProps {
+  client: ClientView;
+  close: () => void;
+}
+
+export function EnableDialog({ client, close }: LifecycleProps) {
+  const { enabled, name, clientId, currentSecret } = client;
+  const change = useChange(SET_CLIENT_ENABLED, () => {
+    say(enabled ? `${name} is disabled.` : `${name} is enabled.`);
+    close();
+  });
+  const variables = { clientId, enabled: !enabled };
+  const act = enabled ? "Disable" : "Enable";
+  return (
+    <ChangeDialog
+      title={`${act} client`}
+      act={act}
+      danger={enabled}
+      change={change}
+      onAct={() => change.send(variables)}
+      close={close}
+      show={{ document: SET_CLIENT_ENABLED, variables }}
+    >
+      {enabled ? (
+        <>
+          <p class="dialog-lead">
+            While <strong>{name}</strong> is disabled, each of its secrets is refused. They go on ageing meanwhile.
+          </p>
+          {currentSecret?.lastUsedAt && (
+            <Note tone="warn">
+              <p>
+                It was last used <When at={currentSecret.lastUsedAt} />.
+              </p>
+            </Note>
+          )}
+        </>
+      ) : (
+        <p class="dialog-lead">
+          The secrets of <strong>{name}</strong> work again, except those that have ended meanwhile.
+        </p>
+      )}
+    </ChangeDialog>
+  );
+}
+
+export function DeleteDialog({ client, close }: LifecycleProps) {
+  const [typed, setTyped] = useState("");
+  const variables = { clientId: client.clientId };
+  const change = useChange(DELETE_CLIENT, () => {
+    say(`${client.name} is deleted.`);
+    location.hash = APPS_ADDRESS;
+    close();
+  });
+  return (
+    <ChangeDialog
+      title="Delete client"
+      act="Delete client"
+      danger
+      disabled={typed.trim() !== client.name.trim()}
+      change={change}
+      onAct={() => change.send(variables)}
+      close={close}
+      show={{ document: DELETE_CLIENT, variables }}
+    >
+      <p class="dialog-lead">
+        <strong>{client.name}</strong> and all of its secrets end at once. Its id is never used again; its audit trail
+        stays. This cannot be undone.
+      </p>
+      <Field
+        label="Type the client’s name to confirm"
+        value={typed}
+        onInput={setTyped}
+        disabled={change.pending}
+        hint={client.name}
+      />
+    </ChangeDialog>
+  );
+}

@@ -1,0 +1,43 @@
+/** A simple change: send it once, and either be done or show what the server said. */
+
+import { useState } from "preact/hooks";
+import { RequestFailed, request } from "../graphql/client";
+import type { Document } from "../graphql/graphql";
+import { announceChange } from "../graphql/live";
+import type { Problem } from "../graphql/mutations";
+import { useAction } from "../graphql/useAction";
+
+interface Payload {
+  readonly userErrors: readonly Problem[];
+}
+
+interface Change<Variables> {
+  readonly send: (variables: Variables) => void;
+  readonly pending: boolean;
+  readonly failure: RequestFailed | null;
+  readonly problems: readonly Problem[];
+  readonly requestId: string | null;
+}
+
+/** `Result` has one field, the mutation's; `onDone` gets its payload when nothing was refused. */
+export function useChange<Result extends object, Variables extends object>(
+  document: Document<Result, Variables>,
+  onDone: (payload: NonNullable<Result[keyof Result]>) => void,
+): Change<Variables> {
+  const { run, pending, failure } = useAction();
+  const [refusal, setRefusal] = useState<{ problems: readonly Problem[]; requestId: string | null }>({
+    problems: [],
+    requestId: null,
+  });
+  const send = (variables: Variables) =>
+    run(async () => {
+      const { data, requestId } = await request(document, variables);
+      const payload = Object.values(data)[0] as (NonNullable<Result[keyof Result]> & Payload) | null;
+      if (!payload) throw new RequestFailed("failed", "The server gave no result.", requestId);
+      setRefusal({ problems: payload.userErrors, requestId });
+      if (payload.userErrors.length > 0) return;
+      if ("clientId" in variables) announceChange(String(variables.clientId));
+      onDone(payload);
+    });
+  return { send, pending, failure, ...refusal };
+}

@@ -1,0 +1,146 @@
+/** Everything the console changes. */
+
+import type { ResultOf } from "gql.tada";
+import { graphql } from "./graphql";
+
+const PROBLEM = graphql(`
+  fragment Problem on UserError {
+    code
+    field
+    message
+    oldSecretExpiresAt
+    oldSecretLastUsedAt
+  }
+`);
+
+export type Problem = ResultOf<typeof PROBLEM>;
+
+export const RESET_SECRET = graphql(
+  `
+    mutation ResetSecret(
+      $clientId: ID!
+      $hoursToLive: Int!
+      $idempotencyKey: String
+      $ifGeneration: Int
+      $endActiveRollover: Boolean! = false
+    ) {
+      resetSecret(
+        clientId: $clientId
+        hoursToLive: $hoursToLive
+        idempotencyKey: $idempotencyKey
+        ifGeneration: $ifGeneration
+        endActiveRollover: $endActiveRollover
+      ) {
+        newSecret
+        oldSecretExpiresAt
+        withdrawnSecret { hint }
+        displacedSecret { hint }
+        replayed
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export type ResetResult = NonNullable<ResultOf<typeof RESET_SECRET>["resetSecret"]>;
+
+export const REVOKE_OLD_SECRET = graphql(
+  `
+    mutation RevokeOldSecret($clientId: ID!, $secretId: ID, $ifGeneration: Int) {
+      revokeOldSecret(clientId: $clientId, secretId: $secretId, ifGeneration: $ifGeneration) {
+        revokedSecret { hint state endedAt }
+        alreadyEnded
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const CHANGE_RETENTION = graphql(
+  `
+    mutation ChangeRetention($clientId: ID!, $hoursToLive: Int!, $ifGeneration: Int) {
+      changeRetention(clientId: $clientId, hoursToLive: $hoursToLive, ifGeneration: $ifGeneration) {
+        oldSecretExpiresAt
+        clamped
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const CANCEL_ROLLOVER = graphql(
+  `
+    mutation CancelRollover($clientId: ID!, $ifGeneration: Int) {
+      cancelRollover(clientId: $clientId, ifGeneration: $ifGeneration) {
+        currentSecret { hint }
+        withdrawnSecret { hint }
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const CREATE_CLIENT = graphql(
+  `
+    mutation CreateClient($name: String!, $description: String, $features: [String!], $allowList: [String!]) {
+      createClient(name: $name, description: $description, features: $features, allowList: $allowList) {
+        client { clientId name }
+        secret
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const UPDATE_CLIENT = graphql(
+  `
+    mutation UpdateClient(
+      $clientId: ID!
+      $name: String
+      $description: String
+      $features: [String!]
+      $allowList: [String!]
+    ) {
+      updateClient(
+        clientId: $clientId
+        name: $name
+        description: $description
+        features: $features
+        allowList: $allowList
+      ) {
+        client { clientId name }
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const SET_CLIENT_ENABLED = graphql(
+  `
+    mutation SetClientEnabled($clientId: ID!, $enabled: Boolean!) {
+      setClientEnabled(clientId: $clientId, enabled: $enabled) {
+        client { clientId enabled }
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const DELETE_CLIENT = graphql(
+  `
+    mutation DeleteClient($clientId: ID!) {
+      deleteClient(clientId: $clientId) {
+        deletedClientId
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);

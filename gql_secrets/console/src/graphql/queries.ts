@@ -1,0 +1,171 @@
+/** Everything the console reads. */
+
+import type { ResultOf } from "gql.tada";
+import { graphql } from "./graphql";
+
+export const APPS = graphql(`
+  query AuthorizedApps($first: Int!, $after: String, $search: String, $inRollover: Boolean) {
+    serverTime
+    clients(first: $first, after: $after, search: $search, inRollover: $inRollover) {
+      totalCount
+      nodes {
+        id
+        clientId
+        name
+        enabled
+        features
+        currentSecret { hint createdAt lastUsedAt }
+        rollover { endsAt advice oldSecret { hint lastUsedAt } }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+`);
+
+export type AppRow = NonNullable<ResultOf<typeof APPS>["clients"]>["nodes"][number];
+
+const SECRET = graphql(`
+  fragment Secret on ClientSecret {
+    id
+    hint
+    state
+    createdAt
+    createdBy
+    replacedAt
+    expiresAt
+    firstUsedAt
+    lastUsedAt
+    useCount
+  }
+`);
+
+export const CLIENT = graphql(
+  `
+    query AuthorizedApp($clientId: ID!) {
+      serverTime
+      client(clientId: $clientId) {
+        id
+        clientId
+        name
+        description
+        features
+        allowList
+        enabled
+        createdAt
+        generation
+        currentSecret { ...Secret }
+        oldSecret { ...Secret }
+        rollover {
+          startedAt
+          endsAt
+          advice
+          reason
+        }
+        viewerCanResetSecret
+        viewerCanSmoothReset
+        viewerCanRevokeOldSecret
+        viewerCanEdit
+      }
+    }
+  `,
+  [SECRET],
+);
+
+export type ClientView = NonNullable<ResultOf<typeof CLIENT>["client"]>;
+export type SecretView = ResultOf<typeof SECRET>;
+
+const SOURCES = graphql(`
+  fragment Sources on ClientSecret {
+    id
+    uses { address userAgent firstSeenAt lastSeenAt count refused }
+  }
+`);
+
+export const CLIENT_SOURCES = graphql(
+  `
+    query SecretSources($clientId: ID!) {
+      client(clientId: $clientId) {
+        currentSecret { ...Sources }
+        oldSecret { ...Sources }
+      }
+    }
+  `,
+  [SOURCES],
+);
+
+export type SecretUse = NonNullable<ResultOf<typeof SOURCES>["uses"]>[number];
+
+export const CLIENT_USAGE = graphql(`
+  query SecretUsage($clientId: ID!) {
+    client(clientId: $clientId) {
+      secrets(first: 2) {
+        nodes {
+          id
+          hint
+          state
+          createdAt
+          replacedAt
+          endedAt
+          usage { startsAt count refused }
+        }
+      }
+    }
+  }
+`);
+
+export type SecretUsage = NonNullable<
+  NonNullable<ResultOf<typeof CLIENT_USAGE>["client"]>["secrets"]
+>["nodes"][number];
+
+export const CLIENT_HISTORY = graphql(`
+  query SecretHistory($clientId: ID!, $first: Int!, $after: String) {
+    client(clientId: $clientId) {
+      secrets(first: $first, after: $after) {
+        totalCount
+        nodes {
+          id
+          hint
+          state
+          createdAt
+          createdBy
+          replacedAt
+          expiresAt
+          endedAt
+          endReason
+          lastUsedAt
+          useCount
+          refusedAttempts
+          lastRefusedAt
+        }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  }
+`);
+
+export const CLIENT_AUDIT = graphql(`
+  query AuditTrail($clientId: ID!, $first: Int!, $after: String) {
+    client(clientId: $clientId) {
+      auditEvents(first: $first, after: $after) {
+        totalCount
+        nodes {
+          id
+          at
+          action
+          actor
+          surface
+          address
+          requestId
+          hoursToLive
+          expiresAt
+          reason
+        }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  }
+`);
+
+export type AuditEntry = NonNullable<
+  NonNullable<ResultOf<typeof CLIENT_AUDIT>["client"]>["auditEvents"]
+>["nodes"][number];

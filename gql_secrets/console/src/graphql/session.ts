@@ -1,0 +1,63 @@
+/** Who is signed in. The server decides what they may do; here it is only shown. */
+
+import type { ResultOf } from "gql.tada";
+import { createStore } from "../lib/store";
+import { RequestFailed, onSignedOut, request } from "./client";
+import { graphql } from "./graphql";
+import { startListening, stopListening } from "./live";
+
+const VIEWER = graphql(`
+  query Viewer {
+    serverTime
+    viewer {
+      name
+      roles
+      canCreateClient
+    }
+  }
+`);
+
+export type Viewer = NonNullable<ResultOf<typeof VIEWER>["viewer"]>;
+export type Session =
+  | { readonly state: "asking" }
+  | { readonly state: "signed-in"; readonly viewer: Viewer }
+  | { readonly state: "signed-out"; readonly why: "never" | "expired" | "left" }
+  | { readonly state: "unreachable"; readonly failure: RequestFailed };
+
+export const session = createStore<Session>({ state: "asking" });
+
+/** Ask who is signed in, and open or end everything that hangs on it. */
+export async function checkSession(): Promise<void> {
+  try {
+    const { viewer } = (await request(VIEWER, {})).data;
+    if (!viewer) return forget();
+    const before = session.get();
+    // The same viewer must be the same object, or every check would draw the whole page anew.
+    const same = before.state === "signed-in" && JSON.stringify(before.viewer) === JSON.stringify(viewer);
+    if (!same) session.set({ state: "signed-in", viewer });
+    startListening(() => void checkSession());
+  } catch (failure) {
+    // Whoever was signed in still sees what was read before; a page that shows nothing yet has to say why.
+    const nothingShown = session.get().state === "asking" || session.get().state === "unreachable";
+    if (nothingShown && failure instanceof RequestFailed && failure.kind !== "signed-out") {
+      session.set({ state: "unreachable", failure });
+    }
+  }
+}
+
+/** End the session here and on the server. */
+export async function signOut(): Promise<void> {
+  const answer = await fetch("/sign-out", { method: "POST", credentials: "same-origin", redirect: "manual" });
+  if (!answer.ok && answer.type !== "opaqueredirect") throw new RequestFailed("failed", "Signing out did not work.");
+  stopListening();
+  session.set({ state: "signed-out", why: "left" });
+}
+
+function forget(): void {
+  const before = session.get();
+  stopListening();
+  if (before.state === "signed-out") return;
+  session.set({ state: "signed-out", why: before.state === "signed-in" ? "expired" : "never" });
+}
+
+onSignedOut(forget);

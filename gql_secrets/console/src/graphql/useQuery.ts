@@ -1,0 +1,82 @@
+/** Keeps a query's answer fresh while it is on the screen. */
+
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { isAttended } from "../lib/attention";
+import { useStore } from "../lib/store";
+import { type Answer, RequestFailed, request } from "./client";
+import type { Document } from "./graphql";
+import { type News, liveness, onNews } from "./live";
+
+/** The server gathers uses for a while before it writes them, so asking more often shows nothing new. */
+const POLL_LIVE = 20_000;
+const POLL_OTHERWISE = 8_000;
+const GATHER_NEWS = 120;
+
+export interface Asked<Result> {
+  readonly answer: Answer<Result> | null;
+  readonly failure: RequestFailed | null;
+  /** What is shown answers an earlier question, and the answer to this one is on its way. */
+  readonly waiting: boolean;
+  readonly reload: () => void;
+}
+
+interface Options {
+  /** Does this piece of news concern what is shown? */
+  readonly follow: (news: Exclude<News, "missed">) => boolean;
+  readonly poll?: boolean;
+}
+
+export function useQuery<Result, Variables>(
+  document: Document<Result, Variables>,
+  variables: Variables,
+  { follow, poll = true }: Options,
+): Asked<Result> {
+  const key = JSON.stringify(variables);
+  const [shown, setShown] = useState<{ key: string; answer: Answer<Result> } | null>(null);
+  const [failure, setFailure] = useState<RequestFailed | null>(null);
+  const [reloads, setReloads] = useState(0);
+  const reload = useCallback(() => setReloads((count) => count + 1), []);
+  const live = useStore(liveness) === "live";
+
+  useEffect(() => {
+    const asking = new AbortController();
+    request(document, variables, asking.signal).then(
+      (answer) => {
+        if (asking.signal.aborted) return;
+        setShown({ key, answer });
+        setFailure(null);
+      },
+      (failed: unknown) => {
+        if (asking.signal.aborted) return;
+        setFailure(failed instanceof RequestFailed ? failed : new RequestFailed("failed", String(failed)));
+      },
+    );
+    return () => asking.abort();
+  }, [document, key, reloads]);
+
+  const concerns = useRef(follow);
+  concerns.current = follow;
+  useEffect(() => {
+    let soon: ReturnType<typeof setTimeout> | undefined;
+    const stop = onNews((news) => {
+      if (news !== "missed" && !concerns.current(news)) return;
+      clearTimeout(soon);
+      soon = setTimeout(reload, GATHER_NEWS);
+    });
+    return () => {
+      clearTimeout(soon);
+      stop();
+    };
+  }, [reload]);
+
+  useEffect(() => {
+    addEventListener("online", reload);
+    const asking = poll ? setInterval(() => isAttended() && reload(), live ? POLL_LIVE : POLL_OTHERWISE) : undefined;
+    return () => {
+      removeEventListener("online", reload);
+      clearInterval(asking);
+    };
+  }, [live, poll, reload]);
+
+  return { answer: shown?.answer ?? null, failure, waiting: shown?.key !== key && !failure, reload };
+}

@@ -1,0 +1,58 @@
+/** Instants and durations in words. Dates are in the viewer's own time zone and habits. */
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const withZone = new Intl.DateTimeFormat(undefined, {
+  weekday: "long",
+  year: "numeric",
+  month: "long",
+  day: "numeric",
+  hour: "numeric",
+  minute: "2-digit",
+  timeZoneName: "short",
+});
+const hourOfDay = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "numeric", minute: "2-digit" });
+const wholeNumber = new Intl.NumberFormat(undefined);
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
+
+export const formatDateTime = (instant: string | number): string => dateTime.format(new Date(instant));
+export const formatFully = (instant: string | number): string => withZone.format(new Date(instant));
+export const formatHour = (instant: number): string => hourOfDay.format(new Date(instant));
+export const formatNumber = (value: number): string => wholeNumber.format(value);
+
+/** "3 minutes ago", "in 2 days"; the largest unit that fits says enough. */
+export function formatRelative(instant: string | number, now: number): string {
+  const distance = new Date(instant).getTime() - now;
+  const size = Math.abs(distance);
+  if (size < 45 * SECOND) return distance > 0 ? "in a moment" : "just now";
+  const whole = (unit: number) => Math.sign(distance) * Math.max(1, Math.floor(size / unit));
+  if (size < HOUR) return relative.format(whole(MINUTE), "minute");
+  if (size < DAY) return relative.format(whole(HOUR), "hour");
+  if (size < 60 * DAY) return relative.format(whole(DAY), "day");
+  return relative.format(whole(30 * DAY), "month");
+}
+
+/** "2 d 4 h", "4 h 12 min", "12 min 3 s": short, for a chip. */
+export function formatDuration(milliseconds: number): string {
+  const left = Math.max(0, milliseconds);
+  const [days, hours] = [Math.floor(left / DAY), Math.floor((left % DAY) / HOUR)];
+  const [minutes, seconds] = [Math.floor((left % HOUR) / MINUTE), Math.floor((left % MINUTE) / SECOND)];
+  if (days > 0) return `${days} d ${hours} h`;
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  return minutes > 0 ? `${minutes} min ${seconds} s` : `${seconds} s`;
+}
+
+/** "1 d 23:59:12": exact to the second, for a countdown. */
+export function formatCountdown(milliseconds: number): string {
+  const left = Math.max(0, milliseconds);
+  const two = (value: number) => String(Math.floor(value)).padStart(2, "0");
+  const clock = `${two((left % DAY) / HOUR)}:${two((left % HOUR) / MINUTE)}:${two((left % MINUTE) / SECOND)}`;
+  return left >= DAY ? `${Math.floor(left / DAY)} d ${clock}` : clock;
+}
+
+export const plural = (count: number, one: string, many = `${one}s`): string =>
+  `${formatNumber(count)} ${count === 1 ? one : many}`;

@@ -1,0 +1,7 @@
+/** A key that no other dialog has; it names one intention, so that a retry is not a second reset. */
+export function newIdempotencyKey(): string {
+  if ("randomUUID" in crypto) return crypto.randomUUID();
+  // Over plain http a browser has no randomUUID, but always has this.
+  const bytes = (crypto as Crypto).getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

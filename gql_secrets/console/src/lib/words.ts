@@ -1,0 +1,62 @@
+/** The schema's words in the user's words. */
+
+import type { AuditEntry } from "../graphql/queries";
+import type { Tone } from "../ui/basics";
+import type { IconName } from "../ui/icons";
+
+interface Words {
+  readonly tone: Tone;
+  readonly icon: IconName;
+  readonly short: string;
+}
+
+export const ADVICE_WORDS: Readonly<Record<"WAIT_FOR_NEW" | "WAIT_FOR_QUIET" | "REVOKE", Words>> = {
+  WAIT_FOR_NEW: { tone: "warn", icon: "info", short: "New secret not used yet" },
+  WAIT_FOR_QUIET: { tone: "warn", icon: "warn", short: "Old secret still used" },
+  REVOKE: { tone: "good", icon: "check", short: "Safe to revoke" },
+};
+
+export const STATE_WORDS: Readonly<Record<"CURRENT" | "RETAINED" | "EXPIRED" | "REVOKED", Words>> = {
+  CURRENT: { tone: "good", icon: "key", short: "Current" },
+  RETAINED: { tone: "live", icon: "clock", short: "Retained" },
+  EXPIRED: { tone: "calm", icon: "stop", short: "Expired" },
+  REVOKED: { tone: "calm", icon: "stop", short: "Revoked" },
+};
+
+export const END_WORDS = {
+  EXPIRED: "its retention was over",
+  REVOKED: "revoked by hand",
+  WITHDRAWN: "withdrawn, never used",
+  DISPLACED: "displaced by another reset",
+  HARD_RESET: "ended by a hard reset",
+  CANCELLED: "the rollover was cancelled",
+  CLIENT_DELETED: "its client was deleted",
+} as const;
+
+export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
+  INSTALLED: "Installed",
+  CLIENT_CREATED: "Client created",
+  CLIENT_IMPORTED: "Client imported",
+  CLIENT_UPDATED: "Client edited",
+  CLIENT_ENABLED: "Client enabled",
+  CLIENT_DISABLED: "Client disabled",
+  CLIENT_DELETED: "Client deleted",
+  SECRET_RESET: "Secret reset",
+  OLD_SECRET_REVOKED: "Old secret revoked",
+  OLD_SECRET_EXPIRED: "Old secret expired",
+  RETENTION_CHANGED: "Retention changed",
+  ROLLOVER_CANCELLED: "Rollover cancelled",
+};
+
+/** What each feature lets a client do; others of an older installation are kept and shown by their name. */
+export const FEATURES: Readonly<Record<string, string>> = {
+  owner: "administers this installation",
+  operator: "reads, and resets at once in an emergency",
+  viewer: "reads",
+  access_issuer: "issues access for others",
+  direct_access: "reads and writes records",
+  direct_read_access: "reads records",
+  login_client: "signs users in",
+};
+
+export const ADMINISTERS = "owner";

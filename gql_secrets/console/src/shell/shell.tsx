@@ -1,0 +1,92 @@
+/** What stands around every page: where one is, who one is, and whether the page is live. */
+
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { type Viewer, signOut } from "../graphql/session";
+import { liveness } from "../graphql/live";
+import { APPS_ADDRESS } from "../lib/router";
+import { useStore } from "../lib/store";
+import { Button } from "../ui/basics";
+import { say } from "../ui/toast";
+import { OfflineBanner } from "./offline";
+
+export function Shell({ viewer, children }: { viewer: Viewer | null; children: ComponentChildren }) {
+  return (
+    <>
+      <a class="skip" href="#content" onClick={skipToContent}>
+        Skip to content
+      </a>
+      <header class="top">
+        <div class="top-inner">
+          <a class="brand" href={APPS_ADDRESS}>
+            <Sign />
+            gql-secrets
+          </a>
+          {viewer && (
+            <nav aria-label="Main">
+              <a href={APPS_ADDRESS}>Authorized Apps</a>
+              <a href="/graphql">Explorer</a>
+            </nav>
+          )}
+          {viewer && <Who viewer={viewer} />}
+        </div>
+      </header>
+      {viewer && <OfflineBanner />}
+      <main id="content" tabIndex={-1}>
+        {children}
+      </main>
+    </>
+  );
+}
+
+// The fragment is the console's own address, so a plain link to #content would leave the page.
+function skipToContent(event: Event): void {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
+}
+
+function Who({ viewer }: { viewer: Viewer }) {
+  const [leaving, setLeaving] = useState(false);
+  const leave = () => {
+    setLeaving(true);
+    signOut()
+      .catch(() => say("Signing out did not work: the server does not answer. Try again."))
+      .finally(() => setLeaving(false));
+  };
+  return (
+    <div class="who">
+      <Liveness />
+      <span class="who-name">
+        {viewer.name} <span class="muted">{viewer.roles.join(", ").toLowerCase()}</span>
+      </span>
+      <Button kind="quiet" onClick={leave} disabled={leaving}>
+        Sign out
+      </Button>
+    </div>
+  );
+}
+
+function Liveness() {
+  const state = useStore(liveness);
+  const words = { live: "Live", connecting: "Connecting", off: "Not live" }[state];
+  const title = {
+    live: "Changes appear here as they happen.",
+    connecting: "Connecting for live changes; until then this page asks every few seconds.",
+    off: "This page asks for changes every few seconds.",
+  }[state];
+  return (
+    <span class={`liveness ${state}`} title={title}>
+      <span class="dot" aria-hidden="true" />
+      {words}
+    </span>
+  );
+}
+
+export function Sign() {
+  return (
+    <svg class="sign" viewBox="0 0 32 32" aria-hidden="true">
+      <path class="sign-old" d="M20.6 9.2a8.2 8.2 0 1 0 1 10.4" />
+      <path class="sign-new" d="M11.4 22.8a8.2 8.2 0 1 0-1-10.4" />
+    </svg>
+  );
+}

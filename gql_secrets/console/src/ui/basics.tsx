@@ -1,0 +1,140 @@
+/** The small parts that every page is made of. */
+
+import type { ComponentChildren } from "preact";
+import { addressOf } from "../explorer/address";
+import { textOf } from "../graphql/graphql";
+import { useNow } from "../lib/clock";
+import { formatDateTime, formatFully, formatRelative } from "../lib/format";
+import { Icon, type IconName } from "./icons";
+
+export type Tone = "good" | "warn" | "bad" | "calm" | "live";
+
+export function Chip({ tone, icon, children }: { tone: Tone; icon?: IconName; children: ComponentChildren }) {
+  return (
+    <span class={`chip ${tone}`}>
+      {icon && <Icon name={icon} />}
+      <span>{children}</span>
+    </span>
+  );
+}
+
+interface ButtonProps {
+  kind?: "primary" | "danger" | "plain" | "quiet";
+  icon?: IconName;
+  type?: "button" | "submit";
+  disabled?: boolean;
+  onClick?: () => unknown;
+  children: ComponentChildren;
+}
+
+export function Button({ kind = "plain", icon, type = "button", disabled = false, onClick, children }: ButtonProps) {
+  return (
+    <button type={type} class={`button ${kind}`} disabled={disabled} onClick={() => onClick?.()}>
+      {icon && <Icon name={icon} />}
+      {children}
+    </button>
+  );
+}
+
+/** An instant: how long ago, and on demand exactly when. */
+export function When({ at, never = "never" }: { at: string | null | undefined; never?: string }) {
+  const now = useNow();
+  if (!at) return <span class="muted">{never}</span>;
+  return (
+    <time dateTime={at} title={formatFully(at)}>
+      {formatRelative(at, now)}
+    </time>
+  );
+}
+
+/** An instant by its date, for records. */
+export function At({ at }: { at: string | null }) {
+  if (!at) return <span class="muted">–</span>;
+  return (
+    <time dateTime={at} title={formatFully(at)}>
+      {formatDateTime(at)}
+    </time>
+  );
+}
+
+/** The end of a secret: all that is ever shown of it. */
+export function Hint({ hint }: { hint: string }) {
+  if (!hint) return <span class="muted">not kept</span>;
+  return (
+    <code class="hint">
+      <span aria-hidden="true">…</span>
+      <span class="hidden">ends with </span>
+      {hint}
+    </code>
+  );
+}
+
+/** Opens the explorer with this very operation. The variables must hold no secret: they stand in an address. */
+export function ShowQuery({
+  document,
+  variables,
+  of,
+}: {
+  document: object;
+  variables: Readonly<Record<string, unknown>>;
+  of?: string;
+}) {
+  return (
+    <a class="show-query" href={addressOf(textOf(document), variables)} target="_blank" rel="noopener">
+      <Icon name="code" />
+      Show query
+      <span class="hidden">{of ? ` of ${of}` : ""} (opens the explorer)</span>
+    </a>
+  );
+}
+
+export function Panel({
+  title,
+  aside,
+  children,
+  id,
+}: {
+  title: string;
+  aside?: ComponentChildren;
+  children: ComponentChildren;
+  id: string;
+}) {
+  return (
+    <section class="panel" aria-labelledby={id}>
+      <header class="panel-head">
+        <h2 id={id}>{title}</h2>
+        {aside && <div class="panel-aside">{aside}</div>}
+      </header>
+      {children}
+    </section>
+  );
+}
+
+/** A wide table scrolls inside of its own frame, also by keyboard. */
+export function Scrolled({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <div class="scrolled" role="region" aria-label={label} tabIndex={0}>
+      {children}
+    </div>
+  );
+}
+
+export function Loading({ what }: { what: string }) {
+  return (
+    <div class="loading" role="status">
+      <span class="hidden">Loading {what}…</span>
+      <div class="bone wide" />
+      <div class="bone" />
+      <div class="bone wide" />
+    </div>
+  );
+}
+
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <p class="empty-title">{title}</p>
+      {children}
+    </div>
+  );
+}

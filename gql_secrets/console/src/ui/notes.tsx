@@ -1,0 +1,75 @@
+/** What went wrong, and what to do about it. */
+
+import type { ComponentChildren } from "preact";
+import type { RequestFailed } from "../graphql/client";
+import type { Problem } from "../graphql/mutations";
+import { Button, type Tone } from "./basics";
+import { Icon, type IconName } from "./icons";
+
+const ICONS: Record<Tone, IconName> = { good: "check", warn: "warn", bad: "warn", calm: "info", live: "clock" };
+
+export function Note({ tone, title, children }: { tone: Tone; title?: string; children?: ComponentChildren }) {
+  return (
+    <div class={`note ${tone}`}>
+      <Icon name={ICONS[tone]} />
+      <div>
+        {title && <p class="note-title">{title}</p>}
+        {children}
+      </div>
+    </div>
+  );
+}
+
+const ADVICE: Record<RequestFailed["kind"], string> = {
+  unreachable: "Check the network, and whether the server runs; then try again.",
+  "signed-out": "Sign in again with a new link: gql-secrets sign-in-link.",
+  forbidden: "Your role does not allow this. Ask an administrator.",
+  failed: "Try again. If it stays, look for the request id in the server's log.",
+};
+
+export function FailureNote({ failure, retry }: { failure: RequestFailed; retry?: () => void }) {
+  return (
+    <div role="alert">
+      <Note tone="bad" title={failure.message}>
+        <p>{ADVICE[failure.kind]}</p>
+        {failure.requestId && (
+          <p class="request-id">
+            Request id <code>{failure.requestId}</code>
+          </p>
+        )}
+        {retry && <Button onClick={retry}>Try again</Button>}
+      </Note>
+    </div>
+  );
+}
+
+const NEXT_STEP: Partial<Record<Problem["code"], string>> = {
+  CLIENT_NOT_FOUND: "It may have been deleted. Close this dialog and look at the list.",
+  CONFLICT: "Somebody changed this client since you opened this dialog. Close it, look at what changed, and decide again.",
+  IDEMPOTENCY_KEY_REUSED: "Close this dialog and start again.",
+  IDEMPOTENCY_RESULT_ENDED: "The reset happened, but its secret has ended since. Close this dialog and reset again.",
+  LAST_OWNER: "Give another client the owner feature first.",
+  NEW_SECRET_IN_USE: "Taking it back would lock somebody out. Revoke the old secret instead when it is quiet.",
+  NO_ROLLOVER: "The old secret ended meanwhile. Close this dialog to see how it stands.",
+  RATE_LIMITED: "Wait a moment, then try again.",
+  SECRET_NOT_OLD: "Close this dialog to see how it stands.",
+};
+
+/** The server's own sentences about what was refused; those tied to a field stand at that field instead. */
+export function ProblemNotes({ problems, requestId }: { problems: readonly Problem[]; requestId: string | null }) {
+  if (problems.length === 0) return null;
+  return (
+    <div role="alert">
+      {problems.map((problem) => (
+        <Note key={problem.code} tone="bad" title={problem.message}>
+          {NEXT_STEP[problem.code] && <p>{NEXT_STEP[problem.code]}</p>}
+          {requestId && (
+            <p class="request-id">
+              Request id <code>{requestId}</code>
+            </p>
+          )}
+        </Note>
+      ))}
+    </div>
+  );
+}

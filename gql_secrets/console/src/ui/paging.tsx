@@ -1,0 +1,58 @@
+/** Keyset paging: one goes forward by a cursor, and back by remembering the cursors. */
+
+import { useState } from "preact/hooks";
+import { formatNumber } from "../lib/format";
+import { Button } from "./basics";
+
+export interface Paging {
+  readonly after: string | null;
+  readonly page: number;
+  readonly forward: (endCursor: string) => void;
+  readonly back: () => void;
+  readonly restart: () => void;
+}
+
+export function usePaging(remembered: readonly string[] = [], remember?: (cursors: readonly string[]) => void): Paging {
+  const [cursors, setCursors] = useState(remembered);
+  const go = (next: readonly string[]) => {
+    setCursors(next);
+    remember?.(next);
+  };
+  return {
+    after: cursors.at(-1) ?? null,
+    page: cursors.length,
+    forward: (endCursor) => go([...cursors, endCursor]),
+    back: () => go(cursors.slice(0, -1)),
+    restart: () => go([]),
+  };
+}
+
+interface PagerProps {
+  paging: Paging;
+  size: number;
+  shown: number;
+  total: number;
+  pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
+  what: string;
+}
+
+export function Pager({ paging, size, shown, total, pageInfo, what }: PagerProps) {
+  if (paging.page === 0 && !pageInfo.hasNextPage) return null;
+  const first = paging.page * size + 1;
+  return (
+    <nav class="pager" aria-label={`Pages of ${what}`}>
+      <span class="muted" role="status">
+        {shown > 0 ? `${formatNumber(first)}–${formatNumber(first + shown - 1)} of ${formatNumber(total)}` : "No more"}
+      </span>
+      <Button icon="left" disabled={paging.page === 0} onClick={paging.back}>
+        Previous
+      </Button>
+      <Button
+        disabled={!pageInfo.hasNextPage}
+        onClick={() => pageInfo.endCursor && paging.forward(pageInfo.endCursor)}
+      >
+        Next
+      </Button>
+    </nav>
+  );
+}
