@@ -69,7 +69,9 @@ def parse_features(texts: Iterable[str]) -> frozenset[Feature]:
 
 def role_of(features: Iterable[Feature]) -> Role | None:
     """Return the most powerful role that these features give, or None."""
-    return max((_ROLE_OF[feature] for feature in features if feature in _ROLE_OF), key=lambda role: role.rank, default=None)
+    return max(
+        (_ROLE_OF[feature] for feature in features if feature in _ROLE_OF), key=lambda role: role.rank, default=None
+    )
 
 
 def rank(role: Role | None) -> int:
@@ -111,7 +113,11 @@ class Caller:
     @property
     def actor(self) -> str:
         """The name as secrets and audit remember it, told apart by kind: a person never passes for a client."""
-        return self.name if self.kind in (None, ActorKind.CLI, ActorKind.SYSTEM) else f"{self.kind.value.lower()}:{self.name}"
+        return (
+            self.name
+            if self.kind in (None, ActorKind.CLI, ActorKind.SYSTEM)
+            else f"{self.kind.value.lower()}:{self.name}"
+        )
 
     @classmethod
     def anonymous(cls, surface: Surface, *, address: str | None = None, request_id: str | None = None) -> Self:
@@ -165,9 +171,7 @@ def require_not_above(caller: Caller, target_features: Iterable[Feature]) -> Non
     role = role_of(target_features)
     if role and outranks(caller.role, target_features):
         allowed = tuple(each.value for each in Role if each.rank >= role.rank)
-        raise Forbidden(
-            "This client has a role above yours.", required_roles=allowed, argument="client_id"
-        )
+        raise Forbidden("This client has a role above yours.", required_roles=allowed, argument="client_id")
 
 
 def may_change(caller: Caller, *features: Iterable[Feature]) -> bool:

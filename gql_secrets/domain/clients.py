@@ -31,7 +31,9 @@ def parse_description(text: str | None) -> str | None:
     """
     description = (text or "").strip()
     if len(description) > LONGEST_DESCRIPTION or _is_unwritable(description.translate({9: 32, 10: 32, 13: 32})):
-        raise InvalidDescription(f"A description has at most {LONGEST_DESCRIPTION} characters and no control characters.")
+        raise InvalidDescription(
+            f"A description has at most {LONGEST_DESCRIPTION} characters and no control characters."
+        )
     return description or None
 
 

@@ -121,7 +121,9 @@ class PepperKey:
         two pairs have one input, and never cut (bcrypt's 72 bytes let prefixes in elsewhere).
         """
         name = client_id.encode("utf-8", "surrogatepass")
-        return hmac.digest(self._key, len(name).to_bytes(4, "big") + name + secret.encode("utf-8", "surrogatepass"), "sha256")
+        return hmac.digest(
+            self._key, len(name).to_bytes(4, "big") + name + secret.encode("utf-8", "surrogatepass"), "sha256"
+        )
 
     @property
     def fingerprint(self) -> bytes:

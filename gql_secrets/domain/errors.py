@@ -98,7 +98,9 @@ class InvalidIdempotencyKey(Refusal):
     argument = "idempotency_key"
 
     def __init__(self, minimum: int, maximum: int) -> None:
-        super().__init__(f"An idempotency key has {minimum} to {maximum} printable ASCII characters; a UUID is a good one.")
+        super().__init__(
+            f"An idempotency key has {minimum} to {maximum} printable ASCII characters; a UUID is a good one."
+        )
         self.minimum = minimum
         self.maximum = maximum
 
@@ -180,7 +182,9 @@ class SecretNotOld(Refusal):
     argument = "secret_id"
 
     def __init__(self) -> None:
-        super().__init__("This is not an old secret of this client; the current secret is ended by a reset, never by a revoke.")
+        super().__init__(
+            "This is not an old secret of this client; the current secret is ended by a reset, never by a revoke."
+        )
 
 
 class Conflict(Refusal):
@@ -264,7 +268,9 @@ class BadRequest(Failure):
 class Unavailable(Failure):
     """Trouble of ours (a database out of reach, a full disk): neither yes nor no, and never a 401."""
 
-    def __init__(self, text: str = "The database does not answer. Nothing is known to be wrong with the request.") -> None:
+    def __init__(
+        self, text: str = "The database does not answer. Nothing is known to be wrong with the request."
+    ) -> None:
         super().__init__(text)
 
 

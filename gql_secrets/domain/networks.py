@@ -41,7 +41,7 @@ class InvalidNetwork(InvalidAllowList):
     """
 
     def __init__(self, value: str, reason: str) -> None:
-        super().__init__(f'"{value}" is not a network to allow. {reason}' if value else reason)
+        super().__init__(reason)  # without the value: a GraphQL error echoes none
         self.value = value
         self.reason = reason
 

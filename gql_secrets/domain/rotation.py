@@ -170,7 +170,9 @@ def plan_reset(
     """
     current, retained = living.current, living.retained
     if not retention.is_smooth:
-        return ResetPlan(ends=tuple(End(secret, SecretEndReason.HARD_RESET) for secret in (current, retained) if secret))
+        return ResetPlan(
+            ends=tuple(End(secret, SecretEndReason.HARD_RESET) for secret in (current, retained) if secret)
+        )
     if retained is None or retained.replaced_at is None or retained.expires_at is None:
         return ResetPlan(keep=Keep(current, now, retention.until(now, replaced_at=now)))
     is_retry = current.created_by == by and now - current.created_at < RETRY_WINDOW

@@ -193,7 +193,10 @@ class Database:
         """Return what Tortoise is told; connection names differ by dialect, for its caches are keyed by them."""
         if self.is_sqlite:
             pragmas = {"synchronous": "FULL", "busy_timeout": int(LOCK_SECONDS * 1000), "mmap_size": 256 * 1024 * 1024}
-            file = {"engine": "gql_secrets.storage.sqlite_engine", "credentials": {"file_path": str(self.address.path), **pragmas}}
+            file = {
+                "engine": "gql_secrets.storage.sqlite_engine",
+                "credentials": {"file_path": str(self.address.path), **pragmas},
+            }
             connections: dict[str, Any] = {self.writer_name: file, "sqlite_reader": file}
         else:
             credentials = {
@@ -279,8 +282,10 @@ class Database:
     def failure_of(self, error: Exception) -> Failure | None:
         """Return what a caller is told of this error of the database, or None if it is a defect of ours."""
         cause = error.args[0] if isinstance(error, BaseORMException) and error.args else error
-        if isinstance(cause, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError) or _is_busy(cause) or (
-            self.is_sqlite and isinstance(error, TimeoutError)
+        if (
+            isinstance(cause, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError)
+            or _is_busy(cause)
+            or (self.is_sqlite and isinstance(error, TimeoutError))
         ):
             return Conflict("Other changes are in the way right now. Try again.")
         if isinstance(cause, sqlite3.OperationalError) or isinstance(error, _UNAVAILABLE_ERRORS):
@@ -326,7 +331,9 @@ class Database:
         for name in ("fsync", "synchronous_commit"):
             _, rows = await connection.execute_query(f"SELECT current_setting('{name}') AS value")
             if rows[0]["value"] == "off":
-                raise SetupError(f"PostgreSQL runs with {name}=off: a secret that was answered could be lost. Set it on.")
+                raise SetupError(
+                    f"PostgreSQL runs with {name}=off: a secret that was answered could be lost. Set it on."
+                )
 
 
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped here
@@ -341,7 +348,9 @@ def _as_told(now: datetime) -> datetime:
 
 
 def _is_busy(error: object) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(
+        ("SQLITE_BUSY", "SQLITE_LOCKED")
+    )
 
 
 def is_unique_violation(error: IntegrityError) -> bool:

@@ -68,7 +68,9 @@ async def _pending(database: Database) -> list[str]:
     known = {key.name for key in executor.loader.graph.nodes}
     unknown = sorted(key.name for key in executor.loader.applied_migrations if key.name not in known)
     if unknown:
-        raise SetupError(f"The database was upgraded by a newer gql-secrets ({', '.join(unknown)}). Start that version.")
+        raise SetupError(
+            f"The database was upgraded by a newer gql-secrets ({', '.join(unknown)}). Start that version."
+        )
     return [step.migration.name for step in plan]
 
 
@@ -80,7 +82,9 @@ def _executor(database: Database) -> MigrationExecutor:
 async def _only_one(database: Database) -> AsyncIterator[None]:
     if database.address.path is not None:
         # Tortoise's migrations take no lock of their own; an exclusive transaction on a file beside it is one.
-        lock = sqlite3.connect(f"{database.address.path}.migration-lock", timeout=_LOCK_SECONDS, check_same_thread=False)
+        lock = sqlite3.connect(
+            f"{database.address.path}.migration-lock", timeout=_LOCK_SECONDS, check_same_thread=False
+        )
         try:
             await asyncio.to_thread(lock.execute, "BEGIN EXCLUSIVE")
             yield

@@ -5,13 +5,13 @@ from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 
 
-class RunDialectSQL(TortoiseOperation):
-    """Run the one of two SQL statements that the database speaks."""
+class RunOnPostgres(TortoiseOperation):
+    """Run a SQL statement on PostgreSQL, and nothing on SQLite."""
 
     reversible = False
 
-    def __init__(self, *, sqlite: str, postgres: str) -> None:
-        self._statements = {"sqlite": sqlite, "postgres": postgres}
+    def __init__(self, statement: str) -> None:
+        self._statement = statement
 
     def state_forward(self, app_label: str, state: State) -> None:
         """Leave the models as they are."""
@@ -24,5 +24,5 @@ class RunDialectSQL(TortoiseOperation):
         state_editor: BaseSchemaEditor | None = None,
     ) -> None:
         """Run it."""
-        if state_editor:
-            await state_editor._run_sql(self._statements[state_editor.DIALECT])  # noqa: SLF001  as RunSQL does
+        if state_editor and state_editor.DIALECT == "postgres":
+            await state_editor._run_sql(self._statement)  # noqa: SLF001  as RunSQL does

@@ -1,0 +1,343 @@
+"""One change: lock, look at the clock, judge the caller again, decide, write, audit, commit (DESIGN.md, rules 10 and 11).
+
+The order of the locks is the same in every change, so no two wait for each other: the client's row, the rows of
+its living secrets, the installation's row. The last one is held to the commit, so revisions become visible in the
+order in which they were given, and what is read after it cannot be changed by anybody else.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypeVar
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from gql_secrets.domain.access import ActorKind, Caller, Feature, parse_features, role_of, system_caller
+from gql_secrets.domain.audit import AuditAction, AuditEntry
+from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.errors import ClientNotFound, Conflict, Unauthenticated
+from gql_secrets.domain.rotation import End, Judgement, Living, Secret, SecretEndReason, SecretState, judge
+from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation
+
+T = TypeVar("T")
+
+LIVING_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
+_ATTEMPTS: Final = 3
+
+
+class _ExpiryDue(Exception):  # noqa: N818  a signal between two transactions, told to nobody
+    """The old secret's time is over and nobody has written it down."""
+
+
+@dataclass(slots=True)
+class Change:
+    """A change under way: everything locked, `now` read after the locks."""
+
+    tx: Transaction
+    now: datetime
+    caller: Caller
+    installation: Installation
+    pepper: Pepper
+
+    @property
+    def connection(self) -> BaseDBAsyncClient:
+        """The transaction's connection: pass it to `using_db`."""
+        return self.tx.connection
+
+    async def record(
+        self,
+        action: AuditAction,
+        *,
+        client: Client | None,
+        generation_before: int | None = None,
+        secret_id: int | None = None,
+        ended: Iterable[End] = (),
+        hours_to_live: int | None = None,
+        expires_at: datetime | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Write the change's one audit event, chained to the one before, and the revision that goes with it."""
+        ended = tuple(ended)
+        entry = AuditEntry(
+            revision=self.installation.revision + 1,
+            at=self.now,
+            action=action.value,
+            actor=self.caller.actor,
+            actor_kind=(self.caller.kind or ActorKind.SYSTEM).value,
+            surface=self.caller.surface.value,
+            request_id=self.caller.request_id,
+            address=self.caller.address,
+            client_id=client.client_id if client else None,
+            generation_before=generation_before,
+            generation_after=client.generation if client else None,
+            secret_id=secret_id,
+            ended_secret_ids=",".join(str(end.secret.id) for end in ended),
+            hours_to_live=hours_to_live,
+            expires_at=expires_at,
+            reason=reason or (",".join(sorted({end.reason.value for end in ended})) or None),
+        )
+        await append_to_audit(self.connection, self.installation, entry, self.pepper)
+
+
+@dataclass(slots=True)
+class ClientChange(Change):
+    """A change of one client."""
+
+    client: Client
+    features: frozenset[Feature]
+    secrets: dict[int, ClientSecret]
+    living: Living
+
+    async def record_next_generation(
+        self,
+        action: AuditAction,
+        *,
+        secret_id: int | None = None,
+        ended: Iterable[End] = (),
+        hours_to_live: int | None = None,
+        expires_at: datetime | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Add one to the client's generation and write the audit event."""
+        before = self.client.generation
+        self.client.generation = before + 1
+        await self.client.save(using_db=self.connection, update_fields=["generation"])
+        await self.record(
+            action,
+            client=self.client,
+            generation_before=before,
+            secret_id=secret_id,
+            ended=ended,
+            hours_to_live=hours_to_live,
+            expires_at=expires_at,
+            reason=reason,
+        )
+
+    def require_generation(self, expected: int | None) -> None:
+        """Pass if the caller named no generation, or the one that is there.
+
+        Raises:
+            Conflict: the client changed since the caller read it.
+        """
+        if expected is not None and expected != self.client.generation:
+            raise Conflict(
+                f"The client is at generation {self.client.generation} now: it changed since you read it. Read it again.",
+                argument="if_generation",
+            )
+
+    async def end(self, *ends: End) -> None:
+        """End secrets; what ended stays ended."""
+        for end in ends:
+            row = self.secrets[end.secret.id]
+            row.state = end.reason.state.value
+            row.ended_at = self.now
+            row.end_reason = end.reason.value
+            await save_living(row, self.connection, "state", "ended_at", "end_reason")
+
+    async def retain(self, secret: Secret, *, replaced_at: datetime, expires_at: datetime) -> None:
+        """Make a living secret the old one, good until `expires_at`."""
+        row = self.secrets[secret.id]
+        row.state, row.replaced_at, row.expires_at = SecretState.RETAINED.value, replaced_at, expires_at
+        await save_living(row, self.connection, "state", "replaced_at", "expires_at")
+
+    async def make_current(self, secret: Secret) -> None:
+        """Make the old secret the current one again."""
+        row = self.secrets[secret.id]
+        row.state, row.replaced_at, row.expires_at = SecretState.CURRENT.value, None, None
+        await save_living(row, self.connection, "state", "replaced_at", "expires_at")
+
+
+class Changes:
+    """The one way to change anything."""
+
+    def __init__(self, database: Database, pepper: Pepper) -> None:
+        """Make it for one open database and its pepper."""
+        self.database = database
+        self.pepper = pepper
+
+    async def change_client(self, client_id: str, caller: Caller, work: Callable[[ClientChange], Awaitable[T]]) -> T:
+        """Run `work` on a locked client in one transaction.
+
+        An old secret whose time is over is written EXPIRED first, in a transaction of its own, so that it stays
+        ended whatever becomes of the change.
+
+        Raises:
+            ClientNotFound: there is no such client, or it was deleted.
+            Unauthenticated: the caller's own secret or session ended meanwhile.
+            Conflict: the lock was not had in time.
+        """
+
+        async def body(tx: Transaction) -> T:
+            return await work(await self._begin_client_change(tx, client_id, caller))
+
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self.database.run_tx(body)
+            except _ExpiryDue:
+                await self.expire_old_secret(client_id)
+        raise Conflict("The client keeps changing. Try again.")
+
+    async def change_installation(self, caller: Caller, work: Callable[[Change], Awaitable[T]]) -> T:
+        """Run `work` in one transaction that changes no existing client.
+
+        Raises:
+            Unauthenticated: the caller's own secret or session ended meanwhile.
+            Conflict: the lock was not had in time.
+        """
+
+        async def body(tx: Transaction) -> T:
+            installation = await lock_installation(tx)
+            now = await tx.now()
+            return await work(Change(tx, now, await judge_caller(tx, caller, now), installation, self.pepper))
+
+        return await self.database.run_tx(body)
+
+    async def expire_old_secret(self, client_id: str) -> bool:
+        """Write EXPIRED if the client's old secret is due; return whether it was.
+
+        Its own transaction, audit event (actor `system`) and revision; no generation.
+        """
+
+        async def body(tx: Transaction) -> bool:
+            client = await Client.filter(client_id=client_id).using_db(tx.connection).select_for_update().first()
+            rows = await lock_living(tx, client_id)
+            installation = await lock_installation(tx)
+            now = await tx.now()
+            retained = next((row for row in rows if row.state == SecretState.RETAINED), None)
+            if client is None or retained is None:
+                return False
+            if judge(SecretState(retained.state), retained.expires_at, enabled=True, now=now) is not Judgement.DUE:
+                return False
+            retained.state = SecretState.EXPIRED.value
+            retained.ended_at = retained.expires_at
+            retained.end_reason = SecretEndReason.EXPIRED.value
+            await save_living(retained, tx.connection, "state", "ended_at", "end_reason")
+            change = Change(tx, now, system_caller(), installation, self.pepper)
+            end = End(secret_facts(retained), SecretEndReason.EXPIRED)
+            await change.record(
+                AuditAction.OLD_SECRET_EXPIRED,
+                client=client,
+                generation_before=client.generation,
+                secret_id=retained.id,
+                ended=(end,),
+                expires_at=retained.expires_at,
+            )
+            return True
+
+        return await self.database.run_tx(body)
+
+    async def _begin_client_change(self, tx: Transaction, client_id: str, caller: Caller) -> ClientChange:
+        client = (
+            await Client.filter(client_id=client_id, deleted_at=None)
+            .using_db(tx.connection)
+            .select_for_update()
+            .first()
+        )
+        rows = await lock_living(tx, client_id) if client else []
+        installation = await lock_installation(tx)
+        now = await tx.now()
+        caller = await judge_caller(tx, caller, now)
+        if client is None:
+            raise ClientNotFound
+        living = living_of(rows)
+        if living.due is not None and now >= living.due:
+            raise _ExpiryDue
+        return ClientChange(
+            tx=tx,
+            now=now,
+            caller=caller,
+            installation=installation,
+            pepper=self.pepper,
+            client=client,
+            features=await features_of(tx.connection, client_id),
+            secrets={row.id: row for row in rows},
+            living=living,
+        )
+
+
+async def lock_installation(tx: Transaction) -> Installation:
+    """Lock the installation's row to the end of the transaction: always the last lock taken."""
+    return await Installation.filter(id=1).using_db(tx.connection).select_for_update().get()
+
+
+async def lock_living(tx: Transaction, client_id: str) -> list[ClientSecret]:
+    """Lock the client's living secrets."""
+    query = ClientSecret.filter(client_id=client_id, state__in=[state.value for state in LIVING_STATES])
+    return await query.using_db(tx.connection).select_for_update().order_by("id")
+
+
+async def judge_caller(tx: Transaction, caller: Caller, now: datetime) -> Caller:
+    """Return the caller as it is now, with the role and the secret's state that it has at this moment.
+
+    Raises:
+        Unauthenticated: nobody signed in, or the secret ended since.
+    """
+    if caller.is_anonymous:
+        raise Unauthenticated
+    if caller.kind is not ActorKind.API_CLIENT:
+        return caller
+    row = await ClientSecret.filter(id=caller.secret_id).using_db(tx.connection).first().select_related("client")
+    if row is None or (
+        judge(SecretState(row.state), row.expires_at, enabled=row.client.enabled, now=now) is not Judgement.GOOD
+    ):
+        raise Unauthenticated("The secret that you signed in with has ended meanwhile.")
+    features = await features_of(tx.connection, row.client_id)
+    return replace(caller, role=role_of(features), secret_state=SecretState(row.state))
+
+
+async def features_of(connection: BaseDBAsyncClient, client_id: str) -> frozenset[Feature]:
+    """Return the client's features."""
+    names = await ClientFeature.filter(client_id=client_id).using_db(connection).values_list("feature", flat=True)
+    return parse_features(str(name) for name in names)
+
+
+async def save_living(row: ClientSecret, connection: BaseDBAsyncClient, *fields: str) -> None:
+    """Write these fields of a secret, only if it has not ended: no path brings an ended one back."""
+    values = {field: getattr(row, field) for field in fields}
+    query = ClientSecret.filter(id=row.id, state__in=[state.value for state in LIVING_STATES])
+    if await query.using_db(connection).update(**values) != 1:
+        raise Conflict("The secret has ended meanwhile.")
+
+
+async def append_to_audit(
+    connection: BaseDBAsyncClient, installation: Installation, entry: AuditEntry, pepper: Pepper
+) -> None:
+    """Add the entry to the chain and move the installation's revision and signed head to it."""
+    digest = entry.hash_after(installation.audit_head)
+    await AuditEvent.create(
+        using_db=connection,
+        hash=digest,
+        **{field: getattr(entry, field) for field in AuditEntry.__slots__},
+    )
+    installation.revision = entry.revision
+    installation.audit_head = digest
+    installation.audit_key_id = pepper.first.key_id
+    installation.audit_mac = sign_head(pepper, entry.revision, digest)
+    await installation.save(using_db=connection, update_fields=["revision", "audit_head", "audit_key_id", "audit_mac"])
+
+
+def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:
+    """Return the MAC of the chain's head under a key derived from the pepper's first key."""
+    return hmac.digest(pepper.first.subkey("audit head"), revision.to_bytes(8, "big") + head, "sha256")
+
+
+def living_of(rows: Iterable[ClientSecret]) -> Living:
+    """Return the rules' view of a client's living secrets (rule 1: the current one always exists)."""
+    by_state = {row.state: secret_facts(row) for row in rows}
+    return Living(by_state[SecretState.CURRENT], by_state.get(SecretState.RETAINED))
+
+
+def secret_facts(row: ClientSecret) -> Secret:
+    """Return the rules' view of a secret."""
+    return Secret(
+        id=row.id,
+        state=SecretState(row.state),
+        created_at=row.created_at,
+        created_by=row.created_by,
+        replaced_at=row.replaced_at,
+        expires_at=row.expires_at,
+        first_used_at=row.first_used_at,
+        last_used_at=row.last_used_at,
+    )

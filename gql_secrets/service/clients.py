@@ -1,0 +1,280 @@
+"""The changes of clients themselves: register, edit, enable, disable, delete."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from tortoise.exceptions import IntegrityError
+
+from gql_secrets.domain.access import (
+    Caller,
+    Feature,
+    Role,
+    parse_features,
+    require_current_secret,
+    require_role,
+)
+from gql_secrets.domain.audit import AuditAction
+from gql_secrets.domain.clients import folded, parse_description, parse_name
+from gql_secrets.domain.credentials import PlaintextSecret, mint_client_id
+from gql_secrets.domain.errors import Conflict, InvalidAllowList, LastOwner
+from gql_secrets.domain.networks import EVERYWHERE, AllowList
+from gql_secrets.domain.rotation import End, SecretEndReason
+from gql_secrets.service.change import Change, Changes, ClientChange
+from gql_secrets.service.minting import store_secret
+from gql_secrets.storage.models import LONGEST_FOLDED, Client, ClientFeature, ClientNetwork
+
+
+class Unchanged(Enum):
+    """The mark of an argument that the caller left out, apart from None, which empties a description."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A new client with its first secret. `secret` is the only place where the plaintext is."""
+
+    client: Client
+    secret: PlaintextSecret
+
+
+class Clients:
+    """Registers and edits clients."""
+
+    def __init__(self, changes: Changes) -> None:
+        """Make it on the one way to change anything."""
+        self._changes = changes
+
+    async def create_client(
+        self,
+        name: str,
+        *,
+        by: Caller,
+        description: str | None = None,
+        features: Sequence[str] = (),
+        allow_list: Sequence[str] | None = None,
+    ) -> Registration:
+        """Register a client and mint its first secret.
+
+        Raises:
+            Refusal: INVALID_NAME, INVALID_DESCRIPTION, INVALID_FEATURE or INVALID_ALLOW_LIST.
+            Forbidden: not an ADMIN, or one on an old secret who would make a client with a role.
+        """
+        require_role(by, Role.ADMIN)
+        name, description = parse_name(name), parse_description(description)
+        wanted = parse_features(features)
+        networks = AllowList.parse(allow_list) if allow_list is not None else None
+
+        async def work(change: Change) -> Registration:
+            require_role(change.caller, Role.ADMIN)
+            require_current_secret(change.caller, wanted)
+            return await register(change, mint_client_id(), name, description, wanted, networks)
+
+        return await self._changes.change_installation(by, work)
+
+    async def update_client(
+        self,
+        client_id: str,
+        *,
+        by: Caller,
+        name: str | Unchanged = UNCHANGED,
+        description: str | None | Unchanged = UNCHANGED,
+        features: Sequence[str] | Unchanged = UNCHANGED,
+        allow_list: Sequence[str] | Unchanged = UNCHANGED,
+    ) -> Client:
+        """Edit what was given; what stays the same is no change and leaves no audit event.
+
+        Raises:
+            Refusal: INVALID_NAME, INVALID_DESCRIPTION, INVALID_FEATURE, INVALID_ALLOW_LIST, CLIENT_NOT_FOUND,
+                LAST_OWNER or CONFLICT.
+            Forbidden: not an ADMIN, or one on an old secret where a role is concerned.
+        """
+        require_role(by, Role.ADMIN)
+        new_name = name if name is UNCHANGED else parse_name(name)
+        new_description = description if description is UNCHANGED else parse_description(description)
+        new_features = features if features is UNCHANGED else parse_features(features)
+        networks = allow_list if allow_list is UNCHANGED else AllowList.parse(allow_list)
+
+        async def work(change: ClientChange) -> Client:
+            require_role(change.caller, Role.ADMIN)
+            require_current_secret(
+                change.caller, change.features, change.features if new_features is UNCHANGED else new_features
+            )
+            edited = []
+            client = change.client
+            if new_name is not UNCHANGED and new_name != client.name:
+                client.name, client.name_folded = new_name, folded(new_name)[:LONGEST_FOLDED]
+                edited.append("name")
+            if new_description is not UNCHANGED and new_description != client.description:
+                client.description = new_description
+                edited.append("description")
+            if new_features is not UNCHANGED and new_features != change.features:
+                if Feature.OWNER in change.features and Feature.OWNER not in new_features:
+                    await _require_another_owner(change)
+                await _write_features(change, client, new_features)
+                edited.append("features")
+            if networks is not UNCHANGED and networks.texts != await allow_list_of(change, client):
+                _require_own_address(change, networks)
+                await _write_networks(change, client, networks)
+                edited.append("allowList")
+            if edited:
+                await client.save(
+                    using_db=change.connection,
+                    update_fields=["name", "name_folded", "description", "is_restricted"],
+                )
+                await change.record_next_generation(AuditAction.CLIENT_UPDATED, reason=",".join(edited))
+            return client
+
+        return await self._changes.change_client(client_id, by, work)
+
+    async def set_client_enabled(self, client_id: str, *, enabled: bool, by: Caller) -> Client:
+        """Enable or disable a client; its secrets go on ageing while it is disabled (rule 12).
+
+        Raises:
+            Refusal: CLIENT_NOT_FOUND, LAST_OWNER or CONFLICT.
+            Forbidden: not an ADMIN, or one on an old secret where a role is concerned.
+        """
+        require_role(by, Role.ADMIN)
+
+        async def work(change: ClientChange) -> Client:
+            require_role(change.caller, Role.ADMIN)
+            require_current_secret(change.caller, change.features)
+            client = change.client
+            if client.enabled == enabled:
+                return client
+            if not enabled and Feature.OWNER in change.features:
+                await _require_another_owner(change)
+            client.enabled = enabled
+            await client.save(using_db=change.connection, update_fields=["enabled"])
+            action = AuditAction.CLIENT_ENABLED if enabled else AuditAction.CLIENT_DISABLED
+            await change.record_next_generation(action)
+            return client
+
+        return await self._changes.change_client(client_id, by, work)
+
+    async def delete_client(self, client_id: str, *, by: Caller) -> str:
+        """End the client's secrets and leave its row as a tombstone; return the client id, never used again.
+
+        Raises:
+            Refusal: CLIENT_NOT_FOUND, LAST_OWNER or CONFLICT.
+            Forbidden: not an ADMIN, or one on an old secret where a role is concerned.
+        """
+        require_role(by, Role.ADMIN)
+
+        async def work(change: ClientChange) -> str:
+            require_role(change.caller, Role.ADMIN)
+            require_current_secret(change.caller, change.features)
+            if Feature.OWNER in change.features and change.client.enabled:
+                await _require_another_owner(change)
+            living = (change.living.current, change.living.retained)
+            ends = [End(secret, SecretEndReason.CLIENT_DELETED) for secret in living if secret]
+            await change.end(*ends)
+            change.client.deleted_at = change.now
+            await change.client.save(using_db=change.connection, update_fields=["deleted_at"])
+            await change.record_next_generation(AuditAction.CLIENT_DELETED, ended=ends)
+            return change.client.client_id
+
+        return await self._changes.change_client(client_id, by, work)
+
+
+async def register(
+    change: Change,
+    client_id: str,
+    name: str,
+    description: str | None,
+    features: frozenset[Feature],
+    allow_list: AllowList | None,
+) -> Registration:
+    """Write a new client with a minted secret, inside a change that is under way.
+
+    Raises:
+        Conflict: the client id is taken, perhaps by a deleted client.
+    """
+    plaintext = PlaintextSecret.mint()
+    client = await write_client(change, client_id, name, description, features, allow_list)
+    secret = await store_secret(change, client, plaintext)
+    await change.record(AuditAction.CLIENT_CREATED, client=client, generation_before=0, secret_id=secret.id)
+    return Registration(client, plaintext)
+
+
+async def write_client(
+    change: Change,
+    client_id: str,
+    name: str,
+    description: str | None,
+    features: frozenset[Feature],
+    allow_list: AllowList | None,
+) -> Client:
+    """Write the rows of a new client, without a secret, inside a change that is under way.
+
+    Raises:
+        Conflict: the client id is taken, perhaps by a deleted client.
+    """
+    try:
+        client = await Client.create(
+            using_db=change.connection,
+            client_id=client_id,
+            client_id_folded=folded(client_id)[:LONGEST_FOLDED],
+            name=name,
+            name_folded=folded(name)[:LONGEST_FOLDED],
+            description=description,
+            generation=1,
+            created_at=change.now,
+        )
+    except IntegrityError as error:
+        raise Conflict("This client id is taken; ids are never used again.", argument="client_id") from error
+    await _write_features(change, client, features)
+    if allow_list is not None and not allow_list.is_everywhere:
+        await _write_networks(change, client, allow_list)
+        await client.save(using_db=change.connection, update_fields=["is_restricted"])
+    return client
+
+
+async def _write_features(change: Change, client: Client, features: frozenset[Feature]) -> None:
+    await ClientFeature.filter(client_id=client.client_id).using_db(change.connection).delete()
+    rows = [ClientFeature(client_id=client.client_id, feature=feature.value) for feature in sorted(features)]
+    if rows:
+        await ClientFeature.bulk_create(rows, using_db=change.connection)
+
+
+async def _write_networks(change: Change, client: Client, allow_list: AllowList) -> None:
+    await ClientNetwork.filter(client_id=client.client_id).using_db(change.connection).delete()
+    client.is_restricted = not allow_list.is_everywhere
+    if client.is_restricted:
+        rows = [
+            ClientNetwork(client_id=client.client_id, position=position, network=text)
+            for position, text in enumerate(allow_list.texts)
+        ]
+        await ClientNetwork.bulk_create(rows, using_db=change.connection)
+
+
+async def allow_list_of(change: Change, client: Client) -> tuple[str, ...]:
+    """Return the client's allow list as it is written."""
+    if not client.is_restricted:
+        return EVERYWHERE.texts
+    query = ClientNetwork.filter(client_id=client.client_id).using_db(change.connection).order_by("position")
+    return tuple(str(text) for text in await query.values_list("network", flat=True))
+
+
+async def _require_another_owner(change: ClientChange) -> None:
+    """Pass if another enabled owner exists: exact, for every change waits for the installation's row.
+
+    Raises:
+        LastOwner: there is none.
+    """
+    others = ClientFeature.filter(feature=Feature.OWNER.value, client__enabled=True, client__deleted_at=None).exclude(
+        client_id=change.client.client_id
+    )
+    if change.client.enabled and not await others.using_db(change.connection).exists():
+        raise LastOwner
+
+
+def _require_own_address(change: ClientChange, allow_list: AllowList) -> None:
+    caller = change.caller
+    if caller.name == change.client.client_id and caller.address and not allow_list.allows(caller.address):
+        raise InvalidAllowList("This list would lock out the address that you are calling from. Add it.")

@@ -1,0 +1,34 @@
+"""How a secret comes into the database: as a digest, and in no other way."""
+
+from tortoise.exceptions import IntegrityError
+
+from gql_secrets.domain.credentials import PlaintextSecret
+from gql_secrets.domain.errors import Conflict
+from gql_secrets.domain.rotation import SecretState
+from gql_secrets.service.change import Change
+from gql_secrets.storage.models import Client, ClientSecret
+
+
+async def store_secret(
+    change: Change, client: Client, plaintext: PlaintextSecret, *, is_weak: bool = False
+) -> ClientSecret:
+    """Store the client's new current secret: its digest and its hint.
+
+    Raises:
+        Conflict: this client had this very secret before (only an imported one can).
+    """
+    key = change.pepper.first
+    try:
+        return await ClientSecret.create(
+            using_db=change.connection,
+            client_id=client.client_id,
+            digest=key.digest(client.client_id, plaintext.reveal()),
+            pepper_key_id=key.key_id,
+            hint=plaintext.hint,
+            is_weak=is_weak,
+            state=SecretState.CURRENT.value,
+            created_at=change.now,
+            created_by=change.caller.actor,
+        )
+    except IntegrityError as error:
+        raise Conflict("This client had this secret before.") from error

@@ -1,0 +1,301 @@
+"""The changes of a client's secrets: reset, revoke, change of the retention, cancel."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from gql_secrets.domain.access import (
+    Caller,
+    Role,
+    require_current_secret,
+    require_not_above,
+    require_reset_role,
+    require_role,
+)
+from gql_secrets.domain.audit import AuditAction
+from gql_secrets.domain.clients import parse_idempotency_key
+from gql_secrets.domain.credentials import PlaintextSecret, short_hash
+from gql_secrets.domain.errors import IdempotencyKeyReused, IdempotencyResultEnded
+from gql_secrets.domain.rotation import (
+    Judgement,
+    Retention,
+    SecretEndReason,
+    SecretState,
+    judge,
+    plan_cancel,
+    plan_change_retention,
+    plan_reset,
+    plan_revoke,
+)
+from gql_secrets.service.change import Changes, ClientChange
+from gql_secrets.service.minting import store_secret
+from gql_secrets.storage.models import Client, ClientSecret, IdempotentReset
+
+REPLAY_WINDOW: Final = timedelta(minutes=10)
+_NONCE_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """What a reset did. `new_secret` is the only place where the plaintext is."""
+
+    client: Client
+    new_secret: PlaintextSecret
+    old_secret: ClientSecret | None
+    withdrawn_secret: ClientSecret | None
+    displaced_secret: ClientSecret | None
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """What a revoke did: `already_ended` where there was nothing left to end."""
+
+    client: Client
+    revoked_secret: ClientSecret | None
+    already_ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionChange:
+    """The old secret with its new end; `clamped` where 168 hours after its reset came first."""
+
+    client: Client
+    old_secret: ClientSecret
+    clamped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """The secret that is current again, and the unused one that ended."""
+
+    client: Client
+    current_secret: ClientSecret
+    withdrawn_secret: ClientSecret
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """An idempotent reset as its key's row remembers it."""
+
+    key: str
+    key_hash: bytes
+    arguments_hash: bytes
+
+
+class Rotation:
+    """The subject of the product."""
+
+    def __init__(self, changes: Changes) -> None:
+        """Make it on the one way to change anything."""
+        self._changes = changes
+
+    async def reset_secret(
+        self,
+        client_id: str,
+        retention: Retention,
+        *,
+        by: Caller,
+        end_active_rollover: bool = False,
+        if_generation: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Reset:
+        """Mint a new secret, good at once; keep the old one for the retention (rules 4 to 6 and 9).
+
+        Raises:
+            Refusal: INVALID_IDEMPOTENCY_KEY, CLIENT_NOT_FOUND, ROLLOVER_IN_PROGRESS, CONFLICT,
+                IDEMPOTENCY_KEY_REUSED or IDEMPOTENCY_RESULT_ENDED; nothing was changed.
+            Forbidden: smooth for others than ADMIN, a client above the caller's role, a caller on an old secret.
+        """
+        require_reset_role(by, smooth=retention.is_smooth)
+        request = (
+            _request_of(idempotency_key, client_id, retention, end_active_rollover, if_generation)
+            if idempotency_key is not None
+            else None
+        )
+
+        async def work(change: ClientChange) -> Reset:
+            require_reset_role(change.caller, smooth=retention.is_smooth)
+            require_not_above(change.caller, change.features)
+            if request and (replay := await _replay(change, request)):
+                return replay
+            require_current_secret(change.caller, change.features)
+            change.require_generation(if_generation)
+            plan = plan_reset(
+                change.living,
+                retention,
+                by=change.caller.actor,
+                now=change.now,
+                end_active_rollover=end_active_rollover,
+            )
+            await change.end(*plan.ends)
+            if plan.keep:
+                await change.retain(
+                    plan.keep.secret, replaced_at=plan.keep.replaced_at, expires_at=plan.keep.expires_at
+                )
+            plaintext, row = await _mint(change, request)
+            await change.record_next_generation(
+                AuditAction.SECRET_RESET,
+                secret_id=row.id,
+                ended=plan.ends,
+                hours_to_live=retention.hours,
+                expires_at=plan.keep.expires_at if plan.keep else None,
+            )
+            withdrawn = plan.ended_by(SecretEndReason.WITHDRAWN)
+            displaced = plan.ended_by(SecretEndReason.DISPLACED)
+            if not retention.is_smooth:  # a hard reset ends an old secret too, and says so
+                displaced = change.living.retained
+            return Reset(
+                client=change.client,
+                new_secret=plaintext,
+                old_secret=change.secrets[plan.keep.secret.id] if plan.keep else None,
+                withdrawn_secret=change.secrets[withdrawn.id] if withdrawn else None,
+                displaced_secret=change.secrets[displaced.id] if displaced else None,
+                replayed=False,
+            )
+
+        return await self._changes.change_client(client_id, by, work)
+
+    async def revoke_old_secret(
+        self, client_id: str, *, by: Caller, secret_id: int | None = None, if_generation: int | None = None
+    ) -> Revoke:
+        """End the old secret now; said twice, the second answer says so (rule 8).
+
+        Raises:
+            Refusal: CLIENT_NOT_FOUND, SECRET_NOT_OLD or CONFLICT.
+            Forbidden: not an ADMIN, or one on an old secret.
+        """
+        require_role(by, Role.ADMIN)
+
+        async def work(change: ClientChange) -> Revoke:
+            _require_admin(change, if_generation)
+            ended = await _last_ended_old_secret(change, secret_id)
+            end = plan_revoke(change.living, secret_id=secret_id, ended_once_retained=ended is not None)
+            if end is None:
+                return Revoke(change.client, ended, already_ended=True)
+            await change.end(end)
+            await change.record_next_generation(AuditAction.OLD_SECRET_REVOKED, secret_id=end.secret.id, ended=(end,))
+            return Revoke(change.client, change.secrets[end.secret.id], already_ended=False)
+
+        return await self._changes.change_client(client_id, by, work)
+
+    async def change_retention(
+        self, client_id: str, retention: Retention, *, by: Caller, if_generation: int | None = None
+    ) -> RetentionChange:
+        """Let the old secret end `retention` from now, within 168 hours of the reset that retained it (rule 7).
+
+        Raises:
+            Refusal: CLIENT_NOT_FOUND, NO_ROLLOVER or CONFLICT.
+            Forbidden: not an ADMIN, or one on an old secret.
+        """
+        require_role(by, Role.ADMIN)
+
+        async def work(change: ClientChange) -> RetentionChange:
+            _require_admin(change, if_generation)
+            keep, clamped = plan_change_retention(change.living, retention, now=change.now)
+            await change.retain(keep.secret, replaced_at=keep.replaced_at, expires_at=keep.expires_at)
+            await change.record_next_generation(
+                AuditAction.RETENTION_CHANGED,
+                secret_id=keep.secret.id,
+                hours_to_live=retention.hours,
+                expires_at=keep.expires_at,
+                reason="CLAMPED" if clamped else None,
+            )
+            return RetentionChange(change.client, change.secrets[keep.secret.id], clamped)
+
+        return await self._changes.change_client(client_id, by, work)
+
+    async def cancel_rollover(self, client_id: str, *, by: Caller, if_generation: int | None = None) -> Cancellation:
+        """End the new secret, if nobody used it, and make the old one current again (rule 7).
+
+        Raises:
+            Refusal: CLIENT_NOT_FOUND, NO_ROLLOVER, NEW_SECRET_IN_USE or CONFLICT.
+            Forbidden: not an ADMIN, or one on an old secret.
+        """
+        require_role(by, Role.ADMIN)
+
+        async def work(change: ClientChange) -> Cancellation:
+            _require_admin(change, if_generation)
+            old, end = plan_cancel(change.living)
+            await change.end(end)
+            await change.make_current(old)
+            await change.record_next_generation(AuditAction.ROLLOVER_CANCELLED, secret_id=old.id, ended=(end,))
+            return Cancellation(change.client, change.secrets[old.id], change.secrets[end.secret.id])
+
+        return await self._changes.change_client(client_id, by, work)
+
+
+def _require_admin(change: ClientChange, if_generation: int | None) -> None:
+    require_role(change.caller, Role.ADMIN)
+    require_current_secret(change.caller, change.features)
+    change.require_generation(if_generation)
+
+
+def _request_of(
+    key: str, client_id: str, retention: Retention, end_active_rollover: bool, if_generation: int | None
+) -> _Request:
+    parse_idempotency_key(key)
+    arguments = short_hash(client_id, str(retention.hours), str(end_active_rollover), str(if_generation))
+    return _Request(key, short_hash("idempotency key", key), arguments)
+
+
+async def _mint(change: ClientChange, request: _Request | None) -> tuple[PlaintextSecret, ClientSecret]:
+    if request is None:
+        plaintext = PlaintextSecret.mint()
+        return plaintext, await store_secret(change, change.client, plaintext)
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    plaintext = change.pepper.first.derive_secret(request.key, nonce)
+    row = await store_secret(change, change.client, plaintext)
+    actor = change.caller.actor
+    await IdempotentReset.filter(actor=actor, key_hash=request.key_hash).using_db(change.connection).delete()
+    await IdempotentReset.create(
+        using_db=change.connection,
+        actor=actor,
+        key_hash=request.key_hash,
+        arguments_hash=request.arguments_hash,
+        nonce=nonce,
+        pepper_key_id=change.pepper.first.key_id,
+        secret_id=row.id,
+        created_at=change.now,
+    )
+    return plaintext, row
+
+
+async def _replay(change: ClientChange, request: _Request) -> Reset | None:
+    remembered = (
+        await IdempotentReset.filter(
+            actor=change.caller.actor, key_hash=request.key_hash, created_at__gt=change.now - REPLAY_WINDOW
+        )
+        .using_db(change.connection)
+        .first()
+    )
+    if remembered is None:
+        return None
+    if remembered.arguments_hash != request.arguments_hash:
+        raise IdempotencyKeyReused
+    row = await ClientSecret.get(id=remembered.secret_id, using_db=change.connection)
+    pepper_key = change.pepper.key(remembered.pepper_key_id)
+    # `enabled=True`: a replay is answered while the client is merely disabled.
+    verdict = judge(SecretState(row.state), row.expires_at, enabled=True, now=change.now)
+    if verdict is not Judgement.GOOD or pepper_key is None:
+        raise IdempotencyResultEnded
+    plaintext = pepper_key.derive_secret(request.key, remembered.nonce)
+    if pepper_key.digest(change.client.client_id, plaintext.reveal()) != row.digest:
+        raise IdempotencyResultEnded
+    retained = change.living.retained
+    return Reset(
+        client=change.client,
+        new_secret=plaintext,
+        old_secret=change.secrets[retained.id] if retained and retained.id != row.id else None,
+        withdrawn_secret=None,
+        displaced_secret=None,
+        replayed=True,
+    )
+
+
+async def _last_ended_old_secret(change: ClientChange, secret_id: int | None) -> ClientSecret | None:
+    query = ClientSecret.filter(client_id=change.client.client_id, replaced_at__isnull=False, ended_at__isnull=False)
+    if secret_id is not None:
+        query = query.filter(id=secret_id)
+    return await query.using_db(change.connection).order_by("-ended_at", "-id").first()

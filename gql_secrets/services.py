@@ -1,0 +1,114 @@
+"""The parts of one running installation, put together once for both doors (the server and the command line)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.errors import Failure, SetupError
+from gql_secrets.service.change import Changes
+from gql_secrets.service.clients import Clients, Registration
+from gql_secrets.service.installation import is_installed, prepare
+from gql_secrets.service.reading import Reading
+from gql_secrets.service.rotation import Rotation
+from gql_secrets.service.usage import Usage
+from gql_secrets.service.verification import Verifier
+from gql_secrets.settings import PEPPER_FILE, Settings
+from gql_secrets.storage.database import Database, DatabaseAddress, PoolSettings
+from gql_secrets.storage.lookup import Lookup, open_lookup
+from gql_secrets.storage.migrate import pending, upgrade
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the doors hand to the dialects."""
+
+    database: Database
+    changes: Changes
+    rotation: Rotation
+    clients: Clients
+    reading: Reading
+    usage: Usage
+    verifier: Verifier
+    lookup: Lookup
+    first_owner: Registration | None
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.lookup.close()
+        await self.database.close()
+
+
+async def open_services(
+    settings: Settings,
+    *,
+    migrate: bool = True,
+    with_owner: bool = True,
+    adjust_clock: Callable[[datetime], datetime] | None = None,
+) -> Services:
+    """Open the installation that the settings name: migrated, its pepper checked, with an owner where it is new.
+
+    Args:
+        settings: which database, which pepper.
+        migrate: bring the database to the newest migration; otherwise refuse one that is not.
+        with_owner: make the first owner in a new installation.
+        adjust_clock: what tests make of the database's clock.
+
+    Raises:
+        SetupError: the database is not migrated, or belongs to another pepper.
+        Unavailable: the database does not answer.
+    """
+    settings.make_data_dir()
+    database = await open_database(settings, adjust_clock=adjust_clock)
+    try:
+        if migrate:
+            await upgrade(database)
+        elif await pending(database):
+            raise SetupError("The database is not at the newest migration. Run: gql-secrets db upgrade")
+        pepper = settings.load_pepper()
+        made = None if pepper else await _make_pepper(settings, database)
+        changes = Changes(database, pepper or made or Pepper(()))
+        try:
+            prepared = await prepare(changes, with_owner=with_owner)
+        except Failure:
+            if made is not None:  # another node was first: this key belongs to nothing
+                (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
+            raise
+        usage = Usage()
+        lookup = open_lookup(database)
+        return Services(
+            database=database,
+            changes=changes,
+            rotation=Rotation(changes),
+            clients=Clients(changes),
+            reading=Reading(database),
+            usage=usage,
+            verifier=Verifier(database, changes.pepper, lookup, changes, usage),
+            lookup=lookup,
+            first_owner=prepared.first_owner,
+        )
+    except BaseException:
+        await database.close()
+        raise
+
+
+async def open_database(settings: Settings, *, adjust_clock: Callable[[datetime], datetime] | None = None) -> Database:
+    """Open the database that the settings name, as it is.
+
+    Raises:
+        SetupError: the URL is malformed, or the database does not keep what it commits.
+        Unavailable: it does not answer.
+    """
+    pool = PoolSettings(settings.database_pool_size, settings.statement_cache_size)
+    database = Database(DatabaseAddress.parse(settings.resolved_database_url), pool, adjust_clock=adjust_clock)
+    await database.open()
+    return database
+
+
+async def _make_pepper(settings: Settings, database: Database) -> Pepper:
+    if await is_installed(database):
+        raise SetupError(
+            "This database has a pepper, and this process has none: no secret would be found. Set GQL_SECRETS_PEPPER, "
+            f"or copy {PEPPER_FILE} into {settings.data_dir}."
+        )
+    return settings.write_new_pepper()

@@ -1,0 +1,160 @@
+"""Settings: read once from the environment, refused with a sentence when they are wrong."""
+
+import ipaddress
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.errors import SetupError
+
+PREFIX: Final = "GQL_SECRETS_"
+PEPPER_FILE: Final = "pepper.keys"
+DATABASE_FILE: Final = "gql-secrets.db"
+_LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+_LARGEST_PORT: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that an operator decides; each field is the environment variable of its name in capitals."""
+
+    data_dir: Path = Path(".gql-secrets")
+    host: str = "127.0.0.1"
+    port: int = 8080
+    database_url: str = ""
+    database_pool_size: int = 10
+    statement_cache_size: int = 100
+    public_url: str = ""
+    pepper: str = field(default="", repr=False)
+    log_level: str = "INFO"
+    trusted_proxies: str = ""
+    insecure: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: object) -> Self:
+        """Read `GQL_SECRETS_*`; what is `given` (the command line) goes first.
+
+        Raises:
+            SetupError: a name is unknown, or a value cannot be.
+        """
+        known = {f"{PREFIX}{name.upper()}": name for name in cls.__dataclass_fields__ if name != "insecure"}
+        values: dict[str, object] = {}
+        for variable, text in environment.items():
+            if not variable.startswith(PREFIX):
+                continue
+            if variable not in known:
+                raise SetupError(f"{variable} is not a setting. The settings are: {', '.join(known)}.")
+            values[known[variable]] = _parsed(variable, known[variable], text)
+        values.update({name: value for name, value in given.items() if value is not None})
+        settings = cls(**values)  # type: ignore[arg-type]  # each is checked above or by the command line
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if not 0 <= self.port <= _LARGEST_PORT:
+            raise SetupError(f"GQL_SECRETS_PORT must be from 0 to {_LARGEST_PORT}.")
+        if self.log_level not in _LOG_LEVELS:
+            raise SetupError(f"GQL_SECRETS_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
+        url = urlsplit(self.public_url)
+        if self.public_url and (
+            url.scheme not in ("http", "https")
+            or not url.hostname
+            or url.path.strip("/")
+            or url.query
+            or url.fragment
+            or url.username
+        ):
+            raise SetupError(
+                "GQL_SECRETS_PUBLIC_URL must be scheme and host alone, such as https://secrets.example.com"
+            )
+        if not _is_loopback(self.host) and url.scheme != "https" and not self.insecure:
+            raise SetupError(
+                f"Listening on {self.host} would send secrets in the clear. Set GQL_SECRETS_PUBLIC_URL to the https "
+                "address in front of this server, or say --insecure."
+            )
+
+    @property
+    def address_url(self) -> str:
+        """What people type: the public URL, or the address that the server listens on."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's URL; without a setting a SQLite file in the data directory."""
+        return self.database_url or f"sqlite:///{(self.data_dir / DATABASE_FILE).absolute()}"
+
+    def make_data_dir(self) -> None:
+        """Make the data directory, for its owner alone (0700).
+
+        Raises:
+            SetupError: it cannot be made.
+        """
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError(f"The data directory {self.data_dir} cannot be made: {error.strerror}.") from error
+
+    def load_pepper(self) -> Pepper | None:
+        """Return the ring of the setting, or of `pepper.keys` in the data directory; None where neither is.
+
+        Raises:
+            SetupError: it is malformed or weak, or others can read the file.
+        """
+        if self.pepper:
+            return Pepper.parse(self.pepper)
+        path = self.data_dir / PEPPER_FILE
+        try:
+            text = path.read_text("ascii")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SetupError(f"{path} cannot be read: {error}.") from error
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            raise SetupError(f"Others can read {path}: run chmod 600 {path}")
+        return Pepper.parse(text)
+
+    def write_new_pepper(self) -> Pepper:
+        """Make `pepper.keys` (0600) with one new key.
+
+        Raises:
+            SetupError: it cannot be written.
+        """
+        pepper, path = Pepper.mint(), self.data_dir / PEPPER_FILE
+        part = path.with_name(f"{PEPPER_FILE}.{secrets.token_hex(4)}")
+        try:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(pepper.written() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(part, path)  # fails where another process was first: its key counts
+        except FileExistsError:
+            return self.load_pepper() or pepper
+        except OSError as error:
+            raise SetupError(f"{path} cannot be written: {error.strerror}.") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return pepper
+
+
+def _parsed(variable: str, name: str, text: str) -> object:
+    if name == "data_dir":
+        return Path(text)
+    if name in ("port", "database_pool_size", "statement_cache_size"):
+        if not re.fullmatch(r"[0-9]{1,6}", text):
+            raise SetupError(f"{variable} must be a whole number.")
+        return int(text)
+    return text.upper() if name == "log_level" else text
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
