@@ -1,7 +1,7 @@
 """Real gateways, set up as the README says, between callers and an API, asking a real `gql-secrets serve`.
 
 The recipes in `tests/gateways/` are what the README shows; only their ports are replaced here. Traefik ships in no
-package, so its recipe is read here, never run.
+package, so its recipe is not run.
 """
 
 import asyncio
@@ -361,6 +361,14 @@ def started(make: tuple[Make, str], folder: Path, verifier: int, api: Api) -> It
 
 
 # What they guarantee.
+
+
+@pytest.mark.parametrize("recipe", ["nginx.conf", "envoy.yaml", "Caddyfile", "traefik.yaml"])
+def test_the_readme_shows_the_recipe_that_is_tested(recipe: str) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    if "\n## Gateways\n" not in readme:
+        pytest.skip("the README has no section about gateways yet")
+    assert f"\n{(RECIPES / recipe).read_text()}```\n" in readme
 
 
 @dataclass(frozen=True, slots=True)
