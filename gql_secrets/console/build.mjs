@@ -6,7 +6,7 @@ import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 
-const out = process.argv[2] ?? "built";
+const [out = "built"] = process.argv.slice(2);
 const assets = join(out, "assets");
 
 const common = {
@@ -94,6 +94,6 @@ await mkdir(assets, { recursive: true });
 const sign = await bundle({ entryPoints: ["src/sign.svg"], loader: { ".svg": "copy" } });
 const signName = Object.values(sign)[0].js;
 await writePage("index.html", await bundleConsole(), signName);
-if (!process.argv.includes("--console-only")) await writePage("explorer.html", await bundleExplorer(), signName);
+await writePage("explorer.html", await bundleExplorer(), signName);
 await compress();
 await collectLicences();

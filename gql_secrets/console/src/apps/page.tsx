@@ -88,7 +88,7 @@ export function AppsPage({ viewer }: { viewer: Viewer }) {
             ref={searchBox}
             type="search"
             aria-label="Search by name or client id"
-            placeholder="Search: how a name or client id begins"
+            placeholder="Search by name or client id"
             value={typed}
             autocomplete="off"
             spellcheck={false}

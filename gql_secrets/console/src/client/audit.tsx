@@ -3,7 +3,7 @@
 import { type AuditEntry, CLIENT_AUDIT } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { formatDateTime } from "../lib/format";
-import { ACTION_WORDS } from "../lib/words";
+import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
 import { At, Loading, Panel, Scrolled, ShowQuery } from "../ui/basics";
 import { FailureNote } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
@@ -49,7 +49,7 @@ export function Audit({ clientId, follow }: AuditProps) {
                   </th>
                   <td>{event.actor}</td>
                   <td>
-                    {event.surface}
+                    {SURFACE_WORDS[event.surface]}
                     {event.address && <span class="second">{event.address}</span>}
                   </td>
                   <td>{event.requestId ? <code>{event.requestId}</code> : <span class="muted">–</span>}</td>

@@ -1,36 +1,37 @@
 /** The chart of uses per hour. Its table says the same to those who do not see it. */
 
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { formatHour, formatNumber } from "../lib/format";
 import { Hint } from "../ui/basics";
 import type { UsageHours } from "./usage";
 
-const WIDTH = 800;
-const HEIGHT = 200;
-const LEFT = 44;
-const BOTTOM = 24;
+const HEIGHT = 220;
+const LEFT = 48;
+const BOTTOM = 26;
 const TOP = 14;
-const PLOT_WIDTH = WIDTH - LEFT - 4;
+const LABEL_WIDTH = 120;
 const PLOT_HEIGHT = HEIGHT - BOTTOM - TOP;
 
 export function Chart({ usage }: { usage: UsageHours }) {
   const [pointed, setPointed] = useState<number | null>(null);
+  const [frame, width] = useWidth();
   const { hours, fresh, old, resetAt } = usage;
   const most = niceCeiling(Math.max(1, ...fresh, ...(old ?? [])));
-  const step = PLOT_WIDTH / hours.length;
+  const step = Math.max(1, width - LEFT) / hours.length;
   const x = (index: number) => LEFT + index * step;
   const y = (count: number) => TOP + PLOT_HEIGHT * (1 - count / most);
   const point = (event: PointerEvent & { currentTarget: SVGSVGElement }) => {
     const box = event.currentTarget.getBoundingClientRect();
-    const at = ((event.clientX - box.left) / box.width) * WIDTH - LEFT;
-    setPointed(Math.max(0, Math.min(hours.length - 1, Math.floor(at / step))));
+    const index = Math.floor((event.clientX - box.left - LEFT) / step);
+    setPointed(Math.max(0, Math.min(hours.length - 1, index)));
   };
   const reset = resetAt === null ? null : x((resetAt - (hours[0] ?? 0)) / 3_600_000);
 
   return (
-    <figure class="chart">
+    <figure class="chart" ref={frame}>
       <svg
-        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        width={width}
+        height={HEIGHT}
         role="img"
         aria-label={summaryOf(usage)}
         onPointerMove={point}
@@ -38,13 +39,13 @@ export function Chart({ usage }: { usage: UsageHours }) {
       >
         {[0, 0.5, 1].map((part) => (
           <g key={part}>
-            <line class="grid" x1={LEFT} x2={WIDTH} y1={y(most * part)} y2={y(most * part)} />
+            <line class="grid" x1={LEFT} x2={width} y1={y(most * part)} y2={y(most * part)} />
             <text class="axis end" x={LEFT - 8} y={y(most * part) + 4}>
               {formatNumber(most * part)}
             </text>
           </g>
         ))}
-        {labelledHours(hours.length).map((index) => (
+        {labelledHours(hours.length, Math.max(1, Math.floor((width - LEFT) / LABEL_WIDTH))).map((index) => (
           <text key={index} class="axis" x={x(index)} y={HEIGHT - 6}>
             {formatHour(hours[index] ?? 0)}
           </text>
@@ -103,9 +104,24 @@ function niceCeiling(most: number): number {
   return Math.max(2, nice ?? most);
 }
 
-function labelledHours(count: number): number[] {
-  const every = Math.max(1, Math.ceil(count / 6));
-  return Array.from({ length: Math.floor((count - 1) / every) }, (_, index) => index * every);
+function labelledHours(count: number, most: number): number[] {
+  const every = Math.ceil(count / most);
+  return Array.from({ length: Math.floor(count / every) }, (_, index) => index * every);
+}
+
+/** The frame's width in pixels, so that letters keep their size on a phone. */
+function useWidth() {
+  const frame = useRef<HTMLElement>(null);
+  const [width, setWidth] = useState(320);
+  useLayoutEffect(() => {
+    const element = frame.current;
+    if (!element) return undefined;
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
+    setWidth(element.clientWidth);
+    return () => observer.disconnect();
+  }, []);
+  return [frame, width] as const;
 }
 
 function summaryOf({ hours, fresh, old }: UsageHours): string {

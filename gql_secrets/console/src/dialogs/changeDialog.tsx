@@ -44,7 +44,7 @@ export function ChangeDialog(props: ChangeDialogProps) {
         <ProblemNotes problems={elsewhere} requestId={change.requestId} />
         <DialogFoot>
           <ShowQuery {...props.show} />
-          <Button onClick={dismiss} disabled={change.pending}>
+          <Button onClick={dismiss} disabled={change.pending} autoFocus>
             Cancel
           </Button>
           <Button

@@ -47,7 +47,7 @@ export function InProgress({ clientId, problem, pending, failure, onBack, onGoOn
       {facts && <Consequences {...facts} />}
       {failure && <FailureNote failure={failure} />}
       <DialogFoot>
-        <Button onClick={onBack} disabled={pending}>
+        <Button onClick={onBack} disabled={pending} autoFocus>
           Keep the rollover
         </Button>
         <Button kind="danger" disabled={pending || !facts} onClick={() => facts && onGoOn(facts.client.generation)}>

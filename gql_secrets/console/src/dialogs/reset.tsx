@@ -121,6 +121,7 @@ export function ResetDialog({ client, close }: ResetProps) {
             checked={smooth}
             onChange={setSmooth}
             disabled={fixed}
+            autoFocus
           />
         )}
         {smooth ? <RetentionBox input={retention} disabled={fixed} /> : <AtOnce client={client} />}
@@ -138,7 +139,7 @@ export function ResetDialog({ client, close }: ResetProps) {
             variables={{ clientId: client.clientId, hoursToLive: smooth ? hoursOrDay(retention.typed) : 0 }}
             of="this reset"
           />
-          <Button onClick={dismiss} disabled={action.pending}>
+          <Button onClick={dismiss} disabled={action.pending} autoFocus>
             Cancel
           </Button>
           <Button kind={smooth ? "primary" : "danger"} type="submit" disabled={action.pending || (owner && !understood)}>

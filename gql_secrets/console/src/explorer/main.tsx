@@ -1,9 +1,9 @@
 /** @jsxImportSource react */
 import "./workers";
-import "./explorer.css";
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
 import "graphiql/style.css";
+import "./explorer.css";
 import { createClient } from "graphql-ws";
 import { createRoot } from "react-dom/client";
 import { operationFromAddress } from "./address";
@@ -13,14 +13,14 @@ const ENDPOINT = "/graphql";
 
 const fetcher = createGraphiQLFetcher({
   url: ENDPOINT,
-  wsClient: createClient({ url: ENDPOINT.replace(/^/, location.origin.replace(/^http/, "ws")) }),
+  wsClient: createClient({ url: `${location.origin.replace(/^http/, "ws")}${ENDPOINT}` }),
 });
 
 // This window's own work survives a reload and ends with the window; headers, which may hold a
 // credential, are never kept.
 const asked = operationFromAddress(location.hash);
 if (asked) {
-  sessionStorage.removeItem("graphiql:tabState");
+  for (const kept of ["tabState", "query", "variables"]) sessionStorage.removeItem(`graphiql:${kept}`);
   history.replaceState(null, "", location.pathname);
 }
 
@@ -28,6 +28,7 @@ createRoot(document.getElementById("explorer")!).render(
   <GraphiQL
     fetcher={fetcher}
     storage={sessionStorage}
+    {...(asked && { initialVariables: asked.variables })}
     defaultTabs={asked ? [asked, ...PREFILLED] : PREFILLED}
     shouldPersistHeaders={false}
     showPersistHeadersSettings={false}

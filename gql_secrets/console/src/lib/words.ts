@@ -48,6 +48,13 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
   ROLLOVER_CANCELLED: "Rollover cancelled",
 };
 
+export const SURFACE_WORDS: Readonly<Record<AuditEntry["surface"], string>> = {
+  GRAPHQL: "GraphQL",
+  CAPTURE: "/clients",
+  CLI: "Command line",
+  SYSTEM: "By itself",
+};
+
 /** What each feature lets a client do; others of an older installation are kept and shown by their name. */
 export const FEATURES: Readonly<Record<string, string>> = {
   owner: "administers this installation",

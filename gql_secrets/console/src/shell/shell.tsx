@@ -85,8 +85,8 @@ function Liveness() {
 export function Sign() {
   return (
     <svg class="sign" viewBox="0 0 32 32" aria-hidden="true">
-      <path class="sign-old" d="M20.6 9.2a8.2 8.2 0 1 0 1 10.4" />
-      <path class="sign-new" d="M11.4 22.8a8.2 8.2 0 1 0-1-10.4" />
+      <circle class="sign-old" cx="11.5" cy="16" r="8.2" />
+      <circle class="sign-new" cx="20.5" cy="16" r="8.2" />
     </svg>
   );
 }

@@ -24,12 +24,15 @@ interface ButtonProps {
   type?: "button" | "submit";
   disabled?: boolean;
   onClick?: () => unknown;
+  /** Where a dialog's focus begins; the way out, where nothing is to be typed. */
+  autoFocus?: boolean;
   children: ComponentChildren;
 }
 
-export function Button({ kind = "plain", icon, type = "button", disabled = false, onClick, children }: ButtonProps) {
+export function Button(props: ButtonProps) {
+  const { kind = "plain", icon, type = "button", disabled = false, autoFocus = false, onClick, children } = props;
   return (
-    <button type={type} class={`button ${kind}`} disabled={disabled} onClick={() => onClick?.()}>
+    <button type={type} class={`button ${kind}`} disabled={disabled} autofocus={autoFocus} onClick={() => onClick?.()}>
       {icon && <Icon name={icon} />}
       {children}
     </button>

@@ -1,7 +1,7 @@
 /** Modal dialogs, by the browser's own <dialog>; they outlive the page that opened them. */
 
 import type { ComponentChildren, VNode } from "preact";
-import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { createStore, useStore } from "../lib/store";
 
 const opened = createStore<{ readonly key: number; readonly content: VNode } | null>(null);
@@ -43,11 +43,6 @@ export function Dialog({ title, children, onDismiss, onForced }: DialogProps) {
       if (opener instanceof HTMLElement && opener.isConnected && opener !== document.body) opener.focus();
       else document.querySelector<HTMLElement>("h1")?.focus();
     };
-  }, []);
-
-  useEffect(() => {
-    document.documentElement.classList.add("has-dialog");
-    return () => document.documentElement.classList.remove("has-dialog");
   }, []);
 
   return (
