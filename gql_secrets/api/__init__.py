@@ -1,0 +1,1 @@
+"""What speaks: GraphQL, the /clients endpoints, gateway verification, the console."""

@@ -1,0 +1,90 @@
+"""CPU that documents cost: the hostile ones of tests/hostile_documents.py, from body to answer, without a socket.
+
+    python tests/benchmarks/budget_cost.py
+
+prints a line for each and fails when a refused one takes more than 15 ms or an answered one more than 50 ms of
+thread CPU time (the best of five, each read anew). "Answered" includes execution over resolvers in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+
+from hostile_documents import BOMBS, HEAVY, Hostile
+from toy_graphql import Context, make_endpoint
+
+from gql_secrets.api.graphql.http import Accepted as Media
+from gql_secrets.api.graphql.http import GraphQLEndpoint, call_from, parse_json, respond
+from gql_secrets.api.graphql.parsing import DocumentRefused
+
+REFUSED_MS = 15.0
+ANSWERED_MS = 50.0
+ROUNDS = 5
+
+
+class Cost(NamedTuple):
+    milliseconds: float
+    refused: bool
+    told: str
+
+    @property
+    def allowed(self) -> float:
+        return REFUSED_MS if self.refused else ANSWERED_MS
+
+
+async def once(endpoint: GraphQLEndpoint, body: bytes) -> Cost:
+    """One request, from its body to the bytes of its answer."""
+    context = Context()
+    media = Media("application/json", event_stream=False)
+    began = time.thread_time()
+    try:
+        admitted = endpoint.engine.admit(call_from(parse_json(body, "The body")), context)
+        answer = await endpoint.engine.execute(admitted, context)
+        respond(media, answer.data, answer.errors, 200, hold_data=True)
+        refused, told = False, f"{len(answer.errors)} errors"
+    except DocumentRefused as failure:
+        respond(media, None, failure.errors, 200)
+        refused, told = True, str(failure.errors[0]["message"])
+    return Cost((time.thread_time() - began) * 1000, refused, told)
+
+
+def measure(hostile: Hostile, rounds: int = ROUNDS) -> Cost:
+    """The cheapest of several rounds, each with an endpoint that never saw the document."""
+    body = json.dumps(
+        {"query": hostile.query, "variables": hostile.variables, "operationName": hostile.operation}
+    ).encode()
+
+    async def run() -> Cost:
+        endpoint = make_endpoint()
+        costs = []
+        for _ in range(rounds):
+            endpoint.engine.documents.forget()
+            costs.append(await once(endpoint, body))
+        return min(costs)
+
+    return asyncio.run(run())
+
+
+def main() -> int:
+    """Measure all, print all, and tell whether a bound was broken."""
+    broken = 0
+    for title, corpus, to_refuse in (("to be refused", BOMBS, True), ("to be answered", HEAVY, False)):
+        print(f"{len(corpus)} {title}")
+        costs = {name: measure(hostile) for name, hostile in corpus.items()}
+        for name, cost in sorted(costs.items(), key=lambda item: -item[1].milliseconds):
+            wrong = cost.milliseconds > cost.allowed or cost.refused is not to_refuse
+            broken += wrong
+            print(f"{'!' if wrong else ' '} {cost.milliseconds:7.2f} ms  {name:48} {cost.told[:90]}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
