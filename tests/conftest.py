@@ -1,0 +1,112 @@
+"""What tests start from: a fresh database of either kind, the services on it, a clock that stands still."""
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from callers import ADMIN, Made
+from clocks import Clock
+from databases import PostgresServer, SqliteTemplate, temporary_directory
+
+from gql_secrets.domain.access import Caller
+from gql_secrets.services import Services, open_services
+from gql_secrets.settings import Settings
+
+# Any 32 bytes that do not repeat; nothing but the tests' databases is ever digested with them.
+PEPPER = "test:" + base64.urlsafe_b64encode(hashlib.sha256(b"pepper of the tests").digest()).decode().rstrip("=")
+
+MakeClient = Callable[..., Awaitable[Made]]
+OpenNode = Callable[..., Awaitable[Services]]
+
+
+@pytest.fixture(scope="session")
+def sqlite_template() -> Iterator[SqliteTemplate]:
+    with temporary_directory() as directory:
+        yield SqliteTemplate(Path(directory))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with temporary_directory() as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: SqliteTemplate, data_dir: Path) -> str:
+    return sqlite_template.copy_into(data_dir)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    url = postgres_server.create()
+    yield url
+    postgres_server.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database that nobody has started on yet: every test that asks for it runs on both kinds."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def settings(database_url: str, data_dir: Path) -> Settings:
+    return Settings(data_dir=data_dir, database_url=database_url, pepper=PEPPER)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def open_node(settings: Settings, clock: Clock) -> AsyncIterator[OpenNode]:
+    """Open the services once more on the same database, as another process would; all are closed afterwards."""
+    nodes = []
+
+    async def open_one(**given: Any) -> Services:
+        node = await open_services(given.pop("settings", settings), **{"adjust_clock": clock, **given})
+        nodes.append(node)
+        return node
+
+    yield open_one
+    for node in nodes:
+        await node.close()
+
+
+@pytest.fixture
+async def services(open_node: OpenNode) -> Services:
+    return await open_node()
+
+
+@pytest.fixture
+def owner(services: Services) -> Made:
+    """The client that the first start made: its role is ADMIN."""
+    assert services.first_owner is not None
+    return Made(services.first_owner.client.client_id, services.first_owner.secret.reveal())
+
+
+@pytest.fixture
+def make_client(services: Services) -> MakeClient:
+    async def make(*features: str, by: Caller = ADMIN, name: str = "Shop", **given: Any) -> Made:
+        made = await services.clients.create_client(name, by=by, features=features, **given)
+        return Made(made.client.client_id, made.secret.reveal())
+
+    return make
+
+
+@pytest.fixture
+async def client(make_client: MakeClient) -> Made:
+    """The smallest valid client: no feature, every address, one secret that nobody used."""
+    return await make_client()

@@ -1,0 +1,109 @@
+"""The house has four floors, and imports point down (DESIGN.md, "The house")."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gql_secrets
+
+PACKAGE = Path(gql_secrets.__file__).parent
+# Who may import what of the house. `logs`, `settings` and `services` are the wiring that both doors share.
+MAY_IMPORT = {
+    "domain": {"domain"},
+    "storage": {"domain", "storage"},
+    "service": {"domain", "storage", "service"},
+    "logs": {"domain", "settings", "logs"},
+    "settings": {"domain", "settings"},
+    "services": {"domain", "storage", "service", "settings", "services"},
+    "api": {"domain", "storage", "service", "logs", "settings", "services", "api"},
+    "commands": {"domain", "storage", "service", "logs", "settings", "services", "api", "commands"},
+}
+DOORS = {"cli", "api.app"}
+# What speaks to the outside stays upstairs; what speaks to the database stays downstairs.
+FOREIGN = {
+    "storage": {"aiohttp", "graphql", "strawberry", "typer"},
+    "service": {"aiohttp", "graphql", "strawberry", "typer"},
+    "api": {"tortoise", "aiosqlite", "typer"},
+}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if name.removesuffix("__init__") and not name.startswith("console."):  # a build hook, not part of the house
+            yield name.removesuffix(".__init__"), ast.parse(path.read_text("utf-8"))
+
+
+def imported(module: str, tree: ast.Module) -> Iterator[str]:
+    """Every module that this one imports, at its top or inside a function, with its full name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = ["gql_secrets", *module.split(".")][: -node.level]
+                base = ".".join([*above, base] if base else above)
+            yield from ([f"{base}.{alias.name}" for alias in node.names] if base == "gql_secrets" else [base])
+
+
+def complaints(module: str, tree: ast.Module) -> list[str]:
+    floor = module.split(".", maxsplit=1)[0]
+    found = []
+    for name in imported(module, tree):
+        top, _, rest = name.partition(".")
+        part = rest.split(".", maxsplit=1)[0]
+        if top != "gql_secrets":
+            if floor == "domain" and top not in sys.stdlib_module_names:
+                found.append(f"{module} imports {name}: the domain uses the standard library alone")
+            elif module not in DOORS and top in FOREIGN.get(floor, ()):
+                found.append(f"{module} imports {name}: not on this floor")
+        elif module not in DOORS and part not in {*MAY_IMPORT.get(floor, ()), "__version__"}:
+            found.append(f"{module} imports {name}: that points up")
+        elif module not in DOORS and floor != "commands" and rest == "api.app":
+            found.append(f"{module} imports {name}: that is a door")
+    return found
+
+
+def test_imports_point_down() -> None:
+    assert [text for module, tree in modules() for text in complaints(module, tree)] == []
+
+
+def test_every_part_of_the_package_has_its_floor() -> None:
+    tops = {module.split(".", maxsplit=1)[0] for module, _ in modules()}
+    assert tops <= {*MAY_IMPORT, "cli", "__main__"}
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("domain.rotation", "import tortoise"),
+        ("domain.rotation", "from gql_secrets.storage.models import Client"),
+        ("domain.rotation", "from ..service import rotation"),
+        ("storage.models", "from gql_secrets.service.rotation import Rotation"),
+        ("service.rotation", "from gql_secrets import api"),
+        ("service.rotation", "def late():\n    from aiohttp import web"),
+        ("api.gateway", "from tortoise.models import Model"),
+        ("api.gateway", "from gql_secrets.api.app import build_app"),
+        ("settings", "from gql_secrets.storage.database import Database"),
+    ],
+)
+def test_an_import_that_points_up_is_found(module: str, line: str) -> None:
+    assert complaints(module, ast.parse(line))
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("domain.rotation", "from gql_secrets.domain.errors import Failure"),
+        ("service.rotation", "from gql_secrets.storage.models import Client"),
+        ("api.gateway", "from aiohttp import web\nfrom gql_secrets.domain import errors"),
+        ("api.app", "from gql_secrets.services import open_services"),
+        ("cli", "from gql_secrets.api.app import build_app"),
+    ],
+)
+def test_an_import_that_points_down_is_not(module: str, line: str) -> None:
+    assert complaints(module, ast.parse(line)) == []
