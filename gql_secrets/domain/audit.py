@@ -13,7 +13,6 @@ FIRST_HASH: Final = bytes(32)
 class AuditAction(StrEnum):
     """What a change did."""
 
-    INSTALLED = "INSTALLED"
     CLIENT_CREATED = "CLIENT_CREATED"
     CLIENT_IMPORTED = "CLIENT_IMPORTED"
     CLIENT_UPDATED = "CLIENT_UPDATED"

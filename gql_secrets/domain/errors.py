@@ -234,6 +234,13 @@ class Unauthenticated(Failure):
         super().__init__(text)
 
 
+class BadCredentials(Unauthenticated):
+    """Credentials were given and are not good: unknown, wrong, expired, revoked and disabled are one answer."""
+
+    def __init__(self) -> None:
+        super().__init__("The credentials are not good.")
+
+
 class Forbidden(Failure):
     """The caller may not do this.
 

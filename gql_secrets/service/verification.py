@@ -1,6 +1,5 @@
 """Is this credential good? Every surface asks here, and nowhere else."""
 
-import asyncio
 import logging
 import sqlite3
 from dataclasses import dataclass
@@ -87,7 +86,7 @@ class Verifier:
                 verdict = await self._judged(found, now, source)
                 if verdict is not None:
                     return verdict
-        except (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             _log.error("verification cannot read the database: %s: %s", type(error).__name__, error)
             self._database.is_healthy = False
             raise Unavailable from error

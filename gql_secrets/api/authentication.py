@@ -1,0 +1,110 @@
+"""From a request to who is calling: the only place that reads credentials off a request."""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from gql_secrets.api.addresses import AddressUnclear, TrustedProxies, client_address
+from gql_secrets.api.keys import REQUEST_ID, SERVICES, TRUSTED_PROXIES
+from gql_secrets.domain.access import ActorKind, Caller, Surface, parse_features, role_of
+from gql_secrets.domain.errors import BadCredentials, Forbidden
+from gql_secrets.service.usage import Source
+from gql_secrets.service.verification import Accepted, RefusalReason
+
+CHALLENGE: Final = 'Basic realm="gql-secrets", charset="UTF-8"'
+_LONGEST_HEADER: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A client id and a secret, as RFC 7617 carries them."""
+
+    client_id: str
+    secret: str = field(repr=False)
+
+
+def parse_basic(header: str) -> Credentials | None:
+    """Return the credentials of an `Authorization: Basic` header (RFC 7617), or None where it holds none.
+
+    Split at the first colon, UTF-8, no percent-decoding.
+    """
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic" or len(header) > _LONGEST_HEADER:
+        return None
+    try:
+        client_id, colon, secret = base64.b64decode(encoded.strip(" "), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return Credentials(client_id, secret) if colon else None
+
+
+def source_of(request: web.Request, trusted: TrustedProxies) -> Source:
+    """Return where a request came from, as far as its peers are trusted to say it.
+
+    Raises:
+        AddressUnclear: the address cannot be told.
+    """
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    address = client_address(peer[0] if isinstance(peer, tuple) else None, request.headers, trusted)
+    return Source(address, request.headers.get(hdrs.USER_AGENT))
+
+
+async def authenticate(request: web.Request, surface: Surface) -> Caller:
+    """Return who is calling, the explicit anonymous caller where no credentials came.
+
+    Raises:
+        BadCredentials: credentials came and are not good, or are of a scheme that is not known here.
+        Forbidden: they are good, but not from this address (`reason` is `ADDRESS`).
+        Unavailable: the database does not answer.
+    """
+    header = request.headers.get(hdrs.AUTHORIZATION)
+    if header is None:
+        return Caller.anonymous(surface, address=_address_if_clear(request), request_id=request[REQUEST_ID])
+    credentials = parse_basic(header) if len(request.headers.getall(hdrs.AUTHORIZATION)) == 1 else None
+    if credentials is None:
+        raise BadCredentials
+    return await authenticate_client(request, credentials, surface)
+
+
+async def authenticate_client(request: web.Request, credentials: Credentials, surface: Surface) -> Caller:
+    """Return the API client that holds these credentials.
+
+    Raises:
+        BadCredentials: they are not good.
+        Forbidden: they are good, but not from this address.
+        Unavailable: the database does not answer.
+    """
+    services = request.app[SERVICES]
+    try:
+        source = source_of(request, request.app[TRUSTED_PROXIES])
+        unclear = None
+    except AddressUnclear as error:
+        source, unclear = Source(None, request.headers.get(hdrs.USER_AGENT)), error
+    verdict = await services.verifier.verify(credentials.client_id, credentials.secret, source)
+    if not isinstance(verdict, Accepted):
+        if verdict.reason is RefusalReason.ADDRESS:
+            raise unclear or Forbidden("This client may not call from this address.", reason="ADDRESS")
+        raise BadCredentials
+    if unclear is not None:
+        raise unclear
+    features = (await services.reading.features([verdict.client_id])).get(verdict.client_id, ())
+    return Caller(
+        name=verdict.client_id,
+        kind=ActorKind.API_CLIENT,
+        role=role_of(parse_features(features)),
+        surface=surface,
+        address=source.address,
+        request_id=request[REQUEST_ID],
+        secret_id=verdict.secret_id,
+        secret_state=verdict.state,
+    )
+
+
+def _address_if_clear(request: web.Request) -> str | None:
+    try:
+        return source_of(request, request.app[TRUSTED_PROXIES]).address
+    except AddressUnclear:
+        return None

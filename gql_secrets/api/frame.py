@@ -1,0 +1,65 @@
+"""What surrounds every request but `/verify`: an id, a log line without secrets, the security headers."""
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from gql_secrets.api.gateway import VERIFY_PATH
+from gql_secrets.api.keys import REQUEST_ID
+from gql_secrets.domain.errors import Unavailable
+
+_log: Final = logging.getLogger(__name__)
+# The alphabet and length of seed B's request ids: the same id stands in answer, log and audit, whatever the dialect.
+_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
+_CHARACTERS: Final = 16
+X_REQUEST_ID: Final = "X-Request-Id"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_request_id() -> str:
+    """Return a new id: 16 characters, 79 random bits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_CHARACTERS))
+
+
+@web.middleware
+async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id, and log what became of it: the path without its query, never a header or a body."""
+    if request.path.startswith(VERIFY_PATH):
+        return await handler(request)
+    request_id = request[REQUEST_ID] = make_request_id()
+    began = time.perf_counter()
+    status = 500
+    try:
+        response = await handler(request)
+        status = response.status
+    except web.HTTPException as answer:
+        status = answer.status
+        answer.headers[X_REQUEST_ID] = request_id
+        raise
+    except Unavailable:
+        status = 503
+        return web.Response(status=status, text="The database does not answer.", headers={X_REQUEST_ID: request_id})
+    except Exception:
+        _log.exception("unexpected error request_id=%s", request_id)
+        return web.Response(status=status, text="Unexpected error.", headers={X_REQUEST_ID: request_id})
+    finally:
+        milliseconds = (time.perf_counter() - began) * 1000
+        _log.info(
+            "request method=%s path=%s status=%d ms=%.1f request_id=%s",
+            request.method,
+            request.rel_url.path,
+            status,
+            milliseconds,
+            request_id,
+        )
+    if not response.prepared:
+        response.headers.setdefault(X_REQUEST_ID, request_id)
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+    return response

@@ -1,0 +1,66 @@
+"""What a resolver may ask for during one request."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import strawberry
+from strawberry.dataloader import DataLoader
+
+from gql_secrets.domain.access import Caller
+from gql_secrets.domain.rotation import SecretState
+from gql_secrets.services import Services
+from gql_secrets.storage.models import ClientSecret
+
+
+class Loaders:
+    """Reads of many rows in one query, remembered until something changes."""
+
+    def __init__(self, services: Services) -> None:
+        """Make them for one request."""
+        reading = services.reading
+
+        async def living(client_ids: list[str]) -> list[dict[SecretState, ClientSecret]]:
+            found = await reading.living_secrets(client_ids)
+            return [found.get(client_id, {}) for client_id in client_ids]
+
+        async def features(client_ids: list[str]) -> list[list[str]]:
+            found = await reading.features(client_ids)
+            return [found.get(client_id, []) for client_id in client_ids]
+
+        async def allow_lists(client_ids: list[str]) -> list[list[str]]:
+            found = await reading.allow_lists(client_ids)
+            return [found[client_id] for client_id in client_ids]
+
+        self.living: DataLoader[str, dict[SecretState, ClientSecret]] = DataLoader(living)
+        self.features: DataLoader[str, list[str]] = DataLoader(features)
+        self.allow_lists: DataLoader[str, list[str]] = DataLoader(allow_lists)
+
+
+@dataclass(slots=True)
+class Context:
+    """One request: who asks, by which id, of which services."""
+
+    services: Services
+    caller: Caller
+    request_id: str
+    loaders: Loaders = field(init=False)
+    _now: "asyncio.Future[datetime] | None" = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.loaders = Loaders(self.services)
+
+    async def now(self) -> datetime:
+        """Return the database's clock, read once per request (and again after a change)."""
+        if self._now is None:
+            self._now = asyncio.ensure_future(self.services.reading.now())
+        return await asyncio.shield(self._now)
+
+    def forget(self) -> None:
+        """Forget what was read: something changes."""
+        self.loaders = Loaders(self.services)
+        self._now = None
+
+
+Info: TypeAlias = strawberry.Info[Context, Any]

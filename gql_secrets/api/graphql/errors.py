@@ -1,0 +1,105 @@
+"""From a failure of the domain to what GraphQL says: one table."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Final, Self
+
+import strawberry
+from strawberry.extensions import FieldExtension
+from strawberry.utils.str_converters import to_camel_case
+
+from gql_secrets.api.graphql.context import Context
+from gql_secrets.api.graphql.enums import ErrorCode
+from gql_secrets.api.graphql.masking import BAD_REQUEST, FORBIDDEN, UNAUTHENTICATED, UNAVAILABLE, RequestRefused
+from gql_secrets.domain.errors import (
+    BadRequest,
+    Failure,
+    Forbidden,
+    Refusal,
+    RolloverInProgress,
+    Unauthenticated,
+    Unavailable,
+)
+
+
+@strawberry.type(description="Why a change was refused; nothing was changed.")
+class UserError:
+    """An expected failure as data: one plain type, so that no client needs inline fragments."""
+
+    code: ErrorCode = strawberry.field(description="The stable code: decide by this, never by the message.")
+    field: list[str] | None = strawberry.field(
+        description="The argument at fault, as a path; null where no single one is."
+    )
+    message: str = strawberry.field(description="A sentence for people that says what to do.")
+    minimum: int | None = strawberry.field(default=None, description="The least value that the argument may have.")
+    maximum: int | None = strawberry.field(default=None, description="The greatest value that the argument may have.")
+    old_secret_expires_at: datetime | None = strawberry.field(
+        default=None, description="With ROLLOVER_IN_PROGRESS: when the old secret ends by itself."
+    )
+    old_secret_last_used_at: datetime | None = strawberry.field(
+        default=None, description="With ROLLOVER_IN_PROGRESS: when the old secret was last used; null if not so far."
+    )
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> Self:
+        """Return the entry that says this failure."""
+        rollover = refusal if isinstance(refusal, RolloverInProgress) else None
+        return cls(
+            code=refusal.code,
+            field=[to_camel_case(refusal.argument)] if refusal.argument else None,
+            message=str(refusal),
+            minimum=refusal.minimum,
+            maximum=refusal.maximum,
+            old_secret_expires_at=rollover.old_secret_expires_at if rollover else None,
+            old_secret_last_used_at=rollover.old_secret_last_used_at if rollover else None,
+        )
+
+
+class RefusalsAreData(FieldExtension):
+    """Puts an expected failure into the payload's `userErrors`."""
+
+    def __init__(self, payload: type[Any]) -> None:
+        """Answer with this payload type, whose fields all have defaults."""
+        self._payload = payload
+
+    async def resolve_async(
+        self,
+        next_: Callable[..., Awaitable[object]],
+        source: object,
+        info: strawberry.Info[Context, Any],
+        **kwargs: object,
+    ) -> object:
+        """Resolve the mutation; what was read before it is forgotten."""
+        info.context.forget()
+        try:
+            return await next_(source, info, **kwargs)
+        except Refusal as refusal:
+            return self._payload(user_errors=[UserError.of(refusal)])
+
+
+# What the whole request is answered with when it is refused before the endpoint.
+HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, BAD_REQUEST: 400, UNAVAILABLE: 503}
+
+
+def present(error: Exception) -> RequestRefused | None:
+    """Return the top-level error that says this failure, or None for a defect, which is masked."""
+    match error:
+        case Unauthenticated():
+            return RequestRefused(UNAUTHENTICATED, str(error))
+        case Forbidden():
+            extensions: dict[str, object] = {"requiredRoles": list(error.required_roles)}
+            if error.argument:
+                extensions["argument"] = to_camel_case(error.argument)
+            if error.reason:
+                extensions["reason"] = error.reason
+            return RequestRefused(FORBIDDEN, str(error), extensions)
+        case BadRequest():
+            extra: dict[str, object] = {"argument": to_camel_case(error.argument)} if error.argument else {}
+            return RequestRefused(BAD_REQUEST, str(error), extra)
+        case Unavailable():
+            return RequestRefused(UNAVAILABLE, str(error))
+        case Refusal():  # raised by a query, which has no payload
+            return RequestRefused(error.code.value, str(error))
+        case Failure():
+            return None
+    return None

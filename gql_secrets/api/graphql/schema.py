@@ -1,0 +1,60 @@
+"""The schema, and its printed form (`schema.graphql`)."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import strawberry
+from graphql import GraphQLObjectType, GraphQLSchema, Undefined
+from strawberry.schema.config import StrawberryConfig
+
+from gql_secrets.api.graphql.guards import RequiresRole
+from gql_secrets.api.graphql.mutations import Mutation
+from gql_secrets.api.graphql.queries import Query
+from gql_secrets.api.graphql.types import AuditEvent, Client, ClientSecret
+
+
+def _written(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _read(text: object) -> datetime:
+    instant = datetime.fromisoformat(text) if isinstance(text, str) else None
+    if instant is None or instant.tzinfo is None:
+        raise ValueError("Write an instant as RFC 3339 says, such as 2026-01-31T12:00:00Z.")
+    return instant.astimezone(UTC)
+
+
+_DATE_TIME: Final = strawberry.scalar(
+    name="DateTime",
+    description="An instant, written as RFC 3339 in UTC: 2026-01-31T12:00:00.123456Z.",
+    serialize=_written,
+    parse_value=_read,
+    specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+)
+
+
+def build_schema() -> strawberry.Schema:
+    """Return the schema of the product."""
+    schema = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        types=[Client, ClientSecret, AuditEvent],
+        schema_directives=[RequiresRole],
+        config=StrawberryConfig(disable_field_suggestions=True, scalar_map={datetime: _DATE_TIME}),
+    )
+    _leave_out_null_defaults(schema._schema)  # noqa: SLF001  Strawberry has no public name for it
+    return schema
+
+
+def _leave_out_null_defaults(schema: GraphQLSchema) -> None:
+    """Say `after: String`, not `after: String = null`: the resolver's own default speaks when nothing was sent."""
+    for type_ in schema.type_map.values():
+        for field in type_.fields.values() if isinstance(type_, GraphQLObjectType) else ():
+            for argument in field.args.values():
+                if argument.default_value is None:
+                    argument.default_value = Undefined
+
+
+def print_schema() -> str:
+    """Return the schema as `schema.graphql` holds it."""
+    return build_schema().as_str().rstrip() + "\n"
