@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -230,7 +229,7 @@ class Query:
     async def node(self, id: strawberry.ID) -> Node | None:  # noqa: A002
         return Client(id=id, client_id=strawberry.ID("c1"))
 
-    @strawberry.field(extensions=[SignedIn()])
+    @strawberry.field(extensions=[SignedIn()])  # type: ignore[untyped-decorator]
     async def guarded(self, info: strawberry.Info[Context, None]) -> str | None:
         return f"seen by {info.context.caller.name}"
 
@@ -320,4 +319,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
