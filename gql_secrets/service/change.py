@@ -1,15 +1,15 @@
-"""One change: lock, look at the clock, judge the caller again, decide, write, audit, commit (DESIGN.md, rules 10 and 11).
+"""One change: lock, look at the clock, judge the caller again, decide, write, audit, commit (rules 10 and 11).
 
-The order of the locks is the same in every change, so no two wait for each other: the client's row, the rows of
+The order of locks is the same in every change, so no two wait for each other: the client's row, the rows of
 its living secrets, the installation's row. The last one is held to the commit, so revisions become visible in the
 order in which they were given, and what is read after it cannot be changed by anybody else.
 """
 
 import hmac
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, TypedDict, TypeVar, Unpack
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
@@ -22,6 +22,19 @@ from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation
 
 T = TypeVar("T")
+
+
+class Facts(TypedDict, total=False):
+    """What an audit event may say beside who, when and what."""
+
+    client: Client | None
+    generation_before: int | None
+    secret_id: int | None
+    ended: Iterable[End]
+    hours_to_live: int | None
+    expires_at: datetime | None
+    reason: str | None
+
 
 LIVING_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
 _ATTEMPTS: Final = 3
@@ -46,22 +59,16 @@ class Change:
         """The transaction's connection: pass it to `using_db`."""
         return self.tx.connection
 
-    async def record(
-        self,
-        action: AuditAction,
-        *,
-        client: Client | None,
-        generation_before: int | None = None,
-        secret_id: int | None = None,
-        ended: Iterable[End] = (),
-        hours_to_live: int | None = None,
-        expires_at: datetime | None = None,
-        reason: str | None = None,
-    ) -> None:
+    async def record(self, action: AuditAction, **facts: Unpack[Facts]) -> None:
         """Write the change's one audit event, chained to the one before, and the revision that goes with it."""
-        ended = tuple(ended)
-        entry = AuditEntry(
-            revision=self.installation.revision + 1,
+        await self.append(self.entry(action, **facts))
+
+    def entry(self, action: AuditAction, *, place: int = 0, **facts: Unpack[Facts]) -> AuditEntry:
+        """Return the audit entry of an event of this change, the one at this place where there are several."""
+        client = facts.get("client")
+        ended = tuple(facts.get("ended", ()))
+        return AuditEntry(
+            revision=self.installation.revision + 1 + place,
             at=self.now,
             action=action.value,
             actor=self.caller.actor,
@@ -70,15 +77,18 @@ class Change:
             request_id=self.caller.request_id,
             address=self.caller.address,
             client_id=client.client_id if client else None,
-            generation_before=generation_before,
+            generation_before=facts.get("generation_before"),
             generation_after=client.generation if client else None,
-            secret_id=secret_id,
+            secret_id=facts.get("secret_id"),
             ended_secret_ids=",".join(str(end.secret.id) for end in ended),
-            hours_to_live=hours_to_live,
-            expires_at=expires_at,
-            reason=reason or (",".join(sorted({end.reason.value for end in ended})) or None),
+            hours_to_live=facts.get("hours_to_live"),
+            expires_at=facts.get("expires_at"),
+            reason=facts.get("reason") or (",".join(sorted({end.reason.value for end in ended})) or None),
         )
-        await append_to_audit(self.connection, self.installation, entry, self.pepper)
+
+    async def append(self, *entries: AuditEntry) -> None:
+        """Add the entries to the audit, in this order."""
+        await append_to_audit(self.tx, self.installation, entries, self.pepper)
 
 
 @dataclass(slots=True)
@@ -302,20 +312,26 @@ async def save_living(row: ClientSecret, connection: BaseDBAsyncClient, *fields:
 
 
 async def append_to_audit(
-    connection: BaseDBAsyncClient, installation: Installation, entry: AuditEntry, pepper: Pepper
+    tx: Transaction, installation: Installation, entries: Sequence[AuditEntry], pepper: Pepper
 ) -> None:
-    """Add the entry to the chain and move the installation's revision and signed head to it."""
-    digest = entry.hash_after(installation.audit_head)
-    await AuditEvent.create(
-        using_db=connection,
-        hash=digest,
-        **{field: getattr(entry, field) for field in AuditEntry.__slots__},
-    )
-    installation.revision = entry.revision
-    installation.audit_head = digest
+    """Add the entries to the chain, one revision each, and move the installation's revision and signed head along."""
+    if not entries:
+        return
+    rows = []
+    head = installation.audit_head
+    for revision, entry in enumerate(entries, start=installation.revision + 1):
+        if entry.revision != revision:
+            raise ValueError("One event, one revision: the next one is the one before plus 1.")
+        head = entry.hash_after(head)
+        rows.append(AuditEvent(hash=head, **{field: getattr(entry, field) for field in AuditEntry.__slots__}))
+    await tx.insert(rows)
+    installation.revision = entries[-1].revision
+    installation.audit_head = head
     installation.audit_key_id = pepper.first.key_id
-    installation.audit_mac = sign_head(pepper, entry.revision, digest)
-    await installation.save(using_db=connection, update_fields=["revision", "audit_head", "audit_key_id", "audit_mac"])
+    installation.audit_mac = sign_head(pepper, installation.revision, head)
+    await installation.save(
+        using_db=tx.connection, update_fields=["revision", "audit_head", "audit_key_id", "audit_mac"]
+    )
 
 
 def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:

@@ -83,7 +83,7 @@ class Clients:
         *,
         by: Caller,
         name: str | Unchanged = UNCHANGED,
-        description: str | None | Unchanged = UNCHANGED,
+        description: str | Unchanged | None = UNCHANGED,
         features: Sequence[str] | Unchanged = UNCHANGED,
         allow_list: Sequence[str] | Unchanged = UNCHANGED,
     ) -> Client:
@@ -215,42 +215,56 @@ async def write_client(
     Raises:
         Conflict: the client id is taken, perhaps by a deleted client.
     """
+    client = client_row(change, client_id, name, description, allow_list)
     try:
-        client = await Client.create(
-            using_db=change.connection,
-            client_id=client_id,
-            client_id_folded=folded(client_id)[:LONGEST_FOLDED],
-            name=name,
-            name_folded=folded(name)[:LONGEST_FOLDED],
-            description=description,
-            generation=1,
-            created_at=change.now,
-        )
+        await client.save(using_db=change.connection, force_create=True)
     except IntegrityError as error:
         raise Conflict("This client id is taken; ids are never used again.", argument="client_id") from error
-    await _write_features(change, client, features)
-    if allow_list is not None and not allow_list.is_everywhere:
-        await _write_networks(change, client, allow_list)
-        await client.save(using_db=change.connection, update_fields=["is_restricted"])
+    await change.tx.insert(feature_rows(client_id, features))
+    await change.tx.insert(network_rows(client_id, allow_list))
     return client
+
+
+def client_row(
+    change: Change, client_id: str, name: str, description: str | None, allow_list: AllowList | None
+) -> Client:
+    """Return the row of a new client, not written yet."""
+    return Client(
+        client_id=client_id,
+        client_id_folded=folded(client_id)[:LONGEST_FOLDED],
+        name=name,
+        name_folded=folded(name)[:LONGEST_FOLDED],
+        description=description,
+        is_restricted=allow_list is not None and not allow_list.is_everywhere,
+        generation=1,
+        created_at=change.now,
+    )
+
+
+def feature_rows(client_id: str, features: frozenset[Feature]) -> list[ClientFeature]:
+    """Return the rows of a client's features, not written yet."""
+    return [ClientFeature(client_id=client_id, feature=feature.value) for feature in sorted(features)]
+
+
+def network_rows(client_id: str, allow_list: AllowList | None) -> list[ClientNetwork]:
+    """Return the rows of a client's allow list, not written yet; none where every address is allowed."""
+    if allow_list is None or allow_list.is_everywhere:
+        return []
+    return [
+        ClientNetwork(client_id=client_id, position=position, network=text)
+        for position, text in enumerate(allow_list.texts)
+    ]
 
 
 async def _write_features(change: Change, client: Client, features: frozenset[Feature]) -> None:
     await ClientFeature.filter(client_id=client.client_id).using_db(change.connection).delete()
-    rows = [ClientFeature(client_id=client.client_id, feature=feature.value) for feature in sorted(features)]
-    if rows:
-        await ClientFeature.bulk_create(rows, using_db=change.connection)
+    await change.tx.insert(feature_rows(client.client_id, features))
 
 
 async def _write_networks(change: Change, client: Client, allow_list: AllowList) -> None:
     await ClientNetwork.filter(client_id=client.client_id).using_db(change.connection).delete()
     client.is_restricted = not allow_list.is_everywhere
-    if client.is_restricted:
-        rows = [
-            ClientNetwork(client_id=client.client_id, position=position, network=text)
-            for position, text in enumerate(allow_list.texts)
-        ]
-        await ClientNetwork.bulk_create(rows, using_db=change.connection)
+    await change.tx.insert(network_rows(client.client_id, allow_list))
 
 
 async def allow_list_of(change: Change, client: Client) -> tuple[str, ...]:

@@ -9,26 +9,30 @@ from gql_secrets.service.change import Change
 from gql_secrets.storage.models import Client, ClientSecret
 
 
-async def store_secret(
-    change: Change, client: Client, plaintext: PlaintextSecret, *, is_weak: bool = False
-) -> ClientSecret:
+async def store_secret(change: Change, client: Client, plaintext: PlaintextSecret) -> ClientSecret:
     """Store the client's new current secret: its digest and its hint.
 
     Raises:
         Conflict: this client had this very secret before (only an imported one can).
     """
-    key = change.pepper.first
+    row = secret_row(change, client.client_id, plaintext)
     try:
-        return await ClientSecret.create(
-            using_db=change.connection,
-            client_id=client.client_id,
-            digest=key.digest(client.client_id, plaintext.reveal()),
-            pepper_key_id=key.key_id,
-            hint=plaintext.hint,
-            is_weak=is_weak,
-            state=SecretState.CURRENT.value,
-            created_at=change.now,
-            created_by=change.caller.actor,
-        )
+        await row.save(using_db=change.connection, force_create=True)
     except IntegrityError as error:
         raise Conflict("This client had this secret before.") from error
+    return row
+
+
+def secret_row(change: Change, client_id: str, plaintext: PlaintextSecret, *, is_weak: bool = False) -> ClientSecret:
+    """Return the row of a client's new current secret, not written yet."""
+    key = change.pepper.first
+    return ClientSecret(
+        client_id=client_id,
+        digest=key.digest(client_id, plaintext.reveal()),
+        pepper_key_id=key.key_id,
+        hint=plaintext.hint,
+        is_weak=is_weak,
+        state=SecretState.CURRENT.value,
+        created_at=change.now,
+        created_by=change.caller.actor,
+    )
