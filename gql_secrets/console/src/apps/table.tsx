@@ -56,6 +56,7 @@ function States({ row }: { row: AppRow }) {
   const now = useNow();
   const { rollover } = row;
   const left = rollover ? Date.parse(rollover.endsAt) - now : 0;
+  const running = left > 0;
   return (
     <div class="chips">
       {!row.enabled && (
@@ -63,7 +64,7 @@ function States({ row }: { row: AppRow }) {
           Disabled
         </Chip>
       )}
-      {rollover && left > 0 && (
+      {rollover && running && (
         <>
           <Chip tone="live" icon="clock">
             Rollover, ends in {formatDuration(left)}
@@ -73,7 +74,7 @@ function States({ row }: { row: AppRow }) {
           </Chip>
         </>
       )}
-      {row.enabled && !rollover && <Chip tone="calm">One secret</Chip>}
+      {row.enabled && !running && <Chip tone="calm">One secret</Chip>}
     </div>
   );
 }

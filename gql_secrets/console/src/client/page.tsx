@@ -5,7 +5,7 @@ import { useQuery } from "../graphql/useQuery";
 import { APPS_ADDRESS } from "../lib/router";
 import { ADMINISTERS, FEATURES } from "../lib/words";
 import { useTitle } from "../shell/title";
-import { At, Button, Chip, Empty, Loading, Panel, ShowQuery } from "../ui/basics";
+import { At, Button, Chip, Loading, Panel, ShowQuery } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
 import { openDialog } from "../ui/dialog";
 import { Icon } from "../ui/icons";
@@ -34,6 +34,11 @@ export function ClientPage({ clientId }: { clientId: string }) {
           Authorized Apps
         </a>
       </nav>
+      {!asked.answer && (
+        <h1 class="hidden" tabIndex={-1}>
+          Authorized App
+        </h1>
+      )}
       {asked.failure && asked.failure.kind !== "signed-out" && (
         <FailureNote failure={asked.failure} retry={asked.reload} />
       )}
@@ -42,7 +47,11 @@ export function ClientPage({ clientId }: { clientId: string }) {
       {client && (
         <>
           <Head client={client} />
-          <Verdict client={client} sources={sources.answer?.data.client?.oldSecret?.uses ?? null} />
+          <Verdict
+            client={client}
+            sources={sources.answer?.data.client?.oldSecret?.uses ?? null}
+            onEnd={asked.reload}
+          />
           <Secrets client={client} sources={sources.answer?.data.client ?? null} />
           <Usage clientId={clientId} follow={follow} resetAt={client.rollover?.startedAt ?? null} />
           <History clientId={clientId} follow={follow} />
@@ -56,14 +65,15 @@ export function ClientPage({ clientId }: { clientId: string }) {
 
 function Gone({ clientId }: { clientId: string }) {
   return (
-    <Empty title="There is no such client.">
+    <div class="empty">
+      <h1 tabIndex={-1}>There is no such client</h1>
       <p>
         Nothing is known by the id <code>{clientId}</code>, or it was deleted.
       </p>
       <p>
         <a href={APPS_ADDRESS}>Back to Authorized Apps</a>
       </p>
-    </Empty>
+    </div>
   );
 }
 

@@ -1,7 +1,7 @@
 /** Uses per hour of the new and the old secret: one sees the old one fall to nothing. */
 
 import { useMemo, useState } from "preact/hooks";
-import { CLIENT_USAGE, type SecretUsage } from "../graphql/queries";
+import { CLIENT_USAGE, type ClientUsage, type SecretUsage } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { serverNow } from "../lib/clock";
 import { formatHour, formatNumber } from "../lib/format";
@@ -33,8 +33,8 @@ interface UsageProps {
 export function Usage({ clientId, follow, resetAt }: UsageProps) {
   const asked = useQuery(CLIENT_USAGE, { clientId }, { follow });
   const [asTable, setAsTable] = useState(false);
-  const secrets = asked.answer?.data.client?.secrets?.nodes;
-  const usage = useMemo(() => secrets && usageOf(secrets, resetAt), [secrets, resetAt]);
+  const client = asked.answer?.data.client;
+  const usage = useMemo(() => client && usageOf(client, resetAt), [client, resetAt]);
 
   return (
     <Panel
@@ -66,9 +66,12 @@ export function Usage({ clientId, follow, resetAt }: UsageProps) {
 }
 
 /** Lay both secrets' hours over one row of hours without gaps. */
-function usageOf(secrets: readonly SecretUsage[], resetAt: string | null): UsageHours | null {
-  const [fresh, before] = secrets;
+function usageOf(client: ClientUsage, resetAt: string | null): UsageHours | null {
+  const fresh = client.currentSecret;
   if (!fresh) return null;
+  // After a rollover its old secret is still worth a look; one that was withdrawn unused replaced nothing.
+  const ended = client.secrets?.nodes.find((secret) => secret.id !== fresh.id && secret.replacedAt);
+  const before = client.oldSecret ?? ended;
   const last = Math.floor(serverNow() / HOUR) * HOUR;
   const reset = before ? Date.parse(resetAt ?? before.replacedAt ?? fresh.createdAt) : null;
   const recent = reset !== null && last - reset < MOST_HOURS * HOUR;

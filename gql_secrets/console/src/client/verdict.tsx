@@ -1,5 +1,6 @@
 /** While a rollover runs: may the old secret be revoked, and how long has it left? */
 
+import { useEffect } from "preact/hooks";
 import { CancelDialog, RetentionDialog, RevokeDialog } from "../dialogs/rollover";
 import type { ClientView, SecretUse } from "../graphql/queries";
 import { serverNow, useNow } from "../lib/clock";
@@ -11,9 +12,20 @@ import { Icon } from "../ui/icons";
 
 const RECENTLY = 60 * 60 * 1000;
 
-export function Verdict({ client, sources }: { client: ClientView; sources: readonly SecretUse[] | null }) {
+interface VerdictProps {
+  client: ClientView;
+  sources: readonly SecretUse[] | null;
+  /** The countdown is over: what was read before is no longer so. */
+  onEnd: () => void;
+}
+
+export function Verdict({ client, sources, onEnd }: VerdictProps) {
   const now = useNow();
   const { rollover, oldSecret } = client;
+  const ended = rollover !== null && Date.parse(rollover.endsAt) <= now;
+  useEffect(() => {
+    if (ended) onEnd();
+  }, [ended]);
   if (!rollover || !oldSecret) return null;
   const { tone, icon } = ADVICE_WORDS[rollover.advice];
   const [starts, ends] = [Date.parse(rollover.startedAt), Date.parse(rollover.endsAt)];

@@ -24,6 +24,7 @@ export const liveness = createStore<"connecting" | "live" | "off">("off");
 const listeners = new Set<(news: News) => void>();
 let client: SocketClient | undefined;
 let again: ReturnType<typeof setTimeout> | undefined;
+let refusals = 0;
 let ask: () => void = () => undefined;
 
 export function onNews(listener: (news: News) => void): () => void {
@@ -39,6 +40,7 @@ export function announceChange(clientId: string): void {
 /** Start hearing. `whenRefused` is called when the server ends the stream: the sign-in may have ended. */
 export function startListening(whenRefused: () => void): void {
   if (client) return;
+  let heard = false;
   ask = whenRefused;
   liveness.set("connecting");
   client = createClient({
@@ -48,11 +50,12 @@ export function startListening(whenRefused: () => void): void {
     shouldRetry: () => true,
     retryWait: (retries) => pause(Math.min(15_000, 500 * 2 ** retries) * (0.5 + Math.random() / 2)),
     on: {
-      connected: (_socket, _payload, wasRetry) => {
+      connected: () => {
         liveness.set("live");
-        if (wasRetry) tell("missed");
+        if (heard) tell("missed");
+        heard = true;
       },
-      closed: () => liveness.set("connecting"),
+      closed: () => liveness.get() === "live" && liveness.set("connecting"),
     },
   });
   listen(client);
@@ -69,23 +72,23 @@ function listen(socket: SocketClient): void {
   socket.subscribe<ResultOf<typeof CLIENT_EVENTS>>(
     { query: textOf(CLIENT_EVENTS) },
     {
-      next: ({ data }) => data && tell(data.clientEvents),
+      next: ({ data }) => {
+        refusals = 0;
+        if (data) tell(data.clientEvents);
+      },
       error: () => retryLater(socket),
       complete: () => retryLater(socket),
     },
   );
 }
 
+/** The server ended the stream, or refused it: ask who is signed in, then try again, less and less often. */
 function retryLater(socket: SocketClient): void {
   if (socket !== client) return; // it was stopped by us
   liveness.set("connecting");
   ask();
-  again = setTimeout(() => {
-    if (socket !== client) return;
-    listen(socket);
-    tell("missed");
-    if (socket === client) liveness.set("live");
-  }, 5000);
+  again = setTimeout(() => socket === client && listen(socket), Math.min(60_000, 3000 * 2 ** refusals));
+  refusals += 1;
 }
 
 function tell(news: News): void {

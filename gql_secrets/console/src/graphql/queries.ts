@@ -95,27 +95,33 @@ export const CLIENT_SOURCES = graphql(
 
 export type SecretUse = NonNullable<ResultOf<typeof SOURCES>["uses"]>[number];
 
-export const CLIENT_USAGE = graphql(`
-  query SecretUsage($clientId: ID!) {
-    client(clientId: $clientId) {
-      secrets(first: 2) {
-        nodes {
-          id
-          hint
-          state
-          createdAt
-          replacedAt
-          endedAt
-          usage { startsAt count refused }
-        }
-      }
-    }
+const USAGE = graphql(`
+  fragment Usage on ClientSecret {
+    id
+    hint
+    createdAt
+    replacedAt
+    usage { startsAt count }
   }
 `);
 
-export type SecretUsage = NonNullable<
-  NonNullable<ResultOf<typeof CLIENT_USAGE>["client"]>["secrets"]
->["nodes"][number];
+export const CLIENT_USAGE = graphql(
+  `
+    query SecretUsage($clientId: ID!) {
+      client(clientId: $clientId) {
+        currentSecret { ...Usage }
+        oldSecret { ...Usage }
+        secrets(first: 3) {
+          nodes { ...Usage }
+        }
+      }
+    }
+  `,
+  [USAGE],
+);
+
+export type ClientUsage = NonNullable<ResultOf<typeof CLIENT_USAGE>["client"]>;
+export type SecretUsage = ResultOf<typeof USAGE>;
 
 export const CLIENT_HISTORY = graphql(`
   query SecretHistory($clientId: ID!, $first: Int!, $after: String) {

@@ -54,6 +54,8 @@ export function useQuery<Result, Variables>(
     return () => asking.abort();
   }, [document, key, reloads]);
 
+  // What this viewer may not see now, they will not see in twenty seconds either.
+  const polling = poll && !shown?.answer.denied.size;
   const concerns = useRef(follow);
   concerns.current = follow;
   useEffect(() => {
@@ -71,12 +73,12 @@ export function useQuery<Result, Variables>(
 
   useEffect(() => {
     addEventListener("online", reload);
-    const asking = poll ? setInterval(() => isAttended() && reload(), live ? POLL_LIVE : POLL_OTHERWISE) : undefined;
+    const asking = polling ? setInterval(() => isAttended() && reload(), live ? POLL_LIVE : POLL_OTHERWISE) : undefined;
     return () => {
       removeEventListener("online", reload);
       clearInterval(asking);
     };
-  }, [live, poll, reload]);
+  }, [live, polling, reload]);
 
   return { answer: shown?.answer ?? null, failure, waiting: shown?.key !== key && !failure, reload };
 }

@@ -116,7 +116,7 @@ export function Panel({
 /** A wide table scrolls inside of its own frame, also by keyboard. */
 export function Scrolled({ label, children }: { label: string; children: ComponentChildren }) {
   return (
-    <div class="scrolled" role="region" aria-label={label} tabIndex={0}>
+    <div class="scrolled" role="group" aria-label={label} tabIndex={0}>
       {children}
     </div>
   );
