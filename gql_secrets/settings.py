@@ -27,7 +27,7 @@ class Settings:
     data_dir: Path = Path(".gql-secrets")
     host: str = "127.0.0.1"
     port: int = 8080
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)  # it may hold a password
     database_pool_size: int = 10
     statement_cache_size: int = 100
     public_url: str = ""
@@ -61,19 +61,13 @@ class Settings:
             raise SetupError(f"GQL_SECRETS_PORT must be from 0 to {_LARGEST_PORT}.")
         if self.log_level not in _LOG_LEVELS:
             raise SetupError(f"GQL_SECRETS_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
-        url = urlsplit(self.public_url)
-        if self.public_url and (
-            url.scheme not in ("http", "https")
-            or not url.hostname
-            or url.path.strip("/")
-            or url.query
-            or url.fragment
-            or url.username
-        ):
+        if not self.database_pool_size:
+            raise SetupError("GQL_SECRETS_DATABASE_POOL_SIZE must be at least 1.")
+        if self.public_url and not _is_origin(self.public_url):
             raise SetupError(
                 "GQL_SECRETS_PUBLIC_URL must be scheme and host alone, such as https://secrets.example.com"
             )
-        if not _is_loopback(self.host) and url.scheme != "https" and not self.insecure:
+        if not _is_loopback(self.host) and not self.public_url.lower().startswith("https:") and not self.insecure:
             raise SetupError(
                 f"Listening on {self.host} would send secrets in the clear. Set GQL_SECRETS_PUBLIC_URL to the https "
                 "address in front of this server, or say --insecure."
@@ -144,6 +138,9 @@ class Settings:
 
 
 def _parsed(variable: str, name: str, text: str) -> object:
+    if name in ("data_dir", "pepper") and not text.strip():
+        # A variable that a deployment forgot to fill must not end in a new pepper, or in the working directory.
+        raise SetupError(f"{variable} is set and empty. Give it a value, or unset it.")
     if name == "data_dir":
         return Path(text)
     if name in ("port", "database_pool_size", "statement_cache_size"):
@@ -151,6 +148,16 @@ def _parsed(variable: str, name: str, text: str) -> object:
             raise SetupError(f"{variable} must be a whole number.")
         return int(text)
     return text.upper() if name == "log_level" else text
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        port_is_one = url.port is None or url.port > 0
+    except ValueError:
+        return False
+    is_bare = not (url.path.strip("/") or url.query or url.fragment or url.username)
+    return url.scheme in ("http", "https") and bool(url.hostname) and port_is_one and is_bare
 
 
 def _is_loopback(host: str) -> bool:
