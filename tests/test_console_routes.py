@@ -1,0 +1,116 @@
+"""The console's addresses: what is served, under which headers, and what is said when it was not built."""
+
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from pytest_aiohttp.plugin import AiohttpClient
+
+from gql_secrets.api import console
+from gql_secrets.api.console import add_console_routes, explorer_page, wants_explorer
+
+TEMPLATE = {"ti": "ACME_TST", "iu": "https://gateway.example", "cs": "must-not-leave", "sask": "must-not-leave"}
+
+
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A console as small as can be, in the place of the built one."""
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("<title>console</title>")
+    (tmp_path / "explorer.html").write_text("<title>explorer</title>")
+    (tmp_path / "assets" / "main-AB12.js").write_text("let a = 1")
+    (tmp_path / "assets" / "main-AB12.js.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "made-from.sha256").write_text("0")
+    monkeypatch.setattr(console, "BUILT", tmp_path)
+    return tmp_path
+
+
+def an_app() -> web.Application:
+    app = web.Application()
+    add_console_routes(app, public_url="https://secrets.example", ionapi_template=TEMPLATE)
+    return app
+
+
+@pytest.mark.usefixtures("built")
+async def test_the_page_runs_only_our_own_scripts_and_styles(aiohttp_client: AiohttpClient) -> None:
+    answer = await (await aiohttp_client(an_app())).get("/")
+
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.content_type == "text/html"
+
+
+@pytest.mark.usefixtures("built")
+async def test_only_the_explorer_may_write_styles_at_run_time() -> None:
+    policy = explorer_page(make_mocked_request("GET", "/graphql")).headers["Content-Security-Policy"]
+
+    assert policy.count("unsafe") == 1
+    assert "style-src 'self' 'unsafe-inline'" in policy
+    assert "script-src 'self';" in policy
+
+
+@pytest.mark.usefixtures("built")
+async def test_an_asset_is_kept_for_ever_and_typed_by_us(aiohttp_client: AiohttpClient) -> None:
+    answer = await (await aiohttp_client(an_app())).get("/assets/main-AB12.js", headers={"Accept-Encoding": "identity"})
+
+    assert await answer.text() == "let a = 1"
+    assert answer.content_type == "text/javascript"
+    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.usefixtures("built")
+@pytest.mark.parametrize(
+    "name",
+    ["nosuch.js", "..%2findex.html", "..%2f..%2fconsole.py", "%2fetc%2fpasswd", "main-AB12.js.gz", "%00.js"],
+)
+async def test_nothing_but_assets_is_served(aiohttp_client: AiohttpClient, name: str) -> None:
+    answer = await (await aiohttp_client(an_app())).get(f"/assets/{name}")
+
+    assert answer.status in {400, 404}
+
+
+async def test_without_a_built_console_one_sentence_says_how_to_get_it(
+    aiohttp_client: AiohttpClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "BUILT", tmp_path / "nothing")
+    answer = await (await aiohttp_client(an_app())).get("/")
+
+    assert answer.status == 200
+    assert answer.content_type == "text/plain"
+    assert (await answer.text()).startswith("The console was not built with this installation: ")
+
+
+async def test_the_settings_hold_nothing_secret(aiohttp_client: AiohttpClient) -> None:
+    answer = await (await aiohttp_client(an_app())).get("/console/settings")
+
+    assert await answer.json() == {
+        "ionapiTemplate": {"ti": "ACME_TST", "iu": "https://gateway.example"},
+        "publicUrl": "https://secrets.example",
+    }
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "wanted"),
+    [
+        ("GET", "/graphql", {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}, True),
+        ("HEAD", "/graphql", {"Accept": "text/html"}, True),
+        ("GET", "/graphql?query=%7Bviewer%7Bname%7D%7D", {"Accept": "text/html"}, False),
+        ("GET", "/graphql", {"Accept": "application/json"}, False),
+        ("GET", "/graphql", {}, False),
+        ("POST", "/graphql", {"Accept": "text/html"}, False),
+        ("GET", "/graphql", {"Accept": "text/html", "Sec-WebSocket-Key": "x"}, False),
+    ],
+)
+def test_a_person_with_a_browser_gets_the_explorer_and_a_program_does_not(
+    method: str, path: str, headers: dict[str, str], *, wanted: bool
+) -> None:
+    assert wants_explorer(make_mocked_request(method, path, headers=headers)) is wanted
