@@ -237,6 +237,7 @@ async def test_only_a_subscription_reaches_the_stream(context: Context) -> None:
         for query in ("{ viewer { name } }", RESET):
             response = await post(client, {"query": query}, accept=URQL)
             assert response.content_type == GRAPHQL_JSON
+        assert (await post(client, {"query": "subscription { ticks }"}, accept=JSON)).status == 406
         assert reached == []
 
         response = await post(client, {"query": "subscription { ticks }"}, accept="text/event-stream")
@@ -305,6 +306,12 @@ async def test_a_body_that_is_no_request_is_4xx_whatever_is_accepted(
     assert "data" not in content
     assert content["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
     assert context.resets == []
+
+
+async def test_a_batch_is_told_apart(client: Client) -> None:
+    response = await post(client, [{"query": "{ viewer { name } }"}])
+
+    assert (await told(response))["errors"][0]["message"] == "Batches are not taken: send one operation a request."
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import NamedTuple
 
 from graphql import (
@@ -356,7 +357,7 @@ class _Walk:
             self.size_variables.add(name)
             value = self._variables.get(name)
             # What is no whole number is refused later, as a variable that does not fit its type.
-            if isinstance(value, (int, float)):
+            if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
                 return max(int(value), 0)
         return default
 
