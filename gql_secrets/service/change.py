@@ -41,7 +41,11 @@ _ATTEMPTS: Final = 3
 
 
 class _ExpiryDue(Exception):  # noqa: N818  a signal between two transactions, told to nobody
-    """The old secret's time is over and nobody has written it down."""
+    """The time of this client's old secret is over and nobody has written it down."""
+
+    def __init__(self, client_id: str) -> None:
+        super().__init__()
+        self.client_id = client_id
 
 
 @dataclass(slots=True)
@@ -170,8 +174,8 @@ class Changes:
     async def change_client(self, client_id: str, caller: Caller, work: Callable[[ClientChange], Awaitable[T]]) -> T:
         """Run `work` on a locked client in one transaction.
 
-        An old secret whose time is over is written EXPIRED first, in a transaction of its own, so that it stays
-        ended whatever becomes of the change.
+        An old secret whose time is over, the client's or the caller's own, is written EXPIRED first, in a transaction
+        of its own, so that it stays ended whatever becomes of the change.
 
         Raises:
             ClientNotFound: there is no such client, or it was deleted.
@@ -182,12 +186,7 @@ class Changes:
         async def body(tx: Transaction) -> T:
             return await work(await self._begin_client_change(tx, client_id, caller))
 
-        for _ in range(_ATTEMPTS):
-            try:
-                return await self.database.run_tx(body)
-            except _ExpiryDue:
-                await self.expire_old_secret(client_id)
-        raise Conflict("The client keeps changing. Try again.")
+        return await self._run(body)
 
     async def change_installation(self, caller: Caller, work: Callable[[Change], Awaitable[T]]) -> T:
         """Run `work` in one transaction that changes no existing client.
@@ -202,7 +201,15 @@ class Changes:
             now = await tx.now()
             return await work(Change(tx, now, await judge_caller(tx, caller, now), installation, self.pepper))
 
-        return await self.database.run_tx(body)
+        return await self._run(body)
+
+    async def _run(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self.database.run_tx(body)
+            except _ExpiryDue as due:
+                await self.expire_old_secret(due.client_id)
+        raise Conflict("The client keeps changing. Try again.")
 
     async def expire_old_secret(self, client_id: str) -> bool:
         """Write EXPIRED if the client's old secret is due; return whether it was.
@@ -253,7 +260,7 @@ class Changes:
             raise ClientNotFound
         living = living_of(rows)
         if living.due is not None and now >= living.due:
-            raise _ExpiryDue
+            raise _ExpiryDue(client_id)
         return ClientChange(
             tx=tx,
             now=now,
@@ -283,15 +290,17 @@ async def judge_caller(tx: Transaction, caller: Caller, now: datetime) -> Caller
 
     Raises:
         Unauthenticated: nobody signed in, or the secret ended since.
+        _ExpiryDue: this is the first to see that the secret's time is over.
     """
     if caller.is_anonymous:
         raise Unauthenticated
     if caller.kind is not ActorKind.API_CLIENT:
         return caller
     row = await ClientSecret.filter(id=caller.secret_id).using_db(tx.connection).first().select_related("client")
-    if row is None or (
-        judge(SecretState(row.state), row.expires_at, enabled=row.client.enabled, now=now) is not Judgement.GOOD
-    ):
+    verdict = row and judge(SecretState(row.state), row.expires_at, enabled=row.client.enabled, now=now)
+    if verdict is Judgement.DUE:
+        raise _ExpiryDue(row.client_id)
+    if verdict is not Judgement.GOOD:
         raise Unauthenticated("The secret that you signed in with has ended meanwhile.")
     features = await features_of(tx.connection, row.client_id)
     return replace(caller, role=role_of(features), secret_state=SecretState(row.state))
