@@ -1,6 +1,7 @@
 """The build hook: it builds once, again only when the sources change, and never stops an installation."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,7 +48,9 @@ class Build:
         self.ran.append("npm ci" if "ci" in command else "build")
         if self.failure:
             raise self.failure
-        (cwd / ("node_modules" if "ci" in command else command[-1])).mkdir(exist_ok=True)
+        made = cwd / ("node_modules" if "ci" in command else command[-1])
+        made.mkdir(exist_ok=True)
+        (made / ".package-lock.json").write_text("{}")
 
     def hook(self) -> tuple[Any, Told]:
         told = Told()
@@ -84,7 +87,10 @@ def test_changed_sources_are_built_anew_with_the_packages_that_are_there(build: 
 
 def test_a_changed_lock_installs_the_packages_anew(build: Build) -> None:
     build()
-    (build.console / "package-lock.json").write_text('{"lockfileVersion": 3}')
+    lock = build.console / "package-lock.json"
+    lock.write_text('{"lockfileVersion": 3}')
+    later = lock.stat().st_mtime + 60
+    os.utime(lock, (later, later))
     build()
 
     assert build.ran == ["npm ci", "build", "npm ci", "build"]

@@ -60,14 +60,13 @@ def _build(console: Path) -> None:
 
 
 def _install_packages(console: Path, npm: tuple[str, ...]) -> None:
-    locked = hashlib.sha256((console / "package-lock.json").read_bytes()).hexdigest()
-    mark = console / "node_modules" / ".installed-from"
-    if mark.is_file() and mark.read_text() == locked:
+    # npm writes this file when it is done, a developer's `npm ci` too.
+    installed, locked = console / "node_modules" / ".package-lock.json", console / "package-lock.json"
+    if installed.is_file() and installed.stat().st_mtime >= locked.stat().st_mtime:
         return
     # A registry that cannot be reached must cost seconds, not npm's usual minutes.
     patience = ("--fetch-retries=1", "--fetch-timeout=20000", "--loglevel=error")
     _run(*npm, "ci", "--omit=dev", "--ignore-scripts", *patience, cwd=console)
-    mark.write_text(locked)
 
 
 def _run(*command: str, cwd: Path) -> None:

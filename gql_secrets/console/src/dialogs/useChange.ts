@@ -6,6 +6,7 @@ import type { Document } from "../graphql/graphql";
 import { announceChange } from "../graphql/live";
 import type { Problem } from "../graphql/mutations";
 import { useAction } from "../graphql/useAction";
+import { returnToHeading } from "../ui/dialog";
 
 interface Payload {
   readonly userErrors: readonly Problem[];
@@ -37,6 +38,7 @@ export function useChange<Result extends object, Variables extends object>(
       setRefusal({ problems: payload.userErrors, requestId });
       if (payload.userErrors.length > 0) return;
       if ("clientId" in variables) announceChange(String(variables.clientId));
+      returnToHeading();
       onDone(payload);
     });
   return { send, pending, failure, ...refusal };

@@ -6,6 +6,12 @@ import { createStore, useStore } from "../lib/store";
 
 const opened = createStore<{ readonly key: number; readonly content: VNode } | null>(null);
 let count = 0;
+let toHeading = false;
+
+/** What opened the dialog may be gone once its change is made: then the page's heading is the place to go on from. */
+export function returnToHeading(): void {
+  toHeading = true;
+}
 
 /** Show a dialog; what it holds says when it is done by calling `close`. */
 export function openDialog(content: (close: () => void) => VNode): void {
@@ -40,8 +46,9 @@ export function Dialog({ title, children, onDismiss, onForced }: DialogProps) {
     dialog.showModal();
     return () => {
       dialog.close();
-      if (opener instanceof HTMLElement && opener.isConnected && opener !== document.body) opener.focus();
-      else document.querySelector<HTMLElement>("h1")?.focus();
+      const stays = opener instanceof HTMLElement && opener.isConnected && opener !== document.body && !toHeading;
+      (stays ? opener : document.querySelector<HTMLElement>("h1"))?.focus();
+      toHeading = false;
     };
   }, []);
 
