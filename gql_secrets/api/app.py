@@ -1,6 +1,6 @@
 """One place builds the server."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -20,7 +20,7 @@ from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.api.keys import REQUEST_ID, SERVICES, SETTINGS, TRUSTED_PROXIES
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Failure
-from gql_secrets.services import open_services
+from gql_secrets.services import background, open_services
 from gql_secrets.settings import Settings
 
 GRAPHQL: Final = web.AppKey("graphql", GraphQLEndpoint)
@@ -39,7 +39,8 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
 
     async def services(app: web.Application) -> AsyncIterator[None]:
         app[SERVICES] = await open_services(settings, adjust_clock=adjust_clock)
-        yield
+        async with background(app[SERVICES]):
+            yield
         await app[SERVICES].close()
 
     app = web.Application(middlewares=[frame])
@@ -68,7 +69,9 @@ async def _graphql(request: web.Request) -> web.StreamResponse:
         told = present(failure)
         if told is None:
             raise
-        challenge = {hdrs.WWW_AUTHENTICATE: CHALLENGE} if told.code == UNAUTHENTICATED else None
+        challenge: Mapping[str, str] | None = (
+            {hdrs.WWW_AUTHENTICATE: CHALLENGE} if told.code == UNAUTHENTICATED else None
+        )
         return refusal(request, told, status=HTTP_STATUS[told.code], headers=challenge)
     context = Context(request.app[SERVICES], caller, request[REQUEST_ID])
     return await request.app[GRAPHQL].handle(request, context)

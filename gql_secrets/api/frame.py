@@ -44,7 +44,7 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Unavailable:
         status = 503
         return web.Response(status=status, text="The database does not answer.", headers={X_REQUEST_ID: request_id})
-    except Exception:
+    except Exception:  # noqa: BLE001  the last door before the caller
         _log.exception("unexpected error request_id=%s", request_id)
         return web.Response(status=status, text="Unexpected error.", headers={X_REQUEST_ID: request_id})
     finally:

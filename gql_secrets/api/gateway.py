@@ -21,8 +21,8 @@ from gql_secrets.service.verification import Accepted, RefusalReason
 VERIFY_PATH: Final = "/verify"
 _COMMON: Final = {hdrs.CACHE_CONTROL: "no-store"}
 _CLIENT_ID: Final = "X-Client-Id"
-_SECRET_STATE: Final = "X-Secret-State"
-_SECRET_EXPIRES_AT: Final = "X-Secret-Expires-At"
+_SECRET_STATE: Final = "X-Secret-State"  # noqa: S105  a header's name
+_SECRET_EXPIRES_AT: Final = "X-Secret-Expires-At"  # noqa: S105  a header's name
 
 
 def add_gateway_routes(app: web.Application) -> None:

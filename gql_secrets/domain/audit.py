@@ -28,7 +28,7 @@ class AuditAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change as the chain hashes it. Instants are microseconds since 1970 in the hash, so no clock format matters."""
+    """One change as the chain hashes it; in the hash an instant is microseconds since 1970."""
 
     revision: int
     at: datetime

@@ -37,6 +37,11 @@ def parse_description(text: str | None) -> str | None:
     return description or None
 
 
+def name_from(description: str) -> str:
+    """Return the name of a client that came with a description alone: its beginning, on one line."""
+    return " ".join(description.split())[:LONGEST_NAME].strip()
+
+
 def parse_idempotency_key(text: str) -> str:
     """Return the key.
 

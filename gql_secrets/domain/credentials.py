@@ -71,7 +71,7 @@ class PlaintextSecret:
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether this is written like one of our secrets and its checksum holds: a typo is caught without asking anyone."""
+    """Whether this is written like one of our secrets and its checksum holds: a typo is caught offline."""
     body, check = text[len(_PREFIX) : -_CHECK_CHARACTERS], text[-_CHECK_CHARACTERS:]
     return (
         text.startswith(_PREFIX)
@@ -135,7 +135,7 @@ class PepperKey:
         return hmac.digest(self._key, b"gql-secrets subkey\0" + purpose.encode(), "sha256")
 
     def derive_secret(self, idempotency_key: str, nonce: bytes) -> PlaintextSecret:
-        """Return the secret of an idempotent reset: HMAC(derived key, key ‖ nonce); the same again for the same pair."""
+        """Return the secret of an idempotent reset, the same for the same pair: HMAC(derived key, key ‖ nonce)."""
         raw = hmac.digest(self.subkey("idempotency"), idempotency_key.encode() + nonce, "sha256")
         return PlaintextSecret.of_bytes(raw)
 

@@ -31,7 +31,7 @@ class ErrorCode(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818  a failure is no error of the program
     """Something a caller can be told. The text is for people; programs read the class's attributes."""
 
 
@@ -141,8 +141,8 @@ class RolloverInProgress(Refusal):
         used = "has been used: going on would end the old secret now" if current_used else "was never used"
         last = f"last used {_stamp(old_secret_last_used_at)}" if old_secret_last_used_at else "not used so far"
         super().__init__(
-            f"A rollover is running. The current secret was made by {current_created_by} at {_stamp(current_created_at)} "
-            f"and {used}. The old secret is good until {_stamp(old_secret_expires_at)} and was {last}. "
+            f"A rollover is running. The current secret was made by {current_created_by} "
+            f"at {_stamp(current_created_at)} and {used}. The old secret is good until {_stamp(old_secret_expires_at)} and was {last}. "
             "Wait for it, revoke it, or send endActiveRollover: true to go on."
         )
         self.current_created_by = current_created_by
@@ -183,7 +183,7 @@ class SecretNotOld(Refusal):
 
     def __init__(self) -> None:
         super().__init__(
-            "This is not an old secret of this client; the current secret is ended by a reset, never by a revoke."
+            "This is not an old secret of this client; the current one is ended by a reset, never by a revoke."
         )
 
 
@@ -241,6 +241,16 @@ class BadCredentials(Unauthenticated):
         super().__init__("The credentials are not good.")
 
 
+class SignInLinkEnded(Unauthenticated):
+    """A sign-in link is unknown, was used, or is too old: one answer for all three."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This sign-in link is not good any more: it works once, for 15 minutes. Make another one with: "
+            "gql-secrets sign-in-link"
+        )
+
+
 class Forbidden(Failure):
     """The caller may not do this.
 
@@ -279,6 +289,10 @@ class Unavailable(Failure):
         self, text: str = "The database does not answer. Nothing is known to be wrong with the request."
     ) -> None:
         super().__init__(text)
+
+
+class StreamEnded(Failure):
+    """A stream of events cannot go on, through no fault of the caller's sign-in; ask again, and read anew."""
 
 
 class SetupError(Failure):

@@ -56,7 +56,7 @@ class Retention:
     """How long the old secret is kept, in whole hours from now; zero asks for a hard reset.
 
     Raises:
-        InvalidHoursToLive: not a whole number from `minimum` to 168 (seed B: "Integer value between 0 and 168, inclusive").
+        InvalidHoursToLive: not a whole number from `minimum` to 168 (seed B, hours_to_live).
     """
 
     hours: int

@@ -19,7 +19,7 @@ def from_microseconds(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-class InstantField(Field[datetime], datetime):  # type: ignore[misc]  # Tortoise's way to name the Python type
+class InstantField(Field[datetime], datetime):
     """An instant, stored as whole microseconds since 1970 (BIGINT).
 
     One exact number on SQLite and PostgreSQL alike: no time zone of a connection, no parsing of text, and a

@@ -15,7 +15,7 @@ from gql_secrets.domain.access import Role, require_reset_role, require_role
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION, Location.ARGUMENT_DEFINITION],
     name="requiresRole",
-    description="Who may see this field or pass this argument; others get FORBIDDEN, and without signing in UNAUTHENTICATED.",
+    description="Who may see this field or pass this argument; others get FORBIDDEN, the anonymous UNAUTHENTICATED.",
 )
 class RequiresRole:
     """The guard as an explorer shows it."""
@@ -65,7 +65,6 @@ class SmoothGuard(FieldExtension):
         next_: Callable[..., Awaitable[object]],
         source: object,
         info: strawberry.Info[Context, Any],
-        hours_to_live: int,
         **kwargs: object,
     ) -> object:
         """Resolve the field for a caller who may pass this value.
@@ -74,8 +73,8 @@ class SmoothGuard(FieldExtension):
             Unauthenticated: nobody signed in.
             Forbidden: the role does not reach; `argument` is `hoursToLive`.
         """
-        require_reset_role(info.context.caller, smooth=hours_to_live != 0)
-        return await next_(source, info, hours_to_live=hours_to_live, **kwargs)
+        require_reset_role(info.context.caller, smooth=kwargs["hours_to_live"] != 0)
+        return await next_(source, info, **kwargs)
 
 
 SmoothHours = Annotated[

@@ -125,8 +125,8 @@ class Mutation:
         return DeleteClientPayload(deleted_client_id=strawberry.ID(deleted))
 
     @strawberry.mutation(
-        description="Mint a new secret, good at once, and keep the old one good for hoursToLive hours. During a running "
-        "rollover it never cuts off a secret in use unless endActiveRollover says so.",
+        description="Mint a new secret, good at once, and keep the old one good for hoursToLive hours. During a rollover "
+        "it never cuts off a secret in use unless endActiveRollover says so.",
         extensions=[Guard(Role.OPERATOR), SmoothGuard(), RefusalsAreData(ResetSecretPayload)],
     )
     async def reset_secret(
@@ -184,7 +184,7 @@ class Mutation:
         return RevokeOldSecretPayload.of(revoke)
 
     @strawberry.mutation(
-        description="Let the old secret end hoursToLive hours from now, at most 168 hours after the reset that kept it.",
+        description="Let the old secret end hoursToLive hours from now, within 168 hours of the reset that kept it.",
         extensions=_changes(ChangeRetentionPayload),
     )
     async def change_retention(

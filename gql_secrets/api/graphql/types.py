@@ -59,7 +59,7 @@ class ClientSecret(Node):
     created_by: str = strawberry.field(description="Who minted it, as the audit names the actor.")
     replaced_at: datetime | None = strawberry.field(description="When a smooth reset replaced it; null if none did.")
     expires_at: datetime | None = strawberry.field(
-        description="When it ends, or would have ended; at most 168 hours after replacedAt. Null for one never retained."
+        description="When it ends, or would have ended; within 168 hours of replacedAt. Null for one never retained."
     )
     first_used_at: datetime | None = strawberry.field(description="When it was first accepted; exact. Null if never.")
 
@@ -135,7 +135,7 @@ class AuditEvent(Node):
         description="The client's generation after it; the same where a secret expired."
     )
     secret_id: strawberry.ID | None = strawberry.field(
-        description="The secret that the change was about: the new one of a reset, the old one of a revoke or a retention."
+        description="The secret that it was about: the new one of a reset, the old one of a revoke or a retention."
     )
     ended_secret_ids: list[strawberry.ID] = strawberry.field(description="The secrets that ended with the change.")
     hours_to_live: int | None = strawberry.field(description="The hours that were asked for.")

@@ -1,0 +1,64 @@
+"""The server, asked over HTTP."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp import encode_basic_auth
+from aiohttp.test_utils import TestClient
+from callers import Made
+from clocks import Clock
+
+from gql_secrets.api.app import build_app
+from gql_secrets.api.keys import SERVICES
+from gql_secrets.services import Services
+from gql_secrets.settings import Settings
+
+
+@dataclass(slots=True)
+class Answer:
+    """What GraphQL said, and by which HTTP status."""
+
+    status: int
+    data: dict[str, Any] | None
+    errors: list[dict[str, Any]]
+    headers: Mapping[str, str]
+
+    @property
+    def codes(self) -> list[str]:
+        return [error["extensions"]["code"] for error in self.errors]
+
+    def __getitem__(self, field: str) -> Any:
+        assert not self.errors, self.errors
+        assert self.data is not None
+        return self.data[field]
+
+
+Gql = Callable[..., Awaitable[Answer]]
+
+
+@pytest.fixture
+async def api(aiohttp_client: Any, settings: Settings, clock: Clock) -> AsyncIterator[TestClient[Any, Any]]:
+    client: TestClient[Any, Any] = await aiohttp_client(build_app(settings, adjust_clock=clock))
+    yield client
+    await client.close()  # before the database goes
+
+
+@pytest.fixture
+def services(api: TestClient[Any, Any]) -> Services:
+    """The server's own services, so that what a test makes is what the server has."""
+    return api.app[SERVICES]
+
+
+@pytest.fixture
+def gql(api: TestClient[Any, Any]) -> Gql:
+    """Ask GraphQL as somebody: Strawberry's own test client drops the headers, so everybody would be anonymous."""
+
+    async def ask(query: str, *, as_: Made | None, **variables: Any) -> Answer:
+        headers = {"Authorization": encode_basic_auth(as_.id, as_.secret)} if as_ else {}
+        async with api.post("/graphql", json={"query": query, "variables": variables}, headers=headers) as response:
+            content = await response.json(content_type=None)
+            return Answer(response.status, content.get("data"), content.get("errors", []), response.headers)
+
+    return ask
