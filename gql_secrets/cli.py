@@ -9,6 +9,7 @@ import typer
 
 from gql_secrets import __version__
 from gql_secrets.commands import clients, database
+from gql_secrets.commands.importing import import_clients
 from gql_secrets.commands.installation import DatabaseUrl, DataDir
 from gql_secrets.commands.output import say
 from gql_secrets.commands.schema import schema
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(serve)
+clients.app.command("import")(import_clients)
 app.add_typer(clients.app, name="client")
 app.add_typer(database.app, name="db")
 app.command()(schema)

@@ -7,17 +7,18 @@ order in which they were given, and what is read after it cannot be changed by a
 
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypedDict, TypeVar, Unpack
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-from gql_secrets.domain.access import ActorKind, Caller, Feature, parse_features, role_of, system_caller
+from gql_secrets.domain.access import ActorKind, Caller, Feature, parse_features, system_caller
 from gql_secrets.domain.audit import AuditAction, AuditEntry
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.errors import ClientNotFound, Conflict, Unauthenticated
+from gql_secrets.domain.errors import ClientNotFound, Conflict
 from gql_secrets.domain.rotation import End, Judgement, Living, Secret, SecretEndReason, SecretState, judge
+from gql_secrets.service.callers import Judges, SecretDue
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation
 
@@ -27,8 +28,9 @@ T = TypeVar("T")
 class Facts(TypedDict, total=False):
     """What an audit event may say beside who, when and what."""
 
-    client: Client | None
+    client_id: str | None
     generation_before: int | None
+    generation_after: int | None
     secret_id: int | None
     ended: Iterable[End]
     hours_to_live: int | None
@@ -65,11 +67,14 @@ class Change:
 
     async def record(self, action: AuditAction, **facts: Unpack[Facts]) -> None:
         """Write the change's one audit event, chained to the one before, and the revision that goes with it."""
-        await self.append(self.entry(action, **facts))
+        await append_to_audit(self.tx, self.installation, [self.entry(action, **facts)], self.pepper)
+
+    async def record_each(self, entries: Sequence[AuditEntry]) -> None:
+        """Write the audit events of a change of many clients, in this order."""
+        await append_to_audit(self.tx, self.installation, entries, self.pepper)
 
     def entry(self, action: AuditAction, *, place: int = 0, **facts: Unpack[Facts]) -> AuditEntry:
         """Return the audit entry of an event of this change, the one at this place where there are several."""
-        client = facts.get("client")
         ended = tuple(facts.get("ended", ()))
         return AuditEntry(
             revision=self.installation.revision + 1 + place,
@@ -80,19 +85,15 @@ class Change:
             surface=self.caller.surface.value,
             request_id=self.caller.request_id,
             address=self.caller.address,
-            client_id=client.client_id if client else None,
+            client_id=facts.get("client_id"),
             generation_before=facts.get("generation_before"),
-            generation_after=client.generation if client else None,
+            generation_after=facts.get("generation_after"),
             secret_id=facts.get("secret_id"),
             ended_secret_ids=",".join(str(end.secret.id) for end in ended),
             hours_to_live=facts.get("hours_to_live"),
             expires_at=facts.get("expires_at"),
             reason=facts.get("reason") or (",".join(sorted({end.reason.value for end in ended})) or None),
         )
-
-    async def append(self, *entries: AuditEntry) -> None:
-        """Add the entries to the audit, in this order."""
-        await append_to_audit(self.tx, self.installation, entries, self.pepper)
 
 
 @dataclass(slots=True)
@@ -120,8 +121,9 @@ class ClientChange(Change):
         await self.client.save(using_db=self.connection, update_fields=["generation"])
         await self.record(
             action,
-            client=self.client,
+            client_id=self.client.client_id,
             generation_before=before,
+            generation_after=before + 1,
             secret_id=secret_id,
             ended=ended,
             hours_to_live=hours_to_live,
@@ -235,8 +237,9 @@ class Changes:
             end = End(secret_facts(retained), SecretEndReason.EXPIRED)
             await change.record(
                 AuditAction.OLD_SECRET_EXPIRED,
-                client=client,
+                client_id=client_id,
                 generation_before=client.generation,
+                generation_after=client.generation,
                 secret_id=retained.id,
                 ended=(end,),
                 expires_at=retained.expires_at,
@@ -289,21 +292,14 @@ async def judge_caller(tx: Transaction, caller: Caller, now: datetime) -> Caller
     """Return the caller as it is now, with the role and the secret's state that it has at this moment.
 
     Raises:
-        Unauthenticated: nobody signed in, or the secret ended since.
+        Unauthenticated: nobody signed in, or the secret or the session ended since.
         _ExpiryDue: this is the first to see that the secret's time is over.
     """
-    if caller.is_anonymous:
-        raise Unauthenticated
-    if caller.kind is not ActorKind.API_CLIENT:
-        return caller
-    row = await ClientSecret.filter(id=caller.secret_id).using_db(tx.connection).first().select_related("client")
-    verdict = row and judge(SecretState(row.state), row.expires_at, enabled=row.client.enabled, now=now)
-    if verdict is Judgement.DUE:
-        raise _ExpiryDue(row.client_id)
-    if verdict is not Judgement.GOOD:
-        raise Unauthenticated("The secret that you signed in with has ended meanwhile.")
-    features = await features_of(tx.connection, row.client_id)
-    return replace(caller, role=role_of(features), secret_state=SecretState(row.state))
+    judges = await Judges.read(tx.connection, [caller], now)
+    try:
+        return judges.judge(caller)
+    except SecretDue as due:
+        raise _ExpiryDue(due.client_id) from due
 
 
 async def features_of(connection: BaseDBAsyncClient, client_id: str) -> frozenset[Feature]:
@@ -332,8 +328,8 @@ async def append_to_audit(
         if entry.revision != revision:
             raise ValueError("One event, one revision: the next one is the one before plus 1.")
         head = entry.hash_after(head)
-        rows.append(AuditEvent(hash=head, **{field: getattr(entry, field) for field in AuditEntry.__slots__}))
-    await tx.insert(rows)
+        rows.append({"hash": head, **{field: getattr(entry, field) for field in AuditEntry.__slots__}})
+    await tx.insert(AuditEvent, rows)
     installation.revision = entries[-1].revision
     installation.audit_head = head
     installation.audit_key_id = pepper.first.key_id

@@ -198,7 +198,13 @@ async def register(
     plaintext = PlaintextSecret.mint()
     client = await write_client(change, client_id, name, description, features, allow_list)
     secret = await store_secret(change, client, plaintext)
-    await change.record(AuditAction.CLIENT_CREATED, client=client, generation_before=0, secret_id=secret.id)
+    await change.record(
+        AuditAction.CLIENT_CREATED,
+        client_id=client_id,
+        generation_before=0,
+        generation_after=client.generation,
+        secret_id=secret.id,
+    )
     return Registration(client, plaintext)
 
 
@@ -215,56 +221,56 @@ async def write_client(
     Raises:
         Conflict: the client id is taken, perhaps by a deleted client.
     """
-    client = client_row(change, client_id, name, description, allow_list)
+    client = Client(**values_of_client(change, client_id, name, description, allow_list))
     try:
         await client.save(using_db=change.connection, force_create=True)
     except IntegrityError as error:
         raise Conflict("This client id is taken; ids are never used again.", argument="client_id") from error
-    await change.tx.insert(feature_rows(client_id, features))
-    await change.tx.insert(network_rows(client_id, allow_list))
+    await change.tx.insert(ClientFeature, values_of_features(client_id, features))
+    await change.tx.insert(ClientNetwork, values_of_networks(client_id, allow_list))
     return client
 
 
-def client_row(
+def values_of_client(
     change: Change, client_id: str, name: str, description: str | None, allow_list: AllowList | None
-) -> Client:
-    """Return the row of a new client, not written yet."""
-    return Client(
-        client_id=client_id,
-        client_id_folded=folded(client_id)[:LONGEST_FOLDED],
-        name=name,
-        name_folded=folded(name)[:LONGEST_FOLDED],
-        description=description,
-        is_restricted=allow_list is not None and not allow_list.is_everywhere,
-        generation=1,
-        created_at=change.now,
-    )
+) -> dict[str, object]:
+    """Return the row of a new client."""
+    return {
+        "client_id": client_id,
+        "client_id_folded": folded(client_id)[:LONGEST_FOLDED],
+        "name": name,
+        "name_folded": folded(name)[:LONGEST_FOLDED],
+        "description": description,
+        "is_restricted": allow_list is not None and not allow_list.is_everywhere,
+        "generation": 1,
+        "created_at": change.now,
+    }
 
 
-def feature_rows(client_id: str, features: frozenset[Feature]) -> list[ClientFeature]:
-    """Return the rows of a client's features, not written yet."""
-    return [ClientFeature(client_id=client_id, feature=feature.value) for feature in sorted(features)]
+def values_of_features(client_id: str, features: frozenset[Feature]) -> list[dict[str, object]]:
+    """Return the rows of a client's features."""
+    return [{"client_id": client_id, "feature": feature.value} for feature in sorted(features)]
 
 
-def network_rows(client_id: str, allow_list: AllowList | None) -> list[ClientNetwork]:
-    """Return the rows of a client's allow list, not written yet; none where every address is allowed."""
+def values_of_networks(client_id: str, allow_list: AllowList | None) -> list[dict[str, object]]:
+    """Return the rows of a client's allow list; none where every address is allowed."""
     if allow_list is None or allow_list.is_everywhere:
         return []
     return [
-        ClientNetwork(client_id=client_id, position=position, network=text)
+        {"client_id": client_id, "position": position, "network": text}
         for position, text in enumerate(allow_list.texts)
     ]
 
 
 async def _write_features(change: Change, client: Client, features: frozenset[Feature]) -> None:
     await ClientFeature.filter(client_id=client.client_id).using_db(change.connection).delete()
-    await change.tx.insert(feature_rows(client.client_id, features))
+    await change.tx.insert(ClientFeature, values_of_features(client.client_id, features))
 
 
 async def _write_networks(change: Change, client: Client, allow_list: AllowList) -> None:
     await ClientNetwork.filter(client_id=client.client_id).using_db(change.connection).delete()
     client.is_restricted = not allow_list.is_everywhere
-    await change.tx.insert(network_rows(client.client_id, allow_list))
+    await change.tx.insert(ClientNetwork, values_of_networks(client.client_id, allow_list))
 
 
 async def allow_list_of(change: Change, client: Client) -> tuple[str, ...]:

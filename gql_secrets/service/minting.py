@@ -15,7 +15,7 @@ async def store_secret(change: Change, client: Client, plaintext: PlaintextSecre
     Raises:
         Conflict: this client had this very secret before (only an imported one can).
     """
-    row = secret_row(change, client.client_id, plaintext)
+    row = ClientSecret(**values_of_secret(change, client.client_id, plaintext))
     try:
         await row.save(using_db=change.connection, force_create=True)
     except IntegrityError as error:
@@ -23,16 +23,18 @@ async def store_secret(change: Change, client: Client, plaintext: PlaintextSecre
     return row
 
 
-def secret_row(change: Change, client_id: str, plaintext: PlaintextSecret, *, is_weak: bool = False) -> ClientSecret:
-    """Return the row of a client's new current secret, not written yet."""
+def values_of_secret(
+    change: Change, client_id: str, plaintext: PlaintextSecret, *, is_weak: bool = False
+) -> dict[str, object]:
+    """Return the row of a client's new current secret."""
     key = change.pepper.first
-    return ClientSecret(
-        client_id=client_id,
-        digest=key.digest(client_id, plaintext.reveal()),
-        pepper_key_id=key.key_id,
-        hint=plaintext.hint,
-        is_weak=is_weak,
-        state=SecretState.CURRENT.value,
-        created_at=change.now,
-        created_by=change.caller.actor,
-    )
+    return {
+        "client_id": client_id,
+        "digest": key.digest(client_id, plaintext.reveal()),
+        "pepper_key_id": key.key_id,
+        "hint": plaintext.hint,
+        "is_weak": is_weak,
+        "state": SecretState.CURRENT.value,
+        "created_at": change.now,
+        "created_by": change.caller.actor,
+    }
