@@ -1,22 +1,31 @@
 """The parts of one running installation, put together once for both doors (the server and the command line)."""
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.errors import Failure, SetupError
+from gql_secrets.domain.errors import Failure, SetupError, Unavailable
 from gql_secrets.service.change import Changes
 from gql_secrets.service.clients import Clients, Registration
 from gql_secrets.service.installation import is_installed, prepare
 from gql_secrets.service.reading import Reading
+from gql_secrets.service.repeating import repeat
 from gql_secrets.service.rotation import Rotation
+from gql_secrets.service.tidying import Tidier
 from gql_secrets.service.usage import Usage
+from gql_secrets.service.usage_reading import UsageReading
 from gql_secrets.service.verification import Verifier
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.database import Database, DatabaseAddress, PoolSettings
 from gql_secrets.storage.lookup import Lookup, open_lookup
 from gql_secrets.storage.migrate import pending, upgrade
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,7 @@ class Services:
     clients: Clients
     reading: Reading
     usage: Usage
+    usage_reading: UsageReading
     verifier: Verifier
     lookup: Lookup
     first_owner: Registration | None
@@ -37,6 +47,29 @@ class Services:
         """Give everything back."""
         await self.lookup.close()
         await self.database.close()
+
+
+@contextlib.asynccontextmanager
+async def background(services: Services) -> AsyncIterator[None]:
+    """Do what a server does beside its requests: write the counts of uses, expire, prune.
+
+    When it ends, every count is written.
+    """
+    stop = asyncio.Event()
+    tidier = Tidier(services.database, services.changes)
+    tasks = [
+        asyncio.create_task(repeat(services.usage.keep_flushing, stop)),
+        asyncio.create_task(repeat(tidier.keep_tidy, stop)),
+    ]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+        try:
+            await services.usage.flush()
+        except Unavailable as failure:
+            _log.error("the last counts of uses are lost: %s", failure)
 
 
 async def open_services(
@@ -74,15 +107,16 @@ async def open_services(
             if made is not None:  # another node was first: this key belongs to nothing
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
-        usage = Usage()
+        usage, reading = Usage(database), Reading(database)
         lookup = open_lookup(database)
         return Services(
             database=database,
             changes=changes,
             rotation=Rotation(changes),
             clients=Clients(changes),
-            reading=Reading(database),
+            reading=reading,
             usage=usage,
+            usage_reading=UsageReading(database, reading, usage, settings.quiet_time),
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
             first_owner=prepared.first_owner,

@@ -6,12 +6,15 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.durations import parse_duration
 from gql_secrets.domain.errors import SetupError
+from gql_secrets.domain.rotation import LONGEST_RETENTION
 
 PREFIX: Final = "GQL_SECRETS_"
 PEPPER_FILE: Final = "pepper.keys"
@@ -34,6 +37,7 @@ class Settings:
     pepper: str = field(default="", repr=False)
     log_level: str = "INFO"
     trusted_proxies: str = ""
+    quiet_time: timedelta = timedelta(hours=1)
     insecure: bool = False
 
     @classmethod
@@ -61,6 +65,8 @@ class Settings:
             raise SetupError(f"GQL_SECRETS_PORT must be from 0 to {_LARGEST_PORT}.")
         if self.log_level not in _LOG_LEVELS:
             raise SetupError(f"GQL_SECRETS_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
+        if not timedelta(seconds=1) <= self.quiet_time <= LONGEST_RETENTION:
+            raise SetupError("GQL_SECRETS_QUIET_TIME must be from 1s to 168h.")
         if not self.database_pool_size:
             raise SetupError("GQL_SECRETS_DATABASE_POOL_SIZE must be at least 1.")
         if self.public_url and not _is_origin(self.public_url):
@@ -147,6 +153,11 @@ def _parsed(variable: str, name: str, text: str) -> object:
         if not re.fullmatch(r"[0-9]{1,6}", text):
             raise SetupError(f"{variable} must be a whole number.")
         return int(text)
+    if name == "quiet_time":
+        try:
+            return parse_duration(text)
+        except ValueError as error:
+            raise SetupError(f"{variable}: {error}") from None
     return text.upper() if name == "log_level" else text
 
 

@@ -1,22 +1,234 @@
-"""Who uses which secret: counted in memory, written in batches."""
+"""Who uses which secret: counted in memory, written in batches.
 
-from dataclasses import dataclass
-from datetime import datetime
+Counting is on the path of every verification, so it costs about a microsecond and awaits nothing. What is counted is
+written every few seconds, and when the server stops: a kill -9 loses at most that. The first use of a secret is not
+counted here but written before the answer (`service/verification.py`).
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final, NamedTuple, Self
+
+from gql_secrets.domain.errors import Conflict
+from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.fields import to_microseconds
+from gql_secrets.storage.usage import BUCKET, MOST_SOURCES, CountedSecret, CountedSource, add_usage
+
+_LONGEST_USER_AGENT: Final = 256
+_LONGEST_ADDRESS: Final = 64
+# A credential that somebody put into a user agent is not for keeping.
+_CREDENTIAL: Final = re.compile(r"gqls_\w+|\b(?:basic|bearer)\s+\S+", re.IGNORECASE)
+_SHORTEST_WAIT: Final = 1.0
+# Uses of other processes are known after this long, unless their flushes fail.
+LONGEST_WAIT: Final = 5.0
+_WORK_TO_WAIT: Final = 20  # writing takes at most a twentieth of the time
+_BATCH: Final = 1000
+_MOST_SOURCES_IN_MEMORY: Final = 100_000
+_MOST_HOURS: Final = 24
+_BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where a credential came from, as the gateway says it."""
 
     address: str | None = None
     user_agent: str | None = None
 
+    def cleaned(self) -> Self:
+        """Return it fit to be kept and shown: cut, one line, without credentials."""
+        address, agent = (self.address or "")[:_LONGEST_ADDRESS], self.user_agent or ""
+        agent = _CREDENTIAL.sub("…", agent[: 2 * _LONGEST_USER_AGENT])[:_LONGEST_USER_AGENT]
+        if not agent.isprintable():  # control characters, and lone surrogates that no database takes
+            agent = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in agent)
+        return type(self)(address or None, agent or None)
+
+
+class Seen:
+    """Uses from one source."""
+
+    __slots__ = ("count", "first_at", "last_at")
+
+    def __init__(self, now: datetime) -> None:
+        self.count = 0
+        self.first_at = self.last_at = now
+
+
+class Tally:
+    """Uses of one secret within one hour, or refused attempts with it."""
+
+    __slots__ = ("count", "last_at", "sources")
+
+    def __init__(self, now: datetime) -> None:
+        self.count = 0
+        self.last_at = now
+        self.sources: dict[Source, Seen] = {}
+
+    def absorb(self, other: "Tally") -> None:
+        """Add another tally of the same secret."""
+        self.count += other.count
+        self.last_at = max(self.last_at, other.last_at)
+        for source, seen in other.sources.items():
+            mine = self.sources.get(source)
+            if mine is not None:
+                mine.count += seen.count
+                mine.first_at, mine.last_at = min(mine.first_at, seen.first_at), max(mine.last_at, seen.last_at)
+            elif len(self.sources) < MOST_SOURCES:
+                self.sources[source] = seen
+
+
+class Hour:
+    """What was counted within one hour: by secret, good uses apart from refused attempts."""
+
+    __slots__ = ("ends_at", "refused", "starts_at", "used")
+
+    def __init__(self, starts_at: datetime) -> None:
+        self.starts_at = starts_at
+        self.ends_at = starts_at + BUCKET if starts_at != _BEFORE_ALL else _BEFORE_ALL
+        self.used: dict[int, Tally] = {}
+        self.refused: dict[int, Tally] = {}
+
+    def absorb(self, other: "Hour") -> None:
+        """Add what another one counted."""
+        for mine, others in ((self.used, other.used), (self.refused, other.refused)):
+            for secret_id, tally in others.items():
+                if secret_id in mine:
+                    mine[secret_id].absorb(tally)
+                else:
+                    mine[secret_id] = tally
+
 
 class Usage:
-    """Counts uses; `flush` writes them."""
+    """Counts uses; `flush` writes them.
+
+    Memory is bounded: a tally for each secret that is in the database, at most `MOST_SOURCES` sources of each and
+    100,000 in all. A source beyond that is counted in its secret's total alone, until the next flush makes room.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._hours: list[Hour] = []
+        self._hour = Hour(_BEFORE_ALL)
+        self._flushing: list[Hour] = []
+        self._sources = 0
+        self._one_flush = asyncio.Lock()
+        # Held while a batch is written; `batches` has counted it by then.
+        self.writing = asyncio.Lock()
+        self.batches = 0
 
     def used(self, secret_id: int, source: Source, now: datetime) -> None:
         """Count a use of a good secret."""
+        hour = self._hour if now < self._hour.ends_at else self._begin_hour(now)
+        self._count(hour.used, secret_id, source, now)
 
     def refused(self, secret_id: int, source: Source, now: datetime) -> None:
         """Count an attempt with a secret that has ended."""
+        hour = self._hour if now < self._hour.ends_at else self._begin_hour(now)
+        self._count(hour.refused, secret_id, source, now)
+
+    def unwritten(self, secret_id: int, *, refused: bool) -> Iterator[tuple[datetime, Tally]]:
+        """Yield what is counted of a secret and not written: the beginning of an hour, and its tally."""
+        for hour in (*self._flushing, *self._hours):
+            tally = (hour.refused if refused else hour.used).get(secret_id)
+            if tally is not None:
+                yield hour.starts_at, tally
+
+    async def flush(self) -> None:
+        """Write what was counted. What cannot be written stays counted, for the next flush.
+
+        Raises:
+            Unavailable: the database does not answer, or cannot write.
+        """
+        async with self._one_flush:
+            self._flushing, self._hours, self._hour, self._sources = self._hours, [], Hour(_BEFORE_ALL), 0
+            try:
+                for hour in self._flushing:
+                    for refused, tallies in ((False, hour.used), (True, hour.refused)):
+                        await self._write(hour.starts_at, tallies, refused=refused)
+            finally:
+                unwritten, self._flushing = self._flushing, []
+                self._put_back(unwritten)
+
+    async def keep_flushing(self) -> float:
+        """Flush once; return after how many seconds to do it again: soon while there is little to write."""
+        began = time.monotonic()
+        await self.flush()
+        return min(max(_SHORTEST_WAIT, _WORK_TO_WAIT * (time.monotonic() - began)), LONGEST_WAIT)
+
+    def _begin_hour(self, now: datetime) -> Hour:
+        self._hour = Hour(now.replace(minute=0, second=0, microsecond=0))
+        self._hours.append(self._hour)
+        return self._hour
+
+    def _count(self, tallies: dict[int, Tally], secret_id: int, source: Source, now: datetime) -> None:
+        tally = tallies.get(secret_id)
+        if tally is None:
+            tally = tallies[secret_id] = Tally(now)
+        tally.count += 1
+        if now > tally.last_at:  # noqa: PLR1730  a call of `max` costs as much as the rest
+            tally.last_at = now
+        seen = tally.sources.get(source) or self._seen(tally, source.cleaned(), now)
+        if seen is not None:
+            seen.count += 1
+            if now > seen.last_at:  # noqa: PLR1730
+                seen.last_at = now
+
+    def _seen(self, tally: Tally, source: Source, now: datetime) -> Seen | None:
+        seen = tally.sources.get(source)
+        if seen is None and len(tally.sources) < MOST_SOURCES and self._sources < _MOST_SOURCES_IN_MEMORY:
+            self._sources += 1
+            seen = tally.sources[source] = Seen(now)
+        return seen
+
+    async def _write(self, hour: datetime, tallies: dict[int, Tally], *, refused: bool) -> None:
+        """Write the tallies of one hour in transactions of a thousand secrets, and forget what is written."""
+        ids = iter(sorted(tallies))
+        while batch := list(islice(ids, _BATCH)):
+            secrets = [_secret_row(secret_id, tallies[secret_id]) for secret_id in batch]
+            sources = [row for secret_id in batch for row in _source_rows(secret_id, tallies[secret_id])]
+
+            async def work(tx: Transaction) -> None:
+                await add_usage(tx, hour, refused=refused, secrets=secrets, sources=sources)  # noqa: B023  awaited below
+
+            async with self.writing:
+                self.batches += 1
+                try:
+                    await self._database.run_tx(work)
+                except Conflict:  # somebody holds a row of this batch: the others need not wait
+                    continue
+                for secret_id in batch:
+                    del tallies[secret_id]
+
+    def _put_back(self, hours: Iterable[Hour]) -> None:
+        kept = [hour for hour in hours if hour.used or hour.refused]
+        if not kept:
+            return
+        for hour in kept:
+            same = next((other for other in self._hours if other.starts_at == hour.starts_at), None)
+            if same is not None:
+                same.absorb(hour)
+            else:
+                self._hours.insert(0, hour)
+        while len(self._hours) > _MOST_HOURS:  # after a day of failing, precision goes; no count does
+            oldest = min(self._hours[:-1], key=lambda hour: hour.starts_at)
+            self._hours.remove(oldest)
+            self._hours[-1].absorb(oldest)
+        self._sources = sum(
+            len(tally.sources)
+            for hour in self._hours
+            for tallies in (hour.used, hour.refused)
+            for tally in tallies.values()
+        )
+
+
+def _secret_row(secret_id: int, tally: Tally) -> CountedSecret:
+    return secret_id, tally.count, to_microseconds(tally.last_at)
+
+
+def _source_rows(secret_id: int, tally: Tally) -> Iterator[CountedSource]:
+    for source, seen in tally.sources.items():
+        first_at, last_at = to_microseconds(seen.first_at), to_microseconds(seen.last_at)
+        yield secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count

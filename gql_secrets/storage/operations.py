@@ -1,17 +1,21 @@
 """Migration operations that Tortoise does not have."""
 
+from typing import ClassVar
+
 from tortoise.migrations.operations import TortoiseOperation
 from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 
 
-class RunOnPostgres(TortoiseOperation):
-    """Run a SQL statement on PostgreSQL, and nothing on SQLite."""
+class _RunOnOneDialect(TortoiseOperation):
+    """Run a SQL statement on one kind of database, and nothing on the other."""
 
-    reversible = False
+    dialect: ClassVar[str]
 
-    def __init__(self, statement: str) -> None:
+    def __init__(self, statement: str, reverse: str | None = None) -> None:
         self._statement = statement
+        self._reverse = reverse
+        self.reversible = reverse is not None
 
     def state_forward(self, app_label: str, state: State) -> None:
         """Leave the models as they are."""
@@ -24,5 +28,31 @@ class RunOnPostgres(TortoiseOperation):
         state_editor: BaseSchemaEditor | None = None,
     ) -> None:
         """Run it."""
-        if state_editor and state_editor.DIALECT == "postgres":
-            await state_editor._run_sql(self._statement)  # noqa: SLF001  as RunSQL does
+        await self._run(state_editor, self._statement)
+
+    async def database_backward(
+        self,
+        app_label: str,  # noqa: ARG002  Tortoise's signature
+        old_state: State,  # noqa: ARG002
+        new_state: State,  # noqa: ARG002
+        state_editor: BaseSchemaEditor | None = None,
+    ) -> None:
+        """Run the reverse, where there is one."""
+        if self._reverse is not None:
+            await self._run(state_editor, self._reverse)
+
+    async def _run(self, state_editor: BaseSchemaEditor | None, statement: str) -> None:
+        if state_editor and self.dialect == state_editor.DIALECT:
+            await state_editor._run_sql(statement)  # noqa: SLF001  as RunSQL does
+
+
+class RunOnPostgres(_RunOnOneDialect):
+    """Run a SQL statement on PostgreSQL, and nothing on SQLite."""
+
+    dialect = "postgres"
+
+
+class RunOnSqlite(_RunOnOneDialect):
+    """Run a SQL statement on SQLite, and nothing on PostgreSQL."""
+
+    dialect = "sqlite"

@@ -1,0 +1,29 @@
+"""Durations as people write them: `90s`, `15m`, `1h`."""
+
+import re
+from datetime import timedelta
+from typing import Final
+
+_UNITS: Final = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
+_DURATION: Final = re.compile(r"([0-9]{1,7})([smh])", re.ASCII)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the duration of a text such as `90s`, `15m` or `1h`.
+
+    Raises:
+        ValueError: it is written otherwise; the sentence is fit to be shown.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("Write a duration as a whole number and its unit, such as 90s, 15m or 1h.")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def written_duration(duration: timedelta) -> str:
+    """Return the duration in the largest unit that says it exactly, as `parse_duration` reads it."""
+    seconds = int(duration.total_seconds())
+    for unit in ("h", "m"):
+        if seconds and seconds % int(_UNITS[unit].total_seconds()) == 0:
+            return f"{seconds // int(_UNITS[unit].total_seconds())}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,248 @@
+"""Who uses which secret, as it is stored: written in batches, outside the ORM.
+
+`secret_use` holds the recent sources of a secret, good uses apart from refused attempts; an address or user agent
+that nobody said is the empty text. `secret_usage_hour` counts by the hour. Totals stand in `client_secret` itself.
+A batch is one JSON text: SQLite then works through it without handing Python's lock back and forth for each row,
+and PostgreSQL in one round trip.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import orjson
+
+from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.fields import from_microseconds, to_microseconds
+
+MOST_SOURCES: Final = 50
+BUCKET: Final = timedelta(hours=1)
+# A rollover lasts at most 168 hours; the day before shows what was usual.
+LONGEST_KEPT: Final = (168 + 24) * BUCKET
+_SHORTEST_KEPT: Final = 24 * BUCKET
+_PRUNED_AT_ONCE: Final = 5000
+
+_ADD_TOTALS: Final = """
+    UPDATE client_secret SET
+        {count} = client_secret.{count} + t.count,
+        {last} = CASE WHEN client_secret.{last} >= t.last_at THEN client_secret.{last} ELSE t.last_at END
+    FROM {rows} t WHERE client_secret.id = t.secret_id
+"""
+_ADD_HOURS: Final = """
+    INSERT INTO secret_usage_hour (starts_at, secret_id, count, refused)
+    SELECT CAST(? AS BIGINT), t.secret_id, {count}, {refused} FROM {rows} t WHERE true
+    ON CONFLICT (starts_at, secret_id) DO UPDATE SET
+        count = secret_usage_hour.count + excluded.count, refused = secret_usage_hour.refused + excluded.refused
+"""
+_ADD_USES: Final = """
+    INSERT INTO secret_use (secret_id, refused, address, user_agent, first_seen_at, last_seen_at, count)
+    SELECT t.secret_id, {refused}, t.address, t.user_agent, t.first_seen_at, t.last_seen_at, t.count
+    FROM {rows} t WHERE true
+    ON CONFLICT (secret_id, refused, address, user_agent) DO UPDATE SET
+        count = secret_use.count + excluded.count,
+        last_seen_at = CASE
+            WHEN secret_use.last_seen_at >= excluded.last_seen_at THEN secret_use.last_seen_at
+            ELSE excluded.last_seen_at END
+"""
+_DROP_OLDEST_USES: Final = """
+    DELETE FROM secret_use WHERE (secret_id, refused, address, user_agent) IN (
+        SELECT secret_id, refused, address, user_agent FROM (
+            SELECT u.*, row_number() OVER (PARTITION BY secret_id ORDER BY last_seen_at DESC) AS place
+            FROM secret_use u WHERE refused = {refused} AND secret_id IN (
+                SELECT u.secret_id FROM secret_use u JOIN {rows} t ON t.secret_id = u.secret_id
+                WHERE u.refused = {refused} GROUP BY u.secret_id HAVING count(*) > ?
+            )
+        ) placed WHERE place > ?
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretUse:
+    """One source of a secret."""
+
+    address: str | None
+    user_agent: str | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+    count: int
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UsageBucket:
+    """The uses of a secret within the hour that begins at `starts_at`."""
+
+    starts_at: datetime
+    count: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """All uses of a secret, and all attempts with it after its end."""
+
+    use_count: int
+    last_used_at: datetime | None
+    refused_attempts: int
+    last_refused_at: datetime | None
+
+
+# Uses or refused attempts that are not written yet, of a secret and of one source of it; instants are microseconds.
+CountedSecret = tuple[int, int, int]
+_SECRET_COLUMNS: Final = {"secret_id": "bigint", "count": "bigint", "last_at": "bigint"}
+CountedSource = tuple[int, str, str, int, int, int]
+_SOURCE_COLUMNS: Final = {
+    "secret_id": "bigint",
+    "address": "text",
+    "user_agent": "text",
+    "first_seen_at": "bigint",
+    "last_seen_at": "bigint",
+    "count": "bigint",
+}
+
+
+async def add_usage(
+    tx: Transaction,
+    hour: datetime,
+    *,
+    refused: bool,
+    secrets: Sequence[CountedSecret],
+    sources: Sequence[CountedSource],
+) -> None:
+    """Add what was counted within one hour to what is there.
+
+    Of each secret the `MOST_SOURCES` most recent sources stay. Both sequences are in ascending order of their secrets,
+    so that no two nodes wait for each other's rows.
+    """
+    json = orjson.dumps(secrets).decode()
+    rows = tx.rows_of_json(_SECRET_COLUMNS)
+    count, last = ("refused_attempts", "last_refused_at") if refused else ("use_count", "last_used_at")
+    await tx.execute(_ADD_TOTALS.format(rows=rows, count=count, last=last), json)
+    counts = {"count": "0", "refused": "t.count"} if refused else {"count": "t.count", "refused": "0"}
+    await tx.execute(_ADD_HOURS.format(rows=rows, **counts), to_microseconds(hour), json)
+    source_rows = tx.rows_of_json(_SOURCE_COLUMNS)
+    await tx.execute(_ADD_USES.format(rows=source_rows, refused=refused), orjson.dumps(sources).decode())
+    await tx.execute(_DROP_OLDEST_USES.format(rows=rows, refused=refused), json, MOST_SOURCES, MOST_SOURCES)
+
+
+async def find_uses(database: Database, secret_ids: Sequence[int]) -> list[tuple[int, SecretUse]]:
+    """Return the sources of these secrets with the secret's id, the most recent first."""
+    rows = await database.fetch(
+        f"SELECT * FROM secret_use WHERE secret_id IN ({_marks(secret_ids)}) ORDER BY last_seen_at DESC",  # noqa: S608  only question marks
+        secret_ids,
+    )
+    return [
+        (
+            row["secret_id"],
+            SecretUse(
+                row["address"] or None,
+                row["user_agent"] or None,
+                from_microseconds(row["first_seen_at"]),
+                from_microseconds(row["last_seen_at"]),
+                row["count"],
+                bool(row["refused"]),
+            ),
+        )
+        for row in rows
+    ]
+
+
+async def find_buckets(database: Database, secret_ids: Sequence[int], now: datetime) -> list[tuple[int, UsageBucket]]:
+    """Return the hours in which these secrets were used or refused with the secret's id, the oldest first."""
+    # Each hour is named, so that the key (hour, secret) answers each question at once.
+    this_hour = to_microseconds(now) // _microseconds(BUCKET) * _microseconds(BUCKET)
+    hours = [this_hour - number * _microseconds(BUCKET) for number in range(LONGEST_KEPT // BUCKET + 1)]
+    rows = await database.fetch(
+        f"""
+        SELECT * FROM secret_usage_hour WHERE starts_at IN ({_marks(hours)}) AND secret_id IN ({_marks(secret_ids)})
+        ORDER BY starts_at
+        """,  # noqa: S608  only question marks
+        [*hours, *secret_ids],
+    )
+    return [
+        (row["secret_id"], UsageBucket(from_microseconds(row["starts_at"]), row["count"], row["refused"]))
+        for row in rows
+    ]
+
+
+async def find_totals(database: Database, secret_ids: Sequence[int]) -> dict[int, Totals]:
+    """Return the totals of these secrets."""
+    rows = await database.fetch(
+        f"""
+        SELECT id, use_count, last_used_at, refused_attempts, last_refused_at FROM client_secret
+        WHERE id IN ({_marks(secret_ids)})
+        """,  # noqa: S608  only question marks
+        secret_ids,
+    )
+    return {
+        row["id"]: Totals(
+            row["use_count"], _instant(row["last_used_at"]), row["refused_attempts"], _instant(row["last_refused_at"])
+        )
+        for row in rows
+    }
+
+
+class Pruning:
+    """Deletes the hours that nobody asks for any more, a few thousand at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._looked_at_until = (0, 0)
+
+    async def run(self, now: datetime) -> None:
+        """Delete hours older than 192; and those over a day old of clients without a reset in the last 192.
+
+        What one run has looked at and kept, the next does not look at again before its 192 hours are over.
+        """
+        oldest, yesterday = to_microseconds(now - LONGEST_KEPT), to_microseconds(now - _SHORTEST_KEPT)
+        while await self._delete(
+            """
+            DELETE FROM secret_usage_hour WHERE (starts_at, secret_id) IN (
+                SELECT starts_at, secret_id FROM secret_usage_hour WHERE starts_at < ? ORDER BY starts_at LIMIT ?
+            )
+            """,
+            oldest - _microseconds(BUCKET),
+            _PRUNED_AT_ONCE,
+        ):
+            pass
+        while keys := await self._database.fetch(
+            """
+            SELECT starts_at, secret_id FROM secret_usage_hour WHERE (starts_at, secret_id) > (?, ?) AND starts_at < ?
+            ORDER BY starts_at, secret_id LIMIT ?
+            """,
+            [*self._looked_at_until, yesterday - _microseconds(BUCKET), _PRUNED_AT_ONCE],
+        ):
+            until = (keys[-1]["starts_at"], keys[-1]["secret_id"])
+            await self._delete(
+                """
+                DELETE FROM secret_usage_hour WHERE (starts_at, secret_id) > (?, ?) AND (starts_at, secret_id) <= (?, ?)
+                AND NOT EXISTS (
+                    SELECT 1 FROM client_secret s JOIN client_secret other ON other.client_id = s.client_id
+                    WHERE s.id = secret_usage_hour.secret_id AND other.replaced_at > ?
+                )
+                """,
+                *self._looked_at_until,
+                *until,
+                oldest,
+            )
+            self._looked_at_until = until
+
+    async def _delete(self, statement: str, *values: object) -> int:
+        async def work(tx: Transaction) -> int:
+            return await tx.execute(statement, *values)
+
+        return await self._database.run_tx(work)
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
+
+
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else from_microseconds(microseconds)

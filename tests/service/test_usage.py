@@ -1,0 +1,523 @@
+"""Who uses which secret, on both databases."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from callers import ADMIN, DAY, HARD, Made, is_good
+from clocks import HOUR, MINUTE, NOW, SECOND, Clock
+from conftest import MakeClient, OpenNode
+
+from gql_secrets.domain.advice import RolloverAdvice
+from gql_secrets.domain.errors import Conflict, Unavailable
+from gql_secrets.domain.rotation import Retention, SecretState
+from gql_secrets.service.reading import PageRequest
+from gql_secrets.service.tidying import Tidier
+from gql_secrets.service.usage import Source, Usage
+from gql_secrets.service.usage_reading import Rollover
+from gql_secrets.service.verification import Accepted
+from gql_secrets.services import Services, background
+from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.usage import MOST_SOURCES, SecretUse, Totals, UsageBucket
+
+
+async def call(services: Services, client: Made, secret: str | None = None, source: Source | None = None) -> bool:
+    verdict = await services.verifier.verify(
+        client.id, secret or client.secret, source or Source("198.51.100.7", "curl/8")
+    )
+    return isinstance(verdict, Accepted)
+
+
+async def secrets_of(services: Services, client: Made) -> list[ClientSecret]:
+    """All of the client's secrets, oldest first."""
+    page = await services.reading.page_of_secrets(client.id, PageRequest(first=100))
+    return list(reversed(page.rows))
+
+
+async def first_id(services: Services, client: Made) -> int:
+    return (await secrets_of(services, client))[0].id
+
+
+async def uses(services: Services, secret_id: int) -> list[SecretUse]:
+    return (await services.usage_reading.uses_of([secret_id]))[secret_id]
+
+
+async def buckets(services: Services, secret_id: int) -> list[UsageBucket]:
+    return (await services.usage_reading.usage_of([secret_id]))[secret_id]
+
+
+async def totals(services: Services, secret_id: int) -> Totals:
+    return (await services.usage_reading.totals_of([secret_id]))[secret_id]
+
+
+async def rollover(services: Services, client: Made) -> Rollover:
+    found = await services.usage_reading.rollover_of(client.id)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+async def other_node(open_node: OpenNode, services: Services) -> Services:
+    """Another process on the same database: it sees what is written, and nothing else."""
+    del services
+    return await open_node()
+
+
+# Counting and writing
+
+
+async def test_a_use_is_shown_at_once_here_and_elsewhere_when_it_is_written(
+    services: Services, other_node: Services, client: Made, clock: Clock
+) -> None:
+    secret_id = await first_id(services, client)
+    await call(services, client)
+    clock.move(MINUTE)
+    await call(services, client)
+
+    expected = SecretUse("198.51.100.7", "curl/8", NOW, NOW + MINUTE, 2, refused=False)
+    assert await uses(services, secret_id) == [expected]
+    assert await totals(services, secret_id) == Totals(2, NOW + MINUTE, 0, None)
+    assert await buckets(services, secret_id) == [UsageBucket(NOW, 2, 0)]
+    assert await uses(other_node, secret_id) == []
+    assert await totals(other_node, secret_id) == Totals(0, NOW, 0, None)  # the first use is written at once
+
+    await services.usage.flush()
+    for node in (services, other_node):
+        assert await uses(node, secret_id) == [expected]
+        assert await totals(node, secret_id) == Totals(2, NOW + MINUTE, 0, None)
+        assert await buckets(node, secret_id) == [UsageBucket(NOW, 2, 0)]
+
+
+async def test_written_and_unwritten_uses_add_up(services: Services, client: Made, clock: Clock) -> None:
+    secret_id = await first_id(services, client)
+    for _ in range(3):
+        await call(services, client)
+        await call(services, client, source=Source("2001:db8::1", None))
+        await services.usage.flush()
+        clock.move(SECOND)
+    await call(services, client)
+
+    assert await totals(services, secret_id) == Totals(7, NOW + 3 * SECOND, 0, None)
+    assert await uses(services, secret_id) == [
+        SecretUse("198.51.100.7", "curl/8", NOW, NOW + 3 * SECOND, 4, refused=False),
+        SecretUse("2001:db8::1", None, NOW, NOW + 2 * SECOND, 3, refused=False),
+    ]
+
+
+async def test_an_attempt_with_an_ended_secret_is_refused_counted_and_shown(
+    services: Services, other_node: Services, client: Made
+) -> None:
+    """The best sign of a straggler."""
+    secret_id = await first_id(services, client)
+    await call(services, client)
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    for _ in range(3):
+        assert not await call(services, client, source=Source("203.0.113.9", "cron/1"))
+    await services.usage.flush()
+
+    for node in (services, other_node):
+        assert await totals(node, secret_id) == Totals(1, NOW, 3, NOW)
+        assert SecretUse("203.0.113.9", "cron/1", NOW, NOW, 3, refused=True) in await uses(node, secret_id)
+        assert await buckets(node, secret_id) == [UsageBucket(NOW, 1, 3)]
+
+
+async def test_a_wrong_secret_and_a_disabled_client_are_counted_for_no_secret(services: Services, client: Made) -> None:
+    secret_id = await first_id(services, client)
+    await call(services, client, secret="wrong")
+    await services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN)
+    await call(services, client)
+    await services.usage.flush()
+    assert await totals(services, secret_id) == Totals(0, None, 0, None)
+
+
+async def test_a_use_counts_in_the_hour_in_which_it_was(services: Services, client: Made, clock: Clock) -> None:
+    secret_id = await first_id(services, client)
+    clock.set(NOW + HOUR - SECOND)
+    await call(services, client)
+    clock.move(SECOND)
+    await call(services, client)
+    await call(services, client)
+    await services.usage.flush()
+    assert await buckets(services, secret_id) == [UsageBucket(NOW, 1, 0), UsageBucket(NOW + HOUR, 2, 0)]
+
+
+async def test_the_last_use_never_moves_back(
+    services: Services, other_node: Services, client: Made, clock: Clock
+) -> None:
+    """Two nodes write in any order, and clocks step back (invariant I9)."""
+    secret_id = await first_id(services, client)
+    await call(services, client)
+    clock.move(MINUTE)
+    await call(services, client)
+    clock.move(-MINUTE / 2)
+    await call(other_node, client)
+    await services.usage.flush()
+    await other_node.usage.flush()
+    assert await totals(services, secret_id) == Totals(3, NOW + MINUTE, 0, None)
+    assert [use.last_seen_at for use in await uses(services, secret_id)] == [NOW + MINUTE]
+
+
+async def test_writing_counts_is_no_change(services: Services, client: Made) -> None:
+    """No revision moves, so no cache of any process is emptied by it."""
+
+    async def revision() -> int:
+        rows = await services.database.fetch("SELECT revision FROM installation")
+        return int(rows[0]["revision"])
+
+    before = await revision()
+    await call(services, client)
+    await services.usage.flush()
+    assert await revision() == before
+
+
+# Bounds
+
+
+async def test_of_each_secret_the_most_recent_sources_stay(services: Services, client: Made, clock: Clock) -> None:
+    secret_id = await first_id(services, client)
+    for number in range(2 * MOST_SOURCES):
+        clock.move(SECOND)
+        await call(services, client, source=Source(f"192.0.2.{number}", "app"))
+        if number % 20 == 0:
+            await services.usage.flush()
+    await services.usage.flush()
+
+    kept = await uses(services, secret_id)
+    assert [use.address for use in kept] == [f"192.0.2.{n}" for n in range(2 * MOST_SOURCES - 1, MOST_SOURCES - 1, -1)]
+    assert (await totals(services, secret_id)).use_count == 2 * MOST_SOURCES
+    rows = await services.database.fetch("SELECT count(*) AS rows FROM secret_use")
+    assert rows[0]["rows"] == MOST_SOURCES
+
+
+async def test_refused_attempts_do_not_push_out_the_sources_of_good_uses(services: Services, client: Made) -> None:
+    secret_id = await first_id(services, client)
+    await call(services, client)
+    await services.usage.flush()
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    for number in range(MOST_SOURCES):
+        await call(services, client, source=Source(f"203.0.113.{number}", "scan"))
+    await services.usage.flush()
+    assert sum(not use.refused for use in await uses(services, secret_id)) == 1
+
+
+async def test_a_flood_of_sources_does_not_grow_memory(services: Services, clock: Clock) -> None:
+    usage = Usage(services.database)
+    for number in range(200_000):
+        usage.used(number % 4000, Source("192.0.2.1", f"agent {number}"), clock.now)
+    sources = [
+        len(tally.sources) for secret_id in range(4000) for _, tally in usage.unwritten(secret_id, refused=False)
+    ]
+    assert sum(sources) <= 100_000
+    assert max(sources) <= MOST_SOURCES
+    counts = [tally.count for secret_id in range(4000) for _, tally in usage.unwritten(secret_id, refused=False)]
+    assert sum(counts) == 200_000
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("x" * 10_000, "x" * 256),
+        ("a\r\nb\x00c\x1b[31m\u2028", "a\ufffd\ufffdb\ufffdc\ufffd[31m\ufffd"),
+        ("lone \udc80", "lone \ufffd"),
+        ("", None),
+        ("bot " + "gqls_" + "A1b2" * 12 + " end", "bot … end"),
+        ("Authorization: Basic c2hvcDpzZWNyZXQ=", "Authorization: …"),
+        ("Grüße/1.0 (日本)", "Grüße/1.0 (日本)"),
+    ],
+)
+async def test_a_user_agent_is_kept_as_one_short_line_without_credentials(
+    services: Services, client: Made, sent: str, kept: str | None
+) -> None:
+    secret_id = await first_id(services, client)
+    await call(services, client, source=Source(None, sent))
+    assert [(use.address, use.user_agent) for use in await uses(services, secret_id)] == [(None, kept)]
+    await services.usage.flush()
+    await call(services, client, source=Source(None, sent))
+    assert [(use.user_agent, use.count) for use in await uses(services, secret_id)] == [(kept, 2)]
+
+
+async def test_counting_a_use_costs_about_a_microsecond(services: Services, clock: Clock) -> None:
+    if sys.gettrace() is not None:
+        pytest.skip("tracing costs more than the counting")
+    usage, source = Usage(services.database), Source("198.51.100.7", "curl/8")
+    best = 1.0
+    for _ in range(20):
+        began = time.perf_counter()
+        for _ in range(1000):
+            usage.used(1, source, clock.now)
+        best = min(best, (time.perf_counter() - began) / 1000)
+    assert best < 5e-6  # a busy machine has its share
+
+
+# Trouble
+
+
+async def test_a_flush_that_fails_keeps_the_counts(
+    services: Services, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret_id = await first_id(services, client)
+
+    async def fail(work: object) -> None:
+        del work
+        raise Unavailable
+
+    for _ in range(3):
+        await call(services, client)
+        with monkeypatch.context() as trouble:
+            trouble.setattr(services.database, "run_tx", fail)
+            with pytest.raises(Unavailable):
+                await services.usage.flush()
+        assert (await totals(services, secret_id)).use_count == _ + 1
+        clock.move(HOUR)
+
+    await services.usage.flush()
+    assert await totals(services, secret_id) == Totals(3, NOW + 2 * HOUR, 0, None)
+    assert [bucket.count for bucket in await buckets(services, secret_id)] == [1, 1, 1]
+    assert [use.count for use in await uses(services, secret_id)] == [3]
+
+
+async def test_days_of_failing_flushes_lose_the_hours_and_no_count(
+    services: Services, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret_id = await first_id(services, client)
+    await call(services, client)
+
+    async def fail(work: object) -> None:
+        del work
+        raise Unavailable
+
+    monkeypatch.setattr(services.database, "run_tx", fail)
+    for _ in range(72):
+        clock.move(HOUR)
+        await call(services, client)
+        with pytest.raises(Unavailable):
+            await services.usage.flush()
+    assert len(services.usage._hours) <= 24
+    monkeypatch.undo()
+    await services.usage.flush()
+    assert (await totals(services, secret_id)).use_count == 73
+
+
+async def test_a_lock_in_the_way_keeps_only_its_batch(
+    services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret_id = await first_id(services, client)
+    await call(services, client)
+
+    async def busy(work: object) -> None:
+        del work
+        raise Conflict("busy")
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(services.database, "run_tx", busy)
+        await services.usage.flush()
+    assert (await totals(services, secret_id)).use_count == 1
+    await services.usage.flush()
+    assert (await totals(services, secret_id)).use_count == 1
+
+
+async def test_readers_see_each_use_once_while_batches_are_written(services: Services, client: Made) -> None:
+    secret_id = await first_id(services, client)
+    done = asyncio.Event()
+
+    async def flush() -> None:
+        while not done.is_set():
+            await services.usage.flush()
+            await asyncio.sleep(0)
+
+    flushing = asyncio.create_task(flush())
+    for number in range(1, 40):
+        await call(services, client)
+        assert (await totals(services, secret_id)).use_count == number
+        assert [use.count for use in await uses(services, secret_id)] == [number]
+    done.set()
+    await flushing
+
+
+async def test_two_nodes_write_at_once_and_nothing_is_lost(
+    services: Services, other_node: Services, make_client: MakeClient
+) -> None:
+    clients = [await make_client(name=f"c{number}") for number in range(5)]
+    for _ in range(4):
+        for node in (services, other_node):
+            for client in clients:
+                await call(node, client)
+        await asyncio.gather(services.usage.flush(), other_node.usage.flush())
+    await asyncio.gather(services.usage.flush(), other_node.usage.flush())
+    ids = [await first_id(services, client) for client in clients]
+    assert {total.use_count for total in (await services.usage_reading.totals_of(ids)).values()} == {8}
+
+
+# The server's background
+
+
+@pytest.fixture
+async def in_background(services: Services) -> AsyncIterator[None]:
+    async with background(services):
+        yield
+
+
+@pytest.mark.usefixtures("in_background")
+async def test_a_server_writes_within_seconds(services: Services, other_node: Services, client: Made) -> None:
+    secret_id = await first_id(services, client)
+    await call(services, client)
+    async with asyncio.timeout(5):
+        while (await totals(other_node, secret_id)).use_count == 0:  # noqa: ASYNC110  as another process would
+            await asyncio.sleep(0.05)
+
+
+async def test_a_server_that_stops_writes_everything(services: Services, other_node: Services, client: Made) -> None:
+    secret_id = await first_id(services, client)
+    async with background(services):
+        await call(services, client)
+    assert (await totals(other_node, secret_id)).use_count == 1
+
+
+async def test_a_server_that_starts_writes_down_what_time_has_ended(
+    services: Services, client: Made, clock: Clock
+) -> None:
+    await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+    clock.move(HOUR)
+    async with background(services):
+        async with asyncio.timeout(5):
+            while (await secrets_of(services, client))[0].state != SecretState.EXPIRED:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    event = (await services.reading.page_of_audit_events(PageRequest(first=1))).rows[0]
+    assert (event.action, event.actor, event.generation_before) == (
+        "OLD_SECRET_EXPIRED",
+        "system",
+        event.generation_after,
+    )
+
+
+async def test_tidying_goes_on_when_a_change_holds_a_client(
+    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [await make_client(name=f"c{number}") for number in range(2)]
+    for client in clients:
+        await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+    clock.move(HOUR)
+    expire = services.changes.expire_old_secret
+
+    async def expire_or_wait(client_id: str) -> bool:
+        if client_id == clients[0].id:
+            raise Conflict("busy")
+        return await expire(client_id)
+
+    tidier = Tidier(services.database, services.changes)
+    with monkeypatch.context() as trouble:
+        trouble.setattr(services.changes, "expire_old_secret", expire_or_wait)
+        assert await tidier.expire_due_secrets() == 1
+    assert await tidier.expire_due_secrets() == 1
+    assert await tidier.expire_due_secrets() == 0
+
+
+async def test_nonces_are_deleted_when_they_can_be_replayed_no_more(
+    services: Services, client: Made, clock: Clock
+) -> None:
+    async def rows() -> int:
+        return int((await services.database.fetch("SELECT count(*) AS rows FROM idempotent_reset"))[0]["rows"])
+
+    tidier = Tidier(services.database, services.changes)
+    await services.rotation.reset_secret(client.id, DAY, by=ADMIN, idempotency_key="k" * 16)
+    clock.move(10 * MINUTE - SECOND)
+    await tidier.prune()
+    assert await rows() == 1
+    clock.move(2 * SECOND)
+    await tidier.prune()
+    assert await rows() == 0
+
+
+async def test_hours_are_kept_for_a_day_and_around_a_rollover_for_its_life(
+    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gql_secrets.storage.usage._PRUNED_AT_ONCE", 7)
+    quiet, rolling = await make_client(name="quiet"), await make_client(name="rolling")
+    quiet_id, rolling_id = await first_id(services, quiet), await first_id(services, rolling)
+    tidier = Tidier(services.database, services.changes)
+    most = {quiet_id: 0, rolling_id: 0}
+    for hour in range(230):
+        for client in (quiet, rolling):
+            await call(services, client)
+        if hour == 24:
+            await services.rotation.reset_secret(rolling.id, Retention(168), by=ADMIN)
+        await services.usage.flush()
+        if hour % 5 == 0 or hour > 215:
+            await tidier.expire_due_secrets()
+            await tidier.prune()
+            for secret_id, before in most.items():
+                rows = await services.database.fetch(
+                    "SELECT count(*) AS rows FROM secret_usage_hour WHERE secret_id = ?", [secret_id]
+                )
+                most[secret_id] = max(before, rows[0]["rows"])
+        clock.move(HOUR)
+
+    assert 24 <= most[quiet_id] <= 31  # a day, and what the test's five hours between two prunings add
+    assert 168 + 24 <= most[rolling_id] <= 168 + 24 + 2
+    shown = await buckets(services, rolling_id)
+    assert len(shown) <= 168 + 24 + 1
+    assert shown == sorted(shown, key=lambda bucket: bucket.starts_at)
+    clock.move(timedelta(hours=300))
+    await tidier.prune()
+    assert (await services.database.fetch("SELECT count(*) AS rows FROM secret_usage_hour"))[0]["rows"] == 0
+
+
+# The verdict
+
+
+async def test_the_verdict_follows_the_uses_written_or_not(services: Services, client: Made, clock: Clock) -> None:
+    await call(services, client)
+    new = (await services.rotation.reset_secret(client.id, DAY, by=ADMIN)).new_secret.reveal()
+
+    clock.move(2 * HOUR)
+    found = await rollover(services, client)
+    assert (found.advice, found.safe_to_revoke) == (RolloverAdvice.WAIT_FOR_NEW, False)
+    assert (found.started_at, found.ends_at, found.remaining_seconds) == (NOW, NOW + 24 * HOUR, 22 * 3600)
+    assert (found.old_secret.state, found.new_secret.state) == ("RETAINED", "CURRENT")
+
+    assert await call(services, client, new)
+    assert (await rollover(services, client)).advice is RolloverAdvice.WAIT_FOR_QUIET
+    clock.move(50 * MINUTE)
+    assert await call(services, client)  # a straggler, and its use is not written
+    clock.move(50 * MINUTE)
+    assert (await rollover(services, client)).advice is RolloverAdvice.WAIT_FOR_QUIET
+    await services.usage.flush()
+    assert (await rollover(services, client)).advice is RolloverAdvice.WAIT_FOR_QUIET
+    clock.move(10 * MINUTE)
+    found = await rollover(services, client)
+    assert (found.advice, found.safe_to_revoke) == (RolloverAdvice.REVOKE, True)
+
+
+async def test_a_client_without_a_rollover_has_no_verdict(services: Services, client: Made, clock: Clock) -> None:
+    assert await services.usage_reading.rollover_of(client.id) is None
+    assert await services.usage_reading.rollover_of("nobody") is None
+    await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+    assert await services.usage_reading.rollover_of(client.id) is not None
+    clock.move(HOUR)  # over, whether anybody has written it down or not
+    assert await services.usage_reading.rollover_of(client.id) is None
+
+
+async def test_many_secrets_and_clients_are_one_question(services: Services, make_client: MakeClient) -> None:
+    clients = [await make_client(name=f"c{number}") for number in range(4)]
+    for client in clients[:2]:
+        await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+        await call(services, client)
+    ids = [await first_id(services, client) for client in clients]
+    assert set(await services.usage_reading.rollovers_of([client.id for client in clients])) == {
+        clients[0].id,
+        clients[1].id,
+    }
+    found = await services.usage_reading.uses_of(ids)
+    assert [len(found[secret_id]) for secret_id in ids] == [1, 1, 0, 0]
+    shown = await services.usage_reading.usage_of(ids)
+    assert [len(shown[secret_id]) for secret_id in ids] == [1, 1, 0, 0]
+
+
+async def test_a_good_secret_from_a_wrong_address_counts_as_used(services: Services, make_client: MakeClient) -> None:
+    """Somebody has it: revoking would not be noticed by us, but by them (rule 6)."""
+    client = await make_client(allow_list=["192.0.2.0/24"])
+    assert not await is_good(services, client.id, client.secret)
+    assert (await totals(services, await first_id(services, client))).use_count == 1
