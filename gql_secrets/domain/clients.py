@@ -18,7 +18,7 @@ def parse_name(text: str) -> str:
         InvalidName: it is empty, over 200 characters, or holds control characters.
     """
     name = text.strip()
-    if not 1 <= len(name) <= LONGEST_NAME or _is_unwritable(name):
+    if not 1 <= len(name) <= LONGEST_NAME or not is_writable(name):
         raise InvalidName(f"A name has 1 to {LONGEST_NAME} characters and no control characters.")
     return name
 
@@ -30,7 +30,7 @@ def parse_description(text: str | None) -> str | None:
         InvalidDescription: it is over 2,000 characters, or holds control characters other than line breaks and tabs.
     """
     description = (text or "").strip()
-    if len(description) > LONGEST_DESCRIPTION or _is_unwritable(description.translate({9: 32, 10: 32, 13: 32})):
+    if len(description) > LONGEST_DESCRIPTION or not is_writable(description.translate({9: 32, 10: 32, 13: 32})):
         raise InvalidDescription(
             f"A description has at most {LONGEST_DESCRIPTION} characters and no control characters."
         )
@@ -58,6 +58,7 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def _is_unwritable(text: str) -> bool:
+def is_writable(text: str) -> bool:
+    """Whether this can be a name: what holds control characters is in no name, and some is in no database at all."""
     # Cc: control, Cs: a lone surrogate, which no database takes, Zl and Zp: line separators in disguise.
-    return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+    return all(unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") for character in text)

@@ -15,7 +15,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.access import ActorKind, Caller, Feature, parse_features, system_caller
 from gql_secrets.domain.audit import AuditAction, AuditEntry
-from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.credentials import Pepper, is_client_id
 from gql_secrets.domain.errors import ClientNotFound, Conflict
 from gql_secrets.domain.rotation import End, Judgement, Living, Secret, SecretEndReason, SecretState, judge
 from gql_secrets.service.callers import Judges, SecretDue
@@ -184,6 +184,8 @@ class Changes:
             Unauthenticated: the caller's own secret or session ended meanwhile.
             Conflict: the lock was not had in time.
         """
+        if not is_client_id(client_id):
+            raise ClientNotFound
 
         async def body(tx: Transaction) -> T:
             return await work(await self._begin_client_change(tx, client_id, caller))

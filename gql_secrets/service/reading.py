@@ -15,7 +15,8 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
-from gql_secrets.domain.clients import folded
+from gql_secrets.domain.clients import folded, is_writable
+from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import BadRequest
 from gql_secrets.domain.networks import EVERYWHERE
 from gql_secrets.domain.rotation import SecretState
@@ -34,6 +35,7 @@ Row = TypeVar("Row", Client, ClientSecret, AuditEvent)
 
 LARGEST_PAGE: Final = 100
 LARGEST_INT: Final = 2**63 - 1
+LONGEST_ACTOR: Final = 255
 _LAST_CHARACTER: Final = "\U0010ffff"
 
 
@@ -94,6 +96,8 @@ class Reading:
 
     async def find_client(self, client_id: str) -> Client | None:
         """Return the client, or None when it is unknown or deleted."""
+        if not is_client_id(client_id):
+            return None
         return await self._database.read(
             lambda connection: Client.filter(client_id=client_id, deleted_at=None).using_db(connection).first()
         )
@@ -122,8 +126,10 @@ class Reading:
 
         async def read(connection: BaseDBAsyncClient) -> Page[Client]:
             query = Client.filter(deleted_at=None).using_db(connection)
-            if search:
-                prefix = folded(search)[:LONGEST_FOLDED]
+            if search and not is_writable(search):
+                query = query.filter(client_id="")  # no name and no client id holds this
+            elif search:
+                prefix = folded(search)[: LONGEST_FOLDED - 1]  # its range ends with one character more
                 query = query.filter(_has_prefix("name_folded", prefix) | _has_prefix("client_id_folded", prefix))
             running = ClientSecret.filter(state=SecretState.RETAINED.value, expires_at__gt=now)
             if in_rollover is not None:
@@ -162,6 +168,8 @@ class Reading:
             "at__lt": until,
         }
         filters = {name: value for name, value in wanted.items() if value is not None}
+        if not (is_client_id(client_id or "-") and is_writable(actor or "") and len(actor or "") <= LONGEST_ACTOR):
+            filters = {"revision": 0}  # no event says this
         return await self._database.read(
             lambda connection: _keyset_page(AuditEvent.filter(**filters).using_db(connection), page, ("revision",))
         )
@@ -260,7 +268,7 @@ def _parse_cursor(cursor: str, parts: int) -> list[Any]:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         number, *rest = text.split("\n", parts - 1)
-        if len(rest) != parts - 1 or not 0 <= int(number) <= LARGEST_INT:
+        if len(rest) != parts - 1 or not all(map(is_client_id, rest)) or not 0 <= int(number) <= LARGEST_INT:
             raise ValueError
         return [from_microseconds(int(number)) if rest else int(number), *rest]
     except (binascii.Error, ValueError, OverflowError):

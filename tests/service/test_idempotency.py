@@ -30,6 +30,14 @@ def rotation(services: Services) -> Rotation:
     return services.rotation
 
 
+def everything_in(data_dir: Path) -> tuple[str, bytes]:
+    """The database as SQL, and the bytes of all its files, the write-ahead log among them."""
+    connection = sqlite3.connect(data_dir / DATABASE_FILE)
+    dump = "\n".join(connection.iterdump())
+    connection.close()
+    return dump, b"".join(path.read_bytes() for path in data_dir.iterdir())
+
+
 async def count_of_events(services: Services) -> int:
     return await services.reading.count(await services.reading.page_of_audit_events(PageRequest()))
 
@@ -206,10 +214,7 @@ async def test_neither_the_key_nor_the_secret_is_stored(rotation: Rotation, clie
     """With the database alone nobody derives the secret again: the pepper is elsewhere, and the key is hashed."""
     done = await rotation.reset_secret(client.id, DAY, by=ADMIN, idempotency_key=KEY)
     secret = done.new_secret.reveal()
-    with sqlite3.connect(data_dir / DATABASE_FILE) as connection:
-        dump = "\n".join(connection.iterdump())
-    connection.close()
-    files = b"".join(path.read_bytes() for path in data_dir.iterdir())
+    dump, files = everything_in(data_dir)
     for needle in (KEY, secret, secret[5:48]):
         assert needle not in dump
         assert needle.encode() not in files

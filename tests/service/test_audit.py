@@ -1,0 +1,202 @@
+"""Every change has one audit event, in one transaction with it, in a chain that shows every edit (rule 11)."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from callers import ADMIN, CLI, DAY, HARD, WEEK, Made, is_good, sign_in
+from clocks import HOUR, MICROSECOND, NOW, Clock
+from conftest import MakeClient
+
+from gql_secrets.domain.audit import FIRST_HASH, AuditEntry
+from gql_secrets.domain.errors import Refusal
+from gql_secrets.domain.rotation import Retention
+from gql_secrets.service import change as change_module
+from gql_secrets.service.change import sign_head
+from gql_secrets.service.reading import PageRequest
+from gql_secrets.services import Services
+from gql_secrets.storage.database import Transaction
+from gql_secrets.storage.models import AuditEvent
+
+
+async def events_of(services: Services) -> list[AuditEvent]:
+    """All events, oldest first."""
+    events: list[AuditEvent] = []
+    after = None
+    while True:
+        page = await services.reading.page_of_audit_events(PageRequest(first=100, after=after))
+        events += page.rows
+        if not page.has_next:
+            return events[::-1]
+        after = page.cursors[-1]
+
+
+def entry_of(event: AuditEvent) -> AuditEntry:
+    return AuditEntry(**{field: getattr(event, field) for field in AuditEntry.__slots__})
+
+
+async def check_chain(services: Services) -> list[AuditEvent]:
+    """The events, once their chain has been walked from its beginning to the signed head."""
+    events = await events_of(services)
+    head = FIRST_HASH
+    for number, event in enumerate(events, start=1):
+        assert event.revision == number, "one change, one revision, none left out"
+        head = entry_of(event).hash_after(head)
+        assert bytes(event.hash) == head
+    [row] = await services.database.fetch("SELECT revision, audit_head, audit_mac FROM installation")
+    assert row["revision"] == len(events)
+    assert bytes(row["audit_head"]) == head
+    assert bytes(row["audit_mac"]) == sign_head(services.changes.pepper, len(events), head)
+    return events
+
+
+async def test_each_change_writes_exactly_one_event_that_says_it(
+    services: Services, client: Made, clock: Clock
+) -> None:
+    rotation, clients = services.rotation, services.clients
+    changes: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+        ("SECRET_RESET", lambda: rotation.reset_secret(client.id, DAY, by=ADMIN)),
+        ("RETENTION_CHANGED", lambda: rotation.change_retention(client.id, WEEK, by=ADMIN)),
+        ("ROLLOVER_CANCELLED", lambda: rotation.cancel_rollover(client.id, by=ADMIN)),
+        ("SECRET_RESET", lambda: rotation.reset_secret(client.id, DAY, by=ADMIN)),
+        ("OLD_SECRET_REVOKED", lambda: rotation.revoke_old_secret(client.id, by=ADMIN)),
+        ("CLIENT_UPDATED", lambda: clients.update_client(client.id, by=ADMIN, name="Other")),
+        ("CLIENT_DISABLED", lambda: clients.set_client_enabled(client.id, enabled=False, by=ADMIN)),
+        ("CLIENT_ENABLED", lambda: clients.set_client_enabled(client.id, enabled=True, by=ADMIN)),
+        ("CLIENT_CREATED", lambda: clients.create_client("New", by=ADMIN)),
+        ("CLIENT_DELETED", lambda: clients.delete_client(client.id, by=ADMIN)),
+    ]
+    for action, act in changes:
+        before = len(await events_of(services))
+        clock.move(HOUR)
+        await act()
+        events = await check_chain(services)
+        assert len(events) == before + 1
+        event = events[-1]
+        assert (event.action, event.at) == (action, clock.now)
+        assert (event.actor, event.actor_kind, event.surface) == ("user:ada", "USER", "GRAPHQL")
+        assert (event.address, event.request_id) == ("192.0.2.1", "request-1")
+        if action != "CLIENT_CREATED":
+            assert event.client_id == client.id
+            assert event.generation_after == (event.generation_before or 0) + 1
+
+
+async def test_an_event_says_which_secret_was_made_which_ended_and_why(services: Services, client: Made) -> None:
+    first = await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    second = await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    assert second.old_secret is not None
+    assert second.withdrawn_secret is not None
+    event = (await events_of(services))[-1]
+    assert event.hours_to_live == 24
+    assert event.expires_at == NOW + 24 * HOUR
+    assert event.ended_secret_ids == str(second.withdrawn_secret.id)
+    assert event.reason == "WITHDRAWN"
+    assert event.secret_id is not None
+    assert event.secret_id > second.withdrawn_secret.id > second.old_secret.id
+    assert first.new_secret != second.new_secret
+
+
+async def test_what_was_refused_leaves_no_event(services: Services, client: Made) -> None:
+    done = await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    assert await is_good(services, client.id, done.new_secret.reveal())
+    before = len(await check_chain(services))
+    for act in (
+        lambda: services.rotation.reset_secret(client.id, DAY, by=ADMIN),
+        lambda: services.rotation.reset_secret("nobody", DAY, by=ADMIN),
+        lambda: services.rotation.cancel_rollover(client.id, by=ADMIN),
+        lambda: services.rotation.revoke_old_secret(client.id, by=ADMIN, if_generation=99),
+        lambda: services.clients.update_client(client.id, by=ADMIN, name=""),
+    ):
+        with pytest.raises(Refusal):
+            await act()
+    assert len(await check_chain(services)) == before
+
+
+async def test_an_expiry_has_an_event_of_the_system_and_a_revision(
+    services: Services, client: Made, clock: Clock
+) -> None:
+    await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+    clock.move(2 * HOUR)
+    assert not await is_good(services, client.id, client.secret)
+    assert not await is_good(services, client.id, client.secret)
+    event = (await check_chain(services))[-1]
+    assert (event.action, event.actor, event.actor_kind, event.surface) == (
+        "OLD_SECRET_EXPIRED",
+        "system",
+        "SYSTEM",
+        "SYSTEM",
+    )
+    assert (event.at, event.expires_at, event.reason) == (clock.now, NOW + HOUR, "EXPIRED")
+    assert event.generation_before == event.generation_after == 2
+
+
+async def test_if_the_event_cannot_be_written_the_change_does_not_happen(
+    services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenBao CVE-2026-115357: the act completed though its audit failed."""
+    before = await check_chain(services)
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("the audit cannot be written")
+
+    monkeypatch.setattr(change_module, "append_to_audit", fail)
+    for act in (
+        lambda: services.rotation.reset_secret(client.id, HARD, by=ADMIN),
+        lambda: services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN),
+        lambda: services.clients.delete_client(client.id, by=ADMIN),
+        lambda: services.clients.create_client("New", by=ADMIN),
+    ):
+        with pytest.raises(RuntimeError):
+            await act()
+    monkeypatch.undo()
+    assert len(await check_chain(services)) == len(before)
+    assert await is_good(services, client.id, client.secret)
+    assert len((await services.reading.page_of_clients(PageRequest())).rows) == 2
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    assert len(await check_chain(services)) == len(before) + 1
+
+
+async def test_an_event_names_its_actor_by_kind(services: Services, client: Made, make_client: MakeClient) -> None:
+    boss = await make_client("owner")
+    await services.rotation.reset_secret(client.id, HARD, by=await sign_in(services, boss.id, boss.secret))
+    await services.rotation.reset_secret(client.id, HARD, by=CLI)
+    *_, by_client, by_cli = await check_chain(services)
+    assert (by_client.actor, by_client.actor_kind) == (f"api_client:{boss.id}", "API_CLIENT")
+    assert (by_cli.actor, by_cli.actor_kind, by_cli.surface) == ("cli:root", "CLI", "CLI")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE audit_event SET actor = 'user:eve' WHERE revision = 2",
+        "UPDATE audit_event SET at = at + 1 WHERE revision = 2",
+        "UPDATE audit_event SET reason = 'x' WHERE revision = 2",
+        "UPDATE audit_event SET address = NULL WHERE revision = 2",
+        "DELETE FROM audit_event WHERE revision = 2",
+        "DELETE FROM audit_event WHERE revision = 3",
+        "UPDATE audit_event SET revision = 77 WHERE revision = 2",
+    ],
+)
+async def test_an_edited_event_breaks_the_chain(services: Services, client: Made, edit: str) -> None:
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    await check_chain(services)
+
+    async def work(tx: Transaction) -> None:
+        await tx.execute(edit)
+
+    await services.database.run_tx(work)
+    with pytest.raises(AssertionError):
+        await check_chain(services)
+
+
+def test_the_hash_of_an_event_covers_every_field_and_never_changes() -> None:
+    """The order of the fields and their form are stored data: a chain of an old release must still verify."""
+    entry = AuditEntry(1, NOW, "SECRET_RESET", "user:ada", "USER", "GRAPHQL", client_id="c", hours_to_live=24)
+    digest = entry.hash_after(FIRST_HASH)
+    assert digest.hex() == "65b980ff5fc9e8e67ee33bf53a0717f8e7ecaa317b72b5eea437db11748c6966"
+    assert entry.hash_after(bytes(31) + b"\x01") != digest
+    others: dict[str, Any] = {"at": NOW + MICROSECOND, "expires_at": NOW, "revision": 2, "hours_to_live": 23}
+    for field in fields(AuditEntry):
+        value = others.get(field.name, 7 if "int" in str(field.type) else "x")
+        assert replace(entry, **{field.name: value}).hash_after(FIRST_HASH) != digest, field.name
