@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from gql_secrets import __version__
-from gql_secrets.commands import clients, database
+from gql_secrets.commands import audit, clients, database
 from gql_secrets.commands.importing import import_clients
 from gql_secrets.commands.installation import DatabaseUrl, DataDir
 from gql_secrets.commands.output import say
 from gql_secrets.commands.schema import schema
 from gql_secrets.commands.server import serve
+from gql_secrets.commands.waiting import wait_unused
 from gql_secrets.domain.errors import Failure, Refusal, RolloverInProgress
 
 app = typer.Typer(
@@ -25,8 +26,10 @@ app = typer.Typer(
 )
 app.command()(serve)
 clients.app.command("import")(import_clients)
+clients.app.command("wait-unused")(wait_unused)
 app.add_typer(clients.app, name="client")
 app.add_typer(database.app, name="db")
+app.add_typer(audit.app, name="audit")
 app.command()(schema)
 
 
