@@ -124,7 +124,7 @@ class ClientSecret(Model):
     replaced_at: datetime | None = InstantField(null=True)
     expires_at: datetime | None = InstantField(null=True)
     ended_at: datetime | None = InstantField(null=True)
-    end_reason: str | None = fields.CharField(max_length=16, null=True)
+    end_reason = fields.CharField(max_length=16, null=True)
     first_used_at: datetime | None = InstantField(null=True)
     last_used_at: datetime | None = InstantField(null=True)
     use_count = fields.BigIntField(default=0)
@@ -148,9 +148,9 @@ class AuditEvent(Model):
     actor = fields.CharField(max_length=255)
     actor_kind = fields.CharField(max_length=16)
     surface = fields.CharField(max_length=16)
-    request_id: str | None = fields.CharField(max_length=64, null=True)
-    address: str | None = fields.CharField(max_length=64, null=True)
-    client_id: str | None = fields.CharField(max_length=128, null=True)
+    request_id = fields.CharField(max_length=64, null=True)
+    address = fields.CharField(max_length=64, null=True)
+    client_id = fields.CharField(max_length=128, null=True)
     generation_before: int | None = fields.BigIntField(null=True)
     generation_after: int | None = fields.BigIntField(null=True)
     secret_id: int | None = fields.BigIntField(null=True)
@@ -191,3 +191,38 @@ class IdempotentReset(Model):
     class Meta:
         table = "idempotent_reset"
         unique_together = (("actor", "key_hash"),)
+
+
+class SignInLink(Model):
+    """A link that signs a person in, once (`spent_at`) and for a short time; of its token only the digest is kept."""
+
+    id = fields.BigIntField(primary_key=True)
+    digest = fields.BinaryField()
+    name = fields.CharField(max_length=100)
+    role = fields.CharField(max_length=16)
+    created_at: datetime = InstantField()
+    expires_at: datetime = InstantField()
+    spent_at: datetime | None = InstantField(null=True)
+
+    class Meta:
+        table = "sign_in_link"
+        indexes = (Index(fields=("expires_at",)),)
+
+
+class Session(Model):
+    """A person who signed in with a browser; of the cookie's value only the digest is kept.
+
+    Rows are deleted when they have long ended: the audit names people by their names.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    digest = fields.BinaryField()
+    name = fields.CharField(max_length=100)
+    role = fields.CharField(max_length=16)
+    created_at: datetime = InstantField()
+    last_seen_at: datetime = InstantField()
+    ended_at: datetime | None = InstantField(null=True)
+
+    class Meta:
+        table = "session"
+        indexes = (Index(fields=("created_at",)),)

@@ -1,0 +1,85 @@
+"""What a subscriber is told of a change: the audit's one event, as the things that happened to a client."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from gql_secrets.domain.audit import AuditAction, AuditEntry
+from gql_secrets.domain.rotation import SecretEndReason
+
+
+class ClientEventKind(StrEnum):
+    """What happened to a client."""
+
+    CREATED = "CREATED"
+    EDITED = "EDITED"
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+    DELETED = "DELETED"
+    RESET = "RESET"
+    REVOKED = "REVOKED"
+    WITHDRAWN = "WITHDRAWN"
+    DISPLACED = "DISPLACED"
+    RETENTION_CHANGED = "RETENTION_CHANGED"
+    CANCELLED = "CANCELLED"
+    FIRST_USED = "FIRST_USED"
+    EXPIRED = "EXPIRED"
+    REFUSED_ATTEMPT = "REFUSED_ATTEMPT"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEvent:
+    """One thing that happened to a client; it never holds a secret.
+
+    Attributes:
+        kind: what happened.
+        at: when, by the database's clock.
+        client_id: to which client.
+        revision: the change that did it; None for uses, which are no changes.
+        secret_id: the secret that it is about, where it is about one.
+        actor: who did it, as the audit names the actor; None for uses.
+    """
+
+    kind: ClientEventKind
+    at: datetime
+    client_id: str
+    revision: int | None = None
+    secret_id: int | None = None
+    actor: str | None = None
+
+
+_KINDS: Final = {
+    AuditAction.CLIENT_CREATED: ClientEventKind.CREATED,
+    AuditAction.CLIENT_IMPORTED: ClientEventKind.CREATED,
+    AuditAction.CLIENT_UPDATED: ClientEventKind.EDITED,
+    AuditAction.CLIENT_ENABLED: ClientEventKind.ENABLED,
+    AuditAction.CLIENT_DISABLED: ClientEventKind.DISABLED,
+    AuditAction.CLIENT_DELETED: ClientEventKind.DELETED,
+    AuditAction.SECRET_RESET: ClientEventKind.RESET,
+    AuditAction.OLD_SECRET_REVOKED: ClientEventKind.REVOKED,
+    AuditAction.OLD_SECRET_EXPIRED: ClientEventKind.EXPIRED,
+    AuditAction.RETENTION_CHANGED: ClientEventKind.RETENTION_CHANGED,
+    AuditAction.ROLLOVER_CANCELLED: ClientEventKind.CANCELLED,
+}
+
+
+def events_of(entry: AuditEntry) -> Iterator[ClientEvent]:
+    """Yield what the change did: the change itself, then each secret that ended with it before its time."""
+    if entry.client_id is None or (kind := _KINDS.get(AuditAction(entry.action))) is None:
+        return
+    yield _event(kind, entry, entry.secret_id)
+    ended = [int(part) for part in entry.ended_secret_ids.split(",") if part]
+    match entry.reason:
+        case SecretEndReason.WITHDRAWN | SecretEndReason.CANCELLED:
+            yield from (_event(ClientEventKind.WITHDRAWN, entry, secret_id) for secret_id in ended)
+        case SecretEndReason.DISPLACED:
+            yield from (_event(ClientEventKind.DISPLACED, entry, secret_id) for secret_id in ended)
+        case SecretEndReason.HARD_RESET:
+            # The current secret, which every hard reset ends, comes first (`plan_reset`); the old one was displaced.
+            yield from (_event(ClientEventKind.DISPLACED, entry, secret_id) for secret_id in ended[1:])
+
+
+def _event(kind: ClientEventKind, entry: AuditEntry, secret_id: int | None) -> ClientEvent:
+    return ClientEvent(kind, entry.at, entry.client_id or "", entry.revision, secret_id, entry.actor)

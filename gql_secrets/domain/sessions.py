@@ -1,0 +1,53 @@
+"""How long a person stays signed in, and how long a sign-in link works."""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+
+from gql_secrets.domain.credentials import PlaintextSecret
+from gql_secrets.domain.errors import InvalidName
+
+LINK_LIFETIME: Final = timedelta(minutes=15)
+LONGEST_IDLE: Final = timedelta(minutes=30)
+LONGEST_SESSION: Final = timedelta(hours=8)
+# How late `last_seen_at` may be: a session in use is written once in this time, not at each request.
+SEEN_PRECISION: Final = timedelta(minutes=1)
+
+_TOKEN_BYTES: Final = 32
+_LONGEST_TOKEN: Final = 64
+_LONGEST_NAME: Final = 100
+
+
+def is_link_good(*, expires_at: datetime, spent_at: datetime | None, now: datetime) -> bool:
+    """Whether a sign-in link works at `now`: once, and for 15 minutes."""
+    return spent_at is None and now < expires_at
+
+
+def is_session_good(*, created_at: datetime, last_seen_at: datetime, ended_at: datetime | None, now: datetime) -> bool:
+    """Whether a session is good at `now`: the only place that decides it.
+
+    It ends when its person signs out, after 30 minutes without a request, and after 8 hours.
+    """
+    return ended_at is None and now < last_seen_at + LONGEST_IDLE and now < created_at + LONGEST_SESSION
+
+
+def mint_token() -> PlaintextSecret:
+    """Return 256 random bits, written for a URL or a cookie."""
+    return PlaintextSecret(secrets.token_urlsafe(_TOKEN_BYTES))
+
+
+def is_token(text: str) -> bool:
+    """Whether this can be one of our tokens; what cannot is not looked up."""
+    return 1 <= len(text) <= _LONGEST_TOKEN and text.isascii() and text.isprintable()
+
+
+def parse_person(text: str) -> str:
+    """Return a person's name, as the audit will show it.
+
+    Raises:
+        InvalidName: it is empty, longer than 100 characters, or holds control characters.
+    """
+    name = text.strip()
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise InvalidName(f"A person's name has 1 to {_LONGEST_NAME} characters, none of them a control character.")
+    return name
