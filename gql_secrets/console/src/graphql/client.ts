@@ -7,7 +7,7 @@ const ENDPOINT = "/graphql";
 const MOST_SECONDS = 30;
 
 /**
- * - `unreachable`: no answer came, so a change may or may not have happened
+ * - `unreachable`: no answer came, or none that says so, so a change may or may not have happened
  * - `signed-out`: nobody is signed in, or not any more
  * - `forbidden`: the viewer may not do this
  * - `failed`: the server said no, or could not
@@ -60,6 +60,9 @@ export async function request<Result, Variables>(
     signedOutListeners.forEach((listener) => listener());
     throw new RequestFailed("signed-out", "Your sign-in has ended.", id);
   }
+  if (response.status >= 500) {
+    throw new RequestFailed("unreachable", errors[0]?.message ?? unreadable(response), id);
+  }
   const serious = errors.filter((error) => error.extensions?.code !== "FORBIDDEN");
   const [first] = serious.length > 0 ? serious : errors;
   const empty = !body.data || Object.values(body.data).every((value) => value === null);
@@ -111,10 +114,12 @@ async function readBody<Result>(
     return JSON.parse(text) as Body<Result>;
   } catch {
     // A proxy's error page, or half an answer: whether a change happened is not known.
-    const message = `The server's answer could not be read (status ${response.status}).`;
-    throw new RequestFailed("unreachable", message, requestId);
+    const sentence = response.headers.get("Content-Type")?.startsWith("text/plain") && text.length < 200;
+    throw new RequestFailed("unreachable", sentence ? text : unreadable(response), requestId);
   }
 }
+
+const unreadable = ({ status }: Response): string => `The server's answer could not be read (status ${status}).`;
 
 function unlessAborted(failure: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return failure;
