@@ -12,10 +12,12 @@ from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Failure, SetupError, Unavailable
 from gql_secrets.service.change import Changes
 from gql_secrets.service.clients import Clients, Registration
+from gql_secrets.service.events import Feed
 from gql_secrets.service.installation import is_installed, prepare
 from gql_secrets.service.reading import Reading
 from gql_secrets.service.repeating import repeat
 from gql_secrets.service.rotation import Rotation
+from gql_secrets.service.sessions import Sessions
 from gql_secrets.service.tidying import Tidier
 from gql_secrets.service.usage import Usage
 from gql_secrets.service.usage_reading import UsageReading
@@ -41,10 +43,13 @@ class Services:
     usage_reading: UsageReading
     verifier: Verifier
     lookup: Lookup
+    sessions: Sessions
+    feed: Feed
     first_owner: Registration | None
 
     async def close(self) -> None:
         """Give everything back."""
+        await self.feed.close()
         await self.lookup.close()
         await self.database.close()
 
@@ -108,7 +113,7 @@ async def open_services(
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
         usage, reading = Usage(database), Reading(database)
-        lookup = open_lookup(database)
+        lookup = await open_lookup(database)
         return Services(
             database=database,
             changes=changes,
@@ -119,6 +124,8 @@ async def open_services(
             usage_reading=UsageReading(database, reading, usage, settings.quiet_time),
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
+            sessions=Sessions(database),
+            feed=Feed(database, expire_due_secrets=Tidier(database, changes).expire_due_secrets),
             first_owner=prepared.first_owner,
         )
     except BaseException:

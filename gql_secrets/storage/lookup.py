@@ -3,12 +3,13 @@
 By digest, never by client first: how long it takes does not tell whether a client exists.
 """
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import asyncpg
 
@@ -26,6 +27,12 @@ _NETWORKS: Final = "SELECT network FROM client_network WHERE client_id = ? ORDER
 _MOST_REMEMBERED: Final = 200_000
 _CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now"
 _VERIFY_SECONDS: Final = 0.8
+_POSTGRES_QUESTION: Final = f"""
+    SELECT x.*, {_CLOCK}, ARRAY(
+        SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
+    ) AS networks
+    FROM (SELECT 1) one LEFT JOIN ({_COLUMNS} WHERE s.digest = ANY($1::bytea[]) LIMIT 1) x ON true
+"""  # noqa: S608  put together from constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,47 +124,54 @@ class SqliteLookup:
 class PostgresLookup:
     """Reads PostgreSQL once for each verification: exact on every node by construction."""
 
-    def __init__(self, database: Database) -> None:
-        """Make it; the pool opens with the first question."""
-        self._database = database
-        self._pool: asyncpg.Pool | None = None
+    def __init__(self, database: Database, pool: asyncpg.Pool) -> None:
+        """Make it on a pool of its own."""
+        self._adjust_clock = database.adjust_clock
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, database: Database) -> Self:
+        """Make it with a pool that connects with the first question."""
+        pool = await asyncpg.create_pool(
+            **dict(database.address.credentials),
+            min_size=0,
+            max_size=database.pool.size,
+            statement_cache_size=database.pool.statement_cache_size,
+            connection_class=PooledConnection,
+        )
+        return cls(database, pool)
 
     async def find(self, digests: Sequence[bytes]) -> tuple[Found | None, datetime]:
-        """Return the secret with one of these digests, and the database's clock."""
-        if self._pool is None:
-            self._pool = await asyncpg.create_pool(
-                **dict(self._database.address.credentials),
-                min_size=0,
-                max_size=self._database.pool.size,
-                statement_cache_size=self._database.pool.statement_cache_size,
-                command_timeout=_VERIFY_SECONDS,
-                timeout=_VERIFY_SECONDS,
-                connection_class=PooledConnection,
-            )
-        async with self._pool.acquire(timeout=_VERIFY_SECONDS) as connection:
-            row = await connection.fetchrow(
-                f"""
-                SELECT x.*, {_CLOCK}, ARRAY(
-                    SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
-                ) AS networks
-                FROM (SELECT 1) one LEFT JOIN ({_COLUMNS} WHERE s.digest = ANY($1::bytea[]) LIMIT 1) x ON true
-                """,
-                list(digests),
-            )
-        now = self._database.adjust_clock(from_microseconds(row["now"]))
+        """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
+        connection = None
+        try:
+            async with asyncio.timeout(_VERIFY_SECONDS):
+                connection = await self._pool.acquire()
+                row = await connection.fetchrow(_POSTGRES_QUESTION, list(digests))
+        except BaseException:
+            if connection is not None:
+                connection.terminate()  # asking it to cancel would wait for the same silence again
+            raise
+        finally:
+            if connection is not None:
+                await self._pool.release(connection)
+        now = self._adjust_clock(from_microseconds(row["now"]))
         if row["id"] is None:
             return None, now
         return _found_of(row, row["networks"] if row["is_restricted"] else None), now
 
     async def close(self) -> None:
-        """Close the pool."""
-        if self._pool is not None:
-            await self._pool.close()
+        """Close the pool, in good order if the database lets it."""
+        try:
+            async with asyncio.timeout(_VERIFY_SECONDS):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
 
 
-def open_lookup(database: Database) -> Lookup:
+async def open_lookup(database: Database) -> Lookup:
     """Return the look-up that fits the database."""
-    return SqliteLookup(database) if database.is_sqlite else PostgresLookup(database)
+    return SqliteLookup(database) if database.is_sqlite else await PostgresLookup.open(database)
 
 
 def _found_of(row: Any, networks: list[str] | None) -> Found:  # noqa: ANN401  a row of either driver
