@@ -290,9 +290,9 @@ async def _revoke_all(services: Services, *, as_json: bool) -> None:
             typer.echo(client_id)
     if as_json:
         typer.echo(to_json(results))
-    say(f"Ended {len(results)} old secrets.")
+    say(f"Old secrets ended: {len(results)}.")
     if failures:
-        raise Failure(f"{failures} old secrets could not be ended. Run it again.")
+        raise Failure(f"Old secrets that could not be ended: {failures}. Run it again.")
 
 
 def _revoked(client_id: str, secret: object, already_ended: bool) -> dict[str, object]:
@@ -328,16 +328,11 @@ async def _described(services: Services, clients: list[Client]) -> list[dict[str
 
 
 def _ask(question: str) -> None:
-    """Pass when the person says yes.
+    """Pass when the person says yes. The question stands on stderr, for stdout is for data.
 
     Raises:
         Failure: the person said no, or nobody is there.
     """
-    try:
-        agreed = typer.confirm(question, err=True)
-    except typer.Abort:
-        say("")
-        agreed = False
-    if not agreed:
-        hint = "" if sys.stdin.isatty() else " In a script, say --yes."
-        raise Failure(f"Nothing was changed.{hint}")
+    typer.echo(f"{question} [y/N] ", err=True, nl=False)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure("Nothing was changed. To go on without being asked, say --yes.")

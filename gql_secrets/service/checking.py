@@ -4,6 +4,7 @@ from typing import Final
 
 from gql_secrets.storage.database import Database
 
+# What no constraint of the schema holds, each counting what is wrong.
 _QUESTIONS: Final = {
     "clients without a current secret": """
         SELECT count(*) AS number FROM client c WHERE c.deleted_at IS NULL AND NOT EXISTS (
@@ -12,13 +13,6 @@ _QUESTIONS: Final = {
     "deleted clients with a living secret": """
         SELECT count(*) AS number FROM client_secret s JOIN client c ON c.client_id = s.client_id
         WHERE c.deleted_at IS NOT NULL AND s.state IN ('CURRENT', 'RETAINED')
-    """,
-    "old secrets without an end": """
-        SELECT count(*) AS number FROM client_secret
-        WHERE state = 'RETAINED' AND (expires_at IS NULL OR replaced_at IS NULL)
-    """,
-    "old secrets kept over 168 hours": """
-        SELECT count(*) AS number FROM client_secret WHERE expires_at > replaced_at + 604800000000
     """,
     "audit events missing": """
         SELECT i.revision - (SELECT count(*) FROM audit_event) AS number FROM installation i

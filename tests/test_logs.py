@@ -1,0 +1,111 @@
+"""The log: one line for each record, and no credential in it."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine
+
+from gql_secrets.logs import LineFormatter, StderrHandler, set_up_logging
+
+SECRET = "gqls_" + "k2" * 21 + "0000000"
+TOKEN = "c2hvcDp0aGlzLWlzLXZlcnktc2VjcmV0"
+
+
+def line(message: str, *args: object, **extra: object) -> str:
+    record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": message, "args": args, **extra})
+    return LineFormatter().format(record)
+
+
+def line_of(error: BaseException) -> str:
+    return line("unexpected", exc_info=(type(error), error, error.__traceback__))
+
+
+def test_a_record_is_one_line_of_key_value() -> None:
+    text = line("it is %s", "done", created=0, request_id="abc", name="x.y", who="a b")
+    assert text == ('at=1970-01-01T00:00:00.000Z level=INFO logger=x.y message="it is done" request_id=abc who="a b"')
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r", "\x85", "\u2028", "\x1b[2J", "\x00", '" level=ERROR x="'])
+def test_nobody_forges_a_line_or_a_field(mark: str) -> None:
+    text = line(f"path=/{mark}at=1970")
+    assert len(text.splitlines()) == 1
+    assert text.isprintable()
+    assert json.loads(text.partition("message=")[2]) == f"path=/{mark}at=1970"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [f"secret {SECRET}", f"Authorization: Basic {TOKEN}", f"{{'authorization': 'BEARER {TOKEN}'}}", f"basic+{TOKEN}"],
+)
+def test_what_looks_like_a_credential_is_cut_short(said: str) -> None:
+    for text in (line(said), line("x", detail=said), line_of(ValueError(said))):
+        assert SECRET not in text
+        assert TOKEN not in text
+        assert "..." in text
+
+
+def test_an_unexpected_error_is_told_in_full_on_one_line() -> None:
+    try:
+        raise ValueError("the cause\nof it")
+    except ValueError as error:
+        text = line_of(error)
+    assert len(text.splitlines()) == 1
+    assert "test_logs.py" in text
+    assert "ValueError: the cause" in text
+
+
+@pytest.mark.parametrize("error", [BadStatusLine("GET canary"), BadHttpMessage("canary")])
+def test_what_aiohttps_parser_quotes_is_left_out(error: Exception) -> None:
+    try:
+        try:
+            raise error
+        except Exception as inner:
+            raise RuntimeError(str(inner)) from inner
+    except RuntimeError as outer:
+        text = line_of(outer)
+    assert "canary" not in text
+    assert f"RuntimeError <- {type(error).__name__}" in text
+
+
+@pytest.fixture
+def _restored() -> Iterator[None]:
+    levels = {name: logging.getLogger(name).level for name in ("gql_secrets", "aiohttp.access", "tortoise", "")}
+    handlers = logging.getLogger().handlers[:]
+    yield
+    logging.captureWarnings(capture=False)
+    logging.getLogger().handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.mark.usefixtures("_restored")
+def test_at_debug_only_our_own_records_are_many(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("INFO")
+    set_up_logging("DEBUG")
+    for name in (
+        "gql_secrets.x",
+        "tortoise.db_client",
+        "asyncpg",
+        "aiosqlite",
+        "aiohttp.access",
+        "aiohttp.server",
+        "x",
+    ):
+        logging.getLogger(name).debug("from %s", name)
+    logging.getLogger("tortoise.db_client").error("from tortoise")
+    logging.getLogger("strawberry.execution").error("from strawberry")
+    logging.getLogger("aiohttp.server").error("from aiohttp")
+    told = capsys.readouterr().err.splitlines()
+    assert [text.partition("message=")[2] for text in told] == ['"from gql_secrets.x"', '"from aiohttp"']
+
+
+@pytest.mark.usefixtures("_restored")
+def test_a_record_that_cannot_be_written_does_not_print_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("DEBUG")
+    handler = next(each for each in logging.getLogger().handlers if isinstance(each, StderrHandler))
+    handler.emit(logging.makeLogRecord({"name": "gql_secrets.x", "msg": "%d", "args": (SECRET,)}))
+    told = capsys.readouterr().err
+    assert SECRET not in told
+    assert "unwritable" in told
