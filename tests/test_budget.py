@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis_graphql import from_schema
 from toy_graphql import Caller, Context, make_endpoint, schema
 
-from gql_secrets.api.graphql.budget import Limits, Weight
+from gql_secrets.api.graphql.budget import Budget, Limits, Weight, fragments_of
 from gql_secrets.api.graphql.documents import Documents
 from gql_secrets.api.graphql.execution import Admitted, Call
 from gql_secrets.api.graphql.parsing import DocumentRefused, TextLexer, parse_document
@@ -38,7 +38,7 @@ def weigh(query: str, variables: dict[str, object] | None = None) -> Weight:
     budget = make_endpoint(limits=limits).engine.documents.budget
     document = parse(query)
     [(operation, _)] = budget.check_document(document)
-    return budget.check_operation(operation, {}, variables or {})
+    return budget.check_operation(operation, fragments_of(document), variables or {})
 
 
 def refusal(query: str, variables: dict[str, object] | None = None, limits: dict[str, int] | None = None) -> str:
@@ -169,6 +169,29 @@ def test_sizes_are_multiplied_along_nested_lists_and_added_beside_each_other() -
     assert weigh(two).cost == weigh(one).cost + 1 + 10 * (1 + 1 + 1) + 1
 
 
+def test_a_list_that_takes_a_size_weighs_it_itself() -> None:
+    assert weigh("{ recent(first: 7) { id name } }").cost == 1 + 7 * 3
+    assert weigh("{ recent { id name } }").cost == 1 + 10 * 3
+
+
+def test_directives_are_counted_wherever_they_stand() -> None:
+    query = "query Q($v: Int) @a { viewer @b { ...F @c } ... @d { __typename } } fragment F on Viewer @e { name @f @g }"
+
+    assert weigh(query).directives == 7
+
+
+def test_what_nests_deeper_than_the_walk_can_follow_is_refused() -> None:
+    """Within generous limits too: each of these is a selection in a selection, and none is a field."""
+    deep = "{ viewer " + "{ ... " * 36 + "{ ...F0 }" + " }" * 36 + " } "
+    chain = (
+        " ".join(f"fragment F{n} on Viewer {{ ...F{n + 1} }}" for n in range(900)) + " fragment F900 on Viewer { name }"
+    )
+
+    limits = {"tokens": 100_000, "fragments": 10_000}
+    assert "nested more than 100 deep" in refusal(deep + chain, limits=limits)
+    assert "brackets more than 40 deep" in refusal("{ viewer " + "{ ... " * 200, limits=limits)
+
+
 def test_a_list_without_a_size_is_taken_to_be_short() -> None:
     assert weigh("{ client(clientId: 1) { currentSecret { uses { count } } } }").cost == 3 + 10 * 2
 
@@ -183,6 +206,24 @@ def test_every_size_is_weighed_however_well_the_document_is_known() -> None:
             engine.admit(Call(query, {"n": 100}), Context())
     with pytest.raises(DocumentRefused):
         engine.admit(Call(query, {"n": True, "m": 1} | {"n": 10**30}), Context())
+
+
+def test_a_size_that_did_not_change_is_not_weighed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make_endpoint().engine
+    query = "query ($n: Int) { clients(first: $n) { nodes { id } } }"
+    weighed = 0
+    check = Budget.check_operation
+
+    def count(*arguments: Any) -> Weight:
+        nonlocal weighed
+        weighed += 1
+        return check(*arguments)
+
+    monkeypatch.setattr(Budget, "check_operation", count)
+    for size in (5, 5, 5, 6, 6):
+        engine.admit(Call(query, {"n": size}), Context())
+
+    assert weighed == 1 + 2
 
 
 def test_what_a_fragment_holds_is_counted_each_time_it_is_spread() -> None:
@@ -242,6 +283,7 @@ def test_a_bomb_is_refused_for_at_most_15_ms_of_cpu(name: str) -> None:
 
     assert cost.refused
     assert cost.milliseconds <= 15
+    assert len(cost.told) < 1000
 
 
 @pytest.mark.parametrize("name", HEAVY)

@@ -171,7 +171,11 @@ class Trouble:
 
     @strawberry.field
     def crash(self, text: str = "") -> str | None:
-        raise RuntimeError(f"could not handle {text}")
+        raise RuntimeError(f"could not handle {text} ({text!r})")
+
+    @strawberry.field
+    def many(self) -> list[Trouble]:
+        return [Trouble(), Trouble(), Trouble()]
 
     @strawberry.field
     def crash_hard(self) -> str:
@@ -224,6 +228,10 @@ class Query:
         ]
         edges = [ClientEdge(cursor=node.id, node=node) for node in nodes]
         return ClientConnection(nodes=nodes, edges=edges, page_info=PageInfo(), total_count=len(nodes))
+
+    @strawberry.field
+    async def recent(self, first: int = 10) -> list[Client] | None:
+        return [Client(id=strawberry.ID(f"c{n}"), client_id=strawberry.ID(f"c{n}")) for n in range(first)]
 
     @strawberry.field
     async def node(self, id: strawberry.ID) -> Node | None:  # noqa: A002

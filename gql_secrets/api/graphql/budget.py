@@ -44,6 +44,8 @@ from graphql.utilities import get_default_value_ast
 from gql_secrets.api.graphql.parsing import DocumentRefused
 
 SIZE_ARGUMENTS = ("first", "last")
+DEEPEST_SELECTIONS = 100
+"""Selections inside selections, fragments among them: beyond it the walk would exhaust Python's stack."""
 INTROSPECTION_FIELDS = ("__schema", "__type")
 
 
@@ -256,10 +258,14 @@ class _Walk:
         self._variables = variables
         self._list_size = list_size
         self._weighed: dict[str, _Part | None] = {}
+        self._inside = 0
 
     def selections(self, selection_set: SelectionSetNode, type_name: str | None) -> _Part:
         """The sum over a selection set, fragments unfolded."""
         depth = fields = width = aliases = directives = cost = page = introspection = leaves = 0
+        if self._inside >= DEEPEST_SELECTIONS:
+            raise DocumentRefused.because(f"Selections are nested more than {DEEPEST_SELECTIONS} deep.")
+        self._inside += 1
         if not selection_set.selections:
             raise DocumentRefused.because("Syntax error: a selection needs at least one field.")
         for node in selection_set.selections:
@@ -286,6 +292,7 @@ class _Walk:
             cost += part.cost
             page += part.page
             introspection += part.introspection
+        self._inside -= 1
         return _Part(
             depth or min(leaves, 1),
             fields + leaves,

@@ -145,9 +145,7 @@ def parse_document(text: str, *, tokens: int, literal_characters: int) -> Docume
         return parser.parse_document()
     except GraphQLSyntaxError as error:
         refused = DocumentRefused([error_entry(_sentence(error.description), BAD_REQUEST, error=error)])
-    except RecursionError:
-        refused = DocumentRefused.because("The document is nested too deeply.")
-    # Outside the handlers, so that the refusal does not keep the parser's frames alive.
+    # Outside the handler, so that the refusal does not keep the parser's frames alive.
     raise refused
 
 
