@@ -2,28 +2,42 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
-from typing import Final
 
 from aiohttp import hdrs, web
+from graphql import OperationType
 
 from gql_secrets.api.addresses import TrustedProxies
 from gql_secrets.api.authentication import CHALLENGE, authenticate
+from gql_secrets.api.capture import add_capture_routes
 from gql_secrets.api.console import add_console_routes, explorer_page, wants_explorer
+from gql_secrets.api.cookies import SessionCookie
 from gql_secrets.api.frame import frame
 from gql_secrets.api.gateway import add_gateway_routes
 from gql_secrets.api.graphql.budget import Limits
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import HTTP_STATUS, present
+from gql_secrets.api.graphql.execution import RequestContext
 from gql_secrets.api.graphql.http import GraphQLEndpoint, refusal
-from gql_secrets.api.graphql.masking import UNAUTHENTICATED
+from gql_secrets.api.graphql.masking import FORBIDDEN, UNAUTHENTICATED, RequestRefused
 from gql_secrets.api.graphql.schema import build_schema
-from gql_secrets.api.keys import REQUEST_ID, SERVICES, SETTINGS, TRUSTED_PROXIES
+from gql_secrets.api.graphql.sockets import Sockets
+from gql_secrets.api.keys import (
+    GRAPHQL,
+    OWN_ORIGIN,
+    REQUEST_ID,
+    SERVICES,
+    SESSION_COOKIE,
+    SETTINGS,
+    SOCKETS,
+    TRUSTED_PROXIES,
+)
+from gql_secrets.api.live import check_socket_origin, end_streams, serve_event_stream, serve_socket, wants_socket
+from gql_secrets.api.origin import ForeignOrigin, OwnOrigin
+from gql_secrets.api.sessions import add_session_routes
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Failure
 from gql_secrets.services import background, open_services
 from gql_secrets.settings import Settings
-
-GRAPHQL: Final = web.AppKey("graphql", GraphQLEndpoint)
 
 
 def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime] | None = None) -> web.Application:
@@ -46,16 +60,24 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     app = web.Application(middlewares=[frame])
     app[SETTINGS] = settings
     app[TRUSTED_PROXIES] = TrustedProxies.parse(settings.trusted_proxies)
+    app[OWN_ORIGIN] = OwnOrigin.of(settings)
+    app[SESSION_COOKIE] = SessionCookie(settings.address_url)
     app[GRAPHQL] = GraphQLEndpoint(
         build_schema(),
         limits=Limits(),
         introspection=lambda context: not context.caller.is_anonymous,
         present=present,
+        stream=serve_event_stream,
+        permit=_permit,
     )
+    app[SOCKETS] = Sockets(app[GRAPHQL].engine)
     app.cleanup_ctx.append(services)
+    app.on_shutdown.append(end_streams)
     app.router.add_route("*", "/graphql", _graphql)
     app.router.add_get("/healthz", _health)
     add_gateway_routes(app)
+    add_capture_routes(app)
+    add_session_routes(app)
     add_console_routes(app, public_url=settings.address_url)
     return app
 
@@ -65,6 +87,8 @@ async def _graphql(request: web.Request) -> web.StreamResponse:
         return explorer_page(request)
     try:
         caller = await authenticate(request, Surface.GRAPHQL)
+        if wants_socket(request):
+            check_socket_origin(request, caller)
     except Failure as failure:
         told = present(failure)
         if told is None:
@@ -73,8 +97,28 @@ async def _graphql(request: web.Request) -> web.StreamResponse:
             {hdrs.WWW_AUTHENTICATE: CHALLENGE} if told.code == UNAUTHENTICATED else None
         )
         return refusal(request, told, status=HTTP_STATUS[told.code], headers=challenge)
+    if wants_socket(request):
+        return await serve_socket(request, caller)
     context = Context(request.app[SERVICES], caller, request[REQUEST_ID])
     return await request.app[GRAPHQL].handle(request, context)
+
+
+def _permit(request: web.Request, kind: OperationType, context: RequestContext) -> None:
+    """Let nobody change anything from a page of another site, nor by a cookie without proof of ours.
+
+    Raises:
+        RequestRefused: that is what was asked.
+    """
+    if kind is not OperationType.MUTATION:
+        return
+    own = request.app[OWN_ORIGIN]
+    try:
+        if isinstance(context, Context) and context.caller.session_id is not None:
+            own.require_proof(request)
+        else:
+            own.refuse_foreign(request)
+    except ForeignOrigin as foreign:
+        raise RequestRefused(FORBIDDEN, str(foreign), {"reason": foreign.reason}) from None
 
 
 async def _health(request: web.Request) -> web.Response:

@@ -8,9 +8,10 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from gql_secrets.api.addresses import AddressUnclear, TrustedProxies, client_address
-from gql_secrets.api.keys import REQUEST_ID, SERVICES, TRUSTED_PROXIES
+from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, TRUSTED_PROXIES
 from gql_secrets.domain.access import ActorKind, Caller, Surface, parse_features, role_of
 from gql_secrets.domain.errors import BadCredentials, Forbidden
+from gql_secrets.service.sessions import Person
 from gql_secrets.service.usage import Source
 from gql_secrets.service.verification import Accepted, RefusalReason
 
@@ -53,20 +54,60 @@ def source_of(request: web.Request, trusted: TrustedProxies) -> Source:
 
 
 async def authenticate(request: web.Request, surface: Surface) -> Caller:
-    """Return who is calling, the explicit anonymous caller where no credentials came.
+    """Return who is calling, the explicit anonymous caller where nobody is signed in.
+
+    The `Authorization` header goes before a session's cookie, and only GraphQL knows cookies.
 
     Raises:
         BadCredentials: credentials came and are not good, or are of a scheme that is not known here.
-        Forbidden: they are good, but not from this address (`reason` is `ADDRESS`).
+        Forbidden: they are good, but not from this address (`reason` is `ADDRESS`), or a session's cookie came with a
+            page that is not ours (`ORIGIN`).
         Unavailable: the database does not answer.
     """
-    header = request.headers.get(hdrs.AUTHORIZATION)
-    if header is None:
+    headers = request.headers.getall(hdrs.AUTHORIZATION, ())
+    if len(headers) > 1:
+        raise BadCredentials
+    if headers:
+        return await authenticate_header(request, headers[0], surface)
+    person = await _person_of(request) if surface is Surface.GRAPHQL else None
+    if person is None:
         return Caller.anonymous(surface, address=_address_if_clear(request), request_id=request[REQUEST_ID])
-    credentials = parse_basic(header) if len(request.headers.getall(hdrs.AUTHORIZATION)) == 1 else None
+    return Caller(
+        name=person.name,
+        kind=ActorKind.USER,
+        role=person.role,
+        surface=surface,
+        address=_address_if_clear(request),
+        request_id=request[REQUEST_ID],
+        session_id=person.session_id,
+    )
+
+
+async def authenticate_header(request: web.Request, header: str, surface: Surface) -> Caller:
+    """Return who holds the credentials of an `Authorization` header, wherever it was written.
+
+    Raises:
+        BadCredentials: they are not good, or of a scheme that is not known here.
+        Forbidden: they are good, but not from this address.
+        Unavailable: the database does not answer.
+    """
+    credentials = parse_basic(header)
     if credentials is None:
         raise BadCredentials
     return await authenticate_client(request, credentials, surface)
+
+
+async def _person_of(request: web.Request) -> Person | None:
+    """Return whose session the request's cookie names; an unknown or ended session is nobody's.
+
+    Raises:
+        ForeignOrigin: another site's page sent the request, and the browser added the cookie.
+    """
+    token = request.app[SESSION_COOKIE].read(request)
+    person = await request.app[SERVICES].sessions.find(token) if token else None
+    if person is not None:
+        request.app[OWN_ORIGIN].refuse_foreign(request)
+    return person
 
 
 async def authenticate_client(request: web.Request, credentials: Credentials, surface: Surface) -> Caller:

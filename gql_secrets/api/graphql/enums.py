@@ -8,6 +8,7 @@ import strawberry
 from gql_secrets.domain.access import ActorKind, Role, Surface
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.errors import ErrorCode
+from gql_secrets.domain.events import ClientEventKind
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 
 E = TypeVar("E", bound=type[Enum])
@@ -94,6 +95,24 @@ _described(
     ROLLOVER_CANCELLED="An unused new secret ended, and the old one is current again.",
 )
 _described(
+    ClientEventKind,
+    "What happened to a client.",
+    CREATED="It was registered or imported; secretId is its first secret.",
+    EDITED="Its name, description, features or allow list changed.",
+    ENABLED="Its secrets are accepted again.",
+    DISABLED="Its secrets are refused from now on.",
+    DELETED="It was deleted, and its secrets ended.",
+    RESET="It got a new secret, secretId.",
+    REVOKED="Its old secret was revoked.",
+    WITHDRAWN="A new secret that nobody had used ended with a reset or a cancelled rollover.",
+    DISPLACED="Its old secret ended with a reset, although it was still good.",
+    RETENTION_CHANGED="Its old secret was given another end.",
+    CANCELLED="Its rollover was cancelled: the old secret, secretId, is current again.",
+    FIRST_USED="A secret was used for the first time.",
+    EXPIRED="Its old secret's time was over.",
+    REFUSED_ATTEMPT="Somebody tried a secret that has ended; told once for the attempts of some seconds.",
+)
+_described(
     ErrorCode,
     "Why a change was refused. Nothing was changed.",
     INVALID_HOURS_TO_LIVE="hoursToLive is not a whole number between minimum and maximum.",
@@ -118,6 +137,7 @@ _described(
 __all__: Final = [
     "ActorKind",
     "AuditAction",
+    "ClientEventKind",
     "ErrorCode",
     "Role",
     "SecretEndReason",

@@ -162,7 +162,7 @@ class Engine:
             raise TypeError("The executor gave an incremental result, which no directive of this schema asks for.")
         return self._answer(result, admitted, context)
 
-    async def subscribe(self, admitted: Admitted, context: RequestContext) -> AsyncIterator[Answer]:
+    async def subscribe(self, admitted: Admitted, context: RequestContext) -> AsyncGenerator[Answer]:
         """Run a subscription: one answer for each event; DocumentRefused if it cannot begin.
 
         A failure of the source is the last answer, told and logged like that of a field.

@@ -42,6 +42,9 @@ STATUS_OF_CODE = {UNAVAILABLE: 503, RATE_LIMITED: 429}
 Stream = Callable[[web.Request, Admitted, RequestContext], Awaitable[web.StreamResponse]]
 """Answers a subscription as an event stream."""
 
+Permit = Callable[[web.Request, OperationType, RequestContext], None]
+"""Raises RequestRefused if a request may not ask for an operation of this kind; nothing was executed then."""
+
 
 class Accepted(NamedTuple):
     """What a request accepts, of what this endpoint can give."""
@@ -72,6 +75,7 @@ class GraphQLEndpoint:
         present: Present = lambda _failure: None,
         trusted_documents: TrustedDocuments | None = None,
         stream: Stream | None = None,
+        permit: Permit | None = None,
     ) -> None:
         self.engine = Engine(
             schema,
@@ -82,6 +86,7 @@ class GraphQLEndpoint:
         )
         self._limits = limits
         self._stream = stream
+        self._permit = permit
 
     async def handle(self, request: web.Request, context: RequestContext) -> web.StreamResponse:
         """Answer a request; whatever fails is answered too, and no detail of it leaves."""
@@ -91,6 +96,8 @@ class GraphQLEndpoint:
             call = await self._read(request, accepted)
             admitted = self.engine.admit(call, context)
             check_method(request, admitted.kind)
+            if self._permit is not None:
+                self._permit(request, admitted.kind, context)
             if admitted.kind is OperationType.SUBSCRIPTION:
                 return await self._subscription(request, admitted, accepted, context)
             check_media_type(accepted)
@@ -99,6 +106,8 @@ class GraphQLEndpoint:
         except Malformed as malformed:
             errors = [error_entry(malformed.message, BAD_REQUEST)]
             return respond(accepted, None, errors, malformed.status, headers=malformed.headers)
+        except RequestRefused as refused:
+            return respond(accepted, None, [refused_entry(refused)], 403)
         except DocumentRefused as refused:
             status = 400 if accepted.media_type == GRAPHQL_JSON else 200
             return respond(accepted, None, refused.errors, status)

@@ -17,6 +17,7 @@ from gql_secrets.api.graphql.payloads import (
     ResetSecretPayload,
     RevokeOldSecretPayload,
     SetClientEnabledPayload,
+    SignOutPayload,
     UpdateClientPayload,
 )
 from gql_secrets.api.graphql.queries import ClientId
@@ -214,6 +215,16 @@ class Mutation:
             client_id, if_generation=if_generation, by=info.context.caller
         )
         return CancelRolloverPayload.of(cancellation)
+
+    @strawberry.mutation(
+        description="End the viewer's own session. For anyone, whoever they are.",
+        extensions=[RefusalsAreData(SignOutPayload)],
+    )
+    async def sign_out(self, info: Info) -> SignOutPayload | None:
+        """Sign out; a caller with a client id and a secret has no session to end."""
+        session_id = info.context.caller.session_id
+        ended = session_id is not None and await info.context.services.sessions.end(session_id)
+        return SignOutPayload(signed_out=ended)
 
 
 def _secret_number(secret_id: str | None) -> int | None:

@@ -170,3 +170,13 @@ class CancelRolloverPayload:
             current_secret=ClientSecret.of(cancellation.current_secret),
             withdrawn_secret=ClientSecret.of(cancellation.withdrawn_secret),
         )
+
+
+@strawberry.type(description="What signOut did.")
+class SignOutPayload:
+    """A session that is over."""
+
+    signed_out: bool = strawberry.field(
+        default=False, description="Whether a session ended; false where the viewer signed in without one."
+    )
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)

@@ -10,6 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from gql_secrets.api.graphql.guards import RequiresRole
 from gql_secrets.api.graphql.mutations import Mutation
 from gql_secrets.api.graphql.queries import Query
+from gql_secrets.api.graphql.subscriptions import Subscription
 from gql_secrets.api.graphql.types import AuditEvent, Client, ClientSecret
 
 
@@ -38,6 +39,7 @@ def build_schema() -> strawberry.Schema:
     schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[Client, ClientSecret, AuditEvent],
         schema_directives=[RequiresRole],
         config=StrawberryConfig(disable_field_suggestions=True, scalar_map={datetime: _DATE_TIME}),
