@@ -38,6 +38,7 @@ class Settings:
     log_level: str = "INFO"
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
+    capture_status: str = "200"
     insecure: bool = False
 
     @classmethod
@@ -65,6 +66,10 @@ class Settings:
             raise SetupError(f"GQL_SECRETS_PORT must be from 0 to {_LARGEST_PORT}.")
         if self.log_level not in _LOG_LEVELS:
             raise SetupError(f"GQL_SECRETS_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
+        if self.capture_status not in ("200", "mapped"):
+            raise SetupError(
+                "GQL_SECRETS_CAPTURE_STATUS must be 200 (errors of /clients come with HTTP 200) or mapped (with 4xx)."
+            )
         if not timedelta(seconds=1) <= self.quiet_time <= LONGEST_RETENTION:
             raise SetupError("GQL_SECRETS_QUIET_TIME must be from 1s to 168h.")
         if not self.database_pool_size:

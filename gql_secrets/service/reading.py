@@ -6,7 +6,7 @@ Pages are keyset pages: the cursor holds the key of a row, so page 10,000 costs 
 import base64
 import binascii
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -15,6 +15,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
+from gql_secrets.domain.access import Feature
 from gql_secrets.domain.clients import folded, is_writable
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import BadRequest
@@ -115,12 +116,17 @@ class Reading:
         )
 
     async def page_of_clients(
-        self, page: PageRequest, *, search: str | None = None, in_rollover: bool | None = None
+        self,
+        page: PageRequest,
+        *,
+        search: str | None = None,
+        in_rollover: bool | None = None,
+        has_features: Collection[Feature] = (),
     ) -> Page[Client]:
         """Return clients, newest first.
 
         `search` is a case-insensitive prefix of the name or the client id; two index ranges answer it. A prefix that
-        many clients share costs the sorting of those.
+        many clients share costs the sorting of those. `has_features` asks for clients with any of these features.
         """
         now = await self._database.now()
 
@@ -131,6 +137,9 @@ class Reading:
             elif search:
                 prefix = folded(search)[: LONGEST_FOLDED - 1]  # its range ends with one character more
                 query = query.filter(_has_prefix("name_folded", prefix) | _has_prefix("client_id_folded", prefix))
+            if has_features:
+                having = ClientFeature.filter(feature__in=[feature.value for feature in has_features])
+                query = query.filter(client_id__in=Subquery(having.using_db(connection).values("client_id")))
             running = ClientSecret.filter(state=SecretState.RETAINED.value, expires_at__gt=now)
             if in_rollover is not None:
                 clients = Subquery(running.using_db(connection).values("client_id"))

@@ -1,0 +1,159 @@
+"""From a failure of the domain to what the /clients dialect says: one table."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final
+
+from gql_secrets.domain.errors import (
+    BadRequest,
+    ErrorCode,
+    Failure,
+    Forbidden,
+    Refusal,
+    Unauthenticated,
+    Unavailable,
+)
+from gql_secrets.domain.networks import InvalidNetwork
+
+
+class Code(IntEnum):
+    """The dialect's codes; a name in lower case is what `error` says."""
+
+    MISSING_ARGUMENT = 100
+    INVALID_ARGUMENT = 200
+    DUPLICATE_ARGUMENT = 201
+    INVALID_AUTH_METHOD = 205
+    INVALID_CLIENT_CREDENTIALS = 402
+    CLIENT_PERMISSION_ERROR = 403
+    API_FEATURE_DISABLED = 480
+    UNEXPECTED_ERROR = 500
+    API_LIMIT_ERROR = 510
+
+
+NOT_ALLOWED: Final = "the provided client does not have authorization for this action"
+
+# What stands for an error's own HTTP status where the setting asks for mapped ones.
+_STATUSES: Final[Mapping[Code, int]] = {
+    Code.MISSING_ARGUMENT: 400,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DUPLICATE_ARGUMENT: 400,
+    Code.INVALID_AUTH_METHOD: 401,
+    Code.INVALID_CLIENT_CREDENTIALS: 401,
+    Code.CLIENT_PERMISSION_ERROR: 403,
+    Code.API_FEATURE_DISABLED: 501,
+    Code.UNEXPECTED_ERROR: 500,
+    Code.API_LIMIT_ERROR: 429,
+}
+
+# The argument that a call names its client by: it differs from call to call.
+TARGET: Final = "*"
+_KEY_HEADER: Final = "Idempotency-Key"
+
+# Every code of the domain, the dialect's code for it, and the argument at fault.
+TABLE: Final[Mapping[ErrorCode, tuple[Code, str | None]]] = {
+    ErrorCode.INVALID_HOURS_TO_LIVE: (Code.INVALID_ARGUMENT, "hours_to_live"),
+    ErrorCode.INVALID_NAME: (Code.INVALID_ARGUMENT, "description"),  # a name comes from a description here
+    ErrorCode.INVALID_DESCRIPTION: (Code.INVALID_ARGUMENT, "description"),
+    ErrorCode.INVALID_FEATURE: (Code.INVALID_ARGUMENT, "features"),
+    ErrorCode.INVALID_ALLOW_LIST: (Code.INVALID_ARGUMENT, "whitelist"),
+    ErrorCode.INVALID_IDEMPOTENCY_KEY: (Code.INVALID_ARGUMENT, _KEY_HEADER),
+    ErrorCode.IDEMPOTENCY_KEY_REUSED: (Code.INVALID_ARGUMENT, _KEY_HEADER),
+    ErrorCode.IDEMPOTENCY_RESULT_ENDED: (Code.INVALID_ARGUMENT, _KEY_HEADER),
+    ErrorCode.CLIENT_NOT_FOUND: (Code.INVALID_ARGUMENT, TARGET),
+    ErrorCode.LAST_OWNER: (Code.INVALID_ARGUMENT, TARGET),
+    ErrorCode.ROLLOVER_IN_PROGRESS: (Code.INVALID_ARGUMENT, TARGET),
+    ErrorCode.NO_ROLLOVER: (Code.INVALID_ARGUMENT, TARGET),
+    ErrorCode.NEW_SECRET_IN_USE: (Code.INVALID_ARGUMENT, TARGET),
+    ErrorCode.SECRET_NOT_OLD: (Code.INVALID_ARGUMENT, TARGET),
+    ErrorCode.INVALID_PAGE: (Code.INVALID_ARGUMENT, None),
+    ErrorCode.CONFLICT: (Code.UNEXPECTED_ERROR, None),
+    ErrorCode.RATE_LIMITED: (Code.API_LIMIT_ERROR, None),
+}
+
+
+class CaptureError(Exception):
+    """An error as the dialect says it.
+
+    Attributes:
+        code: the dialect's code.
+        description: a sentence for people.
+        argument: the argument at fault, for the codes 100 and 200.
+        status: the HTTP status that says the same.
+        always: whether that status stands even where errors come with 200: no call at all, or trouble of ours.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        description: str,
+        *,
+        argument: str | None = None,
+        status: int | None = None,
+        always: bool = False,
+    ) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+        self.argument = argument
+        self.status = status or _STATUSES[code]
+        self.always = always
+
+    @property
+    def word(self) -> str:
+        """What `error` says."""
+        return self.code.name.lower()
+
+
+def missing(argument: str) -> CaptureError:
+    """Return the error of an argument that did not come."""
+    return CaptureError(Code.MISSING_ARGUMENT, f"missing required argument: {argument}", argument=argument)
+
+
+def invalid(argument: str, reason: str) -> CaptureError:
+    """Return the error of an argument that cannot be."""
+    return CaptureError(
+        Code.INVALID_ARGUMENT,
+        f"{argument} was not valid for the following reason: {reason}",
+        argument=argument,
+    )
+
+
+def present(failure: Failure, target: str) -> CaptureError | None:
+    """Return the error that says this failure, or None for what is no caller's business.
+
+    Args:
+        failure: what the domain says.
+        target: the argument that the call names its client by.
+    """
+    match failure:
+        case Refusal():
+            return _refused(failure, target)
+        case Unauthenticated():
+            return CaptureError(Code.INVALID_CLIENT_CREDENTIALS, "the client id or the client secret is not valid")
+        case Forbidden(reason="RETAINED_SECRET"):
+            return CaptureError(Code.CLIENT_PERMISSION_ERROR, f"{NOT_ALLOWED}: {failure}")
+        case Forbidden():
+            return CaptureError(Code.CLIENT_PERMISSION_ERROR, NOT_ALLOWED)
+        case BadRequest():
+            return CaptureError(Code.INVALID_ARGUMENT, str(failure))
+        case Unavailable():
+            return CaptureError(Code.UNEXPECTED_ERROR, str(failure), status=503, always=True)
+    return None
+
+
+def _refused(refusal: Refusal, target: str) -> CaptureError:
+    code, argument = TABLE[refusal.code]
+    if argument is None:
+        return CaptureError(code, str(refusal), status=409 if refusal.code is ErrorCode.CONFLICT else None)
+    argument = target if argument is TARGET else argument
+    return invalid(argument, _reason(refusal, argument))
+
+
+def _reason(refusal: Refusal, argument: str) -> str:
+    if refusal.code is ErrorCode.INVALID_HOURS_TO_LIVE:
+        return f"{argument} must be between {refusal.minimum} and {refusal.maximum}"
+    if refusal.code is ErrorCode.CLIENT_NOT_FOUND:
+        return f"{argument} is not a valid id"
+    if isinstance(refusal, InvalidNetwork) and refusal.value:
+        return f"invalid cidr address: {refusal.value}. {refusal.reason}"
+    return str(refusal)
