@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.errors import Failure, SetupError, Unavailable
+from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.service.change import Changes
 from gql_secrets.service.clients import Clients, Registration
 from gql_secrets.service.events import Feed
@@ -108,8 +108,10 @@ async def open_services(
         changes = Changes(database, pepper or made or Pepper(()))
         try:
             prepared = await prepare(changes, with_owner=with_owner)
-        except Failure:
-            if made is not None:  # another node was first: this key belongs to nothing
+        except SetupError:
+            # Another node was first, with a key of its own: this one belongs to nothing. After any other failure it
+            # stays, for another process may have begun to digest with it.
+            if made is not None:
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
         usage, reading = Usage(database), Reading(database)

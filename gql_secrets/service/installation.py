@@ -10,11 +10,11 @@ from gql_secrets.domain.access import Feature, system_caller
 from gql_secrets.domain.audit import FIRST_HASH
 from gql_secrets.domain.credentials import Pepper, mint_client_id
 from gql_secrets.domain.errors import SetupError
-from gql_secrets.service.change import Change, Changes, lock_installation, sign_head
+from gql_secrets.service.change import LIVING_STATES, Change, Changes, lock_installation, sign_head
 from gql_secrets.service.clients import Registration, register
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import to_microseconds
-from gql_secrets.storage.models import PepperFingerprint
+from gql_secrets.storage.models import ClientSecret, PepperFingerprint
 
 OWNER_NAME: Final = "First owner"
 
@@ -77,11 +77,18 @@ async def _check_pepper(tx: Transaction, pepper: Pepper) -> None:
                 f"Key {key.key_id} of the pepper is not the one that this database was made with: no secret would be "
                 "found. Set GQL_SECRETS_PEPPER to the right one, or restore pepper.keys from the backup."
             )
-    if known and not any(key.key_id in known for key in pepper.keys):
+    lost = known.keys() - {key.key_id for key in pepper.keys}
+    if lost == known.keys() and known:
         raise SetupError(
             f"This database belongs to the pepper key {', '.join(sorted(known))}, which is not in GQL_SECRETS_PEPPER. "
             "Add a new key in front of the old ones; never leave the old ones out."
         )
+    for key_id in sorted(lost):
+        if await _is_needed(tx, key_id):
+            raise SetupError(
+                f"Good secrets were digested with the pepper key {key_id}, which is not in GQL_SECRETS_PEPPER: "
+                "they would not be found. Put it back, behind the first one, until all of them have been reset."
+            )
     if pepper.first.key_id not in known:
         await PepperFingerprint.create(
             using_db=tx.connection,
@@ -89,3 +96,8 @@ async def _check_pepper(tx: Transaction, pepper: Pepper) -> None:
             fingerprint=pepper.first.fingerprint,
             created_at=await tx.now(),
         )
+
+
+async def _is_needed(tx: Transaction, key_id: str) -> bool:
+    living = ClientSecret.filter(pepper_key_id=key_id, state__in=[state.value for state in LIVING_STATES])
+    return await living.using_db(tx.connection).exists()

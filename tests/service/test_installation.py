@@ -1,0 +1,192 @@
+"""What the first start makes, and what every start refuses: another pepper, a lost one, a database of the future."""
+
+import asyncio
+import base64
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from callers import ADMIN, DAY, is_good
+from conftest import PEPPER, OpenNode
+
+from gql_secrets import services as services_module
+from gql_secrets.domain.errors import Conflict, SetupError, Unavailable
+from gql_secrets.service.reading import PageRequest
+from gql_secrets.service.rotation import Rotation
+from gql_secrets.services import Services, open_services
+from gql_secrets.settings import PEPPER_FILE, Settings
+
+
+def key(name: str, seed: str = "") -> str:
+    raw = hashlib.sha256(f"{name} {seed}".encode()).digest()
+    return f"{name}:{base64.urlsafe_b64encode(raw).decode().rstrip('=')}"
+
+
+async def start(settings: Settings) -> None:
+    await (await open_services(settings)).close()
+
+
+async def count_of_clients(services: Services) -> int:
+    return await services.reading.count(await services.reading.page_of_clients(PageRequest()))
+
+
+async def test_the_first_start_makes_one_owner_and_the_second_none(open_node: OpenNode) -> None:
+    first, second = await open_node(), await open_node()
+    assert first.first_owner is not None
+    assert second.first_owner is None
+    owner = first.first_owner
+    assert await is_good(second, owner.client.client_id, owner.secret.reveal())
+    assert (await second.reading.features([owner.client.client_id]))[owner.client.client_id] == ["owner"]
+    [event] = (await second.reading.page_of_audit_events(PageRequest())).rows
+    assert (event.revision, event.action, event.actor) == (1, "CLIENT_CREATED", "system")
+
+
+async def test_of_many_first_starts_at_once_one_makes_the_owner(settings: Settings) -> None:
+    opened = await asyncio.gather(*(open_services(settings) for _ in range(6)))
+    try:
+        assert len([services for services in opened if services.first_owner]) == 1
+        assert await count_of_clients(opened[0]) == 1
+    finally:
+        for services in opened:
+            await services.close()
+
+
+async def test_the_command_line_makes_no_owner(open_node: OpenNode) -> None:
+    first = await open_node(with_owner=False)
+    assert first.first_owner is None
+    assert await count_of_clients(first) == 0
+
+
+# The pepper
+
+
+async def test_without_a_setting_the_first_start_makes_a_pepper_and_the_second_has_it(
+    settings: Settings, data_dir: Path, open_node: OpenNode
+) -> None:
+    keyless = replace(settings, pepper="")
+    first = await open_node(settings=keyless)
+    assert first.first_owner is not None
+    made = (data_dir / PEPPER_FILE).read_text()
+    second = await open_node(settings=keyless)
+    owner = first.first_owner
+    assert await is_good(second, owner.client.client_id, owner.secret.reveal())
+    assert (data_dir / PEPPER_FILE).read_text() == made
+
+
+async def test_a_start_with_another_pepper_is_refused(settings: Settings) -> None:
+    await start(settings)
+    for other in (key("test"), key("k2"), f"{key('k2')},{key('k3')}"):
+        with pytest.raises(SetupError) as refused:
+            await start(replace(settings, pepper=other))
+        assert other.partition(":")[2] not in str(refused.value)
+        assert "pepper" in str(refused.value).lower()
+
+
+async def test_a_second_node_without_the_pepper_is_refused_and_makes_none(settings: Settings, data_dir: Path) -> None:
+    await start(settings)
+    with pytest.raises(SetupError):
+        await start(replace(settings, pepper=""))
+    assert not (data_dir / PEPPER_FILE).exists()
+
+
+@pytest.mark.parametrize("weak", ["", "k1", "k1:", "k1:AAAA", "k1:" + "A" * 43])
+async def test_a_weak_pepper_stops_the_start(settings: Settings, weak: str) -> None:
+    if weak:
+        with pytest.raises(SetupError):
+            await start(replace(settings, pepper=weak))
+
+
+async def test_a_new_key_in_front_of_the_ring_digests_and_the_old_one_still_finds(
+    settings: Settings, open_node: OpenNode
+) -> None:
+    before = await open_node()
+    owner = before.first_owner
+    assert owner is not None
+    old = owner.secret.reveal()
+    rotated = await open_node(settings=replace(settings, pepper=f"{key('k2')},{PEPPER}"))
+    assert await is_good(rotated, owner.client.client_id, old)
+    done = await rotated.rotation.reset_secret(owner.client.client_id, DAY, by=ADMIN)
+    assert await is_good(rotated, owner.client.client_id, done.new_secret.reveal())
+    keys = await rotated.database.fetch("SELECT pepper_key_id FROM client_secret ORDER BY id")
+    assert [row["pepper_key_id"] for row in keys] == ["test", "k2"]
+    again = await open_node(settings=replace(settings, pepper=f"{key('k2')},{PEPPER}"))
+    assert await is_good(again, owner.client.client_id, old)
+
+
+async def test_a_replay_is_answered_by_the_key_that_made_it(settings: Settings, open_node: OpenNode) -> None:
+    before = await open_node()
+    assert before.first_owner is not None
+    client_id = before.first_owner.client.client_id
+    idempotency_key = "a-key-of-16-characters"
+
+    async def reset(rotation: Rotation) -> str:
+        done = await rotation.reset_secret(client_id, DAY, by=ADMIN, idempotency_key=idempotency_key)
+        return done.new_secret.reveal()
+
+    first = await reset(before.rotation)
+    rotated = await open_node(settings=replace(settings, pepper=f"{key('k2')},{PEPPER}"))
+    assert await reset(rotated.rotation) == first
+
+
+async def test_a_key_that_still_digests_a_living_secret_cannot_be_left_out(
+    settings: Settings, open_node: OpenNode
+) -> None:
+    """Half of the ring lost: half of the secrets would be unknown, and nobody would say why."""
+    both = replace(settings, pepper=f"{key('k2')},{PEPPER}")
+    before = await open_node()
+    assert before.first_owner is not None
+    rotated = await open_node(settings=both)
+    await rotated.clients.create_client("New", by=ADMIN)
+    for lost in (key("k2"), PEPPER):
+        with pytest.raises(SetupError) as refused:
+            await start(replace(settings, pepper=lost))
+        assert ("test" if lost != PEPPER else "k2") in str(refused.value)
+    await start(both)
+
+
+async def test_a_key_that_digests_no_living_secret_any_more_can_be_left_out(
+    settings: Settings, open_node: OpenNode
+) -> None:
+    before = await open_node()
+    assert before.first_owner is not None
+    rotated = await open_node(settings=replace(settings, pepper=f"{key('k2')},{PEPPER}"))
+    client_id = before.first_owner.client.client_id
+    await rotated.rotation.reset_secret(client_id, DAY, by=ADMIN)
+    await rotated.rotation.revoke_old_secret(client_id, by=ADMIN)
+    await start(replace(settings, pepper=key("k2")))
+
+
+@pytest.mark.parametrize("trouble", [Conflict("busy"), Unavailable()])
+async def test_trouble_during_the_first_start_leaves_the_pepper_that_another_process_may_use(
+    settings: Settings, data_dir: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """The pepper is the one thing that cannot be made again: deleting it would end every secret."""
+    keyless = replace(settings, pepper="")
+    prepare = services_module.prepare
+
+    async def another_process_was_quicker(*args: object, **given: object) -> object:
+        await prepare(*args, **given)  # type: ignore[arg-type]
+        raise trouble
+
+    monkeypatch.setattr(services_module, "prepare", another_process_was_quicker)
+    with pytest.raises(type(trouble)):
+        await start(keyless)
+    monkeypatch.undo()
+    assert (data_dir / PEPPER_FILE).exists()
+    await start(keyless)
+
+
+async def test_a_pepper_made_for_a_database_that_has_another_is_taken_back(
+    settings: Settings, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes with data directories of their own start on one new PostgreSQL: the second must not keep its key."""
+    await start(settings)
+
+    async def not_yet(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(services_module, "is_installed", not_yet)
+    with pytest.raises(SetupError):
+        await start(replace(settings, pepper=""))
+    assert not (data_dir / PEPPER_FILE).exists()
