@@ -37,8 +37,9 @@ class Guard(FieldExtension):
         self.least = least
 
     def apply(self, field: StrawberryField) -> None:
-        """Print the guard on the field."""
-        field.directives = [*field.directives, RequiresRole(roles=roles_from(self.least))]
+        """Print the guard on the field, once however many schemas are built of it."""
+        others = [each for each in field.directives if not isinstance(each, RequiresRole)]
+        field.directives = [*others, RequiresRole(roles=roles_from(self.least))]
 
     async def resolve_async(
         self,
