@@ -14,6 +14,7 @@ from gql_secrets.commands.installation import DatabaseUrl, DataDir
 from gql_secrets.commands.output import say
 from gql_secrets.commands.schema import schema
 from gql_secrets.commands.server import serve
+from gql_secrets.commands.sign_in import sign_in_link
 from gql_secrets.commands.waiting import wait_unused
 from gql_secrets.domain.errors import Failure, Refusal, RolloverInProgress
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(serve)
+app.command()(sign_in_link)
 clients.app.command("import")(import_clients)
 clients.app.command("wait-unused")(wait_unused)
 app.add_typer(clients.app, name="client")

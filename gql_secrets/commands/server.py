@@ -17,9 +17,10 @@ from gql_secrets import __version__
 from gql_secrets.commands.banner import first_start_text
 from gql_secrets.commands.installation import DatabaseUrl, DataDir
 from gql_secrets.commands.output import say
+from gql_secrets.commands.sign_in import first_link_text, remember_address
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
-from gql_secrets.service.clients import Registration
+from gql_secrets.services import Services
 from gql_secrets.settings import Settings
 
 _BACKLOG: Final = 1024
@@ -70,8 +71,9 @@ async def run_server(settings: Settings) -> None:
         runner = _runner_of(app)
         try:
             await runner.setup()
-            _print_first_start(settings, app[SERVICES].first_owner)
+            await _print_first_start(settings, app[SERVICES])
             await _listen(runner, settings, sockets)
+            remember_address(settings)
             say(f"gql-secrets {__version__} listens on {settings.address_url} (Ctrl-C stops it)")
             await _told_to_stop()
         finally:
@@ -84,11 +86,13 @@ def _runner_of(app: web.Application) -> web.AppRunner:
     return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SECONDS_TO_STOP)
 
 
-def _print_first_start(settings: Settings, owner: Registration | None) -> None:
+async def _print_first_start(settings: Settings, services: Services) -> None:
+    owner = services.first_owner
     if owner is None:
         return
     data_dir = None if settings.database_url else settings.data_dir.absolute()
     sys.stdout.write(first_start_text(owner, url=settings.address_url, data_dir=data_dir))
+    sys.stdout.write(await first_link_text(services, settings.address_url))
     sys.stdout.flush()
 
 
