@@ -563,7 +563,7 @@ def test_the_first_start_sets_everything_up_and_says_it_once(tmp_path: Path) -> 
         client_id, _, secret = server.owner.partition(":")
         assert status(server, client_id, secret) == 200
         assert secret not in server.stderr
-        assert server.stdout.count("\ncurl -s ") == 3
+        assert server.stdout.count("\ncurl -sw ") == 3
         assert f"API={server.url}\n" in server.stdout
         assert server.stop() == 0
     data = tmp_path / ".gql-secrets"

@@ -64,4 +64,5 @@ curl -si -u "$CLIENT_ID:$NEW_SECRET" "$API/verify"
 
 def _curl(document: str) -> str:
     # A line of its own, however long: it is pasted as it stands.
-    return f"""curl -s -u "$OWNER" "$API/graphql" -H 'Content-Type: application/json' -d '{{"query": "{document}"}}'"""
+    head = """curl -sw '\\n' -u "$OWNER" "$API/graphql" -H 'Content-Type: application/json'"""
+    return f"""{head} -d '{{"query": "{document}"}}'"""
