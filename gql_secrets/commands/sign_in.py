@@ -19,7 +19,10 @@ _ADDRESS_FILE: Final = "server.url"
 @with_settings
 def sign_in_link(
     settings: Settings,
-    role: Annotated[Role, typer.Option("--role", case_sensitive=False, help="What the person may do.")] = Role.ADMIN,
+    role: Annotated[
+        Role,
+        typer.Option("--role", case_sensitive=False, metavar="|".join(Role), help="What the person may do."),
+    ] = Role.ADMIN,
     name: Annotated[
         str | None, typer.Option("--name", help="The person's name, for the audit. Default: the system's user.")
     ] = None,
