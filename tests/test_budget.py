@@ -192,6 +192,13 @@ def test_what_nests_deeper_than_the_walk_can_follow_is_refused() -> None:
     assert "brackets more than 40 deep" in refusal("{ viewer " + "{ ... " * 200, limits=limits)
 
 
+def test_a_wide_document_is_not_a_deep_one() -> None:
+    admit(
+        "{ viewer { " + "... { __typename } " * 110 + "...F " * 60 + "} } fragment F on Viewer { name }",
+        limits={"tokens": 1000, "comparisons": 100_000},
+    )
+
+
 def test_a_list_without_a_size_is_taken_to_be_short() -> None:
     assert weigh("{ client(clientId: 1) { currentSecret { uses { count } } } }").cost == 3 + 10 * 2
 
