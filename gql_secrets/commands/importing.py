@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import orjson
@@ -39,15 +38,8 @@ class _Row:
 async def import_clients(
     services: Services,
     file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="What /clients/list answers, or JSON lines; - for stdin.",
-            exists=True,
-            dir_okay=False,
-            readable=True,
-            allow_dash=True,
-        ),
+        typer.FileBinaryRead,
+        typer.Argument(metavar="FILE", help="What /clients/list answers, or JSON lines; - for stdin."),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would become of each; change nothing.")] = False,
     allow_weak: Annotated[
@@ -56,7 +48,7 @@ async def import_clients(
     as_json: AsJson = False,
 ) -> None:
     """Bring in clients with the secrets they have. Each row is created, unchanged, or refused with a reason."""
-    values = clients_of_file(sys.stdin.buffer.read() if file == Path("-") else file.read_bytes())
+    values = clients_of_file(file.read())
     run = Import(services.changes, by=cli_caller(), allow_weak=allow_weak, dry_run=dry_run)
     rows: list[_Row] = []
     try:
