@@ -137,10 +137,16 @@ class Transaction:
             for name, field in ((name, meta.fields_map[name]) for name in meta.fields_db_projection)
             if name in rows[0] or not (field.generated or field.has_db_default())
         ]
-        columns = ", ".join(f'"{meta.fields_db_projection[name]}"' for name, _ in fields)
-        places = ", ".join("?" * len(fields))
+        columns = [meta.fields_db_projection[name] for name, _ in fields]
         values = [[field.to_db_value(row.get(name, field.default), model) for name, field in fields] for row in rows]
-        statement = f'INSERT INTO "{meta.db_table}" ({columns}) VALUES ({places})'  # noqa: S608  names of our own models
+        if len(rows) > 1 and not self._database.is_sqlite:
+            async with self.connection.acquire_connection() as connection:
+                await connection.copy_records_to_table(meta.db_table, columns=columns, records=values)
+            return
+        statement = (
+            f'INSERT INTO "{meta.db_table}" ({", ".join(columns)}) '  # noqa: S608  names of our own models
+            f"VALUES ({', '.join('?' * len(fields))})"
+        )
         await self.connection.execute_many(self._database.in_dialect(statement), values)
 
 
