@@ -47,6 +47,11 @@ async def migrate(url: str, directory: Path) -> None:
         await database.close()
 
 
+def name_in(url: str) -> str:
+    """The name of the database in a PostgreSQL URL."""
+    return url.partition("?")[0].rpartition("/")[2]
+
+
 class SqliteTemplate:
     """A migrated file, and its copies."""
 
@@ -92,8 +97,13 @@ class PostgresServer:
         return self.url_of(name)
 
     def drop(self, url: str) -> None:
-        name = url.partition("?")[0].rpartition("/")[2]
-        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.execute(f"DROP DATABASE IF EXISTS {name_in(url)} WITH (FORCE)")
+
+    def cut_connections(self, url: str) -> None:
+        """End every connection to a database, as a restart of the server does."""
+        self.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name_in(url)}'"  # noqa: S608
+        )
 
     def execute(self, *statements: str) -> None:
         apart(self._execute(statements))

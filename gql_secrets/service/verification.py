@@ -10,7 +10,7 @@ from typing import Final
 import asyncpg
 
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import Judgement, SecretState, judge
 from gql_secrets.service.change import Changes
@@ -21,6 +21,14 @@ from gql_secrets.storage.lookup import Found, Lookup
 
 _log: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 4
+_READ_ERRORS: Final = (
+    OSError,
+    TimeoutError,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class RefusalReason(StrEnum):
@@ -83,13 +91,16 @@ class Verifier:
             digests = self._pepper.digests(client_id, secret)
             for _ in range(_ATTEMPTS):
                 found, now = await self._lookup.find(digests)
+                self._database.can_read = True
                 verdict = await self._judged(found, now, source)
                 if verdict is not None:
                     return verdict
-        except (TimeoutError, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _READ_ERRORS as error:
             _log.error("verification cannot read the database: %s: %s", type(error).__name__, error)
-            self._database.is_healthy = False
+            self._database.can_read = False
             raise Unavailable from error
+        except Conflict as conflict:
+            raise Unavailable(str(conflict)) from conflict
         raise Unavailable("The client keeps changing. Try again.")
 
     async def _judged(self, found: Found | None, now: datetime, source: Source) -> Verdict | None:

@@ -30,15 +30,18 @@ _log: Final = logging.getLogger(__name__)
 _POSTGRES_CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _COMMAND_SECONDS: Final = 15.0
 _CONNECT_SECONDS: Final = 5.0
-# A retry of a transaction that lost a race it could not see: SQLite's locks and PostgreSQL's deadlocks end so.
+# Another transaction was in the way, and this one did nothing: it may be tried again.
+_CONFLICT_ERRORS: Final = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
 _UNAVAILABLE_ERRORS: Final = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # how a connection ends that was cut while it began
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresIOError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, after a failover
 )
 
 
@@ -170,11 +173,16 @@ class Database:
         self.address = address
         self.pool = pool or PoolSettings()
         self.adjust_clock = adjust_clock or _as_told
-        self.is_healthy = True
+        self.can_read = self.can_write = True  # as far as the last try showed
         self._tortoise = TortoiseContext()
         self._context: contextvars.Context | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self._reader: BaseDBAsyncClient | None = None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the last read and the last write were done."""
+        return self.can_read and self.can_write
 
     @property
     def is_sqlite(self) -> bool:
@@ -278,7 +286,8 @@ class Database:
             Conflict: the lock was not had within 5 seconds.
             Unavailable: the database does not answer, or cannot write.
         """
-        task = asyncio.get_running_loop().create_task(self._run(work), context=self.context)
+        context = self.context
+        task = asyncio.get_running_loop().create_task(self._run(work), context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
@@ -293,15 +302,19 @@ class Database:
         async def run() -> T:
             return await work(self._reading)
 
+        context = self.context
         try:
-            return await asyncio.get_running_loop().create_task(run(), context=self.context)
+            result = await asyncio.get_running_loop().create_task(run(), context=context)
         except Failure:
             raise
         except Exception as error:
             failure = self.failure_of(error)
             if failure is None:
                 raise
+            self.can_read = self.can_read and not isinstance(failure, Unavailable)
             raise failure from error
+        self.can_read = True
+        return result
 
     async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         try:
@@ -315,22 +328,22 @@ class Database:
             failure = self.failure_of(error)
             if failure is None:
                 raise
+            self.can_write = self.can_write and not isinstance(failure, Unavailable)
             raise failure from error
-        self.is_healthy = True
+        self.can_write = True
         return result
 
     def failure_of(self, error: Exception) -> Failure | None:
         """Return what a caller is told of this error of the database, or None if it is a defect of ours."""
         cause = error.args[0] if isinstance(error, BaseORMException) and error.args else error
         if (
-            isinstance(cause, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError)
+            isinstance(cause, _CONFLICT_ERRORS)
             or _is_busy(cause)
             or (self.is_sqlite and isinstance(error, TimeoutError))
         ):
             return Conflict("Other changes are in the way right now. Try again.")
-        if isinstance(cause, sqlite3.OperationalError) or isinstance(error, _UNAVAILABLE_ERRORS):
+        if isinstance(cause, (sqlite3.OperationalError, *_UNAVAILABLE_ERRORS)):
             _log.error("database trouble: %s: %s", type(cause).__name__, cause)
-            self.is_healthy = False
             if isinstance(cause, sqlite3.OperationalError) and "full" in str(cause):
                 return Unavailable("The disk is full: nothing was changed.")
             return Unavailable()
@@ -376,6 +389,12 @@ class Database:
             if rows[0][0] != 2:  # noqa: PLR2004  FULL
                 raise SetupError("SQLite must run with synchronous=FULL: a secret that was answered must be there.")
             return
+        _, rows = await connection.execute_query("SELECT current_setting('default_transaction_isolation') AS value")
+        if rows[0]["value"] != "read committed":
+            raise SetupError(
+                "PostgreSQL must run with default_transaction_isolation='read committed' for this database: a change "
+                "decides on what was committed while it waited for its locks."
+            )
         for name in ("fsync", "synchronous_commit"):
             _, rows = await connection.execute_query(f"SELECT current_setting('{name}') AS value")
             if rows[0]["value"] == "off":
@@ -385,10 +404,14 @@ class Database:
 
 
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped here
-    """A connection that is given back without asyncpg's reset queries: we leave no state of a session behind."""
+    """A connection that is given back without asyncpg's reset queries: we leave no state of a session behind.
 
-    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  asyncpg's signature
-        """Do nothing; every setting of ours is local to its transaction."""
+    A transaction that Tortoise left open is still rolled back, or the next one to get the connection would fail in it.
+    """
+
+    def get_reset_query(self) -> str:
+        """Return no query; every setting of ours is local to its transaction."""
+        return ""
 
 
 def _as_told(now: datetime) -> datetime:
