@@ -11,8 +11,9 @@ from typing import Final
 import orjson
 from aiohttp import hdrs, web
 
+from gql_secrets.api.authentication import address_if_clear
 from gql_secrets.api.keys import OWN_ORIGIN, SERVICES, SESSION_COOKIE
-from gql_secrets.domain.errors import Conflict, Failure, Forbidden, SignInLinkEnded, Unavailable
+from gql_secrets.domain.errors import Conflict, Failure, Forbidden, SignInLinkEnded, TooManySignIns, Unavailable
 from gql_secrets.service.sessions import MadeLink
 
 SIGN_IN_PATH: Final = "/sign-in"
@@ -37,7 +38,10 @@ const button = document.querySelector("button");
 const said = document.querySelector("[role=status]");
 const useless = "This address has no sign-in link in it. Open the whole link, or make another one with: " +
   "gql-secrets sign-in-link";
-const end = (text) => { said.textContent = text; button.hidden = true; };
+const end = (text) => {
+  said.textContent = text;
+  for (const each of document.querySelectorAll(".offer")) each.hidden = true;
+};
 if (token) button.hidden = false; else end(useless);
 button.addEventListener("click", async () => {
   button.disabled = true;
@@ -75,8 +79,8 @@ _PAGE: Final = f"""<!doctype html>
 <body>
 <main>
 <h1>gql-secrets</h1>
-<p>This link signs you in on this browser: once, and within 15 minutes of its making.</p>
-<p><button type="button" hidden>Sign in</button></p>
+<p class="offer">This link signs you in on this browser: once, and within 15 minutes of its making.</p>
+<p class="offer"><button type="button" hidden>Sign in</button></p>
 <p role="status"></p>
 <noscript><p>Signing in needs JavaScript: the link's token must not be sent to the server by opening it.</p></noscript>
 </main>
@@ -127,6 +131,9 @@ async def _sign_in(request: web.Request) -> web.Response:
         request.app[OWN_ORIGIN].require_proof(request)
         token = _token_in(await _body_of(request))
         signed_in = await request.app[SERVICES].sessions.sign_in(token, instead_of=cookie.read(request))
+    except SignInLinkEnded as ended:
+        wait = request.app[SERVICES].limits.sign_in_failed(address_if_clear(request))
+        return _refused(TooManySignIns(wait) if wait else ended)
     except Failure as failure:
         return _refused(failure)
     response = web.Response(status=204)
@@ -173,9 +180,12 @@ def _refused(failure: Failure) -> web.Response:
             status = 403
         case Conflict() | Unavailable():
             status = 503
+        case TooManySignIns():
+            status = 429
         case SignInLinkEnded():
             status = 401
         case _:
             raise failure
     # Without `WWW-Authenticate`: a browser would open its password box.
-    return web.json_response({"message": str(failure)}, status=status)
+    headers = {} if failure.retry_after is None else {hdrs.RETRY_AFTER: str(failure.retry_after)}
+    return web.json_response({"message": str(failure)}, status=status, headers=headers)
