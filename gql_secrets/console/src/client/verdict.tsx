@@ -49,12 +49,12 @@ export function Verdict({ client, sources, onEnd }: VerdictProps) {
               Revoke Old Secret
             </Button>
           )}
-          {client.viewerCanSmoothReset && (
+          {client.viewerCanRevokeOldSecret && (
             <Button onClick={() => openDialog((close) => <RetentionDialog {...facts} close={close} />)}>
               Change retention
             </Button>
           )}
-          {client.viewerCanSmoothReset && !client.currentSecret?.firstUsedAt && (
+          {client.viewerCanRevokeOldSecret && !client.currentSecret?.firstUsedAt && (
             <Button onClick={() => openDialog((close) => <CancelDialog {...facts} close={close} />)}>
               Cancel rollover
             </Button>

@@ -56,8 +56,9 @@ function Who({ viewer }: { viewer: Viewer }) {
   return (
     <div class="who">
       <Liveness />
+      {/* The roles come with the widest first; it includes the others. */}
       <span class="who-name">
-        {viewer.name} <span class="muted">{viewer.roles.join(", ").toLowerCase()}</span>
+        {viewer.name} <span class="muted">{viewer.roles[0]?.toLowerCase()}</span>
       </span>
       <Button kind="quiet" onClick={leave} disabled={leaving}>
         Sign out
