@@ -12,8 +12,7 @@ from gql_secrets.api.capture.arguments import read_arguments, read_caller
 from gql_secrets.api.capture.calls import CALLS, KEY_HEADER, Asked, Call, Pages
 from gql_secrets.api.capture.errors import CaptureError, Code, present
 from gql_secrets.api.frame import X_REQUEST_ID
-from gql_secrets.api.keys import REQUEST_ID, SERVICES, SETTINGS
-from gql_secrets.api.origin import OwnOrigin
+from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SETTINGS
 from gql_secrets.domain.access import Role, require_role
 from gql_secrets.domain.errors import Failure
 
@@ -64,7 +63,7 @@ async def _read(request: web.Request, call: Call) -> Asked:
         by = " or ".join(call.methods)
         raise CaptureError(Code.API_FEATURE_DISABLED, f"send this call by {by}", status=405, always=True)
     # A browser would add the Basic credentials that it remembers to another site's form.
-    OwnOrigin.of(request.app[SETTINGS]).refuse_foreign(request)
+    request.app[OWN_ORIGIN].refuse_foreign(request)
     arguments = await read_arguments(request)
     keys = request.headers.getall(KEY_HEADER, ())
     if len(keys) > 1:
