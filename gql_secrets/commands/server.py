@@ -92,6 +92,7 @@ async def _print_first_start(settings: Settings, services: Services) -> None:
         return
     data_dir = None if settings.database_url else settings.data_dir.absolute()
     sys.stdout.write(first_start_text(owner, url=settings.address_url, data_dir=data_dir))
+    sys.stdout.flush()  # before anything else can go wrong: nobody can read this secret again
     sys.stdout.write(await first_link_text(services, settings.address_url))
     sys.stdout.flush()
 
