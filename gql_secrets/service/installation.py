@@ -50,7 +50,8 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Prepared:
         )
         installation = await lock_installation(tx)
         await _check_pepper(tx, pepper)
-        if not with_owner or installation.revision > 0:
+        owners = ClientFeature.filter(feature=Feature.OWNER.value, client__deleted_at=None)
+        if not with_owner or await owners.using_db(tx.connection).exists():  # the last owner stays, so it is asked once
             return Prepared(None)
         change = Change(tx, now, system_caller(), installation, pepper)
         owner = await register(change, mint_client_id(), OWNER_NAME, None, frozenset({Feature.OWNER}), None)

@@ -62,6 +62,10 @@ class ClientSecret(Node):
         description="When it ends, or would have ended; within 168 hours of replacedAt. Null for one never retained."
     )
     first_used_at: datetime | None = strawberry.field(description="When it was first accepted; exact. Null if never.")
+    is_weak: bool = strawberry.field(
+        description="Whether it was imported although it is short or guessable: reset it soon, a fast digest is no "
+        "protection for such a one."
+    )
 
     @strawberry.field(description="What it is worth now; decided at this moment, not when somebody last tidied.")
     async def state(self, info: Info) -> SecretState:
@@ -105,6 +109,7 @@ class ClientSecret(Node):
             replaced_at=row.replaced_at,
             expires_at=row.expires_at,
             first_used_at=row.first_used_at,
+            is_weak=row.is_weak,
         )
 
     @classmethod
