@@ -14,6 +14,7 @@ from gql_secrets.service.change import Changes
 from gql_secrets.service.clients import Clients, Registration
 from gql_secrets.service.events import Feed
 from gql_secrets.service.installation import is_installed, prepare
+from gql_secrets.service.limits import Limits
 from gql_secrets.service.reading import Reading
 from gql_secrets.service.repeating import repeat
 from gql_secrets.service.rotation import Rotation
@@ -45,6 +46,7 @@ class Services:
     lookup: Lookup
     sessions: Sessions
     feed: Feed
+    limits: Limits
     first_owner: Registration | None
 
     async def close(self) -> None:
@@ -119,7 +121,7 @@ async def open_services(
         return Services(
             database=database,
             changes=changes,
-            rotation=Rotation(changes),
+            rotation=Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client)),
             clients=Clients(changes),
             reading=reading,
             usage=usage,
@@ -128,6 +130,11 @@ async def open_services(
             lookup=lookup,
             sessions=Sessions(database),
             feed=Feed(database, expire_due_secrets=Tidier(database, changes).expire_due_secrets),
+            limits=Limits(
+                failures_per_address=settings.limit(settings.limit_failures_per_address),
+                failures_per_client=settings.limit(settings.limit_failures_per_client),
+                sign_ins_per_address=settings.limit(settings.limit_sign_ins_per_address),
+            ),
             first_owner=prepared.first_owner,
         )
     except BaseException:

@@ -14,13 +14,21 @@ from urllib.parse import urlsplit
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.durations import parse_duration
 from gql_secrets.domain.errors import SetupError
+from gql_secrets.domain.limits import Rate
 from gql_secrets.domain.rotation import LONGEST_RETENTION
 
 PREFIX: Final = "GQL_SECRETS_"
 PEPPER_FILE: Final = "pepper.keys"
 DATABASE_FILE: Final = "gql-secrets.db"
-_LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+_CHOICES: Final = {
+    "introspection": ("signed-in", "everyone", "nobody"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    "rate_limits": ("on", "off"),
+}
 _LARGEST_PORT: Final = 65535
+_FAILURES: Final = Rate(100, timedelta(minutes=1))
+_SIGN_INS: Final = Rate(20, timedelta(minutes=1))
+_RESETS: Final = Rate(60, timedelta(hours=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,14 @@ class Settings:
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
     capture_status: str = "200"
+    allowed_origins: str = ""
+    introspection: str = "signed-in"
+    trusted_documents: str = ""
+    rate_limits: str = "on"
+    limit_failures_per_address: Rate = _FAILURES
+    limit_failures_per_client: Rate = _FAILURES
+    limit_sign_ins_per_address: Rate = _SIGN_INS
+    limit_resets_per_client: Rate = _RESETS
     insecure: bool = False
 
     @classmethod
@@ -64,8 +80,9 @@ class Settings:
     def _check(self) -> None:
         if not 0 <= self.port <= _LARGEST_PORT:
             raise SetupError(f"GQL_SECRETS_PORT must be from 0 to {_LARGEST_PORT}.")
-        if self.log_level not in _LOG_LEVELS:
-            raise SetupError(f"GQL_SECRETS_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SetupError(f"GQL_SECRETS_{name.upper()} must be one of {', '.join(choices)}.")
         if self.capture_status not in ("200", "mapped"):
             raise SetupError(
                 "GQL_SECRETS_CAPTURE_STATUS must be 200 (errors of /clients come with HTTP 200) or mapped (with 4xx)."
@@ -74,9 +91,17 @@ class Settings:
             raise SetupError("GQL_SECRETS_QUIET_TIME must be from 1s to 168h.")
         if not self.database_pool_size:
             raise SetupError("GQL_SECRETS_DATABASE_POOL_SIZE must be at least 1.")
+        self._check_addresses()
+
+    def _check_addresses(self) -> None:
         if self.public_url and not _is_origin(self.public_url):
             raise SetupError(
                 "GQL_SECRETS_PUBLIC_URL must be scheme and host alone, such as https://secrets.example.com"
+            )
+        if not all(_is_origin(origin) for origin in self.origins):
+            raise SetupError(
+                "GQL_SECRETS_ALLOWED_ORIGINS must be origins, comma-separated, each scheme and host alone, such as "
+                "https://app.example.com"
             )
         if not _is_loopback(self.host) and not self.public_url.lower().startswith("https:") and not self.insecure:
             raise SetupError(
@@ -89,6 +114,16 @@ class Settings:
         """What people type: the public URL, or the address that the server listens on."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of the allowed frontends, as they were written."""
+        parts = (part.strip() for part in self.allowed_origins.split(","))
+        return tuple(parts) if self.allowed_origins.strip() else ()
+
+    def limit(self, rate: Rate) -> Rate | None:
+        """Return this limit of these settings, or None where all limits are off."""
+        return rate if self.rate_limits == "on" else None
 
     @property
     def resolved_database_url(self) -> str:
@@ -158,9 +193,9 @@ def _parsed(variable: str, name: str, text: str) -> object:
         if not re.fullmatch(r"[0-9]{1,6}", text):
             raise SetupError(f"{variable} must be a whole number.")
         return int(text)
-    if name == "quiet_time":
+    if name == "quiet_time" or name.startswith("limit_"):
         try:
-            return parse_duration(text)
+            return parse_duration(text) if name == "quiet_time" else Rate.parse(text)
         except ValueError as error:
             raise SetupError(f"{variable}: {error}") from None
     return text.upper() if name == "log_level" else text

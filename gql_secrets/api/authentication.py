@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from gql_secrets.api.addresses import AddressUnclear, TrustedProxies, client_address
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, TRUSTED_PROXIES
 from gql_secrets.domain.access import ActorKind, Caller, Surface, parse_features, role_of
-from gql_secrets.domain.errors import BadCredentials, Forbidden
+from gql_secrets.domain.errors import BadCredentials, Forbidden, TooManyFailures
 from gql_secrets.service.sessions import Person
 from gql_secrets.service.usage import Source
 from gql_secrets.service.verification import Accepted, RefusalReason
@@ -59,25 +59,26 @@ async def authenticate(request: web.Request, surface: Surface) -> Caller:
     The `Authorization` header goes before a session's cookie, and only GraphQL knows cookies.
 
     Raises:
-        BadCredentials: credentials came and are not good, or are of a scheme that is not known here.
+        BadCredentials: credentials came and are not good, or are of a scheme that is not known here; TooManyFailures
+            where too many were not.
         Forbidden: they are good, but not from this address (`reason` is `ADDRESS`), or a session's cookie came with a
             page that is not ours (`ORIGIN`).
         Unavailable: the database does not answer.
     """
     headers = request.headers.getall(hdrs.AUTHORIZATION, ())
     if len(headers) > 1:
-        raise BadCredentials
+        raise refused(request, None)
     if headers:
         return await authenticate_header(request, headers[0], surface)
     person = await _person_of(request) if surface is Surface.GRAPHQL else None
     if person is None:
-        return Caller.anonymous(surface, address=_address_if_clear(request), request_id=request[REQUEST_ID])
+        return Caller.anonymous(surface, address=address_if_clear(request), request_id=request[REQUEST_ID])
     return Caller(
         name=person.name,
         kind=ActorKind.USER,
         role=person.role,
         surface=surface,
-        address=_address_if_clear(request),
+        address=address_if_clear(request),
         request_id=request[REQUEST_ID],
         session_id=person.session_id,
     )
@@ -93,7 +94,7 @@ async def authenticate_header(request: web.Request, header: str, surface: Surfac
     """
     credentials = parse_basic(header)
     if credentials is None:
-        raise BadCredentials
+        raise refused(request, None)
     return await authenticate_client(request, credentials, surface)
 
 
@@ -128,7 +129,7 @@ async def authenticate_client(request: web.Request, credentials: Credentials, su
     if not isinstance(verdict, Accepted):
         if verdict.reason is RefusalReason.ADDRESS:
             raise unclear or Forbidden("This client may not call from this address.", reason="ADDRESS")
-        raise BadCredentials
+        raise refused(request, credentials.client_id)
     if unclear is not None:
         raise unclear
     features = (await services.reading.features([verdict.client_id])).get(verdict.client_id, ())
@@ -144,7 +145,19 @@ async def authenticate_client(request: web.Request, credentials: Credentials, su
     )
 
 
-def _address_if_clear(request: web.Request) -> str | None:
+def refused(request: web.Request, client_id: str | None) -> BadCredentials:
+    """Count credentials that are not good; return what is told about them.
+
+    Args:
+        request: what brought them.
+        client_id: the client id that they named, None where they could not be read.
+    """
+    wait = request.app[SERVICES].limits.failed(address_if_clear(request), client_id)
+    return TooManyFailures(wait) if wait else BadCredentials()
+
+
+def address_if_clear(request: web.Request) -> str | None:
+    """Return where a request came from, None where that cannot be told."""
     try:
         return source_of(request, request.app[TRUSTED_PROXIES]).address
     except AddressUnclear:

@@ -3,6 +3,9 @@
 200 lets the request through, 401 refuses it, 403 is the allow list, 503 is our trouble. No GraphQL, no ORM model and
 no access log on this path; Envoy appends the original path and keeps the original method, so everything below
 `/verify` answers, by any method.
+
+Refused credentials are counted (service/limits.py) and answered 401 all the same: gateways know no 429 and would call
+it trouble.
 """
 
 from typing import Final
@@ -11,7 +14,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from gql_secrets.api.addresses import AddressUnclear
-from gql_secrets.api.authentication import CHALLENGE, parse_basic, source_of
+from gql_secrets.api.authentication import CHALLENGE, parse_basic, refused, source_of
 from gql_secrets.api.keys import SERVICES, TRUSTED_PROXIES
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.rotation import SecretState
@@ -36,6 +39,8 @@ async def verify(request: web.Request) -> web.Response:
     headers = request.headers.getall(hdrs.AUTHORIZATION, ())
     credentials = parse_basic(headers[0]) if len(headers) == 1 else None
     if credentials is None:
+        if headers:
+            refused(request, None)
         return _refused()
     try:
         source = source_of(request, request.app[TRUSTED_PROXIES])
@@ -50,6 +55,7 @@ async def verify(request: web.Request) -> web.Response:
         return _accepted(verdict) if is_clear else web.Response(status=403, headers=_COMMON)
     if verdict.reason is RefusalReason.ADDRESS:
         return web.Response(status=403, headers=_COMMON)
+    request.app[SERVICES].limits.failed(source.address, credentials.client_id)
     return _refused()
 
 

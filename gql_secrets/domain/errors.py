@@ -32,7 +32,13 @@ class ErrorCode(StrEnum):
 
 
 class Failure(Exception):  # noqa: N818  a failure is no error of the program
-    """Something a caller can be told. The text is for people; programs read the class's attributes."""
+    """Something a caller can be told. The text is for people; programs read the class's attributes.
+
+    Attributes:
+        retry_after: after how many seconds the same may be tried again, where a limit of time is all that failed.
+    """
+
+    retry_after: int | None = None
 
 
 class Refusal(Failure):
@@ -142,7 +148,8 @@ class RolloverInProgress(Refusal):
         last = f"last used {_stamp(old_secret_last_used_at)}" if old_secret_last_used_at else "not used so far"
         super().__init__(
             f"A rollover is running. The current secret was made by {current_created_by} "
-            f"at {_stamp(current_created_at)} and {used}. The old secret is good until {_stamp(old_secret_expires_at)} and was {last}. "
+            f"at {_stamp(current_created_at)} and {used}. The old secret is good until "
+            f"{_stamp(old_secret_expires_at)} and was {last}. "
             "Wait for it, revoke it, or send endActiveRollover: true to go on."
         )
         self.current_created_by = current_created_by
@@ -227,6 +234,20 @@ class LastOwner(Refusal):
         super().__init__("This is the last enabled client with the feature owner. Make another owner first.")
 
 
+class TooManyResets(Refusal):
+    """The client was reset as often as it may be for now."""
+
+    code = ErrorCode.RATE_LIMITED
+    argument = "client_id"
+
+    def __init__(self, limit: str, retry_after: int) -> None:
+        super().__init__(
+            f"This client's secret was reset too often ({limit}). Try again in {retry_after} s; the secrets that it "
+            "has stay as they are."
+        )
+        self.retry_after = retry_after
+
+
 class Unauthenticated(Failure):
     """The call needs a caller who signed in."""
 
@@ -237,8 +258,19 @@ class Unauthenticated(Failure):
 class BadCredentials(Unauthenticated):
     """Credentials were given and are not good: unknown, wrong, expired, revoked and disabled are one answer."""
 
-    def __init__(self) -> None:
-        super().__init__("The credentials are not good.")
+    def __init__(self, text: str = "The credentials are not good.") -> None:
+        super().__init__(text)
+
+
+class TooManyFailures(BadCredentials):
+    """Credentials are not good, and too many were not: of this address, or of this client id. Good ones still are."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            "The credentials are not good, and too many before them were not either. Try again in "
+            f"{retry_after} s; good ones are taken at any time."
+        )
+        self.retry_after = retry_after
 
 
 class SignInLinkEnded(Unauthenticated):
@@ -249,6 +281,14 @@ class SignInLinkEnded(Unauthenticated):
             "This sign-in link is not good any more: it works once, for 15 minutes. Make another one with: "
             "gql-secrets sign-in-link"
         )
+
+
+class TooManySignIns(SignInLinkEnded):
+    """A sign-in link is not good, and too many from this address were not. A good one still is."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
 
 
 class Forbidden(Failure):

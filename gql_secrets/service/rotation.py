@@ -8,6 +8,7 @@ from typing import Final
 from gql_secrets.domain.access import (
     Caller,
     Role,
+    Surface,
     require_current_secret,
     require_not_above,
     require_reset_role,
@@ -16,7 +17,8 @@ from gql_secrets.domain.access import (
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.clients import parse_idempotency_key
 from gql_secrets.domain.credentials import PlaintextSecret, short_hash
-from gql_secrets.domain.errors import IdempotencyKeyReused, IdempotencyResultEnded
+from gql_secrets.domain.errors import IdempotencyKeyReused, IdempotencyResultEnded, TooManyResets
+from gql_secrets.domain.limits import Rate, seconds_until_next
 from gql_secrets.domain.rotation import (
     Judgement,
     Retention,
@@ -87,9 +89,10 @@ class _Request:
 class Rotation:
     """The subject of the product."""
 
-    def __init__(self, changes: Changes) -> None:
-        """Make it on the one way to change anything."""
+    def __init__(self, changes: Changes, *, resets_per_client: Rate | None = None) -> None:
+        """Make it on the one way to change anything; None is no limit of resets."""
         self._changes = changes
+        self._resets_per_client = resets_per_client
 
     async def reset_secret(
         self,
@@ -105,7 +108,7 @@ class Rotation:
 
         Raises:
             Refusal: INVALID_IDEMPOTENCY_KEY, CLIENT_NOT_FOUND, ROLLOVER_IN_PROGRESS, CONFLICT,
-                IDEMPOTENCY_KEY_REUSED or IDEMPOTENCY_RESULT_ENDED; nothing was changed.
+                IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_RESULT_ENDED or RATE_LIMITED; nothing was changed.
             Forbidden: smooth for others than ADMIN, a client above the caller's role, a caller on an old secret.
         """
         require_reset_role(by, smooth=retention.is_smooth)
@@ -129,6 +132,7 @@ class Rotation:
                 now=change.now,
                 end_active_rollover=end_active_rollover,
             )
+            await self._require_not_too_many(change)
             await change.end(*plan.ends)
             if plan.keep:
                 await change.retain(
@@ -156,6 +160,25 @@ class Rotation:
             )
 
         return await self._changes.change_client(client_id, by, work)
+
+    async def _require_not_too_many(self, change: ClientChange) -> None:
+        """Pass unless the client was reset as often as it may be; exact for all processes, under the client's lock.
+
+        The command line is not limited: it is the way back in.
+
+        Raises:
+            TooManyResets: it was.
+        """
+        rate = self._resets_per_client
+        if rate is None or change.caller.surface is Surface.CLI:
+            return
+        query = ClientSecret.filter(client_id=change.client.client_id).using_db(change.connection)
+        # Every reset left a row, and the client's first secret left one that is no reset.
+        row = await query.order_by("-id").offset(rate.count - 1).first()
+        is_reset = row is not None and row.created_at > change.client.created_at
+        wait = seconds_until_next(rate, row.created_at if row and is_reset else None, change.now)
+        if wait:
+            raise TooManyResets(str(rate), wait)
 
     async def revoke_old_secret(
         self, client_id: str, *, by: Caller, secret_id: int | None = None, if_generation: int | None = None

@@ -95,6 +95,11 @@ class Sessions:
         """
         if not is_token(token):
             raise SignInLinkEnded
+        # Anybody can send something like a token: that must not take the lock that changes wait for.
+        if not await self._database.read(
+            lambda connection: SignInLink.filter(digest=_link_digest(token)).using_db(connection).exists()
+        ):
+            raise SignInLinkEnded
 
         async def work(tx: Transaction) -> SignedIn:
             link = (

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import hdrs, web
 
-from gql_secrets.api.authentication import Credentials, authenticate_client, parse_basic
+from gql_secrets.api.authentication import Credentials, authenticate_client, parse_basic, refused
 from gql_secrets.api.capture.errors import CaptureError, Code, invalid, missing
 from gql_secrets.domain.access import Caller, Surface
-from gql_secrets.domain.errors import BadCredentials, InvalidHoursToLive
+from gql_secrets.domain.errors import InvalidHoursToLive
 from gql_secrets.domain.rotation import LONGEST_HOURS, Retention
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -153,5 +153,5 @@ async def read_caller(request: web.Request, arguments: Arguments) -> Caller:
         )
     credentials = given.pop()
     if credentials is None or given:
-        raise BadCredentials
+        raise refused(request, None)
     return await authenticate_client(request, credentials, Surface.CAPTURE)

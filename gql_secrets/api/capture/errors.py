@@ -10,6 +10,7 @@ from gql_secrets.domain.errors import (
     Failure,
     Forbidden,
     Refusal,
+    TooManyFailures,
     Unauthenticated,
     Unavailable,
 )
@@ -79,6 +80,7 @@ class CaptureError(Exception):
         description: a sentence for people.
         argument: the argument at fault, for the codes 100 and 200.
         status: the HTTP status that says the same.
+        retry_after: after how many seconds to try again, for the code 510.
         always: whether that status stands even where errors come with 200: no call at all, or trouble of ours.
     """
 
@@ -89,6 +91,7 @@ class CaptureError(Exception):
         *,
         argument: str | None = None,
         status: int | None = None,
+        retry_after: int | None = None,
         always: bool = False,
     ) -> None:
         super().__init__(description)
@@ -96,6 +99,7 @@ class CaptureError(Exception):
         self.description = description
         self.argument = argument
         self.status = status or _STATUSES[code]
+        self.retry_after = retry_after
         self.always = always
 
     @property
@@ -128,6 +132,13 @@ def present(failure: Failure, target: str) -> CaptureError | None:
     match failure:
         case Refusal():
             return _refused(failure, target)
+        case TooManyFailures():
+            return CaptureError(
+                Code.API_LIMIT_ERROR,
+                "the client id or the client secret is not valid, and too many before were not either; try again in "
+                f"{failure.retry_after} s",
+                retry_after=failure.retry_after,
+            )
         case Unauthenticated():
             return CaptureError(Code.INVALID_CLIENT_CREDENTIALS, "the client id or the client secret is not valid")
         case Forbidden(reason="RETAINED_SECRET"):
@@ -144,7 +155,8 @@ def present(failure: Failure, target: str) -> CaptureError | None:
 def _refused(refusal: Refusal, target: str) -> CaptureError:
     code, argument = TABLE[refusal.code]
     if argument is None:
-        return CaptureError(code, str(refusal), status=409 if refusal.code is ErrorCode.CONFLICT else None)
+        status = 409 if refusal.code is ErrorCode.CONFLICT else None
+        return CaptureError(code, str(refusal), status=status, retry_after=refusal.retry_after)
     argument = target if argument is TARGET else argument
     return invalid(argument, _reason(refusal, argument))
 

@@ -109,6 +109,8 @@ def _error_response(request: web.Request, error: CaptureError, call: Call | None
         fields["argument_name"] = error.argument
     is_mapped = error.always or request.app[SETTINGS].capture_status == "mapped"
     response = _response(request, fields, status=error.status if is_mapped else 200)
+    if error.retry_after is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     if response.status == web.HTTPUnauthorized.status_code:
         response.headers[hdrs.WWW_AUTHENTICATE] = CHALLENGE
     if response.status == web.HTTPMethodNotAllowed.status_code and call is not None:

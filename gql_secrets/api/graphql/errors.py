@@ -10,13 +10,21 @@ from strawberry.utils.str_converters import to_camel_case
 
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.enums import ErrorCode
-from gql_secrets.api.graphql.masking import BAD_REQUEST, FORBIDDEN, UNAUTHENTICATED, UNAVAILABLE, RequestRefused
+from gql_secrets.api.graphql.masking import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    RATE_LIMITED,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    RequestRefused,
+)
 from gql_secrets.domain.errors import (
     BadRequest,
     Failure,
     Forbidden,
     Refusal,
     RolloverInProgress,
+    TooManyFailures,
     Unauthenticated,
     Unavailable,
 )
@@ -39,6 +47,9 @@ class UserError:
     old_secret_last_used_at: datetime | None = strawberry.field(
         default=None, description="With ROLLOVER_IN_PROGRESS: when the old secret was last used; null if not so far."
     )
+    retry_after_seconds: int | None = strawberry.field(
+        default=None, description="With RATE_LIMITED: after how many seconds to try again."
+    )
 
     @classmethod
     def of(cls, refusal: Refusal) -> Self:
@@ -52,6 +63,7 @@ class UserError:
             maximum=refusal.maximum,
             old_secret_expires_at=rollover.old_secret_expires_at if rollover else None,
             old_secret_last_used_at=rollover.old_secret_last_used_at if rollover else None,
+            retry_after_seconds=refusal.retry_after,
         )
 
 
@@ -78,12 +90,14 @@ class RefusalsAreData(FieldExtension):
 
 
 # What the whole request is answered with when it is refused before the endpoint.
-HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, BAD_REQUEST: 400, UNAVAILABLE: 503}
+HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, BAD_REQUEST: 400, UNAVAILABLE: 503, RATE_LIMITED: 429}
 
 
 def present(error: Exception) -> RequestRefused | None:
     """Return the top-level error that says this failure, or None for a defect, which is masked."""
     match error:
+        case TooManyFailures():
+            return RequestRefused(RATE_LIMITED, str(error), {"retryAfter": error.retry_after})
         case Unauthenticated():
             return RequestRefused(UNAUTHENTICATED, str(error))
         case Forbidden():
