@@ -50,6 +50,7 @@ class Settings:
     allowed_origins: str = ""
     introspection: str = "signed-in"
     trusted_documents: str = ""
+    ionapi_template: str = ""
     rate_limits: str = "on"
     limit_failures_per_address: Rate = _FAILURES
     limit_failures_per_client: Rate = _FAILURES

@@ -1,5 +1,6 @@
 """The console's addresses: what is served, under which headers, and what is said when it was not built."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ from aiohttp.test_utils import make_mocked_request
 from pytest_aiohttp.plugin import AiohttpClient
 
 from gql_secrets.api import console
-from gql_secrets.api.console import add_console_routes, explorer_page, wants_explorer
+from gql_secrets.api.console import add_console_routes, explorer_page, read_ionapi_template, wants_explorer
+from gql_secrets.domain.errors import SetupError
 
-TEMPLATE = {"ti": "ACME_TST", "iu": "https://gateway.example", "cs": "must-not-leave", "sask": "must-not-leave"}
+TEMPLATE = {"ti": "ACME_TST", "iu": "https://gateway.example"}
 
 
 @pytest.fixture
@@ -88,14 +90,29 @@ async def test_without_a_built_console_one_sentence_says_how_to_get_it(
     assert (await answer.text()).startswith("The console was not built with this installation: ")
 
 
-async def test_the_settings_hold_nothing_secret(aiohttp_client: AiohttpClient) -> None:
+async def test_the_settings_are_what_the_operator_gave(aiohttp_client: AiohttpClient) -> None:
     answer = await (await aiohttp_client(an_app())).get("/console/settings")
 
-    assert await answer.json() == {
-        "ionapiTemplate": {"ti": "ACME_TST", "iu": "https://gateway.example"},
-        "publicUrl": "https://secrets.example",
-    }
+    assert await answer.json() == {"ionapiTemplate": TEMPLATE, "publicUrl": "https://secrets.example"}
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_of_a_whole_credentials_file_nothing_secret_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "app.ionapi"
+    file.write_text(json.dumps({**TEMPLATE, "ci": "id", "cs": "must-not-leave", "sask": "must-not-leave"}))
+
+    assert read_ionapi_template(str(file)) == TEMPLATE
+    assert read_ionapi_template("") is None
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"ti": 1}', '{"cs": "x"}', "\x00"])
+def test_a_template_that_is_none_stops_the_start(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "template.json"
+    if content is not None:
+        file.write_text(content)
+
+    with pytest.raises(SetupError, match="GQL_SECRETS_IONAPI_TEMPLATE"):
+        read_ionapi_template(str(file))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from graphql import OperationType
 from gql_secrets.api.addresses import TrustedProxies
 from gql_secrets.api.authentication import CHALLENGE, authenticate
 from gql_secrets.api.capture import add_capture_routes
-from gql_secrets.api.console import add_console_routes, explorer_page, wants_explorer
+from gql_secrets.api.console import add_console_routes, explorer_page, read_ionapi_template, wants_explorer
 from gql_secrets.api.cookies import SessionCookie
 from gql_secrets.api.frame import frame
 from gql_secrets.api.gateway import add_gateway_routes
@@ -78,7 +78,8 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     add_gateway_routes(app)
     add_capture_routes(app)
     add_session_routes(app)
-    add_console_routes(app, public_url=settings.address_url)
+    template = read_ionapi_template(settings.ionapi_template)
+    add_console_routes(app, public_url=settings.address_url, ionapi_template=template)
     return app
 
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 from aiohttp import hdrs, web
+
+from gql_secrets.domain.errors import SetupError
 
 BUILT: Final = Path(__file__).parent.parent / "console" / "built"
 NOT_BUILT: Final = (
@@ -53,14 +56,38 @@ def add_console_routes(
     app: web.Application,
     *,
     public_url: str | None = None,
-    ionapi_template: Mapping[str, object] | None = None,
+    ionapi_template: Mapping[str, str] | None = None,
 ) -> None:
     """Serve the console, its settings, and the assets of both pages."""
-    template = None if ionapi_template is None else {k: v for k, v in ionapi_template.items() if k in _IONAPI_FIELDS}
-    app[_SETTINGS] = {"ionapiTemplate": template, "publicUrl": public_url}
+    app[_SETTINGS] = {"ionapiTemplate": ionapi_template, "publicUrl": public_url}
     app.router.add_get("/", _console_page)
     app.router.add_get("/console/settings", _settings)
     app.router.add_get("/assets/{name}", _asset)
+
+
+def read_ionapi_template(path: str) -> dict[str, str] | None:
+    """Return what the gateway's credentials files have in common; None where no file is named.
+
+    Of a whole credentials file only that part is read: a client's id and secret in it go nowhere.
+
+    Raises:
+        SetupError: the file cannot be read, or is no such JSON.
+    """
+    if not path:
+        return None
+    try:
+        content = orjson.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise SetupError(f"GQL_SECRETS_IONAPI_TEMPLATE: {path} cannot be read: {error.strerror}.") from error
+    except orjson.JSONDecodeError:
+        content = None
+    template = {name: content[name] for name in _IONAPI_FIELDS if name in content} if isinstance(content, dict) else {}
+    if not template or not all(isinstance(value, str) for value in template.values()):
+        fields = " ".join(_IONAPI_FIELDS)
+        raise SetupError(
+            f"GQL_SECRETS_IONAPI_TEMPLATE: {path} must be a JSON object with the gateway's texts {fields}."
+        )
+    return template
 
 
 def wants_explorer(request: web.Request) -> bool:
