@@ -30,6 +30,12 @@ class Browser:
         async with self.api.post("/sign-in", json={"token": link.token.reveal()}, headers=self.headers()) as response:
             assert response.status == 204
             self.cookie = response.cookies[COOKIE].value
+        self.api.session.cookie_jar.clear()  # aiohttp's own client would send it with every request
+
+    async def sign_in_again(self) -> None:
+        """With our own page open, as a person would."""
+        self.__post_init__()
+        await self.sign_in()
 
     def headers(self, **others: str) -> dict[str, str]:
         cookie = {"Cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}
