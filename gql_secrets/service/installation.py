@@ -14,7 +14,7 @@ from gql_secrets.service.change import LIVING_STATES, Change, Changes, lock_inst
 from gql_secrets.service.clients import Registration, register
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import to_microseconds
-from gql_secrets.storage.models import ClientSecret, PepperFingerprint
+from gql_secrets.storage.models import ClientFeature, ClientSecret, PepperFingerprint
 
 OWNER_NAME: Final = "First owner"
 
