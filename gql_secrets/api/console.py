@@ -90,6 +90,12 @@ def read_ionapi_template(path: str) -> dict[str, str] | None:
     return template
 
 
+def console_documents() -> tuple[str, ...]:
+    """Return every GraphQL document that the console sends; none where it was not built."""
+    documents = BUILT / "documents.json"
+    return tuple(orjson.loads(documents.read_bytes())) if documents.is_file() else ()
+
+
 def wants_explorer(request: web.Request) -> bool:
     """Tell a person who opened `/graphql` in a browser from a program that asks it something."""
     return (

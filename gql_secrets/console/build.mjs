@@ -68,6 +68,13 @@ async function writePage(template, { js, css }, sign) {
   await writeFile(join(out, basename(template)), named);
 }
 
+/** What the console can ask: a server that runs none but trusted documents trusts these. */
+async function writeDocuments() {
+  const { outputFiles } = await build({ entryPoints: ["src/graphql/documents.ts"], bundle: true, format: "esm", write: false });
+  const { DOCUMENTS } = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
+  await writeFile(join(out, "documents.json"), JSON.stringify(DOCUMENTS, null, 1));
+}
+
 /** Beside each asset a compressed twin, which the server sends to whoever takes it. */
 async function compress() {
   for (const name of await readdir(assets)) {
@@ -95,5 +102,6 @@ const sign = await bundle({ entryPoints: ["src/sign.svg"], loader: { ".svg": "co
 const signName = Object.values(sign)[0].js;
 await writePage("index.html", await bundleConsole(), signName);
 await writePage("explorer.html", await bundleExplorer(), signName);
+await writeDocuments();
 await compress();
 await collectLicences();

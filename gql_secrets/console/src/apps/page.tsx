@@ -2,8 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { CreateDialog } from "../dialogs/create";
-import { APPS } from "../graphql/queries";
-import type { Viewer } from "../graphql/session";
+import { APPS, type Viewer } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { formatNumber } from "../lib/format";
 import { Button, Empty, Loading, ShowQuery } from "../ui/basics";

@@ -3,17 +3,8 @@
 import { createClient, type Client as SocketClient } from "graphql-ws";
 import { createStore } from "../lib/store";
 import type { ResultOf } from "gql.tada";
-import { graphql, textOf } from "./graphql";
-
-const CLIENT_EVENTS = graphql(`
-  subscription ConsoleEvents {
-    clientEvents {
-      kind
-      clientId
-      actor
-    }
-  }
-`);
+import { textOf } from "./graphql";
+import { CLIENT_EVENTS } from "./queries";
 
 export type ClientEvent = ResultOf<typeof CLIENT_EVENTS>["clientEvents"];
 /** `missed`: events may have passed unheard, so everything shown must be read again. */

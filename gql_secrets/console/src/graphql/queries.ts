@@ -1,7 +1,30 @@
-/** Everything the console reads. */
+/** Everything the console reads and hears. */
 
 import type { ResultOf } from "gql.tada";
 import { graphql } from "./graphql";
+
+export const VIEWER = graphql(`
+  query Viewer {
+    serverTime
+    viewer {
+      name
+      roles
+      canCreateClient
+    }
+  }
+`);
+
+export type Viewer = NonNullable<ResultOf<typeof VIEWER>["viewer"]>;
+
+export const CLIENT_EVENTS = graphql(`
+  subscription ConsoleEvents {
+    clientEvents {
+      kind
+      clientId
+      actor
+    }
+  }
+`);
 
 export const APPS = graphql(`
   query AuthorizedApps($first: Int!, $after: String, $search: String, $inRollover: Boolean) {

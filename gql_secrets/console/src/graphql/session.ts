@@ -1,23 +1,10 @@
 /** Who is signed in. The server decides what they may do; here it is only shown. */
 
-import type { ResultOf } from "gql.tada";
 import { createStore } from "../lib/store";
 import { RequestFailed, onSignedOut, request } from "./client";
-import { graphql } from "./graphql";
 import { startListening, stopListening } from "./live";
+import { VIEWER, type Viewer } from "./queries";
 
-const VIEWER = graphql(`
-  query Viewer {
-    serverTime
-    viewer {
-      name
-      roles
-      canCreateClient
-    }
-  }
-`);
-
-export type Viewer = NonNullable<ResultOf<typeof VIEWER>["viewer"]>;
 export type Session =
   | { readonly state: "asking" }
   | { readonly state: "signed-in"; readonly viewer: Viewer }

@@ -2,7 +2,8 @@
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { type Viewer, signOut } from "../graphql/session";
+import type { Viewer } from "../graphql/queries";
+import { signOut } from "../graphql/session";
 import { liveness } from "../graphql/live";
 import { APPS_ADDRESS } from "../lib/router";
 import { useStore } from "../lib/store";
