@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 
 import asyncpg
+from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.connection import get_connection
 from tortoise.migrations.executor import MigrationExecutor
+from tortoise.transactions import in_transaction
 
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.storage.database import Database
@@ -48,22 +50,31 @@ async def _upgrade(database: Database) -> list[str]:
         if not missing:
             return []
         connection = get_connection(database.writer_name)
+        before = _executor(database, connection)
+        await before.recorder.ensure_schema(before._schema_editor(atomic=False))  # noqa: SLF001  as it does itself
         if database.is_sqlite:
-            await connection.execute_query("PRAGMA foreign_keys = OFF")
+            await connection.execute_query("PRAGMA foreign_keys = OFF")  # within a transaction it would do nothing
         try:
-            await _executor(database).migrate(direction="forward")
-            if database.is_sqlite:
-                _, broken = await connection.execute_query("PRAGMA foreign_key_check")
-                if broken:
-                    raise SetupError(f"After the migration {len(broken)} rows point nowhere. Restore the backup.")
+            # All of it and the note that it is done, or nothing: Tortoise itself writes the note in a transaction
+            # of its own, and a crash between the two would stop every later start.
+            async with in_transaction(database.writer_name) as transaction:
+                await _executor(database, transaction).migrate(direction="forward")
+                if database.is_sqlite:
+                    await _check_foreign_keys(transaction)
         finally:
             if database.is_sqlite:
                 await connection.execute_query("PRAGMA foreign_keys = ON")
         return missing
 
 
+async def _check_foreign_keys(connection: BaseDBAsyncClient) -> None:
+    _, broken = await connection.execute_query("PRAGMA foreign_key_check")
+    if broken:
+        raise SetupError(f"After the migration {len(broken)} rows would point nowhere, so it was not made.")
+
+
 async def _pending(database: Database) -> list[str]:
-    executor = _executor(database)
+    executor = _executor(database, get_connection(database.writer_name))
     plan = await executor.plan()
     known = {key.name for key in executor.loader.graph.nodes}
     unknown = sorted(key.name for key in executor.loader.applied_migrations if key.name not in known)
@@ -74,8 +85,8 @@ async def _pending(database: Database) -> list[str]:
     return [step.migration.name for step in plan]
 
 
-def _executor(database: Database) -> MigrationExecutor:
-    return MigrationExecutor(get_connection(database.writer_name), database.tortoise_config()["apps"])
+def _executor(database: Database, connection: BaseDBAsyncClient) -> MigrationExecutor:
+    return MigrationExecutor(connection, database.tortoise_config()["apps"])
 
 
 @contextlib.asynccontextmanager

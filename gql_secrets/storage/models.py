@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from tortoise import fields
 from tortoise.fields import OnDelete
 from tortoise.indexes import Index
+from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
 from gql_secrets.storage.fields import InstantField
@@ -29,6 +30,7 @@ class Installation(Model):
 
     class Meta:
         table = "installation"
+        constraints = (CheckConstraint("id = 1", "installation_one_row"),)
 
 
 class PepperFingerprint(Model):
@@ -136,6 +138,22 @@ class ClientSecret(Model):
 
     class Meta:
         table = "client_secret"
+        constraints = (
+            CheckConstraint("state IN ('CURRENT', 'RETAINED', 'EXPIRED', 'REVOKED')", "client_secret_state"),
+            CheckConstraint(
+                "(state IN ('EXPIRED', 'REVOKED')) = (ended_at IS NOT NULL AND end_reason IS NOT NULL)",
+                "client_secret_ended",
+            ),
+            CheckConstraint("(state = 'EXPIRED') = (coalesce(end_reason, '') = 'EXPIRED')", "client_secret_expired"),
+            CheckConstraint(
+                "state <> 'CURRENT' OR (replaced_at IS NULL AND expires_at IS NULL)", "client_secret_current"
+            ),
+            CheckConstraint(
+                "state <> 'RETAINED' OR (replaced_at IS NOT NULL AND expires_at IS NOT NULL)", "client_secret_retained"
+            ),
+            CheckConstraint("expires_at <= replaced_at + 604800000000", "client_secret_seven_days"),
+            CheckConstraint("length(digest) = 32", "client_secret_digest_length"),
+        )
         indexes = (Index(fields=("client_id", "id")),)
 
 
@@ -206,6 +224,7 @@ class SignInLink(Model):
 
     class Meta:
         table = "sign_in_link"
+        constraints = (CheckConstraint("role IN ('ADMIN', 'OPERATOR', 'VIEWER')", "sign_in_link_role"),)
         indexes = (Index(fields=("expires_at",)),)
 
 
@@ -225,4 +244,5 @@ class Session(Model):
 
     class Meta:
         table = "session"
+        constraints = (CheckConstraint("role IN ('ADMIN', 'OPERATOR', 'VIEWER')", "session_role"),)
         indexes = (Index(fields=("created_at",)),)

@@ -30,6 +30,10 @@ class ImmediateTransaction(SqliteTransactionWrapper):
         except sqlite3.OperationalError as error:
             raise OperationalError(error) from error
 
+    async def execute_script(self, query: str) -> None:
+        """Run one statement: sqlite3's own `executescript` would commit what the transaction did so far."""
+        await self.execute_query(query)
+
     async def commit(self) -> None:
         """Commit; a commit that failed leaves nothing open, so that the next transaction can begin.
 

@@ -7,7 +7,7 @@ from tortoise.migrations import operations as ops
 from tortoise.migrations.constraints import CheckConstraint
 
 from gql_secrets.storage.fields import InstantField
-from gql_secrets.storage.operations import RunOnPostgres
+from gql_secrets.storage.operations import RunOnPostgres, RunOnSqlite
 
 
 class Migration(migrations.Migration):
@@ -256,6 +256,8 @@ class Migration(migrations.Migration):
         ops.RunSQL(
             "CREATE UNIQUE INDEX client_secret_one_retained ON client_secret (client_id) WHERE state = 'RETAINED'"
         ),
+        # To add a check, SQLite's table was made anew, and lost the index that it was created with.
+        RunOnSqlite("CREATE INDEX idx_client_secr_client__7e18ad ON client_secret (client_id, id)"),
         ops.RunSQL("CREATE UNIQUE INDEX client_secret_digest ON client_secret (digest)"),
         ops.RunSQL("CREATE INDEX client_secret_due ON client_secret (expires_at) WHERE state = 'RETAINED'"),
         ops.RunSQL("CREATE INDEX client_newest ON client (created_at, client_id) WHERE deleted_at IS NULL"),

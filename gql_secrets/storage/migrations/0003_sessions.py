@@ -6,6 +6,7 @@ from tortoise.migrations import operations as ops
 from tortoise.migrations.constraints import CheckConstraint
 
 from gql_secrets.storage.fields import InstantField
+from gql_secrets.storage.operations import RunOnSqlite
 
 
 class Migration(migrations.Migration):
@@ -57,6 +58,14 @@ class Migration(migrations.Migration):
         ),
         ops.AddConstraint(
             "Session", CheckConstraint(name="session_role", check="role IN ('ADMIN', 'OPERATOR', 'VIEWER')")
+        ),
+        # To add a check, SQLite's tables were made anew, and lost the indexes that they were created with.
+        RunOnSqlite(
+            "CREATE INDEX idx_sign_in_lin_expires_8f49fc ON sign_in_link (expires_at)",
+            "DROP INDEX idx_sign_in_lin_expires_8f49fc",
+        ),
+        RunOnSqlite(
+            "CREATE INDEX idx_session_created_493c4e ON session (created_at)", "DROP INDEX idx_session_created_493c4e"
         ),
         ops.RunSQL(
             "CREATE UNIQUE INDEX sign_in_link_digest ON sign_in_link (digest)", "DROP INDEX sign_in_link_digest"

@@ -1,0 +1,413 @@
+"""Migrations: one process at a time, all or nothing, and the same law in the models as in the database."""
+
+import asyncio
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from callers import ADMIN, DAY, HARD, Made, is_good
+from conftest import PEPPER
+from databases import PostgresServer
+from tortoise.context import get_current_context
+from tortoise.exceptions import IntegrityError
+from tortoise.migrations.autodetector import MigrationAutodetector
+from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
+from tortoise.migrations.operations import AlterModelOptions
+from tortoise.migrations.recorder import MigrationRecorder
+
+from gql_secrets.domain.errors import SetupError
+from gql_secrets.service.reading import PageRequest
+from gql_secrets.services import Services, open_database, open_services
+from gql_secrets.settings import DATABASE_FILE, Settings
+from gql_secrets.storage import migrations
+from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.migrate import pending, upgrade
+
+NAMES = sorted(path.stem for path in Path(migrations.__path__[0]).glob("0*.py"))
+START = """
+import asyncio
+from gql_secrets.services import open_services
+from gql_secrets.settings import Settings
+
+async def start():
+    services = await open_services(Settings.from_environment())
+    print("owner" if services.first_owner else "none")
+    await services.close()
+
+asyncio.run(start())
+"""
+
+
+@pytest.fixture
+def empty(request: pytest.FixtureRequest, data_dir: Path, kind: str) -> Iterator[Settings]:
+    """Settings for a database in which nothing was made yet."""
+    if kind == "sqlite":
+        yield Settings(data_dir=data_dir, pepper=PEPPER)
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = server.create("template1")
+    yield Settings(data_dir=data_dir, pepper=PEPPER, database_url=url)
+    server.drop(url)
+
+
+both_kinds = pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+only_sqlite = pytest.mark.parametrize("kind", ["sqlite"])
+
+
+async def tables(database: Database) -> set[str]:
+    """What is in the database beside the notes on migrations: tables, indexes and constraints, by name."""
+    if database.is_sqlite:
+        rows = await database.fetch("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+    else:
+        rows = await database.fetch(
+            "SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+            "UNION SELECT conname FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+        )
+    return {row["name"] for row in rows if "tortoise" not in row["name"]}
+
+
+async def run_in(database: Database, coroutine: Any) -> Any:
+    return await asyncio.get_running_loop().create_task(coroutine, context=database.context)
+
+
+# Several processes
+
+
+@both_kinds
+def test_four_processes_that_start_at_once_all_start_and_one_makes_the_owner(empty: Settings) -> None:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GQL_SECRETS_")},
+        "GQL_SECRETS_DATA_DIR": str(empty.data_dir),
+    }
+    if empty.database_url:
+        environment["GQL_SECRETS_DATABASE_URL"] = empty.database_url
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", START],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert sorted(out for out, _ in answers) == ["none\n", "none\n", "none\n", "owner\n"], answers
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]
+
+
+@both_kinds
+async def test_four_starts_at_once_in_one_process_all_start(empty: Settings) -> None:
+    opened = await asyncio.gather(*(open_services(empty) for _ in range(4)))
+    for services in opened:
+        await services.close()
+    assert len([services for services in opened if services.first_owner]) == 1
+
+
+# All or nothing
+
+
+@both_kinds
+@pytest.mark.parametrize("place", ["the last table", "the note that it is done"])
+async def test_a_migration_that_is_cut_short_leaves_nothing_and_can_be_run_again(
+    empty: Settings, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """A crash between the tables and the note that they are there would stop every later start."""
+    database = await open_database(empty)
+    before = await tables(database)
+
+    async def crash(*_: object, **__: object) -> None:
+        raise ConnectionAbortedError(place)
+
+    if place == "the last table":
+        last = import_module(f"gql_secrets.storage.migrations.{NAMES[-1]}").Migration.operations[-1]
+        monkeypatch.setattr(type(last), "database_forward", crash)
+    else:
+        monkeypatch.setattr(MigrationRecorder, "record_applied", crash)
+    try:
+        with pytest.raises(ConnectionAbortedError):
+            await upgrade(database)
+        monkeypatch.undo()
+        assert await tables(database) == before
+        assert await upgrade(database) == NAMES
+        assert await upgrade(database) == []
+    finally:
+        await database.close()
+
+
+@only_sqlite
+async def test_foreign_keys_are_checked_before_anyone_goes_on(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are off while tables are remade: what then points nowhere must not be committed."""
+    database = await open_database(empty)
+    migrate = MigrationExecutor.migrate
+
+    async def lose_the_parents(self: MigrationExecutor, **given: Any) -> None:
+        await migrate(self, **given)
+        await self.connection.execute_query(
+            "INSERT INTO client_feature (id, client_id, feature) VALUES (1, 'nobody', 'owner')"
+        )
+
+    monkeypatch.setattr(MigrationExecutor, "migrate", lose_the_parents)
+    try:
+        with pytest.raises(SetupError, match="point nowhere"):
+            await upgrade(database)
+        monkeypatch.undo()
+        assert "client" not in await tables(database)
+        await upgrade(database)
+        writer = database._tortoise.connections.get(database.writer_name)
+        _, rows = await writer.execute_query("PRAGMA foreign_keys")
+        assert rows[0][0] == 1
+    finally:
+        await database.close()
+
+
+# From release to release
+
+
+@both_kinds
+@pytest.mark.parametrize("earlier", NAMES[:-1])
+async def test_what_an_earlier_release_remembered_is_still_there(empty: Settings, earlier: str) -> None:
+    database = await open_database(empty)
+    try:
+        await run_in(database, go_to(database, earlier))
+        assert await pending(database) == NAMES[NAMES.index(earlier) + 1 :]
+
+        async def remember(tx: Transaction) -> None:
+            await tx.execute(
+                "INSERT INTO client (client_id, client_id_folded, name, name_folded, enabled, is_restricted,"
+                " generation, created_at) VALUES ('c', 'c', 'Shop', 'shop', ?, ?, 1, 1)",
+                True,
+                False,
+            )
+            await tx.execute(
+                "INSERT INTO client_secret (client_id, digest, pepper_key_id, hint, is_weak, state, created_at,"
+                " created_by, use_count, refused_attempts) VALUES ('c', ?, 'k1', 'abcd', ?, 'CURRENT', 1, 'x', 0, 0)",
+                bytes(32),
+                False,
+            )
+            await tx.execute("INSERT INTO client_feature (client_id, feature) VALUES ('c', 'viewer')")
+
+        await database.run_tx(remember)
+        await upgrade(database)
+        assert await pending(database) == []
+        for table in ("client", "client_secret", "client_feature"):
+            rows = await database.fetch(f"SELECT client_id FROM {table}")  # noqa: S608
+            assert [row["client_id"] for row in rows] == ["c"]
+    finally:
+        await database.close()
+
+
+async def go_to(database: Database, name: str) -> None:
+    connection = get_current_context().connections.get(database.writer_name)  # type: ignore[union-attr]
+    executor = MigrationExecutor(connection, database.tortoise_config()["apps"])
+    await executor.migrate([MigrationTarget("models", name)])
+
+
+@both_kinds
+async def test_a_database_of_the_future_stops_the_start(empty: Settings) -> None:
+    await (await open_services(empty)).close()
+    database = await open_database(empty)
+
+    async def future(tx: Transaction) -> None:
+        now = "CURRENT_TIMESTAMP"
+        await tx.execute(
+            f"INSERT INTO tortoise_migrations (app, name, applied_at) VALUES ('models', '9999_x', {now})"  # noqa: S608
+        )
+
+    await database.run_tx(future)
+    await database.close()
+    with pytest.raises(SetupError, match="9999_x"):
+        await open_services(empty)
+
+
+@both_kinds
+async def test_a_command_never_migrates_by_the_way(empty: Settings) -> None:
+    with pytest.raises(SetupError, match="db upgrade"):
+        await open_services(empty, migrate=False)
+
+
+# The law of the tables
+
+
+async def test_the_models_are_what_the_migrations_make(services: Services) -> None:
+    """What only SQL can say (partial indexes, collation, tables without a model) is in no model and found by no one."""
+    database = services.database
+
+    async def changes() -> list[object]:
+        context = get_current_context()
+        assert context is not None
+        detector = MigrationAutodetector(context.apps, database.tortoise_config()["apps"])
+        found = [operation for writer in await detector.changes() for operation in writer.operations]
+        # Of the options only a model's docstring differs, which no database holds.
+        return [operation for operation in found if not isinstance(operation, AlterModelOptions)]
+
+    assert await run_in(database, changes()) == []
+
+
+GOOD = {
+    "pepper_key_id": "'k1'",
+    "hint": "'abcd'",
+    "is_weak": "false",
+    "created_at": "1",
+    "created_by": "'x'",
+    "use_count": "0",
+    "refused_attempts": "0",
+    "state": "'CURRENT'",
+    "replaced_at": "NULL",
+    "expires_at": "NULL",
+    "ended_at": "NULL",
+    "end_reason": "NULL",
+}
+WEEK = 168 * 3600 * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("secrets", "law"),
+    [
+        ([{}, {}], "client_secret_one_current|client_secret.client_id"),
+        (
+            [{"state": "'RETAINED'", "replaced_at": "1", "expires_at": "2"}] * 2,
+            "client_secret_one_retained|client_secret.client_id",
+        ),
+        ([{"state": "'GOOD'"}], "client_secret_state"),
+        ([{"expires_at": "1"}], "client_secret_current"),
+        ([{"replaced_at": "1"}], "client_secret_current"),
+        ([{"state": "'RETAINED'", "replaced_at": "1"}], "client_secret_retained"),
+        ([{"state": "'RETAINED'", "expires_at": "1"}], "client_secret_retained"),
+        ([{"state": "'RETAINED'", "replaced_at": "1", "expires_at": str(WEEK + 2)}], "client_secret_seven_days"),
+        ([{"state": "'REVOKED'", "ended_at": "1"}], "client_secret_ended"),
+        ([{"state": "'REVOKED'", "end_reason": "'REVOKED'"}], "client_secret_ended"),
+        ([{"ended_at": "1", "end_reason": "'REVOKED'"}], "client_secret_ended"),
+        ([{"state": "'EXPIRED'", "ended_at": "1", "end_reason": "'REVOKED'"}], "client_secret_expired"),
+        ([{"state": "'REVOKED'", "ended_at": "1", "end_reason": "'EXPIRED'"}], "client_secret_expired"),
+        ([{"client_id": "'nobody'"}], "(?i)foreign.key"),
+        ([{"digest": "short"}], "client_secret_digest_length"),
+        (
+            [{"digest": "same"}, {"digest": "same", "state": "'REVOKED'", "ended_at": "1", "end_reason": "'REVOKED'"}],
+            "digest",
+        ),
+    ],
+)
+async def test_the_database_itself_holds_the_law_of_secrets(
+    services: Services, client: Made, secrets: list[dict[str, str]], law: str
+) -> None:
+    async def write(tx: Transaction) -> None:
+        await tx.execute("UPDATE client_secret SET state = 'REVOKED', ended_at = 1, end_reason = 'REVOKED'")
+        for number, secret in enumerate(secrets):
+            row = {**GOOD, "client_id": f"'{client.id}'", **secret}
+            digest = {"short": bytes(31), "same": bytes(32), "": bytes([number]) * 32}[row.pop("digest", "")]
+            await tx.execute(
+                f"INSERT INTO client_secret (digest, {', '.join(row)}) VALUES (?, {', '.join(row.values())})",  # noqa: S608
+                digest,
+            )
+
+    with pytest.raises((IntegrityError, sqlite3.IntegrityError), match=law):
+        await services.database.run_tx(write)
+    assert await is_good(services, client.id, client.secret), "nothing of it was written"
+
+
+# An index for every look-up
+
+
+async def test_both_kinds_of_database_have_the_same_indexes(sqlite_url: str, postgres_url: str, data_dir: Path) -> None:
+    """To alter a table SQLite's is made anew, which drops its indexes, those that hold rule 1 among them."""
+    assert await indexes(sqlite_url, data_dir) == await indexes(postgres_url, data_dir)
+
+
+async def indexes(url: str, directory: Path) -> set[tuple[str, str, bool, bool]]:
+    """Every index: its table, its columns, whether they are unique, and whether it is for some rows alone."""
+    database = await open_database(Settings(data_dir=directory, database_url=url))
+    try:
+        rows = await database.fetch(
+            """
+            SELECT t.name AS place, i."unique" AS is_unique, i.partial AS is_partial,
+                (SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno)) AS columns
+            FROM sqlite_master t JOIN pragma_index_list(t.name) i WHERE t.type = 'table'
+            """
+            if database.is_sqlite
+            else """
+            SELECT t.relname AS place, i.indisunique AS is_unique, i.indpred IS NOT NULL AS is_partial,
+                (SELECT string_agg(pg_get_indexdef(i.indexrelid, at, false), ',' ORDER BY at)
+                 FROM generate_series(1, i.indnatts) at) AS columns
+            FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid WHERE t.relnamespace = 'public'::regnamespace
+            """
+        )
+    finally:
+        await database.close()
+    found = {
+        (row["place"], row["columns"].replace('"', ""), bool(row["is_unique"]), bool(row["is_partial"])) for row in rows
+    }
+    # A primary key of one number is SQLite's row number, which needs no index.
+    return {index for index in found if index[1] != "id" and index[:2] != ("audit_event", "revision")}
+
+
+@only_sqlite
+async def test_no_question_walks_through_a_whole_table(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fast with ten rows must be fast with a million: each statement that the services send is explained.
+
+    Of SQLite, for PostgreSQL's planner prefers a walk where a table is small; the indexes are the same.
+    """
+    asked: set[str] = set()
+    connect = sqlite3.connect
+
+    def listening(*args: Any, **given: Any) -> sqlite3.Connection:
+        connection = connect(*args, **given)
+        connection.set_trace_callback(asked.add)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", listening)
+    services = await open_services(empty)
+    try:
+        await everything(services)
+    finally:
+        await services.close()
+    monkeypatch.undo()
+    walks = []
+    with closing(sqlite3.connect(empty.data_dir / DATABASE_FILE)) as connection:
+        for statement in asked:
+            if not statement.startswith(("SELECT", "UPDATE", "DELETE")) or "COUNT(" in statement.upper():
+                continue
+            plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            # A walk along an index that stops after a page is none.
+            walks += [(plan, statement) for step in plan if WALK.search(step) and "LIMIT" not in statement]
+    assert walks == []
+
+
+WALK = re.compile(r"SCAN (client|c|s|audit_event|client_secret|secret_\w+|idempotent_reset|session|sign_in_link)\b")
+
+
+async def everything(services: Services) -> None:
+    """Ask and change all that the services offer."""
+    reading, rotation, clients = services.reading, services.rotation, services.clients
+    made = await clients.create_client("Shop", by=ADMIN, features=["viewer"], allow_list=["192.0.2.0/24"])
+    client_id = made.client.client_id
+    await is_good(services, client_id, made.secret.reveal())
+    await rotation.reset_secret(client_id, DAY, by=ADMIN, idempotency_key="a-key-of-16-characters")
+    await rotation.reset_secret(client_id, DAY, by=ADMIN, idempotency_key="a-key-of-16-characters")
+    await rotation.change_retention(client_id, DAY, by=ADMIN)
+    await rotation.cancel_rollover(client_id, by=ADMIN)
+    await rotation.reset_secret(client_id, DAY, by=ADMIN)
+    await rotation.revoke_old_secret(client_id, by=ADMIN)
+    await rotation.reset_secret(client_id, HARD, by=ADMIN)
+    await clients.update_client(client_id, by=ADMIN, name="x", features=[], allow_list=["::/0"])
+    await clients.set_client_enabled(client_id, enabled=False, by=ADMIN)
+    for given in ({}, {"search": "sh"}):
+        page = await reading.page_of_clients(PageRequest(first=1), **given)  # type: ignore[arg-type]
+        await reading.page_of_clients(PageRequest(first=1, after=(page.cursors or [None])[0]), **given)  # type: ignore[arg-type]
+    await reading.page_of_clients(PageRequest(), in_rollover=True)
+    await reading.page_of_secrets(client_id, PageRequest())
+    for given in ({}, {"client_id": client_id}, {"actor": "x"}, {"action": "x"}, {"surface": "x"}):
+        await reading.page_of_audit_events(PageRequest(), **given)
+    await reading.living_secrets([client_id])
+    await reading.features([client_id])
+    await reading.allow_lists([client_id])
+    await services.usage.flush()
+    await clients.delete_client(client_id, by=ADMIN)
