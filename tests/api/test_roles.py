@@ -43,6 +43,7 @@ ROOT: Final[dict[str, tuple[int, str]]] = {
 # Fields that ask for more than the field through which their object was reached.
 INNER: Final[dict[str, tuple[int, str]]] = {
     "Client.auditEvents": (ADMIN, '{ client(clientId: "ID") { auditEvents { totalCount } } }'),
+    "ClientSecret.uses": (OPERATOR, '{ client(clientId: "ID") { currentSecret { uses { count } } } }'),
 }
 # Types whose other fields are seen by whoever was given the object.
 OPEN_TYPES: Final = {
@@ -57,6 +58,9 @@ OPEN_TYPES: Final = {
     "ClientSecretConnection",
     "ClientSecretEdge",
     "PageInfo",
+    "Rollover",
+    "SecretUse",
+    "UsageBucket",
     "UserError",
     "Viewer",
 }

@@ -10,8 +10,10 @@ from strawberry.dataloader import DataLoader
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.rotation import SecretState
+from gql_secrets.service.usage_reading import Rollover
 from gql_secrets.services import Services
 from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket
 
 
 class Loaders:
@@ -33,6 +35,26 @@ class Loaders:
             found = await reading.allow_lists(client_ids)
             return [found[client_id] for client_id in client_ids]
 
+        async def totals(secret_ids: list[int]) -> list[Totals]:
+            found = await services.usage_reading.totals_of(secret_ids)
+            return [found[secret_id] for secret_id in secret_ids]
+
+        async def uses(secret_ids: list[int]) -> list[list[SecretUse]]:
+            found = await services.usage_reading.uses_of(secret_ids)
+            return [found.get(secret_id, []) for secret_id in secret_ids]
+
+        async def usage(secret_ids: list[int]) -> list[list[UsageBucket]]:
+            found = await services.usage_reading.usage_of(secret_ids)
+            return [found.get(secret_id, []) for secret_id in secret_ids]
+
+        async def rollovers(client_ids: list[str]) -> list[Rollover | None]:
+            found = await services.usage_reading.rollovers_of(client_ids)
+            return [found.get(client_id) for client_id in client_ids]
+
+        self.totals: DataLoader[int, Totals] = DataLoader(totals)
+        self.uses: DataLoader[int, list[SecretUse]] = DataLoader(uses)
+        self.usage: DataLoader[int, list[UsageBucket]] = DataLoader(usage)
+        self.rollovers: DataLoader[str, Rollover | None] = DataLoader(rollovers)
         self.living: DataLoader[str, dict[SecretState, ClientSecret]] = DataLoader(living)
         self.features: DataLoader[str, list[str]] = DataLoader(features)
         self.allow_lists: DataLoader[str, list[str]] = DataLoader(allow_lists)

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import strawberry
 
 from gql_secrets.domain.access import ActorKind, Role, Surface
+from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.errors import ErrorCode
 from gql_secrets.domain.events import ClientEventKind
@@ -62,6 +63,13 @@ _described(
     HARD_RESET="A reset with hoursToLive 0 ended it.",
     CANCELLED="Its rollover was cancelled before anybody used it.",
     CLIENT_DELETED="Its client was deleted.",
+)
+_described(
+    RolloverAdvice,
+    "What to do about a running rollover.",
+    WAIT_FOR_NEW="Nobody has used the new secret so far: put it into every copy of the application first.",
+    WAIT_FOR_QUIET="The old secret was used too lately, or the new one's first use is too fresh.",
+    REVOKE="It is safe to revoke the old secret.",
 )
 _described(
     ActorKind,
@@ -140,6 +148,7 @@ __all__: Final = [
     "ClientEventKind",
     "ErrorCode",
     "Role",
+    "RolloverAdvice",
     "SecretEndReason",
     "SecretState",
     "Surface",

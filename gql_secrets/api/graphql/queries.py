@@ -5,6 +5,7 @@ from typing import Annotated
 
 import strawberry
 
+from gql_secrets.api.graphql.audit_types import AuditEvent
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
 from gql_secrets.api.graphql.guards import Guard
@@ -20,7 +21,8 @@ from gql_secrets.api.graphql.nodes import (
     parse_global_id,
     parse_row_number,
 )
-from gql_secrets.api.graphql.types import AuditEvent, Client, ClientSecret, Viewer
+from gql_secrets.api.graphql.secret_types import ClientSecret
+from gql_secrets.api.graphql.types import Client, Viewer
 from gql_secrets.domain.access import require_role
 
 ClientId = Annotated[strawberry.ID, strawberry.argument(description="The client id that people hold.")]

@@ -1,25 +1,18 @@
-"""The shapes of the schema and the sentence of each."""
+"""The shapes of callers and clients, and the sentence of each (secrets: secret_types.py; audit: audit_types.py)."""
 
 from datetime import datetime
 from typing import Self
 
 import strawberry
 
+from gql_secrets.api.graphql.audit_types import AuditEvent
 from gql_secrets.api.graphql.context import Info
-from gql_secrets.api.graphql.enums import (
-    ActorKind,
-    AuditAction,
-    Role,
-    SecretEndReason,
-    SecretState,
-    Surface,
-    ViewerKind,
-)
+from gql_secrets.api.graphql.enums import Role, SecretState, ViewerKind
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import DEFAULT_PAGE, After, Connection, First, Node, global_id, page_request
+from gql_secrets.api.graphql.secret_types import ClientSecret, Rollover
 from gql_secrets.domain.access import ActorKind as CallerKind
 from gql_secrets.domain.access import Caller, may_change, outranks, parse_features, rank
-from gql_secrets.domain.rotation import Judgement, judge
 from gql_secrets.storage import models
 
 
@@ -42,132 +35,6 @@ class Viewer:
             kind=ViewerKind.API_CLIENT if caller.kind is CallerKind.API_CLIENT else ViewerKind.USER,
             roles=[role for role in Role if role.rank <= rank(caller.role)],
             can_create_client=caller.role is Role.ADMIN,
-        )
-
-
-@strawberry.type(
-    description="One secret of a client. The secret itself is never shown: it left once, when it was minted."
-)
-class ClientSecret(Node):
-    """A secret's life."""
-
-    row: strawberry.Private[models.ClientSecret]
-    hint: str = strawberry.field(
-        description="Its last four characters; empty for an imported secret under 24 characters."
-    )
-    created_at: datetime = strawberry.field(description="When it was minted.")
-    created_by: str = strawberry.field(description="Who minted it, as the audit names the actor.")
-    replaced_at: datetime | None = strawberry.field(description="When a smooth reset replaced it; null if none did.")
-    expires_at: datetime | None = strawberry.field(
-        description="When it ends, or would have ended; within 168 hours of replacedAt. Null for one never retained."
-    )
-    first_used_at: datetime | None = strawberry.field(description="When it was first accepted; exact. Null if never.")
-    is_weak: bool = strawberry.field(
-        description="Whether it was imported although it is short or guessable: reset it soon, a fast digest is no "
-        "protection for such a one."
-    )
-
-    @strawberry.field(description="What it is worth now; decided at this moment, not when somebody last tidied.")
-    async def state(self, info: Info) -> SecretState:
-        """Judge."""
-        return SecretState.EXPIRED if await self._is_due(info) else SecretState(self.row.state)
-
-    @strawberry.field(description="When it ended; null while it lives.")
-    async def ended_at(self, info: Info) -> datetime | None:
-        """Judge."""
-        return self.row.expires_at if await self._is_due(info) else self.row.ended_at
-
-    @strawberry.field(description="Why it ended; null while it lives.")
-    async def end_reason(self, info: Info) -> SecretEndReason | None:
-        """Judge."""
-        if await self._is_due(info):
-            return SecretEndReason.EXPIRED
-        return SecretEndReason(self.row.end_reason) if self.row.end_reason else None
-
-    async def _is_due(self, info: Info) -> bool:
-        if self.row.state != SecretState.RETAINED:
-            return False
-        now = await info.context.now()
-        return judge(SecretState.RETAINED, self.row.expires_at, enabled=True, now=now) is Judgement.DUE
-
-    @strawberry.field(
-        description="When it was last accepted, or refused for the address alone; late by at most a minute."
-    )
-    def last_used_at(self) -> datetime | None:
-        """Read."""
-        return self.row.last_used_at
-
-    @classmethod
-    def of(cls, row: models.ClientSecret) -> Self:
-        """Return the view of a row."""
-        return cls(
-            id=global_id("ClientSecret", row.id),
-            row=row,
-            hint=row.hint,
-            created_at=row.created_at,
-            created_by=row.created_by,
-            replaced_at=row.replaced_at,
-            expires_at=row.expires_at,
-            first_used_at=row.first_used_at,
-            is_weak=row.is_weak,
-        )
-
-    @classmethod
-    def of_optional(cls, row: models.ClientSecret | None) -> Self | None:
-        """Return the view of a row, or None."""
-        return cls.of(row) if row else None
-
-
-@strawberry.type(description="One change: who, when, what. Chained by hash to the change before.")
-class AuditEvent(Node):
-    """What the audit remembers of a change."""
-
-    at: datetime = strawberry.field(description="When, by the database's clock.")
-    revision: int = strawberry.field(description="The revision of the whole installation that this change made.")
-    action: AuditAction = strawberry.field(description="What was done.")
-    actor: str = strawberry.field(
-        description="Who did it: `api_client:<client id>`, `user:<name>`, `cli:<system user>`, `system`."
-    )
-    actor_kind: ActorKind = strawberry.field(description="What kind of actor.")
-    surface: Surface = strawberry.field(description="Through which door.")
-    request_id: str | None = strawberry.field(
-        description="The id of the request, as the answer's X-Request-Id and the log have it."
-    )
-    address: str | None = strawberry.field(description="The address that the request came from.")
-    client_id: strawberry.ID | None = strawberry.field(description="The client that was changed.")
-    generation_before: int | None = strawberry.field(description="The client's generation before the change.")
-    generation_after: int | None = strawberry.field(
-        description="The client's generation after it; the same where a secret expired."
-    )
-    secret_id: strawberry.ID | None = strawberry.field(
-        description="The secret that it was about: the new one of a reset, the old one of a revoke or a retention."
-    )
-    ended_secret_ids: list[strawberry.ID] = strawberry.field(description="The secrets that ended with the change.")
-    hours_to_live: int | None = strawberry.field(description="The hours that were asked for.")
-    expires_at: datetime | None = strawberry.field(description="When the old secret ended or will end.")
-    reason: str | None = strawberry.field(description="Why secrets ended, or what was edited.")
-
-    @classmethod
-    def of(cls, row: models.AuditEvent) -> Self:
-        """Return the view of a row."""
-        return cls(
-            id=global_id("AuditEvent", row.revision),
-            at=row.at,
-            revision=row.revision,
-            action=AuditAction(row.action),
-            actor=row.actor,
-            actor_kind=ActorKind(row.actor_kind),
-            surface=Surface(row.surface),
-            request_id=row.request_id,
-            address=row.address,
-            client_id=strawberry.ID(row.client_id) if row.client_id else None,
-            generation_before=row.generation_before,
-            generation_after=row.generation_after,
-            secret_id=global_id("ClientSecret", row.secret_id) if row.secret_id else None,
-            ended_secret_ids=[global_id("ClientSecret", part) for part in row.ended_secret_ids.split(",") if part],
-            hours_to_live=row.hours_to_live,
-            expires_at=row.expires_at,
-            reason=row.reason,
         )
 
 
@@ -215,6 +82,12 @@ class Client(Node):
         """Load."""
         living = await info.context.loaders.living.load(self.row.client_id)
         return ClientSecret.of_optional(living.get(SecretState.RETAINED))
+
+    @strawberry.field(description="Its rollover while one is under way, and whether the old secret may be revoked.")
+    async def rollover(self, info: Info) -> Rollover | None:
+        """Load."""
+        rollover = await info.context.loaders.rollovers.load(self.row.client_id)
+        return Rollover.of(rollover) if rollover else None
 
     @strawberry.field(description="Every secret it ever had, newest first.")
     async def secrets(
