@@ -331,7 +331,7 @@ class Unavailable(Failure):
         super().__init__(text)
 
 
-class StreamEnded(Failure):
+class StreamEnded(Unavailable):
     """A stream of events cannot go on, through no fault of the caller's sign-in; ask again, and read anew."""
 
 

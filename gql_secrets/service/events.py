@@ -184,11 +184,11 @@ class Feed:
             try:
                 await self.poll()
                 pause = _SECONDS
+            except StreamEnded as failure:
+                self._end_all(failure)
             except Unavailable:
                 # The listeners stay: nothing happens to clients while the database is away.
                 pause = _SECONDS_AFTER_TROUBLE
-            except StreamEnded as failure:
-                self._end_all(failure)
             except Exception:  # noqa: BLE001  the last door before the listeners
                 _log.exception("streams of events end")
                 self._end_all(StreamEnded("Unexpected error. Subscribe again."))

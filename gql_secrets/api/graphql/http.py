@@ -109,7 +109,7 @@ class GraphQLEndpoint:
         except RequestRefused as refused:
             return respond(accepted, None, [refused_entry(refused)], 403)
         except DocumentRefused as refused:
-            status = 400 if accepted.media_type == GRAPHQL_JSON else 200
+            status = 200 if accepted.media_type == JSON else 400
             return respond(accepted, None, refused.errors, status)
         except web.HTTPException:
             raise
