@@ -34,7 +34,6 @@ export const END_WORDS = {
 } as const;
 
 export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
-  INSTALLED: "Installed",
   CLIENT_CREATED: "Client created",
   CLIENT_IMPORTED: "Client imported",
   CLIENT_UPDATED: "Client edited",
