@@ -43,7 +43,7 @@ class Judges:
     async def read(cls, connection: BaseDBAsyncClient, callers: Iterable[Caller], now: datetime) -> "Judges":
         """Read what these callers are judged by."""
         callers = list(callers)
-        secret_ids = {caller.secret_id for caller in callers if caller.kind is ActorKind.API_CLIENT}
+        secret_ids = {caller.secret_id for caller in callers} - {None}
         session_ids = {caller.session_id for caller in callers} - {None}
         secrets: dict[int, ClientSecret] = {}
         features: dict[str, list[str]] = {}
