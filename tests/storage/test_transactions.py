@@ -12,10 +12,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 from callers import ADMIN, HARD, Made, is_good, verify
+from clocks import HOUR, Clock
 from conftest import MakeClient, OpenNode
 from databases import PostgresServer, name_in
 
-from gql_secrets.domain.errors import Conflict, SetupError, Unavailable
+from gql_secrets.domain.errors import Conflict, NoRollover, SetupError, Unavailable
+from gql_secrets.domain.rotation import Retention
+from gql_secrets.service.verification import Refused
 from gql_secrets.services import Services, open_services
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage.database import Database, Transaction
@@ -201,17 +204,60 @@ async def test_changes_lock_client_then_secrets_then_the_installation(
         await other.close()
 
 
+@only_postgres
+async def test_the_clock_is_read_after_the_locks(
+    services: Services, client: Made, clock: Clock, database_url: str
+) -> None:
+    """Whoever waited for a lock decides by what time it is then: an old secret may have ended meanwhile."""
+    await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+    other = await asyncpg.connect(database_url)
+    try:
+        async with other.transaction():
+            await other.execute(lock("client"))
+            acts = [
+                asyncio.create_task(verify(services, client.id, client.secret)),
+                asyncio.create_task(services.rotation.change_retention(client.id, Retention(1), by=ADMIN)),
+            ]
+            await waits_for_a_lock(database_url, 2)
+            clock.move(2 * HOUR)
+    finally:
+        await other.close()
+    verdict, change = await asyncio.gather(*acts, return_exceptions=True)
+    assert isinstance(verdict, Refused)
+    assert isinstance(change, NoRollover)
+
+
+@only_sqlite
+async def test_the_clock_is_read_after_the_write_lock(
+    services: Services, client: Made, clock: Clock, data_dir: Path
+) -> None:
+    await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        acts = [
+            asyncio.create_task(verify(services, client.id, client.secret)),
+            asyncio.create_task(services.rotation.change_retention(client.id, Retention(1), by=ADMIN)),
+        ]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        clock.move(2 * HOUR)
+        other.execute("ROLLBACK")
+    verdict, change = await asyncio.gather(*acts, return_exceptions=True)
+    assert isinstance(verdict, Refused)
+    assert isinstance(change, NoRollover)
+
+
 def lock(table: str) -> str:
     return f"SELECT 1 FROM {table} FOR UPDATE"  # noqa: S608  names of our own tables
 
 
-async def waits_for_a_lock(url: str) -> None:
-    """Return once somebody waits for a lock."""
+async def waits_for_a_lock(url: str, count: int = 1) -> None:
+    """Return once so many wait for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     watcher = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(5):
-            while not await watcher.fetchval(waiting):
+            while await watcher.fetchval(waiting) < count:
                 pass
     finally:
         await watcher.close()
