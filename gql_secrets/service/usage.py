@@ -83,13 +83,14 @@ class Tally:
 class Hour:
     """What was counted within one hour: by secret, good uses apart from refused attempts."""
 
-    __slots__ = ("ends_at", "refused", "starts_at", "used")
+    __slots__ = ("ends_at", "refused", "starts_at", "unknown", "used")
 
     def __init__(self, starts_at: datetime) -> None:
         self.starts_at = starts_at
         self.ends_at = starts_at + BUCKET if starts_at != _BEFORE_ALL else _BEFORE_ALL
         self.used: dict[int, Tally] = {}
         self.refused: dict[int, Tally] = {}
+        self.unknown: dict[int, Tally] = {}
 
     def absorb(self, other: "Hour") -> None:
         """Add what another one counted."""
@@ -128,6 +129,13 @@ class Usage:
         """Count an attempt with a secret that has ended."""
         hour = self._hour if now < self._hour.ends_at else self._begin_hour(now)
         self._count(hour.refused, secret_id, source, now)
+
+    def refused_unknown(self, source: Source, now: datetime) -> None:
+        """Do for an attempt that is not counted what `refused` does: the time must not tell which of them it was."""
+        hour = self._hour if now < self._hour.ends_at else self._begin_hour(now)
+        if hour.unknown and len(hour.unknown[0].sources) >= MOST_SOURCES:
+            hour.unknown.clear()
+        self._count(hour.unknown, 0, source, now)
 
     def unwritten(self, secret_id: int, *, refused: bool) -> Iterator[tuple[datetime, Tally]]:
         """Yield what is counted of a secret and not written: the beginning of an hour, and its tally."""

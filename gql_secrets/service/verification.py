@@ -64,7 +64,8 @@ class Refused:
 
 Verdict = Accepted | Refused
 
-_UNKNOWN: Final = Refused(RefusalReason.UNKNOWN)
+# What is judged where no secret was found, so that a refusal takes one way whether there is a secret or not.
+_NOBODYS: Final = Found(0, "", SecretState.REVOKED, None, was_used=False, enabled=True, allow_list=None)
 
 
 class Verifier:
@@ -92,7 +93,7 @@ class Verifier:
             for _ in range(_ATTEMPTS):
                 found, now = await self._lookup.find(digests)
                 self._database.can_read = True
-                verdict = await self._judged(found, now, source)
+                verdict = await self._judged(found or _NOBODYS, now, source)
                 if verdict is not None:
                     return verdict
         except _READ_ERRORS as error:
@@ -103,10 +104,8 @@ class Verifier:
             raise Unavailable(str(conflict)) from conflict
         raise Unavailable("The client keeps changing. Try again.")
 
-    async def _judged(self, found: Found | None, now: datetime, source: Source) -> Verdict | None:
+    async def _judged(self, found: Found, now: datetime, source: Source) -> Verdict | None:
         """Return the verdict, or None where the row changed meanwhile and must be read again."""
-        if found is None:
-            return _UNKNOWN
         match judge(found.state, found.expires_at, enabled=found.enabled, now=now):
             case Judgement.GOOD:
                 if not found.was_used and not await self._record_first_use(found):
@@ -118,10 +117,14 @@ class Verifier:
             case Judgement.DUE:
                 await self._changes.expire_old_secret(found.client_id)
                 return None
+            case Judgement.ENDED if found is _NOBODYS:
+                self._usage.refused_unknown(source, now)
+                return Refused(RefusalReason.UNKNOWN, None, None)
             case Judgement.ENDED:
                 self._usage.refused(found.secret_id, source, now)
                 return Refused(RefusalReason.ENDED, found.client_id, found.secret_id)
             case Judgement.DISABLED:
+                self._usage.refused_unknown(source, now)
                 return Refused(RefusalReason.DISABLED, found.client_id, found.secret_id)
 
     async def _record_first_use(self, found: Found) -> bool:

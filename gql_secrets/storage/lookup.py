@@ -1,12 +1,15 @@
 """The read of the verification path: one secret by its digest, outside the ORM.
 
-By digest, never by client first: how long it takes does not tell whether a client exists.
+By digest, never by client first: how long it takes does not tell whether a client exists. Nor does it tell whether a
+secret that is not good is there at all, ended or of a disabled client: each such question makes one read that finds a
+row and one that finds none, in the one order or in the other (tests/benchmarks/oracle.py measures it).
 """
 
 import asyncio
+import itertools
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol, Self
@@ -22,22 +25,30 @@ _COLUMNS: Final = """
     SELECT s.id, s.client_id, s.state, s.expires_at, s.first_used_at, c.enabled, c.is_restricted
     FROM client_secret s JOIN client c ON c.client_id = s.client_id
 """
+_QUESTION: Final = f"{_COLUMNS} WHERE s.digest = ?"
 _NETWORKS: Final = "SELECT network FROM client_network WHERE client_id = ? ORDER BY position"
 # About 300 bytes each: at most some 60 MB a process.
 _MOST_REMEMBERED: Final = 200_000
 _CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now"
 _VERIFY_SECONDS: Final = 0.8
 _POSTGRES_QUESTION: Final = f"""
-    SELECT x.*, {_CLOCK}, ARRAY(
+    SELECT x.*, {_CLOCK}, y.id AS other_id, ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
     ) AS networks
     FROM (SELECT 1) one LEFT JOIN ({_COLUMNS} WHERE s.digest = ANY($1::bytea[]) LIMIT 1) x ON true
+    LEFT JOIN LATERAL (
+        {_COLUMNS} WHERE s.digest = CASE WHEN x.id IS NULL THEN $2::bytea ELSE $3::bytea END LIMIT 1
+    ) y ON true
 """  # noqa: S608  put together from constants
+_SOME_DIGESTS: Final = "SELECT digest FROM client_secret ORDER BY id LIMIT 64"
+_NOBODYS_DIGEST: Final = bytes(32)
+_NOBODYS_ROW: Final = (0, "", "REVOKED", None, None, True, False)
+_LIVING: Final = frozenset({SecretState.CURRENT.value, SecretState.RETAINED.value})
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A secret as verification sees it."""
+    """A secret as verification sees it; of one that cannot be good only as much as says so."""
 
     secret_id: int
     client_id: str
@@ -65,9 +76,9 @@ class Lookup(Protocol):
 class SqliteLookup:
     """Reads a SQLite file on the event loop: about 14 microseconds, less than handing it to a thread.
 
-    A secret in use is remembered. `PRAGMA data_version` tells that another connection, of whatever process,
-    committed; then the revision is read, and if it moved, everything is forgotten. A commit without a change (a
-    first use, a flush of counters) moves no revision. So what is remembered is what the file holds at the moment of
+    A good secret in use is remembered, no other. `PRAGMA data_version` tells that another connection, of whatever
+    process, committed; then the revision is read, and if it moved, everything is forgotten. A commit without a change
+    (a first use, a flush of counters) moves no revision. So what is remembered is what the file holds at the moment of
     asking: a revoke by another process is seen by the next verification.
     """
 
@@ -80,16 +91,37 @@ class SqliteLookup:
         self._version: int | None = None
         self._revision: int | None = None
         self._remembered: dict[bytes, Found] = {}
+        some = [digest for (digest,) in self._connection.execute(_SOME_DIGESTS)]
+        self._some_digests = itertools.cycle(some or [_NOBODYS_DIGEST])
 
     async def find(self, digests: Sequence[bytes]) -> tuple[Found | None, datetime]:
         """Return the secret with one of these digests, and the machine's clock."""
         self._forget_what_changed()
-        remembered = self._remembered
         for digest in digests:
-            found = remembered.get(digest) or self._read(digest)
-            if found:
+            found = self._remembered.get(digest)
+            if found is not None:
                 return found, self._now()
-        return None, self._now()
+        return self._look_up(digests), self._now()
+
+    def _look_up(self, digests: Sequence[bytes]) -> Found | None:
+        row, own = None, _NOBODYS_DIGEST
+        for digest in digests:  # all of them: when the reading ends does not tell which key the secret is under
+            if (here := self._read(digest)) is not None:
+                row, own = here, digest
+        if row is None:
+            if (other := self._read(next(self._some_digests))) is not None:
+                _ended_of(other)
+            return None
+        if not _may_be_good(row):
+            self._read(_NOBODYS_DIGEST)
+            return _ended_of(row)
+        networks = [text for (text,) in self._connection.execute(_NETWORKS, (row[1],))] if row[6] else None
+        found = _found_of(row, networks)
+        if found.was_used:  # before its first use, each verification must look again
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[own] = found
+        return found
 
     def _now(self) -> datetime:
         return self._adjust_clock(from_microseconds(time.time_ns() // 1000))
@@ -104,17 +136,8 @@ class SqliteLookup:
             self._revision = revision
         self._version = version
 
-    def _read(self, digest: bytes) -> Found | None:
-        row = self._connection.execute(f"{_COLUMNS} WHERE s.digest = ?", (digest,)).fetchone()
-        if row is None:
-            return None
-        networks = [text for (text,) in self._connection.execute(_NETWORKS, (row[1],))] if row[6] else None
-        found = _found_of(row, networks)
-        if found.was_used:  # before its first use, each verification must look again
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[digest] = found
-        return found
+    def _read(self, digest: bytes) -> Any:  # noqa: ANN401  a row, or None
+        return self._connection.execute(_QUESTION, (digest,)).fetchone()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -128,6 +151,7 @@ class PostgresLookup:
         """Make it on a pool of its own."""
         self._adjust_clock = database.adjust_clock
         self._pool = pool
+        self._some_digests: Iterator[bytes] | None = None
 
     @classmethod
     async def open(cls, database: Database) -> Self:
@@ -147,7 +171,11 @@ class PostgresLookup:
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
                 connection = await self._pool.acquire()
-                row = await connection.fetchrow(_POSTGRES_QUESTION, list(digests))
+                if self._some_digests is None:
+                    some = [digest for (digest,) in await connection.fetch(_SOME_DIGESTS)]
+                    self._some_digests = itertools.cycle(some or [_NOBODYS_DIGEST])
+                some_digest = next(self._some_digests)
+                row = await connection.fetchrow(_POSTGRES_QUESTION, list(digests), some_digest, _NOBODYS_DIGEST)
         except BaseException:
             if connection is not None:
                 connection.terminate()  # asking it to cancel would wait for the same silence again
@@ -157,7 +185,10 @@ class PostgresLookup:
                 await self._pool.release(connection)
         now = self._adjust_clock(from_microseconds(row["now"]))
         if row["id"] is None:
+            _ended_of(_NOBODYS_ROW)
             return None, now
+        if not _may_be_good(row):
+            return _ended_of(row), now
         return _found_of(row, row["networks"] if row["is_restricted"] else None), now
 
     async def close(self) -> None:
@@ -172,6 +203,24 @@ class PostgresLookup:
 async def open_lookup(database: Database) -> Lookup:
     """Return the look-up that fits the database."""
     return SqliteLookup(database) if database.is_sqlite else await PostgresLookup.open(database)
+
+
+def _may_be_good(row: Any) -> bool:  # noqa: ANN401  a row of either driver
+    """Whether only the clock can say that this secret is not good."""
+    return bool(row[5]) and row[2] in _LIVING
+
+
+def _ended_of(row: Any) -> Found:  # noqa: ANN401  a row of either driver
+    state, expires_at = SecretState(row[2]), from_microseconds(row[3] or 0)
+    return Found(
+        row[0],
+        row[1],
+        state,
+        expires_at if state is SecretState.RETAINED else None,  # a disabled client's secret goes on ageing
+        was_used=False,
+        enabled=bool(row[5]),
+        allow_list=None,
+    )
 
 
 def _found_of(row: Any, networks: list[str] | None) -> Found:  # noqa: ANN401  a row of either driver
