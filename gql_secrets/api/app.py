@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
+from pathlib import Path
+from typing import Final
 
 from aiohttp import hdrs, web
 from graphql import OperationType
@@ -9,18 +11,28 @@ from graphql import OperationType
 from gql_secrets.api.addresses import TrustedProxies
 from gql_secrets.api.authentication import CHALLENGE, authenticate
 from gql_secrets.api.capture import add_capture_routes
-from gql_secrets.api.console import add_console_routes, explorer_page, read_ionapi_template, wants_explorer
+from gql_secrets.api.console import (
+    add_console_routes,
+    console_documents,
+    explorer_page,
+    read_ionapi_template,
+    wants_explorer,
+)
 from gql_secrets.api.cookies import SessionCookie
+from gql_secrets.api.cors import GRAPHQL_PATH, preflight
 from gql_secrets.api.frame import frame
 from gql_secrets.api.gateway import add_gateway_routes
 from gql_secrets.api.graphql.budget import Limits
 from gql_secrets.api.graphql.context import Context
+from gql_secrets.api.graphql.documents import TrustedDocuments
 from gql_secrets.api.graphql.errors import HTTP_STATUS, present
 from gql_secrets.api.graphql.execution import RequestContext
 from gql_secrets.api.graphql.http import GraphQLEndpoint, refusal
 from gql_secrets.api.graphql.masking import FORBIDDEN, UNAUTHENTICATED, RequestRefused
 from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.api.graphql.sockets import Sockets
+from gql_secrets.api.headers import add_headers
+from gql_secrets.api.home import at_home
 from gql_secrets.api.keys import (
     GRAPHQL,
     OWN_ORIGIN,
@@ -35,9 +47,16 @@ from gql_secrets.api.live import check_socket_origin, end_streams, serve_event_s
 from gql_secrets.api.origin import ForeignOrigin, OwnOrigin
 from gql_secrets.api.sessions import add_session_routes
 from gql_secrets.domain.access import Surface
-from gql_secrets.domain.errors import Failure
+from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.services import background, open_services
 from gql_secrets.settings import Settings
+
+# Who sees the schema, by what the setting says.
+_SHOWN_TO: Final[Mapping[str, Callable[[RequestContext], bool]]] = {
+    "everyone": lambda _: True,
+    "nobody": lambda _: False,
+    "signed-in": lambda context: not context.caller.is_anonymous,
+}
 
 
 def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime] | None = None) -> web.Application:
@@ -57,23 +76,17 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
             yield
         await app[SERVICES].close()
 
-    app = web.Application(middlewares=[frame])
+    app = web.Application(middlewares=[frame, at_home])
+    add_headers(app)
     app[SETTINGS] = settings
     app[TRUSTED_PROXIES] = TrustedProxies.parse(settings.trusted_proxies)
     app[OWN_ORIGIN] = OwnOrigin.of(settings)
     app[SESSION_COOKIE] = SessionCookie(settings.address_url)
-    app[GRAPHQL] = GraphQLEndpoint(
-        build_schema(),
-        limits=Limits(),
-        introspection=lambda context: not context.caller.is_anonymous,
-        present=present,
-        stream=serve_event_stream,
-        permit=_permit,
-    )
+    app[GRAPHQL] = _endpoint(settings)
     app[SOCKETS] = Sockets(app[GRAPHQL].engine)
     app.cleanup_ctx.append(services)
     app.on_shutdown.append(end_streams)
-    app.router.add_route("*", "/graphql", _graphql)
+    app.router.add_route("*", GRAPHQL_PATH, _graphql)
     app.router.add_get("/healthz", _health)
     add_gateway_routes(app)
     add_capture_routes(app)
@@ -83,7 +96,33 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     return app
 
 
+def _endpoint(settings: Settings) -> GraphQLEndpoint:
+    try:
+        trusted = (
+            TrustedDocuments.load(Path(settings.trusted_documents), besides=console_documents())
+            if settings.trusted_documents
+            else None
+        )
+        return GraphQLEndpoint(
+            build_schema(),
+            limits=Limits(),
+            introspection=_SHOWN_TO[settings.introspection],
+            present=present,
+            trusted_documents=trusted,
+            stream=serve_event_stream,
+            permit=_permit,
+        )
+    except OSError as error:
+        raise SetupError(
+            f"GQL_SECRETS_TRUSTED_DOCUMENTS: {settings.trusted_documents} cannot be read: {error.strerror}."
+        ) from error
+    except ValueError as error:
+        raise SetupError(f"GQL_SECRETS_TRUSTED_DOCUMENTS: {error}") from error
+
+
 async def _graphql(request: web.Request) -> web.StreamResponse:
+    if (answer := preflight(request)) is not None:
+        return answer
     if wants_explorer(request):
         return explorer_page(request)
     try:
@@ -117,7 +156,7 @@ def _permit(request: web.Request, kind: OperationType, context: RequestContext) 
         if isinstance(context, Context) and context.caller.session_id is not None:
             own.require_proof(request)
         else:
-            own.refuse_foreign(request)
+            own.refuse_strangers(request)
     except ForeignOrigin as foreign:
         raise RequestRefused(FORBIDDEN, str(foreign), {"reason": foreign.reason}) from None
 

@@ -102,11 +102,13 @@ async def _person_of(request: web.Request) -> Person | None:
     """Return whose session the request's cookie names; an unknown or ended session is nobody's.
 
     Raises:
-        ForeignOrigin: another site's page sent the request, and the browser added the cookie.
+        ForeignOrigin: another site's page sent the request, and the browser added the cookie; or it came by another
+            site's name.
     """
     token = request.app[SESSION_COOKIE].read(request)
     person = await request.app[SERVICES].sessions.find(token) if token else None
     if person is not None:
+        request.app[OWN_ORIGIN].require_home(request)
         request.app[OWN_ORIGIN].refuse_foreign(request)
     return person
 

@@ -1,4 +1,4 @@
-"""What surrounds every request but `/verify`: an id, a log line without secrets, the security headers."""
+"""What surrounds every request but `/verify`: an id, a log line without secrets, an answer whatever happens."""
 
 import logging
 import secrets
@@ -36,17 +36,22 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     status = 500
     try:
         response = await handler(request)
-        status = response.status
     except web.HTTPException as answer:
         status = answer.status
-        answer.headers[X_REQUEST_ID] = request_id
         raise
+    except web.RequestPayloadError as error:
+        # The body broke off, or took too long (api/server.py).
+        status = 408 if isinstance(error, TimeoutError) else 400
+        return web.Response(status=status, text="The body did not arrive whole.", headers={hdrs.CONNECTION: "close"})
     except Unavailable:
         status = 503
-        return web.Response(status=status, text="The database does not answer.", headers={X_REQUEST_ID: request_id})
+        return web.Response(status=status, text="The database does not answer.")
     except Exception:  # noqa: BLE001  the last door before the caller
         _log.exception("unexpected error request_id=%s", request_id)
-        return web.Response(status=status, text="Unexpected error.", headers={X_REQUEST_ID: request_id})
+        return web.Response(status=status, text="Unexpected error.")
+    else:
+        status = response.status
+        return response
     finally:
         milliseconds = (time.perf_counter() - began) * 1000
         _log.info(
@@ -57,9 +62,3 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
             milliseconds,
             request_id,
         )
-    if not response.prepared:
-        response.headers.setdefault(X_REQUEST_ID, request_id)
-        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-    return response

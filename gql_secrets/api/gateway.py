@@ -15,14 +15,15 @@ from multidict import CIMultiDict
 
 from gql_secrets.api.addresses import AddressUnclear
 from gql_secrets.api.authentication import CHALLENGE, parse_basic, refused, source_of
-from gql_secrets.api.keys import SERVICES, TRUSTED_PROXIES
+from gql_secrets.api.keys import SERVER_NAME, SERVICES, TRUSTED_PROXIES
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.usage import Source
 from gql_secrets.service.verification import Accepted, RefusalReason
 
 VERIFY_PATH: Final = "/verify"
-_COMMON: Final = {hdrs.CACHE_CONTROL: "no-store"}
+# No more headers than a gateway needs: it hands them on to callers of a site that is not ours.
+_COMMON: Final = {hdrs.CACHE_CONTROL: "no-store", hdrs.SERVER: SERVER_NAME}
 _CLIENT_ID: Final = "X-Client-Id"
 _SECRET_STATE: Final = "X-Secret-State"  # noqa: S105  a header's name
 _SECRET_EXPIRES_AT: Final = "X-Secret-Expires-At"  # noqa: S105  a header's name

@@ -12,6 +12,7 @@ from gql_secrets.api.origin import OwnOrigin
 from gql_secrets.services import Services
 from gql_secrets.settings import Settings
 
+SERVER_NAME: Final = "gql-secrets"  # what answers say: without a version, and without that of anything below
 SETTINGS: Final = web.AppKey("settings", Settings)
 SERVICES: Final = web.AppKey("services", Services)
 TRUSTED_PROXIES: Final = web.AppKey("trusted_proxies", TrustedProxies)

@@ -25,7 +25,7 @@ def wants_socket(request: web.Request) -> bool:
 
 
 def check_socket_origin(request: web.Request, caller: Caller) -> None:
-    """Pass if the page that asks for a WebSocket is ours, or no page at all asks and no cookie signed it in.
+    """Pass if our page asks for a WebSocket; without a cookie also if an allowed frontend's or no page at all does.
 
     No browser asks the server before it opens a WebSocket to another site, and it sends the cookies along.
 
@@ -33,7 +33,7 @@ def check_socket_origin(request: web.Request, caller: Caller) -> None:
         ForeignOrigin: another site's page asks, or a cookie came without proof that a page of ours does.
     """
     if caller.session_id is None:
-        request.app[OWN_ORIGIN].refuse_foreign(request)
+        request.app[OWN_ORIGIN].refuse_strangers(request)
     else:
         request.app[OWN_ORIGIN].require_proof(request)
 

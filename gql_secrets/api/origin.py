@@ -16,6 +16,7 @@ from gql_secrets.domain.errors import Forbidden
 from gql_secrets.settings import Settings
 
 SEC_FETCH_SITE: Final = "Sec-Fetch-Site"
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _SAME_ORIGIN: Final = "same-origin"
 _NO_PAGE: Final = "none"  # the person typed the address or opened a bookmark
 
@@ -34,15 +35,51 @@ class OwnOrigin:
     Attributes:
         public: the origin that people type, such as https://secrets.example.com.
         is_chosen: the operator said so; otherwise this machine's other names for itself are ours too.
+        allowed: the origins of others' frontends that may ask `/graphql`, signed in by header.
     """
 
     public: str
     is_chosen: bool
+    allowed: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return the origin that the settings name."""
-        return cls(_written(settings.address_url), bool(settings.public_url))
+        allowed = frozenset(_written(origin) for origin in settings.origins)
+        return cls(_written(settings.address_url), bool(settings.public_url), allowed)
+
+    def is_at_home(self, request: web.Request) -> bool:
+        """Whether the browser asked for us by our name, or by an address.
+
+        Whoever owns a name lets it point wherever they like (DNS rebinding): a page of theirs must not get ours. An
+        address points nowhere else, and proxies that do not pass `Host` on ask by it.
+        """
+        scheme, _, own = self.public.partition("://")
+        host = request.host.lower()
+        return host in (own, f"{own}:{_DEFAULT_PORTS[scheme]}") or _is_address(host)
+
+    def require_home(self, request: web.Request) -> None:
+        """Pass if the browser asked for us by our name, or by an address.
+
+        Raises:
+            ForeignOrigin: it did not.
+        """
+        if not self.is_at_home(request):
+            raise ForeignOrigin(self.public)
+
+    def away(self) -> str:
+        """Return what is said to whoever asks for our pages by another name."""
+        hint = (
+            "If you did, the proxy in front of it must pass the Host header on."
+            if self.is_chosen
+            else "If your name for it is meant to lead here, set GQL_SECRETS_PUBLIC_URL to that."
+        )
+        return f"These pages are at {self.public} and at no other name: open that. {hint}"
+
+    def is_allowed(self, request: web.Request) -> bool:
+        """Whether a page of an allowed frontend sent the request."""
+        origins = request.headers.getall(hdrs.ORIGIN, ())
+        return len(origins) == 1 and origins[0] in self.allowed
 
     def is_foreign(self, request: web.Request) -> bool:
         """Whether the browser says that another site's page sent the request."""
@@ -68,6 +105,15 @@ class OwnOrigin:
         if self.is_foreign(request):
             raise ForeignOrigin(self.public)
 
+    def refuse_strangers(self, request: web.Request) -> None:
+        """Pass unless a page sent the request that is neither ours nor an allowed frontend's.
+
+        Raises:
+            ForeignOrigin: one did.
+        """
+        if not self.is_allowed(request):
+            self.refuse_foreign(request)
+
     def require_proof(self, request: web.Request) -> None:
         """Pass if a page of ours sent the request.
 
@@ -90,7 +136,7 @@ def _written(url: str) -> str:
     parts = urlsplit(url)
     host = parts.hostname or ""
     name = f"[{host}]" if ":" in host else host
-    default = {"http": 80, "https": 443}.get(parts.scheme)
+    default = _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{name}" + (f":{parts.port}" if parts.port not in (None, default) else "")
 
 

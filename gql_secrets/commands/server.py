@@ -63,12 +63,13 @@ async def run_server(settings: Settings) -> None:
     # Here, so that the other commands start in half the time.
     from gql_secrets.api.app import build_app  # noqa: PLC0415
     from gql_secrets.api.keys import SERVICES  # noqa: PLC0415
+    from gql_secrets.api.server import BoundedRunner  # noqa: PLC0415
 
     # The address first: a start that fails for a port in use must not have made an owner whose secret nobody saw.
     with _listening_sockets(settings.host, settings.port) as sockets:
         settings = replace(settings, port=sockets[0].getsockname()[1])
         app = build_app(settings)
-        runner = _runner_of(app)
+        runner = BoundedRunner(app, shutdown_timeout=_SECONDS_TO_STOP)
         try:
             await runner.setup()
             await _print_first_start(settings, app[SERVICES])
@@ -78,12 +79,6 @@ async def run_server(settings: Settings) -> None:
             await _told_to_stop()
         finally:
             await runner.cleanup()
-
-
-def _runner_of(app: web.Application) -> web.AppRunner:
-    # No access log: it would hold every query string, and cost the verification more than the answer does.
-    # Limits of heads, bodies and idle connections are set here.
-    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SECONDS_TO_STOP)
 
 
 async def _print_first_start(settings: Settings, services: Services) -> None:
