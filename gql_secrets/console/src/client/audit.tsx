@@ -2,8 +2,8 @@
 
 import { type AuditEntry, CLIENT_AUDIT } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
-import { formatDateTime } from "../lib/format";
-import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
+import { formatDateTime, withLocalInstants } from "../lib/format";
+import { ACTION_WORDS, SURFACE_WORDS, actorName } from "../lib/words";
 import { At, Loading, Panel, Scrolled, ShowQuery } from "../ui/basics";
 import { FailureNote } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
@@ -47,7 +47,7 @@ export function Audit({ clientId, follow }: AuditProps) {
                     {ACTION_WORDS[event.action]}
                     {detailsOf(event) && <span class="second">{detailsOf(event)}</span>}
                   </th>
-                  <td>{event.actor}</td>
+                  <td>{actorName(event.actor)}</td>
                   <td>
                     {SURFACE_WORDS[event.surface]}
                     {event.address && <span class="second">{event.address}</span>}
@@ -79,5 +79,5 @@ export function Audit({ clientId, follow }: AuditProps) {
 function detailsOf({ action, hoursToLive, expiresAt, reason }: AuditEntry): string {
   const kept = action === "SECRET_RESET" && hoursToLive === 0 ? "the old secret ended at once" : null;
   const until = expiresAt ? `old secret good until ${formatDateTime(expiresAt)}` : null;
-  return [kept ?? until, reason].filter(Boolean).join("; ");
+  return [kept ?? until, reason && withLocalInstants(reason)].filter(Boolean).join("; ");
 }

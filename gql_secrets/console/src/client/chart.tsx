@@ -55,7 +55,7 @@ export function Chart({ usage }: { usage: UsageHours }) {
         {reset !== null && (
           <g>
             <line class="reset-line" x1={reset} x2={reset} y1={TOP - 4} y2={TOP + PLOT_HEIGHT} />
-            <text class="axis strong" x={reset + 5} y={TOP + 4}>
+            <text class={`axis strong ${reset > width - 60 ? "end" : ""}`} x={reset > width - 60 ? reset - 5 : reset + 5} y={TOP + 4}>
               Reset
             </text>
           </g>

@@ -3,7 +3,7 @@
 import { CLIENT_HISTORY } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { formatNumber, plural } from "../lib/format";
-import { END_WORDS, STATE_WORDS } from "../lib/words";
+import { END_WORDS, STATE_WORDS, actorName } from "../lib/words";
 import { At, Chip, Hint, Loading, Panel, Scrolled, ShowQuery, When } from "../ui/basics";
 import { FailureNote } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
@@ -52,7 +52,7 @@ export function History({ clientId, follow }: HistoryProps) {
                   </td>
                   <td>
                     <At at={secret.createdAt} />
-                    <span class="second">by {secret.createdBy}</span>
+                    <span class="second">by {actorName(secret.createdBy)}</span>
                   </td>
                   <td>
                     {secret.endedAt ? (

@@ -3,6 +3,7 @@
 import type { ResultOf } from "gql.tada";
 import type { CLIENT_SOURCES, ClientView, SecretUse, SecretView } from "../graphql/queries";
 import { formatNumber } from "../lib/format";
+import { actorName } from "../lib/words";
 import { At, Chip, Hint, Scrolled, When } from "../ui/basics";
 
 type Sources = NonNullable<ResultOf<typeof CLIENT_SOURCES>["client"]> | null;
@@ -63,7 +64,7 @@ function Facts({ secret, uses }: { secret: SecretView; uses: readonly SecretUse[
         </dd>
         <dt>Created</dt>
         <dd>
-          <At at={secret.createdAt} /> <span class="muted">by {secret.createdBy}</span>
+          <At at={secret.createdAt} /> <span class="muted">by {actorName(secret.createdBy)}</span>
         </dd>
         <dt>First used</dt>
         <dd>

@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import { CancelDialog, RetentionDialog, RevokeDialog } from "../dialogs/rollover";
 import type { ClientView, SecretUse } from "../graphql/queries";
 import { serverNow, useNow } from "../lib/clock";
-import { formatCountdown, formatFully, formatRelative, plural } from "../lib/format";
+import { formatCountdown, formatFully, formatRelative, plural, withLocalInstants } from "../lib/format";
 import { ADVICE_WORDS } from "../lib/words";
 import { Button } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
@@ -39,7 +39,7 @@ export function Verdict({ client, sources, onEnd }: VerdictProps) {
           <Icon name={icon} />
           {verdictOf(client, sources, now)}
         </h2>
-        <p>{rollover.reason}</p>
+        <p>{withLocalInstants(rollover.reason)}</p>
         <div class="verdict-actions">
           {client.viewerCanRevokeOldSecret && (
             <Button

@@ -2,8 +2,8 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { RequestFailed, request } from "../graphql/client";
-import type { Problem } from "../graphql/mutations";
 import { CLIENT, CLIENT_SOURCES, type ClientView, type SecretUse } from "../graphql/queries";
+import { actorName } from "../lib/words";
 import { At, Button, Hint, Loading, When } from "../ui/basics";
 import { DialogFoot } from "../ui/dialog";
 import { FailureNote, Note } from "../ui/notes";
@@ -11,7 +11,6 @@ import { SourceList } from "./sourceList";
 
 interface InProgressProps {
   clientId: string;
-  problem: Problem;
   pending: boolean;
   failure: RequestFailed | null;
   onBack: () => void;
@@ -24,7 +23,7 @@ interface Facts {
   readonly oldUses: readonly SecretUse[] | null;
 }
 
-export function InProgress({ clientId, problem, pending, failure, onBack, onGoOn }: InProgressProps) {
+export function InProgress({ clientId, pending, failure, onBack, onGoOn }: InProgressProps) {
   const [facts, setFacts] = useState<Facts | null>(null);
   const [unread, setUnread] = useState<RequestFailed | null>(null);
   const [reads, setReads] = useState(0);
@@ -40,7 +39,7 @@ export function InProgress({ clientId, problem, pending, failure, onBack, onGoOn
   return (
     <>
       <Note tone="warn" title="A rollover is still running.">
-        <p>{problem.message}</p>
+        <p>Two secrets are good now, and there are never three: a reset ends one of them at once.</p>
       </Note>
       {unread && <FailureNote failure={unread} retry={() => setReads(reads + 1)} />}
       {!facts && !unread && <Loading what="who would be cut off" />}
@@ -76,7 +75,7 @@ function Consequences({ client, oldUses }: Facts) {
       <div class="consequences">
         <p>
           The secret that would end is <Hint hint={currentSecret.hint} />: made <When at={currentSecret.createdAt} /> by{" "}
-          {currentSecret.createdBy}, never used. Whoever has it but has not put it to use yet will need the newer one.
+          {actorName(currentSecret.createdBy)}, never used. Whoever has it but has not put it to use yet will need the newer one.
         </p>
         <p>
           The old secret <Hint hint={oldSecret.hint} /> stays good.
@@ -93,7 +92,8 @@ function Consequences({ client, oldUses }: Facts) {
       {oldUses && oldUses.length > 0 && <SourceList uses={oldUses} />}
       {currentSecret && (
         <p>
-          The current one, <Hint hint={currentSecret.hint} />, becomes the old one and stays good for the time you chose.
+          The current one, <Hint hint={currentSecret.hint} />, made <When at={currentSecret.createdAt} /> by{" "}
+          {actorName(currentSecret.createdBy)}, becomes the old one and stays good for the time you chose.
         </p>
       )}
     </div>

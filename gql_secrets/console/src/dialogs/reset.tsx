@@ -41,7 +41,7 @@ export function ResetDialog({ client, close }: ResetProps) {
   const [understood, setUnderstood] = useState(false);
   const [refusal, setRefusal] = useState<Refusal | null>(null);
   const [unanswered, setUnanswered] = useState<Wish | null>(null);
-  const [question, setQuestion] = useState<{ wish: Wish; problem: Problem } | null>(null);
+  const [question, setQuestion] = useState<Wish | null>(null);
   const [result, setResult] = useState<ResetResult | null>(null);
   const retention = useRetention();
   const action = useAction();
@@ -70,8 +70,7 @@ export function ResetDialog({ client, close }: ResetProps) {
       announceChange(client.clientId);
       return;
     }
-    const running = answer.userErrors.find((problem) => problem.code === "ROLLOVER_IN_PROGRESS");
-    if (running) return setQuestion({ wish, problem: running });
+    if (answer.userErrors.some((problem) => problem.code === "ROLLOVER_IN_PROGRESS")) return setQuestion(wish);
     setQuestion(null);
     const hours = answer.userErrors.find((problem) => problem.code === "INVALID_HOURS_TO_LIVE");
     if (hours && smooth) retention.refuse(hours.message);
@@ -96,11 +95,10 @@ export function ResetDialog({ client, close }: ResetProps) {
       <Dialog title={TITLE} onDismiss={dismiss}>
         <InProgress
           clientId={client.clientId}
-          problem={question.problem}
           pending={action.pending}
           failure={action.failure}
           onBack={() => setQuestion(null)}
-          onGoOn={(ifGeneration) => send({ ...question.wish, endActiveRollover: true, ifGeneration })}
+          onGoOn={(ifGeneration) => send({ ...question, endActiveRollover: true, ifGeneration })}
         />
       </Dialog>
     );

@@ -54,5 +54,10 @@ export function formatCountdown(milliseconds: number): string {
   return left >= DAY ? `${Math.floor(left / DAY)} d ${clock}` : clock;
 }
 
+const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g;
+
+/** The server's sentences name instants in UTC; people read them in their own time zone. */
+export const withLocalInstants = (sentence: string): string => sentence.replace(INSTANT, (instant) => formatDateTime(instant));
+
 export const plural = (count: number, one: string, many = `${one}s`): string =>
   `${formatNumber(count)} ${count === 1 ? one : many}`;

@@ -54,6 +54,13 @@ export const SURFACE_WORDS: Readonly<Record<AuditEntry["surface"], string>> = {
   SYSTEM: "By itself",
 };
 
+/** Who did it, as people say it: the audit writes "user:Ada", "cli:root" or a client's id. */
+export function actorName(actor: string): string {
+  if (actor.startsWith("user:")) return actor.slice("user:".length);
+  if (actor.startsWith("cli:")) return `${actor.slice("cli:".length)} (command line)`;
+  return actor === "system" ? "gql-secrets itself" : actor;
+}
+
 /** What each feature lets a client do; others of an older installation are kept and shown by their name. */
 export const FEATURES: Readonly<Record<string, string>> = {
   owner: "administers this installation",

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import type { RequestFailed } from "../graphql/client";
 import type { Problem } from "../graphql/mutations";
+import { withLocalInstants } from "../lib/format";
 import { Button, type Tone } from "./basics";
 import { Icon, type IconName } from "./icons";
 
@@ -61,7 +62,7 @@ export function ProblemNotes({ problems, requestId }: { problems: readonly Probl
   return (
     <div role="alert">
       {problems.map((problem) => (
-        <Note key={problem.code} tone="bad" title={problem.message}>
+        <Note key={problem.code} tone="bad" title={withLocalInstants(problem.message)}>
           {NEXT_STEP[problem.code] && <p>{NEXT_STEP[problem.code]}</p>}
           {requestId && (
             <p class="request-id">

@@ -1,0 +1,21 @@
+"""What the console asks is known at build time, and the server can run all of it."""
+
+import json
+from pathlib import Path
+
+from gql_secrets.api.console import console_documents
+from gql_secrets.api.graphql.budget import Limits
+from gql_secrets.api.graphql.documents import TrustedDocuments
+from gql_secrets.api.graphql.http import GraphQLEndpoint
+from gql_secrets.api.graphql.schema import build_schema
+
+
+def test_every_document_of_the_console_runs_within_the_budget(tmp_path: Path) -> None:
+    manifest = tmp_path / "trusted.json"
+    manifest.write_text(json.dumps({}))
+    documents = console_documents()
+
+    assert len(documents) > 10
+    trusted = TrustedDocuments.load(manifest, besides=documents)
+    # The engine refuses to be made with a trusted document that it could not run.
+    GraphQLEndpoint(build_schema(), limits=Limits(), introspection=lambda _: True, trusted_documents=trusted)

@@ -1,0 +1,47 @@
+"""The explorer: our own copy, offline, with the operations one needs."""
+
+from collections.abc import Callable
+
+from console_window import Client, Server, Window
+from playwright.sync_api import expect
+
+OpenWindow = Callable[..., Window]
+
+
+def test_it_opens_with_the_four_operations_and_runs_them(window: Window, server: Server) -> None:
+    window.page.goto(f"{server.url}/graphql")
+    for operation in ("ListClients", "SmoothReset", "RevokeOldSecret", "ClientEvents"):
+        expect(window.page.get_by_role("tab", name=operation)).to_be_visible()
+    expect(window.page.get_by_text("totalCount").first).to_be_visible()
+    window.page.get_by_role("button", name="Execute query").click()
+    expect(window.page.get_by_role("region", name="Result Window").get_by_text("totalCount")).to_be_visible()
+
+
+def test_a_subscription_in_it_hears_a_change(window: Window, server: Server, client: Client) -> None:
+    window.page.goto(f"{server.url}/graphql")
+    editor = window.page.get_by_role("region", name="Operation Editor")
+    expect(editor.get_by_text("totalCount")).to_be_visible()
+    window.page.get_by_role("tab", name="ClientEvents").click()
+    expect(editor.get_by_text("subscription")).to_be_visible()
+    window.page.get_by_role("button", name="Execute query").click()
+    expect(window.page.get_by_role("button", name="Stop query")).to_be_visible()
+    window.page.wait_for_timeout(500)
+    server.run("client", "disable", client.id)
+
+    expect(window.page.get_by_role("region", name="Result Window").get_by_text("DISABLED")).to_be_visible()
+
+
+def test_show_query_opens_the_very_operation(window: Window, server: Server, client: Client) -> None:
+    window.open(client)
+    window.press("Reset Secret")
+    window.dialog.get_by_role("switch", name="Smooth Rollover").check()
+    window.days.fill("3")
+    with window.page.context.expect_page() as opening:
+        window.dialog.get_by_role("link", name="Show query").click()
+    explorer = Window(opening.value, server)
+
+    expect(explorer.page.get_by_role("tab", name="ResetSecret")).to_be_visible()
+    expect(explorer.page.get_by_text('"hoursToLive"')).to_be_visible()
+    expect(explorer.page.get_by_text("72")).to_be_visible()
+    assert explorer.page.url == f"{server.url}/graphql"
+    assert explorer.problems == []

@@ -1,0 +1,175 @@
+"""A lost answer, a double click, a stale page, a rollover that still runs: nobody is locked out by accident."""
+
+from collections.abc import Callable
+
+from console_window import Client, Server, Window
+from playwright.sync_api import Route, expect
+
+OpenWindow = Callable[..., Window]
+
+
+def fill_smooth_reset(window: Window, days: str) -> None:
+    window.press("Reset Secret")
+    window.dialog.get_by_role("switch", name="Smooth Rollover").check()
+    window.days.fill(days)
+
+
+def test_after_a_lost_answer_the_same_dialog_gives_the_same_secret_and_no_second_reset(
+    window: Window, server: Server, client: Client
+) -> None:
+    window.expects_failures = True
+    window.open(client)
+    lost = []
+
+    def lose_first_answer(route: Route) -> None:
+        if "mutation" in (route.request.post_data or "") and not lost:
+            lost.append(route.fetch().json()["data"]["resetSecret"]["newSecret"])
+            route.abort()
+        else:
+            route.continue_()
+
+    window.page.route("**/graphql", lose_first_answer)
+    fill_smooth_reset(window, "2")
+    window.confirm("Reset Secret")
+    expect(window.dialog.get_by_text("No answer came: the reset may have happened, or not.")).to_be_visible()
+    expect(window.days).to_be_disabled()
+    window.look("no-answer")
+    window.confirm("Try again")
+    new = window.take_secret()
+
+    assert [new] == lost
+    assert window.mutations[0] == window.mutations[1]
+    assert server.is_good(client.id, new)
+    assert server.is_good(client.id, client.secret)
+
+
+def test_a_double_click_is_one_reset(window: Window, server: Server, client: Client) -> None:
+    window.open(client)
+    fill_smooth_reset(window, "2")
+    window.dialog.get_by_role("button", name="Reset Secret").dblclick()
+    new = window.take_secret()
+
+    assert len({sent["idempotencyKey"] for sent in window.mutations}) == 1
+    assert server.is_good(client.id, new)
+    assert server.is_good(client.id, client.secret)
+
+
+def test_each_dialog_is_an_intention_of_its_own(window: Window, client: Client) -> None:
+    window.open(client)
+    for _ in range(2):
+        window.press("Reset Secret")
+        window.confirm("Reset Secret")
+        window.take_secret()
+
+    first, second = window.mutations
+    assert first["idempotencyKey"] != second["idempotencyKey"]
+    assert first["ifGeneration"] < second["ifGeneration"]
+
+
+def test_a_stale_dialog_cannot_act_on_a_newer_state(window: Window, server: Server, client: Client) -> None:
+    window.open(client)
+    fill_smooth_reset(window, "2")
+    server.run("client", "reset", client.id, "--hours", "24")
+    window.confirm("Reset Secret")
+
+    expect(window.dialog.get_by_text("Somebody changed this client since you opened this dialog.")).to_be_visible()
+    expect(window.new_secret).to_have_count(0)
+    window.look("conflict")
+
+
+def test_a_running_rollover_is_explained_before_anybody_is_cut_off(
+    window: Window, server: Server, client: Client
+) -> None:
+    assert server.is_good(client.id, client.secret)
+    window.open(client)
+    first = window.reset_smoothly(3)
+    assert server.is_good(client.id, first)
+    expect(window.page.get_by_role("button", name="Cancel rollover")).to_have_count(0)
+
+    fill_smooth_reset(window, "1")
+    window.confirm("Reset Secret")
+    expect(window.dialog.get_by_text("A rollover is still running.")).to_be_visible()
+    expect(window.dialog.get_by_text("The secret that would end now is the old one")).to_be_visible()
+    expect(window.dialog.get_by_text(client.secret[-4:]).first).to_be_visible()
+    expect(window.dialog.get_by_text("payroll/2.3")).to_be_visible()
+    window.look("rollover-in-progress")
+    window.confirm("Keep the rollover")
+    assert server.is_good(client.id, client.secret)
+
+    window.confirm("Reset Secret")
+    window.confirm("Reset Secret anyway")
+    second = window.take_secret()
+    assert [server.is_good(client.id, secret) for secret in (client.secret, first, second)] == [False, True, True]
+
+
+def test_an_unused_new_secret_gives_way_and_the_old_one_stays(window: Window, server: Server, client: Client) -> None:
+    server.run("client", "reset", client.id, "--hours", "24")
+    window.open(client)
+    fill_smooth_reset(window, "2")
+    window.confirm("Reset Secret")
+    expect(window.dialog.get_by_text("never used. Whoever has it")).to_be_visible()
+    window.confirm("Reset Secret anyway")
+    new = window.take_secret()
+
+    assert server.is_good(client.id, new)
+    assert server.is_good(client.id, client.secret)
+
+
+def test_an_owner_is_reset_only_after_the_warning(window: Window, make_client: Callable[..., Client]) -> None:
+    window.open(make_client("owner"))
+    window.press("Reset Secret")
+    expect(window.dialog.get_by_text("This client administers gql-secrets.")).to_be_visible()
+    reset = window.dialog.get_by_role("button", name="Reset Secret")
+    expect(reset).to_be_disabled()
+    window.look("reset-owner")
+    window.dialog.get_by_role("checkbox").check()
+    reset.click()
+    window.take_secret()
+
+
+def test_retention_is_changed_within_seven_days_of_the_reset(window: Window, client: Client) -> None:
+    window.open(client)
+    window.reset_smoothly(1)
+    window.press("Change retention")
+    window.days.fill("9")
+    window.confirm("Change retention")
+    expect(window.days).to_be_focused()
+    assert len(window.mutations) == 1
+    window.look("change-retention")
+    window.days.fill("7")
+    window.confirm("Change retention")
+    expect(window.page.get_by_text("The old secret now ends")).to_be_visible()
+    expect(window.page.get_by_role("timer")).to_contain_text("6 d")
+
+
+def test_a_rollover_is_taken_back_while_nobody_used_the_new_secret(
+    window: Window, server: Server, client: Client
+) -> None:
+    window.open(client)
+    new = window.reset_smoothly(1)
+    window.press("Cancel rollover")
+    window.look("cancel-rollover")
+    window.confirm("Withdraw the new secret")
+    expect(window.page.get_by_text("The rollover is cancelled")).to_be_visible()
+
+    assert not server.is_good(client.id, new)
+    assert server.is_good(client.id, client.secret)
+
+
+def test_a_failure_of_the_server_is_shown_with_its_request_id(window: Window, client: Client) -> None:
+    window.open(client)
+    failure = {"message": "Unexpected error.", "extensions": {"code": "INTERNAL", "requestId": "abcd2345abcd2345"}}
+
+    def fail(route: Route) -> None:
+        if "mutation" in (route.request.post_data or ""):
+            route.fulfill(json={"data": {"resetSecret": None}, "errors": [failure]})
+        else:
+            route.continue_()
+
+    window.page.route("**/graphql", fail)
+    window.press("Reset Secret")
+    window.confirm("Reset Secret")
+
+    expect(window.dialog.get_by_text("Unexpected error.")).to_be_visible()
+    expect(window.dialog.get_by_text("abcd2345abcd2345")).to_be_visible()
+    window.look("server-failure")
