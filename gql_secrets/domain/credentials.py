@@ -28,6 +28,7 @@ _CLIENT_ID_CHARACTERS: Final = 32
 _LONGEST_CLIENT_ID: Final = 128
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _LEAST_KEY_BYTES_DIFFERENT: Final = 12
+_BLOCK_BYTES: Final = 64
 
 
 @final
@@ -113,6 +114,14 @@ class PepperKey:
 
     key_id: str
     _key: bytes = field(repr=False)
+    # HMAC of RFC 2104 with the key's own two blocks hashed beforehand: half of what `hmac.digest` costs.
+    _inner: "hashlib._Hash" = field(init=False, repr=False, compare=False)
+    _outer: "hashlib._Hash" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        block = self._key.ljust(_BLOCK_BYTES, b"\0")
+        object.__setattr__(self, "_inner", hashlib.sha256(bytes(byte ^ 0x36 for byte in block)))
+        object.__setattr__(self, "_outer", hashlib.sha256(bytes(byte ^ 0x5C for byte in block)))
 
     def digest(self, client_id: str, secret: str) -> bytes:
         """Return the 32 bytes under which a secret is stored.
@@ -121,9 +130,10 @@ class PepperKey:
         two pairs have one input, and never cut (bcrypt's 72 bytes let prefixes in elsewhere).
         """
         name = client_id.encode("utf-8", "surrogatepass")
-        return hmac.digest(
-            self._key, len(name).to_bytes(4, "big") + name + secret.encode("utf-8", "surrogatepass"), "sha256"
-        )
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(len(name).to_bytes(4, "big") + name + secret.encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        return outer.digest()
 
     @property
     def fingerprint(self) -> bytes:

@@ -10,8 +10,9 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.storage.database import Database, Transaction
@@ -32,19 +33,27 @@ _MOST_HOURS: Final = 24
 _BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
 
 
-class Source(NamedTuple):
-    """Where a credential came from, as the gateway says it."""
+class _Source(NamedTuple):
+    address: str | None
+    user_agent: str | None
 
-    address: str | None = None
-    user_agent: str | None = None
 
-    def cleaned(self) -> Self:
-        """Return it fit to be kept and shown: cut, one line, without credentials."""
-        address, agent = (self.address or "")[:_LONGEST_ADDRESS], self.user_agent or ""
-        agent = _CREDENTIAL.sub("…", agent[: 2 * _LONGEST_USER_AGENT])[:_LONGEST_USER_AGENT]
-        if not agent.isprintable():  # control characters, and lone surrogates that no database takes
-            agent = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in agent)
-        return type(self)(address or None, agent or None)
+class Source(_Source):
+    """Where a credential came from, as the gateway says it: each text cut, one line, and without credentials."""
+
+    __slots__ = ()
+
+    def __new__(cls, address: str | None = None, user_agent: str | None = None) -> "Source":  # noqa: PYI034  a shared one
+        """Return the source; the same ones come again and again, so they are one object."""
+        return _source(address, user_agent and user_agent[: 2 * _LONGEST_USER_AGENT])
+
+
+@lru_cache(maxsize=4096)
+def _source(address: str | None, agent: str | None) -> Source:
+    agent = _CREDENTIAL.sub("…", agent or "")[:_LONGEST_USER_AGENT]
+    if not agent.isprintable():  # control characters, and lone surrogates that no database takes
+        agent = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in agent)
+    return tuple.__new__(Source, ((address or "")[:_LONGEST_ADDRESS] or None, agent or None))
 
 
 class Seen:
@@ -53,31 +62,22 @@ class Seen:
     __slots__ = ("count", "first_at", "last_at")
 
     def __init__(self, now: datetime) -> None:
-        self.count = 0
+        self.count = 1
         self.first_at = self.last_at = now
 
 
-class Tally:
-    """Uses of one secret within one hour, or refused attempts with it."""
+# Uses of one secret within one hour, or refused attempts with it. Under None are those whose source found no room.
+Tally = dict[Source | None, Seen]
 
-    __slots__ = ("count", "last_at", "sources")
 
-    def __init__(self, now: datetime) -> None:
-        self.count = 0
-        self.last_at = now
-        self.sources: dict[Source, Seen] = {}
-
-    def absorb(self, other: "Tally") -> None:
-        """Add another tally of the same secret."""
-        self.count += other.count
-        self.last_at = max(self.last_at, other.last_at)
-        for source, seen in other.sources.items():
-            mine = self.sources.get(source)
-            if mine is not None:
-                mine.count += seen.count
-                mine.first_at, mine.last_at = min(mine.first_at, seen.first_at), max(mine.last_at, seen.last_at)
-            elif len(self.sources) < MOST_SOURCES:
-                self.sources[source] = seen
+def _absorb(tally: Tally, other: Tally) -> None:
+    for source, seen in other.items():
+        mine = tally.get(source) or (tally.get(None) if len(tally) >= MOST_SOURCES else None)
+        if mine is not None:
+            mine.count += seen.count
+            mine.first_at, mine.last_at = min(mine.first_at, seen.first_at), max(mine.last_at, seen.last_at)
+        else:
+            tally[source if len(tally) < MOST_SOURCES else None] = seen
 
 
 class Hour:
@@ -97,7 +97,7 @@ class Hour:
         for mine, others in ((self.used, other.used), (self.refused, other.refused)):
             for secret_id, tally in others.items():
                 if secret_id in mine:
-                    mine[secret_id].absorb(tally)
+                    _absorb(mine[secret_id], tally)
                 else:
                     mine[secret_id] = tally
 
@@ -133,7 +133,7 @@ class Usage:
     def refused_unknown(self, source: Source, now: datetime) -> None:
         """Do for an attempt that is not counted what `refused` does: the time must not tell which of them it was."""
         hour = self._hour if now < self._hour.ends_at else self._begin_hour(now)
-        if hour.unknown and len(hour.unknown[0].sources) >= MOST_SOURCES:
+        if hour.unknown and len(hour.unknown[0]) >= MOST_SOURCES:
             hour.unknown.clear()
         self._count(hour.unknown, 0, source, now)
 
@@ -174,22 +174,24 @@ class Usage:
     def _count(self, tallies: dict[int, Tally], secret_id: int, source: Source, now: datetime) -> None:
         tally = tallies.get(secret_id)
         if tally is None:
-            tally = tallies[secret_id] = Tally(now)
-        tally.count += 1
-        if now > tally.last_at:  # noqa: PLR1730  a call of `max` costs as much as the rest
-            tally.last_at = now
-        seen = tally.sources.get(source) or self._seen(tally, source.cleaned(), now)
-        if seen is not None:
-            seen.count += 1
-            if now > seen.last_at:  # noqa: PLR1730
-                seen.last_at = now
+            tally = tallies[secret_id] = {}
+        seen = tally.get(source)
+        if seen is None:
+            self._see(tally, source, now)
+            return
+        seen.count += 1
+        if now > seen.last_at:  # noqa: PLR1730  a call of `max` costs as much as the rest
+            seen.last_at = now
 
-    def _seen(self, tally: Tally, source: Source, now: datetime) -> Seen | None:
-        seen = tally.sources.get(source)
-        if seen is None and len(tally.sources) < MOST_SOURCES and self._sources < _MOST_SOURCES_IN_MEMORY:
+    def _see(self, tally: Tally, source: Source, now: datetime) -> None:
+        if len(tally) < MOST_SOURCES and self._sources < _MOST_SOURCES_IN_MEMORY:
             self._sources += 1
-            seen = tally.sources[source] = Seen(now)
-        return seen
+            tally[source] = Seen(now)
+        elif None in tally:
+            tally[None].count += 1
+            tally[None].last_at = max(tally[None].last_at, now)
+        else:
+            tally[None] = Seen(now)
 
     async def _write(self, hour: datetime, tallies: dict[int, Tally], *, refused: bool) -> None:
         """Write the tallies of one hour in transactions of a thousand secrets, and forget what is written."""
@@ -225,18 +227,23 @@ class Usage:
             self._hours.remove(oldest)
             self._hours[-1].absorb(oldest)
         self._sources = sum(
-            len(tally.sources)
-            for hour in self._hours
-            for tallies in (hour.used, hour.refused)
-            for tally in tallies.values()
+            len(tally) for hour in self._hours for tallies in (hour.used, hour.refused) for tally in tallies.values()
         )
 
 
+def total_of(tally: Tally) -> tuple[int, datetime]:
+    """Return how many uses a tally has, and when the last one was."""
+    uses = tally.values()
+    return sum([seen.count for seen in uses]), max([seen.last_at for seen in uses])
+
+
 def _secret_row(secret_id: int, tally: Tally) -> CountedSecret:
-    return secret_id, tally.count, to_microseconds(tally.last_at)
+    count, last_at = total_of(tally)
+    return secret_id, count, to_microseconds(last_at)
 
 
 def _source_rows(secret_id: int, tally: Tally) -> Iterator[CountedSource]:
-    for source, seen in tally.sources.items():
-        first_at, last_at = to_microseconds(seen.first_at), to_microseconds(seen.last_at)
-        yield secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count
+    for source, seen in tally.items():
+        if source is not None:
+            first_at, last_at = to_microseconds(seen.first_at), to_microseconds(seen.last_at)
+            yield secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from gql_secrets.domain.advice import RolloverAdvice, advise
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.reading import Reading
-from gql_secrets.service.usage import Source, Usage
+from gql_secrets.service.usage import Source, Usage, total_of
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.usage import MOST_SOURCES, SecretUse, Totals, UsageBucket, find_buckets, find_totals, find_uses
@@ -71,10 +71,9 @@ class UsageReading:
                 for refused in _KINDS:
                     for hour, tally in self._usage.unwritten(secret_id, refused=refused):
                         stored = mine.get(hour) or UsageBucket(hour, 0, 0)
+                        count, _ = total_of(tally)
                         mine[hour] = UsageBucket(
-                            hour,
-                            stored.count + (0 if refused else tally.count),
-                            stored.refused + (tally.count if refused else 0),
+                            hour, stored.count + (0 if refused else count), stored.refused + (count if refused else 0)
                         )
             return {secret_id: [mine[hour] for hour in sorted(mine)] for secret_id, mine in buckets.items()}
 
@@ -152,13 +151,15 @@ class UsageReading:
         return result
 
     def _unwritten_total(self, secret_id: int, *, refused: bool) -> tuple[int, datetime | None]:
-        tallies = [tally for _, tally in self._usage.unwritten(secret_id, refused=refused)]
-        return sum(tally.count for tally in tallies), max((tally.last_at for tally in tallies), default=None)
+        totals = [total_of(tally) for _, tally in self._usage.unwritten(secret_id, refused=refused)]
+        return sum(count for count, _ in totals), max((last_at for _, last_at in totals), default=None)
 
     def _with_unwritten(self, secret_id: int, uses: dict[tuple[Source, bool], SecretUse]) -> list[SecretUse]:
         for refused in _KINDS:
             for _, tally in self._usage.unwritten(secret_id, refused=refused):
-                for source, seen in tally.sources.items():
+                for source, seen in tally.items():
+                    if source is None:
+                        continue
                     stored = uses.get((source, refused))
                     uses[source, refused] = SecretUse(
                         source.address,

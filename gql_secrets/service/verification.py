@@ -2,10 +2,9 @@
 
 import logging
 import sqlite3
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -43,8 +42,7 @@ class RefusalReason(StrEnum):
     ADDRESS = "ADDRESS"
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The credential is good."""
 
     client_id: str
@@ -53,8 +51,7 @@ class Accepted:
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """The credential is not good, or not from this address."""
 
     reason: RefusalReason
@@ -93,50 +90,78 @@ class Verifier:
             for _ in range(_ATTEMPTS):
                 found, now = await self._lookup.find(digests)
                 self._database.can_read = True
-                verdict = await self._judged(found or _NOBODYS, now, source)
+                verdict = self._judged(found or _NOBODYS, now, source)
                 if verdict is not None:
                     return verdict
+                await self._write_down(found or _NOBODYS, now)
         except _READ_ERRORS as error:
-            _log.error("verification cannot read the database: %s: %s", type(error).__name__, error)
-            self._database.can_read = False
-            raise Unavailable from error
+            raise self._unreadable(error) from error
         except Conflict as conflict:
             raise Unavailable(str(conflict)) from conflict
         raise Unavailable("The client keeps changing. Try again.")
 
-    async def _judged(self, found: Found, now: datetime, source: Source) -> Verdict | None:
-        """Return the verdict, or None where the row changed meanwhile and must be read again."""
-        match judge(found.state, found.expires_at, enabled=found.enabled, now=now):
-            case Judgement.GOOD:
-                if not found.was_used and not await self._record_first_use(found):
-                    return None
-                self._usage.used(found.secret_id, source, now)
-                if not _is_allowed(found.allow_list, source):
-                    return Refused(RefusalReason.ADDRESS, found.client_id, found.secret_id)
-                return Accepted(found.client_id, found.secret_id, found.state, found.expires_at)
-            case Judgement.DUE:
-                await self._changes.expire_old_secret(found.client_id)
+    def verify_at_once(
+        self, client_id: str, secret: str, source: Source, arrivals: int | None = None
+    ) -> Verdict | None:
+        """Return what `verify` would without awaiting; None where that cannot be: then ask `verify`.
+
+        Args:
+            client_id: who says to be asking.
+            secret: with what.
+            source: from where.
+            arrivals: as the look-up wants it.
+
+        Raises:
+            Unavailable: the database does not answer; the credential may be good.
+        """
+        try:
+            answer = self._lookup.find_at_once(self._pepper.digests(client_id, secret), arrivals)
+        except _READ_ERRORS as error:
+            raise self._unreadable(error) from error
+        return None if answer is None else self._judged(answer[0] or _NOBODYS, answer[1], source)
+
+    def _unreadable(self, error: Exception) -> Unavailable:
+        _log.error("verification cannot read the database: %s: %s", type(error).__name__, error)
+        self._database.can_read = False
+        return Unavailable()
+
+    def _judged(self, found: Found, now: datetime, source: Source) -> Verdict | None:
+        """Return the verdict, or None where something must be written down first."""
+        judgement = judge(found.state, found.expires_at, enabled=found.enabled, now=now)
+        if judgement is Judgement.GOOD:
+            if not found.was_used:
                 return None
-            case Judgement.ENDED if found is _NOBODYS:
-                self._usage.refused_unknown(source, now)
-                return Refused(RefusalReason.UNKNOWN, None, None)
-            case Judgement.ENDED:
-                self._usage.refused(found.secret_id, source, now)
-                return Refused(RefusalReason.ENDED, found.client_id, found.secret_id)
-            case Judgement.DISABLED:
-                self._usage.refused_unknown(source, now)
-                return Refused(RefusalReason.DISABLED, found.client_id, found.secret_id)
+            self._usage.used(found.secret_id, source, now)
+            if found.allow_list is not None and not _lets_in(found.allow_list, source):
+                return Refused(RefusalReason.ADDRESS, found.client_id, found.secret_id)
+            return Accepted(found.client_id, found.secret_id, found.state, found.expires_at)
+        if judgement is Judgement.DUE:
+            return None
+        if judgement is Judgement.ENDED and found is not _NOBODYS:
+            self._usage.refused(found.secret_id, source, now)
+            return Refused(RefusalReason.ENDED, found.client_id, found.secret_id)
+        self._usage.refused_unknown(source, now)
+        if found is _NOBODYS:
+            return Refused(RefusalReason.UNKNOWN, None, None)
+        return Refused(RefusalReason.DISABLED, found.client_id, found.secret_id)
 
-    async def _record_first_use(self, found: Found) -> bool:
-        """Write the first use durably; return False if the secret is not good any more, or was used meanwhile."""
+    async def _write_down(self, found: Found, now: datetime) -> None:
+        """Write the end of an old secret whose time is over, or the first use of a good one; then it is read again."""
+        if judge(found.state, found.expires_at, enabled=found.enabled, now=now) is Judgement.DUE:
+            await self._changes.expire_old_secret(found.client_id)
+        else:
+            await self._record_first_use(found)
 
-        async def work(tx: Transaction) -> bool:
+    async def _record_first_use(self, found: Found) -> None:
+        """Write the first use durably, unless the secret is not good any more, or was used meanwhile."""
+
+        async def work(tx: Transaction) -> None:
             if not self._database.is_sqlite:
                 # The clock is read after the locks, as in every change: client first, then the secret.
                 await tx.execute("SELECT 1 FROM client WHERE client_id = ? FOR SHARE", found.client_id)
                 await tx.execute("SELECT 1 FROM client_secret WHERE id = ? FOR UPDATE", found.secret_id)
             now = to_microseconds(await tx.now())
-            changed = await tx.execute(
+            await tx.execute(
                 """
                 UPDATE client_secret SET first_used_at = ?, last_used_at = ?
                 WHERE id = ? AND first_used_at IS NULL
@@ -152,10 +177,9 @@ class Verifier:
                 now,
                 True,
             )
-            return changed == 1
 
-        return await self._database.run_tx(work)
+        await self._database.run_tx(work)
 
 
-def _is_allowed(allow_list: AllowList | None, source: Source) -> bool:
-    return allow_list is None or (source.address is not None and allow_list.allows(source.address))
+def _lets_in(allow_list: AllowList, source: Source) -> bool:
+    return source.address is not None and allow_list.allows(source.address)

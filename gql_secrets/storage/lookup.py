@@ -8,10 +8,9 @@ row and one that finds none, in the one order or in the other (tests/benchmarks/
 import asyncio
 import itertools
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol, Self
 
 import asyncpg
@@ -69,6 +68,16 @@ class Lookup(Protocol):
             sqlite3.Error, asyncpg errors, OSError: the database does not answer.
         """
 
+    def find_at_once(self, digests: Sequence[bytes], arrivals: int | None) -> tuple[Found | None, datetime] | None:
+        """Return what `find` would, without awaiting; None where that cannot be.
+
+        `arrivals` is how often anything has arrived at the server so far, the question itself included; None where
+        nobody counts. What was known to be true after the last arrival is true for every question that has arrived.
+
+        Raises:
+            sqlite3.Error: the database does not answer.
+        """
+
     async def close(self) -> None:
         """Give the connections back."""
 
@@ -79,7 +88,8 @@ class SqliteLookup:
     A good secret in use is remembered, no other. `PRAGMA data_version` tells that another connection, of whatever
     process, committed; then the revision is read, and if it moved, everything is forgotten. A commit without a change
     (a first use, a flush of counters) moves no revision. So what is remembered is what the file holds at the moment of
-    asking: a revoke by another process is seen by the next verification.
+    asking: a revoke by another process is seen by the next verification. Of the questions that arrived together the
+    first asks for all of them.
     """
 
     def __init__(self, database: Database) -> None:
@@ -90,13 +100,20 @@ class SqliteLookup:
         self._connection.execute("PRAGMA mmap_size = 268435456")
         self._version: int | None = None
         self._revision: int | None = None
+        self._arrivals: int | None = None
         self._remembered: dict[bytes, Found] = {}
         some = [digest for (digest,) in self._connection.execute(_SOME_DIGESTS)]
         self._some_digests = itertools.cycle(some or [_NOBODYS_DIGEST])
 
     async def find(self, digests: Sequence[bytes]) -> tuple[Found | None, datetime]:
         """Return the secret with one of these digests, and the machine's clock."""
-        self._forget_what_changed()
+        return self.find_at_once(digests, None)
+
+    def find_at_once(self, digests: Sequence[bytes], arrivals: int | None) -> tuple[Found | None, datetime]:
+        """Return the secret with one of these digests, and the machine's clock."""
+        if arrivals is None or arrivals != self._arrivals:
+            self._forget_what_changed()
+            self._arrivals = arrivals
         for digest in digests:
             found = self._remembered.get(digest)
             if found is not None:
@@ -124,7 +141,7 @@ class SqliteLookup:
         return found
 
     def _now(self) -> datetime:
-        return self._adjust_clock(from_microseconds(time.time_ns() // 1000))
+        return self._adjust_clock(datetime.now(UTC))
 
     def _forget_what_changed(self) -> None:
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
@@ -190,6 +207,9 @@ class PostgresLookup:
         if not _may_be_good(row):
             return _ended_of(row), now
         return _found_of(row, row["networks"] if row["is_restricted"] else None), now
+
+    def find_at_once(self, digests: Sequence[bytes], arrivals: int | None) -> None:
+        """Find nothing: the answer comes over a network."""
 
     async def close(self) -> None:
         """Close the pool, in good order if the database lets it."""
