@@ -24,7 +24,8 @@ from gql_secrets.service.usage import Usage
 from gql_secrets.service.usage_reading import UsageReading
 from gql_secrets.service.verification import Verifier
 from gql_secrets.settings import PEPPER_FILE, Settings
-from gql_secrets.storage.database import Database, DatabaseAddress, PoolSettings
+from gql_secrets.storage.address import DatabaseAddress, PoolSettings
+from gql_secrets.storage.database import Database
 from gql_secrets.storage.lookup import Lookup, open_lookup
 from gql_secrets.storage.migrate import pending, upgrade
 

@@ -11,7 +11,7 @@ import pytest
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.settings import DATABASE_FILE, PEPPER_FILE, Settings
-from gql_secrets.storage.database import DatabaseAddress
+from gql_secrets.storage.address import DatabaseAddress
 
 PEPPER = Pepper.mint().written()
 

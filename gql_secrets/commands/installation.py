@@ -16,7 +16,7 @@ from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
 from gql_secrets.services import Services, open_services
 from gql_secrets.settings import Settings
-from gql_secrets.storage.database import DatabaseAddress
+from gql_secrets.storage.address import DatabaseAddress
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -139,7 +139,7 @@ class ClientChange(Change):
         """
         if expected is not None and expected != self.client.generation:
             raise Conflict(
-                f"The client is at generation {self.client.generation} now: it changed since you read it. Read it again.",
+                f"The client is at generation {self.client.generation} now: it changed since you read it.",
                 argument="if_generation",
             )
 

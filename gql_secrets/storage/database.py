@@ -6,21 +6,20 @@ import contextvars
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, Final, TypeVar
 
 import asyncpg
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import BaseORMException, IntegrityError, OperationalError
+from tortoise.exceptions import BaseORMException
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
 from gql_secrets.domain.errors import Conflict, Failure, SetupError, Unavailable
+from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.sqlite_engine import LOCK_SECONDS
 
@@ -43,65 +42,6 @@ _UNAVAILABLE_ERRORS: Final = (
     asyncpg.PostgresIOError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, after a failover
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseAddress:
-    """Where the database is."""
-
-    dialect: str
-    path: Path | None = None
-    credentials: tuple[tuple[str, Any], ...] = field(default=(), repr=False)  # the password among them
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """Read `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgres://user:password@host:port/name`.
-
-        A `host` in the query names a directory with a unix socket, as libpq has it.
-
-        Raises:
-            SetupError: it is neither; the sentence never shows the password.
-        """
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            raise SetupError("The database URL is malformed.") from None
-        if parts.scheme == "sqlite":
-            path = unquote(parts.path).removeprefix("/")
-            if not path or path == ":memory:":
-                raise SetupError("A SQLite database needs a file: sqlite:///path/to/file.db")
-            return cls("sqlite", Path(path))
-        if parts.scheme not in ("postgres", "postgresql"):
-            raise SetupError("The database URL must begin with sqlite:/// or postgres://")
-        query = dict(parse_qsl(parts.query))
-        unknown = query.keys() - {"host", "port", "sslmode"}
-        if unknown:
-            raise SetupError(f"The database URL has an unknown option: {', '.join(sorted(unknown))}.")
-        try:
-            port = int(query.get("port") or parts.port or 5432)
-        except ValueError:
-            raise SetupError("The port in the database URL is not a number.") from None
-        name = unquote(parts.path).removeprefix("/")
-        if not name:
-            raise SetupError("The database URL must name a database: postgres://user@host/name")
-        credentials: dict[str, Any] = {
-            "host": query.get("host") or parts.hostname or "localhost",
-            "port": port,
-            "user": unquote(parts.username) if parts.username else None,
-            "password": unquote(parts.password) if parts.password else None,
-            "database": name,
-        }
-        if "sslmode" in query:
-            credentials["ssl"] = query["sslmode"]
-        return cls("postgres", None, tuple(credentials.items()))
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """How a node uses PostgreSQL."""
-
-    size: int = 10
-    statement_cache_size: int = 100
 
 
 class Transaction:
@@ -304,36 +244,41 @@ class Database:
 
         context = self.context
         try:
-            result = await asyncio.get_running_loop().create_task(run(), context=context)
-        except Failure:
+            with self._failures_told():
+                result = await asyncio.get_running_loop().create_task(run(), context=context)
+        except Unavailable:
+            self.can_read = False
             raise
-        except Exception as error:
-            failure = self.failure_of(error)
-            if failure is None:
-                raise
-            self.can_read = self.can_read and not isinstance(failure, Unavailable)
-            raise failure from error
         self.can_read = True
         return result
 
     async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         try:
-            async with in_transaction(self.writer_name) as connection:
-                if not self.is_sqlite:
-                    await connection.execute_query("SELECT set_config('lock_timeout', '5s', true)")
-                result = await work(Transaction(self, connection))
-        except Failure:
+            with self._failures_told():
+                async with in_transaction(self.writer_name) as connection:
+                    if not self.is_sqlite:
+                        await connection.execute_query("SELECT set_config('lock_timeout', '5s', true)")
+                    result = await work(Transaction(self, connection))
+        except Unavailable:
+            self.can_write = False
             raise
-        except Exception as error:
-            failure = self.failure_of(error)
-            if failure is None:
-                raise
-            self.can_write = self.can_write and not isinstance(failure, Unavailable)
-            raise failure from error
         self.can_write = True
         return result
 
-    def failure_of(self, error: Exception) -> Failure | None:
+    @contextlib.contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        """Raise what a caller can be told instead of the drivers' errors."""
+        try:
+            yield
+        except Failure:
+            raise
+        except Exception as error:
+            failure = self._failure_of(error)
+            if failure is None:
+                raise
+            raise failure from error
+
+    def _failure_of(self, error: Exception) -> Failure | None:
         """Return what a caller is told of this error of the database, or None if it is a defect of ours."""
         cause = error.args[0] if isinstance(error, BaseORMException) and error.args else error
         if (
@@ -435,12 +380,3 @@ def _require_sqlite_file(path: Path) -> None:
             connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error as error:
         raise SetupError(f"{path} cannot be opened as a database: {error}.") from error
-
-
-def is_unique_violation(error: IntegrityError) -> bool:
-    """Whether a row that must be unique was there already."""
-    cause = error.args[0] if error.args else None
-    return isinstance(cause, asyncpg.UniqueViolationError) or "UNIQUE" in str(cause)
-
-
-__all__ = ["Database", "DatabaseAddress", "OperationalError", "PoolSettings", "Transaction", "is_unique_violation"]

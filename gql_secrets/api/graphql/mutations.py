@@ -126,8 +126,8 @@ class Mutation:
         return DeleteClientPayload(deleted_client_id=strawberry.ID(deleted))
 
     @strawberry.mutation(
-        description="Mint a new secret, good at once, and keep the old one good for hoursToLive hours. During a rollover "
-        "it never cuts off a secret in use unless endActiveRollover says so.",
+        description="Mint a new secret, good at once, and keep the old one good for hoursToLive hours. "
+        "During a rollover it never cuts off a secret in use unless endActiveRollover says so.",
         extensions=[Guard(Role.OPERATOR), SmoothGuard(), RefusalsAreData(ResetSecretPayload)],
     )
     async def reset_secret(
