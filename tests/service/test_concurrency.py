@@ -20,17 +20,20 @@ from conftest import MakeClient, OpenNode
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.errors import (
     ClientNotFound,
+    Conflict,
     Failure,
     LastOwner,
     RolloverInProgress,
     Unauthenticated,
 )
 from gql_secrets.domain.rotation import Retention, SecretState
+from gql_secrets.service.change import save_living
 from gql_secrets.service.reading import PageRequest
 from gql_secrets.service.rotation import Reset
 from gql_secrets.service.verification import Accepted
 from gql_secrets.services import Services
 from gql_secrets.settings import Settings
+from gql_secrets.storage.database import Transaction
 from gql_secrets.storage.models import ClientSecret
 
 PATIENCE = 60
@@ -290,6 +293,20 @@ async def test_a_use_against_a_cancel_ends_nothing_that_was_accepted(
         assert await is_good(services, client.id, new) is isinstance(verdict, Accepted)
 
 
+async def test_a_secret_that_ended_meanwhile_is_not_written(services: Services, client: Made) -> None:
+    """The last guard, behind the locks: whatever reads an ended secret as a living one brings nothing back."""
+    await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    [old, _] = await history(services, client.id)
+    await services.rotation.revoke_old_secret(client.id, by=ADMIN)
+
+    async def revive(tx: Transaction) -> None:
+        await save_living(old, tx.connection, "state")
+
+    with pytest.raises(Conflict):
+        await services.database.run_tx(revive)
+    assert not await is_good(services, client.id, client.secret)
+
+
 @pytest.mark.parametrize("name", ["revoke", "disable", "delete", "hard reset"])
 async def test_no_first_use_is_recorded_after_the_end(
     services: Services, make_client: MakeClient, open_node: OpenNode, name: str
@@ -438,6 +455,7 @@ async def test_three_processes_at_once_all_succeed_and_none_loses_an_update(
         "GQL_SECRETS_DATA_DIR": str(settings.data_dir),
         "GQL_SECRETS_DATABASE_URL": settings.database_url,
         "GQL_SECRETS_PEPPER": settings.pepper,
+        "GQL_SECRETS_RATE_LIMITS": "off",
         "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]),
     }
     ids = [client.id for client in clients]

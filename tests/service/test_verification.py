@@ -1,6 +1,7 @@
 """Is this credential good? Exact at every instant, for every state, and never by a clock but the database's."""
 
 import base64
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -178,6 +179,45 @@ async def test_the_first_use_is_there_before_the_answer(
     other = await open_node()
     [row] = (await other.reading.page_of_secrets(client.id, PageRequest())).rows
     assert row.first_used_at == row.last_used_at == clock.now
+
+
+ENDS: dict[str, Callable[[Services, Made, Clock], Awaitable[object]]] = {
+    "revoked": lambda services, client, _: services.rotation.revoke_old_secret(client.id, by=ADMIN),
+    "reset": lambda services, client, _: services.rotation.reset_secret(client.id, HARD, by=ADMIN),
+    "disabled": lambda services, client, _: services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN),
+    "deleted": lambda services, client, _: services.clients.delete_client(client.id, by=ADMIN),
+    "at its end": lambda services, _, clock: moved(services, clock, HOUR),
+    "after its end": lambda services, _, clock: moved(services, clock, HOUR + MICROSECOND),
+    "used": lambda services, client, _: verify(services, client.id, client.secret),
+}
+
+
+async def moved(services: Services, clock: Clock, by: timedelta) -> None:
+    del services
+    clock.move(by)
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_first_use_is_recorded_only_while_the_secret_is_still_good_and_unused(
+    services: Services, client: Made, clock: Clock, end: str
+) -> None:
+    """Between the look-up and the record anything may happen: then nothing is recorded, and it is judged again."""
+    await services.rotation.reset_secret(client.id, ONE_HOUR, by=ADMIN)
+    found, _ = await services.lookup.find(services.changes.pepper.digests(client.id, client.secret))
+    assert found is not None
+    await ENDS[end](services, client, clock)
+    before = await services.database.fetch("SELECT first_used_at, last_used_at FROM client_secret ORDER BY id")
+    clock.move(timedelta() if "end" in end else MICROSECOND)
+    assert not await services.verifier._record_first_use(found)
+    assert before == await services.database.fetch("SELECT first_used_at, last_used_at FROM client_secret ORDER BY id")
+
+
+async def test_a_first_use_is_recorded_until_the_last_microsecond(
+    services: Services, client: Made, clock: Clock
+) -> None:
+    await services.rotation.reset_secret(client.id, ONE_HOUR, by=ADMIN)
+    clock.move(HOUR - MICROSECOND)
+    assert await is_good(services, client.id, client.secret)
 
 
 async def test_a_refused_use_is_no_first_use(services: Services, client: Made) -> None:

@@ -500,10 +500,9 @@ async def test_a_connection_is_given_back_without_any_state_of_a_session(
 ) -> None:
     """The pool's own reset queries are off, so nothing may be left behind."""
     services = await open_node(settings=replace(settings, database_pool_size=1))
-    lock_timeout = "SELECT current_setting('lock_timeout') AS value"
-    [before] = await services.database.fetch(lock_timeout)
     await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
-    assert [before] == await services.database.fetch(lock_timeout)
+    [row] = await services.database.fetch("SELECT current_setting('lock_timeout') AS value")
+    assert row["value"] == "0"
     [row] = await services.database.fetch(
         "SELECT (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory') AS locks"
     )

@@ -11,6 +11,8 @@ from typing import Protocol
 from graphql import DocumentNode, GraphQLError, StringValueNode, Visitor, visit
 from strawberry.exceptions import StrawberryInputCoercionError
 
+from gql_secrets.logs import without_credentials
+
 log = logging.getLogger(__name__)
 
 BAD_REQUEST = "BAD_REQUEST"
@@ -61,8 +63,11 @@ def error_entry(
     extensions: Mapping[str, object] | None = None,
     error: GraphQLError | None = None,
 ) -> dict[str, object]:
-    """One entry of `errors`, with the place in the document and in the answer where `error` has them."""
-    entry: dict[str, object] = {"message": message}
+    """One entry of `errors`, with the place in the document and in the answer where `error` has them.
+
+    A message may repeat a name of the document, and somebody may have pasted a secret where a name stands.
+    """
+    entry: dict[str, object] = {"message": without_credentials(message)}
     if error is not None and error.locations:
         entry["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
     if error is not None and error.path:
