@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import signal
 import socket
 import sys
@@ -75,6 +76,9 @@ async def run_server(settings: Settings) -> None:
             await _print_first_start(settings, app[SERVICES])
             await _listen(runner, settings, sockets)
             remember_address(settings)
+            # What was made so far stays: not to look through it again and again spares pauses of 50 ms.
+            gc.collect()
+            gc.freeze()
             say(f"gql-secrets {__version__} listens on {settings.address_url} (Ctrl-C stops it)")
             await _told_to_stop()
         finally:
