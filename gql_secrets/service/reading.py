@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.expressions import Q, Subquery
@@ -208,23 +208,25 @@ class Reading:
     async def features(self, client_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return each client's features, one query for all of them."""
 
-        async def read(connection: BaseDBAsyncClient) -> list[ClientFeature]:
-            return await ClientFeature.filter(client_id__in=list(client_ids)).using_db(connection).order_by("feature")
+        async def read(connection: BaseDBAsyncClient) -> list[tuple[str, str]]:
+            rows = ClientFeature.filter(client_id__in=list(client_ids)).using_db(connection).order_by("feature")
+            return cast("list[tuple[str, str]]", await rows.values_list("client_id", "feature"))
 
         features: dict[str, list[str]] = defaultdict(list)
-        for row in await self._database.read(read):
-            features[row.client_id].append(row.feature)
+        for client_id, feature in await self._database.read(read):
+            features[client_id].append(feature)
         return features
 
     async def allow_lists(self, client_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return each client's allow list, one query for all of them."""
 
-        async def read(connection: BaseDBAsyncClient) -> list[ClientNetwork]:
-            return await ClientNetwork.filter(client_id__in=list(client_ids)).using_db(connection).order_by("position")
+        async def read(connection: BaseDBAsyncClient) -> list[tuple[str, str]]:
+            rows = ClientNetwork.filter(client_id__in=list(client_ids)).using_db(connection).order_by("position")
+            return cast("list[tuple[str, str]]", await rows.values_list("client_id", "network"))
 
         lists: dict[str, list[str]] = defaultdict(list)
-        for row in await self._database.read(read):
-            lists[row.client_id].append(row.network)
+        for client_id, network in await self._database.read(read):
+            lists[client_id].append(network)
         return {client_id: lists.get(client_id) or list(EVERYWHERE.texts) for client_id in client_ids}
 
     async def now(self) -> datetime:

@@ -42,6 +42,7 @@ from graphql import (
 from graphql.utilities import get_default_value_ast
 
 from gql_secrets.api.graphql.parsing import DocumentRefused
+from gql_secrets.api.graphql.weights import Weighs, weight_of
 
 SIZE_ARGUMENTS = ("first", "last")
 DEEPEST_SELECTIONS = 100
@@ -84,7 +85,8 @@ class Limits:
     directives: int = 30
     """Directives of one operation, fragments unfolded."""
     cost: int = 5_000
-    """Values that one operation may ask for: every field, times the sizes of the lists around it."""
+    """What one operation may cost: every field by its weight (api/graphql/weights.py), times the sizes of the lists
+    around it."""
     list_size: int = 10
     """How long a list is taken to be where neither an argument nor a default says it."""
     comparisons: int = 3_000
@@ -123,9 +125,13 @@ class _Field(NamedTuple):
     """The composite type below the field, None for a leaf."""
     is_list: bool
     sized: bool
-    """Whether the field takes one of SIZE_ARGUMENTS."""
+    """Whether the field takes one of SIZE_ARGUMENTS, or says how long it may be."""
     size: int
     """How many items it gives when the caller does not say."""
+    own: int = 1
+    """What it costs itself."""
+    row: int = 0
+    """What each row of its page costs."""
 
 
 class _Part(NamedTuple):
@@ -143,6 +149,7 @@ class _Part(NamedTuple):
 
 NOTHING = _Part(0, 0, 0, 0, 0, 0, 0, 0)
 UNKNOWN = _Field(None, is_list=False, sized=False, size=0)
+_NO_FIELDS: Mapping[str, _Field] = {}
 
 
 class Budget:
@@ -206,7 +213,7 @@ class Budget:
         _bound("The operation has {} root fields; at most {} are allowed.", weight.root_fields, limits.root_fields)
         _bound("The operation asks for {} fields; at most {} are allowed.", weight.fields, limits.fields)
         _bound(
-            "The operation may ask for {} values; at most {} are allowed: lower `first` or `last`.",
+            "The operation may cost {}; at most {} are allowed: lower `first` or `last`, or ask for fewer fields.",
             weight.cost,
             limits.cost,
         )
@@ -263,6 +270,7 @@ class _Walk:
     def selections(self, selection_set: SelectionSetNode, type_name: str | None) -> _Part:
         """The sum over a selection set, fragments unfolded."""
         depth = fields = width = aliases = directives = cost = page = introspection = leaves = 0
+        of_type = self._fields.get(type_name or "", _NO_FIELDS)
         if self._inside >= DEEPEST_SELECTIONS:
             raise DocumentRefused.because(f"Selections are nested more than {DEEPEST_SELECTIONS} deep.")
         self._inside += 1
@@ -273,6 +281,7 @@ class _Walk:
                 if node.selection_set is None:
                     # Nearly every node is a leaf: it is counted here instead of in a part of its own.
                     leaves += 1
+                    cost += of_type.get(node.name.value, UNKNOWN).own
                     if node.alias:
                         aliases += 1
                     if node.directives:
@@ -299,7 +308,7 @@ class _Walk:
             width + leaves,
             aliases,
             directives,
-            cost + leaves,
+            cost,
             page,
             introspection,
         )
@@ -324,7 +333,7 @@ class _Walk:
         known = self._fields.get(type_name or "", {}).get(name, UNKNOWN)
         below = self.selections(selection_set, known.type_name)
         size = self._size(node, known)
-        cost, page = 1, 0
+        cost, page = known.own + size * known.row, 0
         if known.is_list:
             items = 1 + below.cost + below.page * self._list_size
             if known.sized:
@@ -422,12 +431,16 @@ def _fields_of(schema: GraphQLSchema, limits: Limits) -> dict[str, dict[str, _Fi
 def _field_of(field: GraphQLField, list_size: int, parent: str) -> _Field:
     named = get_named_type(field.type)
     sizes = [get_default_value_ast(field.args[name]) for name in SIZE_ARGUMENTS if name in field.args]
+    weight = weight_of(field) or Weighs()
     return _Field(
         type_name=named.name if is_composite_type(named) else None,
         is_list=_is_list(field.type),
         # The lists of introspection are as long as the schema has them, whatever page they stand on.
-        sized=bool(sizes) or parent.startswith("__"),
-        size=max((int(size.value) for size in sizes if isinstance(size, IntValueNode)), default=list_size),
+        sized=bool(sizes) or weight.size is not None or parent.startswith("__"),
+        size=weight.size
+        or max((int(size.value) for size in sizes if isinstance(size, IntValueNode)), default=list_size),
+        own=weight.own,
+        row=weight.row,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Generic, Self, TypeVar
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
+from gql_secrets.api.graphql.weights import COUNT
 from gql_secrets.domain.errors import BadRequest
 from gql_secrets.service.reading import Page, PageRequest
 
@@ -63,7 +64,9 @@ class Connection(Generic[NodeType]):
     page_info: PageInfo = strawberry.field(description="Where this page lies.")
     page: strawberry.Private[Page[Any]]
 
-    @strawberry.field(description="How many there are on all pages together. Counted only when asked for.")
+    @strawberry.field(
+        description="How many there are on all pages together. Counted only when asked for.", metadata=COUNT
+    )
     async def total_count(self, info: Info) -> int:
         """Count."""
         return await info.context.services.reading.count(self.page)

@@ -23,6 +23,7 @@ from gql_secrets.api.graphql.nodes import (
 )
 from gql_secrets.api.graphql.secret_types import ClientSecret
 from gql_secrets.api.graphql.types import Client, Viewer
+from gql_secrets.api.graphql.weights import FOUND, PAGE, weighs
 from gql_secrets.domain.access import require_role
 
 ClientId = Annotated[strawberry.ID, strawberry.argument(description="The client id that people hold.")]
@@ -38,19 +39,24 @@ class Query:
         return Viewer.of(info.context.caller)
 
     @strawberry.field(
-        description="The clock that decides what is good: the database's. Count down by it, not by your own."
+        description="The clock that decides what is good: the database's. Count down by it, not by your own.",
+        metadata=weighs(30),
     )
     async def server_time(self, info: Info) -> datetime:
         """Tell."""
         return await info.context.now()
 
-    @strawberry.field(description="One client; null when it is unknown or deleted.", extensions=[Guard(Role.VIEWER)])
+    @strawberry.field(
+        description="One client; null when it is unknown or deleted.", extensions=[Guard(Role.VIEWER)], metadata=FOUND
+    )
     async def client(self, info: Info, client_id: ClientId) -> Client | None:
         """Find."""
         row = await info.context.services.reading.find_client(client_id)
         return Client.of(row) if row else None
 
-    @strawberry.field(description="The clients that are not deleted, newest first.", extensions=[Guard(Role.VIEWER)])
+    @strawberry.field(
+        description="The clients that are not deleted, newest first.", extensions=[Guard(Role.VIEWER)], metadata=PAGE
+    )
     async def clients(
         self,
         info: Info,
@@ -79,6 +85,7 @@ class Query:
     @strawberry.field(
         description="Anything by its global id; null when it is unknown. Audit events are for ADMIN.",
         extensions=[Guard(Role.VIEWER)],
+        metadata=FOUND,
     )
     async def node(
         self,
@@ -100,7 +107,9 @@ class Query:
         return None
 
     @strawberry.field(
-        description="What was changed, newest first; of deleted clients too.", extensions=[Guard(Role.ADMIN)]
+        description="What was changed, newest first; of deleted clients too.",
+        extensions=[Guard(Role.ADMIN)],
+        metadata=PAGE,
     )
     async def audit_events(
         self,

@@ -9,6 +9,7 @@ from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Role, RolloverAdvice, SecretEndReason, SecretState
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import Node, global_id
+from gql_secrets.api.graphql.weights import JUDGED, weighs
 from gql_secrets.domain.rotation import Judgement, judge
 from gql_secrets.service import usage_reading
 from gql_secrets.storage import models, usage
@@ -83,17 +84,19 @@ class ClientSecret(Node):
         "protection for such a one."
     )
 
-    @strawberry.field(description="What it is worth now; decided at this moment, not when somebody last tidied.")
+    @strawberry.field(
+        description="What it is worth now; decided at this moment, not when somebody last tidied.", metadata=JUDGED
+    )
     async def state(self, info: Info) -> SecretState:
         """Judge."""
         return SecretState.EXPIRED if await self._is_due(info) else SecretState(self.row.state)
 
-    @strawberry.field(description="When it ended; null while it lives.")
+    @strawberry.field(description="When it ended; null while it lives.", metadata=JUDGED)
     async def ended_at(self, info: Info) -> datetime | None:
         """Judge."""
         return self.row.expires_at if await self._is_due(info) else self.row.ended_at
 
-    @strawberry.field(description="Why it ended; null while it lives.")
+    @strawberry.field(description="Why it ended; null while it lives.", metadata=JUDGED)
     async def end_reason(self, info: Info) -> SecretEndReason | None:
         """Judge."""
         if await self._is_due(info):
@@ -107,25 +110,33 @@ class ClientSecret(Node):
         return judge(SecretState.RETAINED, self.row.expires_at, enabled=True, now=now) is Judgement.DUE
 
     @strawberry.field(
-        description="When it was last accepted, or refused for the address alone; late by at most a minute."
+        description="When it was last accepted, or refused for the address alone; late by at most a minute.",
+        metadata=JUDGED,
     )
     async def last_used_at(self, info: Info) -> datetime | None:
         """Load."""
         return (await info.context.loaders.totals.load(self.row.id)).last_used_at
 
-    @strawberry.field(description="How often it was accepted; late by at most a minute, and never above 2147483647.")
+    @strawberry.field(
+        description="How often it was accepted; late by at most a minute, and never above 2147483647.",
+        metadata=JUDGED,
+    )
     async def use_count(self, info: Info) -> int:
         """Load."""
         return min((await info.context.loaders.totals.load(self.row.id)).use_count, _LARGEST_INT)
 
     @strawberry.field(
-        description="How often it was tried after it had ended: the best sign of a straggler. Late by at most a minute."
+        description="How often it was tried after it had ended: the best sign of a straggler. Late by at most "
+        "a minute.",
+        metadata=JUDGED,
     )
     async def refused_attempts(self, info: Info) -> int:
         """Load."""
         return min((await info.context.loaders.totals.load(self.row.id)).refused_attempts, _LARGEST_INT)
 
-    @strawberry.field(description="When it was last tried after it had ended; late by at most a minute.")
+    @strawberry.field(
+        description="When it was last tried after it had ended; late by at most a minute.", metadata=JUDGED
+    )
     async def last_refused_at(self, info: Info) -> datetime | None:
         """Load."""
         return (await info.context.loaders.totals.load(self.row.id)).last_refused_at
@@ -133,13 +144,15 @@ class ClientSecret(Node):
     @strawberry.field(
         description="Where it is used from, the most recent first: at most 50 sources of uses, 50 of refused attempts.",
         extensions=[Guard(Role.OPERATOR)],
+        metadata=weighs(30, size=2 * usage.MOST_SOURCES),
     )
     async def uses(self, info: Info) -> list[SecretUse] | None:
         """Load."""
         return [SecretUse.of(use) for use in await info.context.loaders.uses.load(self.row.id)]
 
     @strawberry.field(
-        description="The hours in which it was used or refused, the oldest first: its rollover's and a day before."
+        description="The hours in which it was used or refused, the oldest first: its rollover's and a day before.",
+        metadata=weighs(30, size=usage.LONGEST_KEPT // usage.BUCKET),
     )
     async def usage(self, info: Info) -> list[UsageBucket]:
         """Load."""

@@ -11,6 +11,7 @@ from gql_secrets.api.graphql.enums import Role, SecretState, ViewerKind
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import DEFAULT_PAGE, After, Connection, First, Node, global_id, page_request
 from gql_secrets.api.graphql.secret_types import ClientSecret, Rollover
+from gql_secrets.api.graphql.weights import LOADED, PAGE_BELOW, weighs
 from gql_secrets.domain.access import ActorKind as CallerKind
 from gql_secrets.domain.access import Caller, may_change, outranks, parse_features, rank
 from gql_secrets.storage import models
@@ -56,40 +57,48 @@ class Client(Node):
         description="How often it was changed: give it back as ifGeneration to change only what you saw."
     )
 
-    @strawberry.field(description="What it is allowed: owner, operator and viewer give a role here.")
+    @strawberry.field(description="What it is allowed: owner, operator and viewer give a role here.", metadata=LOADED)
     async def features(self, info: Info) -> list[str]:
         """Load."""
         return await info.context.loaders.features.load(self.row.client_id)
 
-    @strawberry.field(description="The networks that it may call from.")
+    @strawberry.field(description="The networks that it may call from.", metadata=weighs(60))
     async def allow_list(self, info: Info) -> list[str]:
         """Load."""
         return await info.context.loaders.allow_lists.load(self.row.client_id)
 
-    @strawberry.field(description="Whether it has two good secrets now (whether or not it is enabled).")
+    @strawberry.field(
+        description="Whether it has two good secrets now (whether or not it is enabled).", metadata=LOADED
+    )
     async def in_rollover(self, info: Info) -> bool:
         """Load."""
         return SecretState.RETAINED in await info.context.loaders.living.load(self.row.client_id)
 
-    @strawberry.field(description="The new secret.")
+    @strawberry.field(description="The new secret.", metadata=weighs(12))
     async def current_secret(self, info: Info) -> ClientSecret | None:
         """Load."""
         living = await info.context.loaders.living.load(self.row.client_id)
         return ClientSecret.of_optional(living.get(SecretState.CURRENT))
 
-    @strawberry.field(description="The old secret while it is RETAINED; null before, after and without a rollover.")
+    @strawberry.field(
+        description="The old secret while it is RETAINED; null before, after and without a rollover.",
+        metadata=weighs(12),
+    )
     async def old_secret(self, info: Info) -> ClientSecret | None:
         """Load."""
         living = await info.context.loaders.living.load(self.row.client_id)
         return ClientSecret.of_optional(living.get(SecretState.RETAINED))
 
-    @strawberry.field(description="Its rollover while one is under way, and whether the old secret may be revoked.")
+    @strawberry.field(
+        description="Its rollover while one is under way, and whether the old secret may be revoked.",
+        metadata=weighs(30),
+    )
     async def rollover(self, info: Info) -> Rollover | None:
         """Load."""
         rollover = await info.context.loaders.rollovers.load(self.row.client_id)
         return Rollover.of(rollover) if rollover else None
 
-    @strawberry.field(description="Every secret it ever had, newest first.")
+    @strawberry.field(description="Every secret it ever had, newest first.", metadata=PAGE_BELOW)
     async def secrets(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[ClientSecret] | None:
@@ -97,7 +106,9 @@ class Client(Node):
         page = await info.context.services.reading.page_of_secrets(self.row.client_id, page_request(first, after))
         return Connection[ClientSecret].of(page, ClientSecret.of)
 
-    @strawberry.field(description="What was changed, newest first.", extensions=[Guard(Role.ADMIN)])
+    @strawberry.field(
+        description="What was changed, newest first.", extensions=[Guard(Role.ADMIN)], metadata=PAGE_BELOW
+    )
     async def audit_events(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[AuditEvent] | None:
@@ -107,24 +118,27 @@ class Client(Node):
         )
         return Connection[AuditEvent].of(page, AuditEvent.of)
 
-    @strawberry.field(description="Whether the viewer may reset its secret at all (a hard reset).")
+    @strawberry.field(description="Whether the viewer may reset its secret at all (a hard reset).", metadata=LOADED)
     async def viewer_can_reset_secret(self, info: Info) -> bool:
         """Judge."""
         return await self._viewer_can(info, Role.OPERATOR)
 
-    @strawberry.field(description="Whether the viewer may keep the old secret: show the smooth toggle only then.")
+    @strawberry.field(
+        description="Whether the viewer may keep the old secret: show the smooth toggle only then.", metadata=LOADED
+    )
     async def viewer_can_smooth_reset(self, info: Info) -> bool:
         """Judge."""
         return await self._viewer_can(info, Role.ADMIN)
 
     @strawberry.field(
-        description="Whether the viewer may revoke the old secret, change its retention, or cancel the rollover."
+        description="Whether the viewer may revoke the old secret, change its retention, or cancel the rollover.",
+        metadata=LOADED,
     )
     async def viewer_can_revoke_old_secret(self, info: Info) -> bool:
         """Judge."""
         return await self._viewer_can(info, Role.ADMIN)
 
-    @strawberry.field(description="Whether the viewer may edit, enable, disable or delete it.")
+    @strawberry.field(description="Whether the viewer may edit, enable, disable or delete it.", metadata=LOADED)
     async def viewer_can_edit(self, info: Info) -> bool:
         """Judge."""
         return await self._viewer_can(info, Role.ADMIN)

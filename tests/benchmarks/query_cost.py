@@ -1,0 +1,274 @@
+"""CPU that the heaviest documents cost against the product's own schema and a database, from body to answer.
+
+    uv run --all-groups python tests/benchmarks/query_cost.py [--postgres]
+
+Each shape is a document of the product's own schema, as wide as a page may be, then made smaller until the budget
+accepts it: what is measured is the dearest document of that shape which is answered. The database holds 150 clients in
+rollovers with histories, sources and hourly counts. What counts is the processor time of the whole process (event loop
+and SQLite's threads; on PostgreSQL not the database's own), the best of five, each document read anew. Prints a line
+for each shape and fails above 50 ms.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from callers import ADMIN, DAY, is_good
+from databases import PostgresServer, temporary_directory
+from graphql import GraphQLObjectType, GraphQLSchema, get_named_type, is_leaf_type, is_required_argument
+
+from gql_secrets.api.graphql.budget import Limits
+from gql_secrets.api.graphql.context import Context
+from gql_secrets.api.graphql.errors import present
+from gql_secrets.api.graphql.http import Accepted, GraphQLEndpoint, call_from, parse_json, respond
+from gql_secrets.api.graphql.parsing import DocumentRefused
+from gql_secrets.api.graphql.schema import build_schema
+from gql_secrets.domain.credentials import Pepper
+from gql_secrets.services import Services, open_services
+from gql_secrets.settings import Settings
+from gql_secrets.storage.database import Transaction
+from gql_secrets.storage.usage import LONGEST_KEPT, MOST_SOURCES, add_usage
+
+ANSWERED_MS = 50.0
+ROUNDS = 5
+CLIENTS = 150
+RESETS = 6
+FEATURES = ["direct_access", "direct_read_access", "viewer"]
+NETWORKS = [f"198.51.100.{number}/32" for number in range(100)]
+PAGES = (100, 70, 50, 35, 25, 18, 12, 8, 5, 3, 2, 1)
+
+
+class Cost(NamedTuple):
+    milliseconds: float
+    weight: int
+    page: int
+    answer_bytes: int
+
+
+class Shapes:
+    """Documents in which SIZE is the size of a page."""
+
+    def __init__(self, schema: GraphQLSchema, client_ids: list[str]) -> None:
+        self._schema = schema
+        self._client_ids = client_ids
+        self._client = self._leaves("Client")
+        self._secret = self._leaves("ClientSecret")
+        self._event = self._leaves("AuditEvent")
+        self._everything = f"{self._client} {self._objects('Client', set())}"
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        yield from self._fields_one_by_one()
+        yield from self._pages_below()
+        yield from self._many_at_the_top()
+        both = f"currentSecret {{ {self._secret} }} oldSecret {{ {self._secret} }}"
+        yield "clients, every leaf", of_clients(self._client)
+        yield "clients, both secrets", of_clients(both)
+        yield "clients, everything below", of_clients(self._everything)
+
+    def _type(self, name: str) -> GraphQLObjectType:
+        type_ = self._schema.type_map[name]
+        assert isinstance(type_, GraphQLObjectType)
+        return type_
+
+    def _leaves(self, name: str) -> str:
+        return " ".join(
+            name
+            for name, field in self._type(name).fields.items()
+            if is_leaf_type(get_named_type(field.type)) and not any(map(is_required_argument, field.args.values()))
+        )
+
+    def _below(self, name: str) -> dict[str, str]:
+        """The fields of a type that give objects without being asked for a page, and these objects' types."""
+        return {
+            field_name: below.name
+            for field_name, field in self._type(name).fields.items()
+            if isinstance(below := get_named_type(field.type), GraphQLObjectType) and not field.args
+        }
+
+    def _objects(self, name: str, without: set[str]) -> str:
+        """Every object below a type, with its leaves."""
+        return " ".join(
+            f"{field} {{ {self._leaves(below)} {self._objects(below, without | {name, below})} }}"
+            for field, below in self._below(name).items()
+            if below not in without
+        )
+
+    def _fields_one_by_one(self) -> Iterator[tuple[str, str]]:
+        for field in self._client.split():
+            yield f"clients, {field}", of_clients(field)
+        for field in self._secret.split():
+            yield f"clients, currentSecret.{field}", of_clients(f"currentSecret {{ {field} }}")
+        for field, below in self._below("Client").items():
+            yield f"clients, {field}", of_clients(f"{field} {{ {self._leaves(below)} }}")
+        for field, below in self._below("ClientSecret").items():
+            inner = f"currentSecret {{ {field} {{ {self._leaves(below)} }} }}"
+            yield f"clients, currentSecret.{field}", of_clients(inner)
+
+    def _pages_below(self) -> Iterator[tuple[str, str]]:
+        for name, leaves in (("secrets", self._secret), ("auditEvents", self._event)):
+            yield f"clients, {name} ids", of_clients(f"{name}(first: 1) {{ nodes {{ id }} }}")
+            yield f"clients, {name} counted", of_clients(f"{name}(first: 0) {{ totalCount }}")
+            yield f"clients, {name} of 5", of_clients(f"{name}(first: 5) {{ nodes {{ {leaves} }} }}")
+            twice = numbered(f"{name}(first: 1) {{ totalCount }}", 2)
+            yield f"clients, {name} counted twice", of_clients(f"currentSecret {{ id }} {twice}")
+            yield f"one client, {name}", self._by_id(1, f"{name}(first: SIZE) {{ nodes {{ {leaves} }} }}")
+            many = numbered(f"{name}(first: SIZE) {{ totalCount nodes {{ id }} }}", 20)
+            yield f"one client, {name} twenty times", self._by_id(1, many)
+
+    def _many_at_the_top(self) -> Iterator[tuple[str, str]]:
+        event = self._event
+        yield "audit, every leaf", f"{{ auditEvents(first: SIZE) {{ totalCount nodes {{ {event} }} }} }}"
+        yield "audit, ten pages", at_top(f"auditEvents(first: SIZE) {{ nodes {{ {event} }} }}", 10)
+        yield "audit by filters", at_top("auditEvents(first: SIZE, action: SECRET_RESET) { totalCount }", 20)
+        yield "clients, twenty pages", at_top("clients(first: SIZE) { totalCount nodes { id } }", 20)
+        search = 'clients(first: SIZE, search: "s", inRollover: true) { totalCount nodes { id } }'
+        yield "clients, fifteen searches", at_top(search, 15)
+        pages = f"secrets(first: SIZE) {{ totalCount nodes {{ {self._secret} }} }} auditEvents {{ totalCount }}"
+        for count in (1, 8):
+            yield f"{count} by id, every leaf", self._by_id(count, self._client)
+            yield f"{count} by id, everything below", self._by_id(count, self._everything)
+            yield f"{count} by id, pages", self._by_id(count, pages)
+
+    def _by_id(self, count: int, inner: str) -> str:
+        clients = enumerate(self._client_ids[:count])
+        return "{" + " ".join(f'a{n}: client(clientId: "{id_}") {{ {inner} }}' for n, id_ in clients) + "}"
+
+
+def of_clients(inner: str) -> str:
+    return f"{{ clients(first: SIZE) {{ nodes {{ {inner} }} }} }}"
+
+
+def at_top(field: str, count: int) -> str:
+    return "{" + numbered(field, count) + "}"
+
+
+def numbered(field: str, count: int) -> str:
+    return " ".join(f"a{n}: {field}" for n in range(count))
+
+
+async def fill(services: Services) -> list[str]:
+    """Make the clients; return their ids."""
+    client_ids = []
+    for number in range(CLIENTS):
+        made = await services.clients.create_client(
+            f"Shop {number}", by=ADMIN, description="d" * 200, features=FEATURES, allow_list=NETWORKS
+        )
+        client_id, secret = made.client.client_id, made.secret.reveal()
+        client_ids.append(client_id)
+        for _ in range(RESETS):
+            assert await is_good(services, client_id, secret)
+            reset = await services.rotation.reset_secret(client_id, DAY, by=ADMIN, end_active_rollover=True)
+            secret = reset.new_secret.reveal()
+        assert await is_good(services, client_id, secret)
+    await services.usage.flush()
+    await fill_usage(services)
+    return client_ids
+
+
+async def fill_usage(services: Services) -> None:
+    rows = await services.database.fetch("SELECT id FROM client_secret WHERE state IN ('CURRENT', 'RETAINED')")
+    ids = sorted(row["id"] for row in rows)
+    now = await services.database.now()
+    at = int(now.timestamp() * 1_000_000)
+    hours = LONGEST_KEPT // timedelta(hours=1)
+    for ago in range(hours):
+        start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=ago)
+        sources = [
+            (id_, f"192.0.2.{n}", "agent/1", at, at, 5) for id_ in ids for n in range(MOST_SOURCES if not ago else 1)
+        ]
+
+        async def work(tx: Transaction) -> None:
+            counts = [(id_, 5, at) for id_ in ids]
+            await add_usage(tx, start, refused=False, secrets=counts, sources=sources)  # noqa: B023  awaited at once
+
+        await services.database.run_tx(work)
+
+
+class Measuring:
+    """The endpoint as the server builds it, without a socket."""
+
+    def __init__(self, services: Services) -> None:
+        self.schema = build_schema()
+        self._endpoint = GraphQLEndpoint(self.schema, limits=Limits(), introspection=lambda _: True, present=present)
+        self._services = services
+
+    async def cost(self, document: str) -> Cost | None:
+        """What the dearest document of this shape costs; None if none is accepted."""
+        for page in PAGES:
+            body = json.dumps({"query": document.replace("SIZE", str(page))}).encode()
+            try:
+                rounds = [await self._once(body) for _ in range(ROUNDS)]
+            except DocumentRefused:
+                continue
+            best = min(rounds)
+            return best._replace(page=page)
+        return None
+
+    async def _once(self, body: bytes) -> Cost:
+        engine = self._endpoint.engine
+        engine.documents.forget()
+        context = Context(self._services, replace(ADMIN, request_id="x" * 16), "x" * 16)
+        began = time.process_time()
+        admitted = engine.admit(call_from(parse_json(body, "The body")), context)
+        answer = await engine.execute(admitted, context)
+        response = respond(
+            Accepted("application/json", event_stream=False), answer.data, answer.errors, 200, hold_data=True
+        )
+        took = (time.process_time() - began) * 1000
+        assert not answer.errors, answer.errors
+        content: Any = response.body
+        return Cost(took, admitted.operation.weight.cost, 0, len(content))
+
+
+async def run(settings: Settings) -> int:
+    services = await open_services(settings)
+    try:
+        client_ids = await fill(services)
+        measuring = Measuring(services)
+        costs = {
+            name: await measuring.cost(document) for name, document in shapes(measuring.schema._schema, client_ids)
+        }
+    finally:
+        await services.close()
+    broken = 0
+    for name, cost in sorted(costs.items(), key=lambda item: -(item[1].milliseconds if item[1] else 0)):
+        if cost is None:
+            print(f"  refused     {name}")
+            continue
+        wrong = cost.milliseconds > ANSWERED_MS
+        broken += wrong
+        print(
+            f"{'!' if wrong else ' '} {cost.milliseconds:7.2f} ms  {name:44} page {cost.page:3}  cost {cost.weight:5}  "
+            f"{cost.answer_bytes / 1024:6.1f} KiB"
+        )
+    return 1 if broken else 0
+
+
+def main() -> int:
+    """Measure all shapes, print all, and tell whether one was too dear."""
+    arguments = argparse.ArgumentParser(description="What do the heaviest documents cost?")
+    arguments.add_argument("--postgres", action="store_true", help="measure on PostgreSQL instead of SQLite")
+    given = arguments.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(temporary_directory()))
+        url = ""
+        if given.postgres:
+            server = PostgresServer()
+            stack.callback(server.stop)
+            url = server.create()
+        settings = Settings(data_dir=folder, database_url=url, pepper=Pepper.mint().written(), rate_limits="off")
+        return asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
