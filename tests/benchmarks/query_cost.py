@@ -236,7 +236,7 @@ async def run(settings: Settings) -> int:
         client_ids = await fill(services)
         measuring = Measuring(services)
         costs = {
-            name: await measuring.cost(document) for name, document in shapes(measuring.schema._schema, client_ids)
+            name: await measuring.cost(document) for name, document in Shapes(measuring.schema._schema, client_ids)
         }
     finally:
         await services.close()
