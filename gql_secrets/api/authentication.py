@@ -1,9 +1,7 @@
 """From a request to who is calling: the only place that reads credentials off a request."""
 
-import base64
 import binascii
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
 
@@ -17,14 +15,17 @@ from gql_secrets.service.verification import Accepted, RefusalReason
 
 CHALLENGE: Final = 'Basic realm="gql-secrets", charset="UTF-8"'
 _LONGEST_HEADER: Final = 8192
+_BASIC: Final = "basic "
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """A client id and a secret, as RFC 7617 carries them."""
 
     client_id: str
-    secret: str = field(repr=False)
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.client_id!r}, …)"
 
 
 def parse_basic(header: str) -> Credentials | None:
@@ -32,25 +33,24 @@ def parse_basic(header: str) -> Credentials | None:
 
     Split at the first colon, UTF-8, no percent-decoding.
     """
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic" or len(header) > _LONGEST_HEADER:
+    if header[: len(_BASIC)].lower() != _BASIC or len(header) > _LONGEST_HEADER:
         return None
     try:
-        client_id, colon, secret = base64.b64decode(encoded.strip(" "), validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
+        pair = binascii.a2b_base64(header[len(_BASIC) :].strip(" "), strict_mode=True).decode()
+    except ValueError:
         return None
+    client_id, colon, secret = pair.partition(":")
     return Credentials(client_id, secret) if colon else None
 
 
-def source_of(request: web.Request, trusted: TrustedProxies) -> Source:
+def source_of(request: web.BaseRequest, trusted: TrustedProxies) -> Source:
     """Return where a request came from, as far as its peers are trusted to say it.
 
     Raises:
         AddressUnclear: the address cannot be told.
     """
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    address = client_address(peer[0] if isinstance(peer, tuple) else None, request.headers, trusted)
-    return Source(address, request.headers.get(hdrs.USER_AGENT))
+    headers = request.headers
+    return Source(client_address(request.remote, headers, trusted), headers.get(hdrs.USER_AGENT))
 
 
 async def authenticate(request: web.Request, surface: Surface) -> Caller:
