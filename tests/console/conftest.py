@@ -78,7 +78,7 @@ def make_client(server: Server, request: pytest.FixtureRequest) -> MakeClient:
     def make_one(*features: str) -> Client:
         nonlocal made
         made += 1
-        return server.create_client(f"{request.node.name[5:45]} {made}", *features)
+        return server.create_client(f"App {request.node.name[5:40].replace('_', ' ')} {made}", *features)
 
     return make_one
 
