@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import aiosqlite
 import asyncpg
 import pytest
 from callers import ADMIN, HARD, Made, is_good, verify
@@ -338,6 +339,26 @@ async def test_a_commit_that_cannot_be_written_is_refused_and_nothing_is_half(
     assert services.database.is_healthy
     assert await is_good(services, client.id, done.new_secret.reveal())
     assert await is_good(services, other.id, other.secret)
+
+
+@only_sqlite
+async def test_a_commit_that_fails_and_stays_open_is_rolled_back(
+    services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some errors SQLite rolls back by itself, after others the transaction would be in the next one's way."""
+    broken = sqlite3.OperationalError("disk I/O error")
+    broken.sqlite_errorname, broken.sqlite_errorcode = "SQLITE_IOERR_FSYNC", 1034
+
+    async def fail(_: object) -> None:
+        raise broken
+
+    for _ in range(2):
+        monkeypatch.setattr(aiosqlite.Connection, "commit", fail)
+        with pytest.raises(Unavailable):
+            await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+        monkeypatch.undo()
+        assert await is_good(services, client.id, client.secret)
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
 
 
 @only_sqlite
