@@ -8,7 +8,7 @@ import type { UsageHours } from "./usage";
 const HEIGHT = 220;
 const LEFT = 48;
 const BOTTOM = 26;
-const TOP = 14;
+const TOP = 24;
 const LABEL_WIDTH = 120;
 const PLOT_HEIGHT = HEIGHT - BOTTOM - TOP;
 
@@ -54,8 +54,8 @@ export function Chart({ usage }: { usage: UsageHours }) {
         <Area counts={fresh} x={x} y={y} name="new" />
         {reset !== null && (
           <g>
-            <line class="reset-line" x1={reset} x2={reset} y1={TOP - 4} y2={TOP + PLOT_HEIGHT} />
-            <text class={`axis strong ${reset > width - 60 ? "end" : ""}`} x={reset > width - 60 ? reset - 5 : reset + 5} y={TOP + 4}>
+            <line class="reset-line" x1={reset} x2={reset} y1={4} y2={TOP + PLOT_HEIGHT} />
+            <text class={`axis strong ${reset > width - 60 ? "end" : ""}`} x={reset > width - 60 ? reset - 5 : reset + 5} y={13}>
               Reset
             </text>
           </g>

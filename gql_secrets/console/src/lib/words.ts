@@ -54,10 +54,11 @@ export const SURFACE_WORDS: Readonly<Record<AuditEntry["surface"], string>> = {
   SYSTEM: "By itself",
 };
 
-/** Who did it, as people say it: the audit writes "user:Ada", "cli:root" or a client's id. */
+/** Who did it, as people say it: the audit writes "user:Ada", "cli:root" or "api_client:…". */
 export function actorName(actor: string): string {
   if (actor.startsWith("user:")) return actor.slice("user:".length);
   if (actor.startsWith("cli:")) return `${actor.slice("cli:".length)} (command line)`;
+  if (actor.startsWith("api_client:")) return `client ${actor.slice("api_client:".length)}`;
   return actor === "system" ? "gql-secrets itself" : actor;
 }
 
