@@ -281,7 +281,7 @@ async def test_weave_os_817_many_resets_at_once_leave_one_successor_and_no_zombi
 ) -> None:
     """N rotations at once made N successors; a rotation against a delete left a zombie."""
     surfaces = list(RESETS.values())[:2]
-    made = await asyncio.gather(*(surfaces[number % 2](api, owner, boss.id, 0) for number in range(10)))
+    made = await asyncio.gather(*(surfaces[number % 2](api, owner, boss.id, 0) for number in range(4)))
     assert [await by_verify(api, Made(boss.id, secret)) for secret in made].count(True) == 1
     async with asyncio.TaskGroup() as tasks:
         late = [tasks.create_task(tried(services.rotation.reset_secret(boss.id, HARD, by=ADMIN))) for _ in range(4)]
@@ -572,5 +572,5 @@ async def test_okta_2024_no_part_of_a_long_secret_or_client_id_is_cut(api: Api, 
     await services.changes.change_installation(ADMIN, import_it)
     for surface in SURFACES.values():
         assert await surface(api, Made(client_id, secret))
-        for wrong in (secret[:72], secret[:-1], secret[:-1] + "x"):
+        for wrong in (secret[:72], secret[:-1], secret[:-1] + "-"):
             assert not await surface(api, Made(client_id, wrong))
