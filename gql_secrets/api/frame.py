@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 
 from gql_secrets.api.gateway import VERIFY_PATH
 from gql_secrets.api.keys import REQUEST_ID
+from gql_secrets.api.leaving import has_left
 from gql_secrets.domain.errors import Unavailable
 
 _log: Final = logging.getLogger(__name__)
@@ -17,6 +18,7 @@ _log: Final = logging.getLogger(__name__)
 _ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
 _CHARACTERS: Final = 16
 X_REQUEST_ID: Final = "X-Request-Id"
+_HAS_LEFT: Final = 499  # as nginx has it in its log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,7 +30,10 @@ def make_request_id() -> str:
 
 @web.middleware
 async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its id, and log what became of it: the path without its query, never a header or a body."""
+    """Give the request its id, and log what became of it: its route, never its own path, a header or a body.
+
+    Whoever takes an address for a place to put a credential in, in whatever form, does not find it in the log.
+    """
     if request.path.startswith(VERIFY_PATH):
         return await handler(request)
     request_id = request[REQUEST_ID] = make_request_id()
@@ -46,7 +51,10 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Unavailable:
         status = 503
         return web.Response(status=status, text="The database does not answer.")
-    except Exception:  # noqa: BLE001  the last door before the caller
+    except Exception as error:  # noqa: BLE001  the last door before the caller
+        if isinstance(error, ConnectionError) and has_left(request):
+            status = _HAS_LEFT
+            return web.Response(status=400)  # which nobody reads
         _log.exception("unexpected error request_id=%s", request_id)
         return web.Response(status=status, text="Unexpected error.")
     else:
@@ -57,8 +65,13 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
         _log.info(
             "request method=%s path=%s status=%d ms=%.1f request_id=%s",
             request.method,
-            request.rel_url.path,
+            _route_of(request),
             status,
             milliseconds,
             request_id,
         )
+
+
+def _route_of(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "-"

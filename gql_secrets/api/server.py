@@ -25,6 +25,7 @@ _PAUSE: Final = 0.004
 _TICK: Final = 0.25
 # Files that the process needs beside its connections: the database, the log, what is being listened on.
 _OTHER_FILES: Final = 200
+_CONTINUE: Final = "100-continue"
 _UNIX: Final = getattr(socket, "AF_UNIX", None)
 _USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
 
@@ -101,6 +102,9 @@ class BoundedServer(web.Server):
         # Routes and middlewares would take a verification longer than its answer does, and have nothing to add to it.
         if is_verification(request.raw_path) and SERVICES in self._app:
             return await verify(request, self._app, self.arrivals)
+        if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() != _CONTINUE:
+            # aiohttp would repeat what is expected.
+            return _response(HTTPStatus.EXPECTATION_FAILED, "No expectation but 100-continue is met here.\n")
         return await self._application(request)
 
     def __call__(self) -> web.RequestHandler:
@@ -192,11 +196,8 @@ class Connection(web.RequestHandler):
 
     def give_up(self, body: StreamReader) -> None:
         """Tell whoever reads the body that it will not come, and take no other request here."""
-        if self._current_request is None:
-            self.force_close()  # answered long ago: nobody but aiohttp itself waits for the rest
-        else:
-            body.set_exception(BodyTooSlow("The body took too long to arrive."))
-            self.close()
+        body.set_exception(BodyTooSlow("The body took too long to arrive."))
+        self.close()
 
     def _refuse_head(self) -> None:
         if self.transport is not None:
@@ -224,18 +225,33 @@ class Connection(web.RequestHandler):
             _log.info("no request that can be read status=%d error=%s", status, type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("An answer was begun already.")
-        response = web.Response(
-            status=status,
-            text="Unexpected error.\n" if is_ours else "This is no HTTP request that can be read here.\n",
-            headers={
-                hdrs.CACHE_CONTROL: "no-store",
-                hdrs.SERVER: SERVER_NAME,
-                "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-                "X-Content-Type-Options": "nosniff",
-            },
+        return _response(
+            status, "Unexpected error.\n" if is_ours else "This is no HTTP request that can be read here.\n"
         )
-        response.force_close()
-        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ANN401  aiohttp's own
+        """Write what failed in this connection to the log; a body that cannot be read is its sender's business."""
+        error = kw.get("exc_info")
+        if isinstance(error, web.RequestPayloadError | ConnectionError):
+            _log.info("the rest of a body cannot be read error=%s", type(error).__name__)
+        else:
+            super().log_exception(*args, **kw)
+
+
+def _response(status: int, text: str) -> web.Response:
+    """Return an answer of this floor, after which the connection ends."""
+    response = web.Response(
+        status=status,
+        text=text,
+        headers={
+            hdrs.CACHE_CONTROL: "no-store",
+            hdrs.SERVER: SERVER_NAME,
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+    response.force_close()
+    return response
 
 
 def _most_connections(wanted: int) -> int:

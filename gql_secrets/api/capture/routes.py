@@ -13,6 +13,7 @@ from gql_secrets.api.capture.calls import CALLS, KEY_HEADER, Asked, Call, Pages
 from gql_secrets.api.capture.errors import CaptureError, Code, present
 from gql_secrets.api.frame import X_REQUEST_ID
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SETTINGS
+from gql_secrets.api.leaving import has_left
 from gql_secrets.domain.access import Role, require_role
 from gql_secrets.domain.errors import Failure
 
@@ -42,7 +43,9 @@ async def _answer_clients(request: web.Request) -> web.StreamResponse:
     except Failure as failure:
         told = present(failure, call.target if call else "")
         return _error_response(request, told or _defect(request), call)
-    except Exception:  # noqa: BLE001  whoever reads JSON gets JSON, whatever happened
+    except Exception as error:  # whoever reads JSON gets JSON, whatever happened
+        if isinstance(error, ConnectionError) and has_left(request):
+            raise
         return _error_response(request, _defect(request), call)
 
 

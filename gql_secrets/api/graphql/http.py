@@ -31,6 +31,7 @@ from gql_secrets.api.graphql.masking import (
     refused_entry,
 )
 from gql_secrets.api.graphql.parsing import DocumentRefused
+from gql_secrets.api.leaving import has_left
 
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -113,7 +114,9 @@ class GraphQLEndpoint:
             return respond(accepted, None, refused.errors, status)
         except web.HTTPException:
             raise
-        except Exception as failure:  # noqa: BLE001  (the last door before the caller)
+        except Exception as failure:  # the last door before the caller
+            if isinstance(failure, ConnectionError) and has_left(request):
+                raise
             self.engine.mask.record(failure, context, "", self.engine.hidden(admitted))
             return respond(accepted, None, [internal_entry(context)], 500)
 
