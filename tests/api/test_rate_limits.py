@@ -86,10 +86,14 @@ def test_a_limit_is_written_as_it_is_read() -> None:
 
 def test_memory_is_bounded_and_who_failed_last_is_remembered() -> None:
     counter = Counter(Rate(1, HOUR))
-    for number in range(MOST_KEPT + 500):
-        assert counter.count(f"192.0.2.{number}", number) == 0
+    assert counter.count("192.0.2.1", 0) == 0
+    for number in range(2 * MOST_KEPT):
+        assert counter.count(f"failed once {number}", number) == 0
+        if number % 1000 == 0:
+            assert counter.count("192.0.2.1", number) > 0
     assert len(counter) == MOST_KEPT
-    assert counter.count(f"192.0.2.{MOST_KEPT + 499}", MOST_KEPT + 500) > 0
+    assert counter.count("192.0.2.1", 2 * MOST_KEPT) > 0
+    assert counter.count("failed once 0", 2 * MOST_KEPT) == 0
 
 
 @pytest.mark.parametrize(

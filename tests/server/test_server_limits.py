@@ -165,7 +165,7 @@ async def test_a_head_in_pieces_within_its_time_is_answered(serve: Serve) -> Non
 
 async def test_each_further_head_has_its_time_from_its_first_byte(serve: Serve) -> None:
     """The connection may lie idle for longer than a head may take."""
-    peer = await (await serve()).open()
+    peer = await (await serve(replace(SHORT, idle_seconds=10 * PATIENT))).open()
     for _ in range(2):
         await peer.send(OK)
         assert await peer.answer() == b"HTTP/1.1 200 OK"
@@ -218,6 +218,17 @@ async def test_a_head_in_pieces_has_so_many_bytes(serve: Serve) -> None:
     assert server.connections == 0
 
 
+async def test_the_bytes_of_each_head_are_counted_apart(serve: Serve) -> None:
+    peer = await (await serve(replace(SHORT, head_bytes=2 * len(OK)))).open()
+    for _ in range(6):
+        await peer.send(OK[:9])
+        await asyncio.sleep(0.02)
+        await peer.send(OK[9:20])
+        await asyncio.sleep(0.02)
+        await peer.send(OK[20:])
+        assert await peer.answer() == b"HTTP/1.1 200 OK"
+
+
 # Bodies
 
 
@@ -240,6 +251,9 @@ async def test_a_body_in_pieces_within_its_time_is_read(serve: Serve) -> None:
         async with asyncio.timeout(PATIENT):
             assert (await peer.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             assert await peer.reader.readexactly(2) == b"10"
+    await asyncio.sleep(0.8)  # whose time was over long ago, if it had not come
+    await peer.send(OK)
+    assert await peer.answer() == b"HTTP/1.1 200 OK"
 
 
 async def test_the_rest_of_a_body_that_nobody_wanted_is_not_waited_for(
