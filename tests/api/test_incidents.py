@@ -71,6 +71,12 @@ async def by_clients(api: Api, client: Made) -> bool:
         return bool(told["stat"] == "ok")
 
 
+async def by_clients_form(api: Api, client: Made) -> bool:
+    async with api.post("/clients/list", data={"client_id": client.id, "client_secret": client.secret}) as response:
+        told = await response.json(content_type=None)
+        return bool(told["stat"] == "ok")
+
+
 async def by_web_socket(api: Api, client: Made) -> bool:
     async with open_socket(api) as socket:
         await socket.send(
@@ -85,6 +91,7 @@ SURFACES: dict[str, Callable[[Api, Made], Awaitable[bool]]] = {
     "/verify/…": by_gateway_path,
     "/graphql": by_graphql,
     "/clients": by_clients,
+    "/clients, by its form": by_clients_form,
     "web socket": by_web_socket,
 }
 every_surface = pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
