@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from gql_secrets.api.gateway import VERIFY_PATH
+from gql_secrets.api.gateway import is_verification
 from gql_secrets.api.keys import REQUEST_ID
 from gql_secrets.api.leaving import has_left
 from gql_secrets.domain.errors import Unavailable
@@ -34,7 +34,7 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
 
     Whoever takes an address for a place to put a credential in, in whatever form, does not find it in the log.
     """
-    if request.path.startswith(VERIFY_PATH):
+    if is_verification(request.raw_path):
         return await handler(request)
     request_id = request[REQUEST_ID] = make_request_id()
     began = time.perf_counter()

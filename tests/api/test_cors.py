@@ -218,6 +218,8 @@ ANSWERS = [
     ("GET", "/settings/x", {}),
     ("GET", "/healthz", {}),
     ("GET", "/nothing", {}),
+    ("GET", "/verifying", {}),
+    ("GET", "/verify%2Fx", {}),
     ("POST", "/healthz", {}),
 ]
 
