@@ -107,3 +107,27 @@ def test_an_import_that_points_up_is_found(module: str, line: str) -> None:
 )
 def test_an_import_that_points_down_is_not(module: str, line: str) -> None:
     assert complaints(module, ast.parse(line)) == []
+
+
+# What begins a change, or writes a row, whoever calls it.
+WRITES = {"change_client", "change_installation", "execute_many", "in_transaction", "run_tx", "using_db"}
+
+
+def writes(module: str, tree: ast.Module) -> list[str]:
+    if module.split(".", maxsplit=1)[0] not in ("api", "commands", "cli"):
+        return []
+    return [
+        f"{module} calls {node.func.attr}: only a service changes anything"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITES
+    ]
+
+
+def test_every_surface_changes_things_through_the_services() -> None:
+    """Keycloak #51535: one of two surfaces that wrote by themselves forgot what the other did."""
+    assert [text for module, tree in modules() for text in writes(module, tree)] == []
+
+
+def test_a_surface_that_writes_by_itself_is_found() -> None:
+    assert writes("api.capture.calls", ast.parse("async def f(db): await db.run_tx(work)"))
+    assert not writes("service.clients", ast.parse("async def f(db): await db.run_tx(work)"))
