@@ -9,9 +9,8 @@ import asyncio
 import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 import asyncpg
 
@@ -25,9 +24,12 @@ _COLUMNS: Final = """
     FROM client_secret s JOIN client c ON c.client_id = s.client_id
 """
 _QUESTION: Final = f"{_COLUMNS} WHERE s.digest = ?"
+_CHANGES: Final = "SELECT revision, client_id FROM audit_event WHERE revision > ? ORDER BY revision LIMIT ?"
 _NETWORKS: Final = "SELECT network FROM client_network WHERE client_id = ? ORDER BY position"
-# About 300 bytes each: at most some 60 MB a process.
+# About 500 bytes each: at most some 100 MB a process.
 _MOST_REMEMBERED: Final = 200_000
+_MOST_CHANGES: Final = 10_000
+_WHOLE_FILE: Final = 2**31 - 2**16  # what SQLite maps at most: a page that is not mapped costs five times as much
 _CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now"
 _VERIFY_SECONDS: Final = 0.8
 _POSTGRES_QUESTION: Final = f"""
@@ -45,8 +47,7 @@ _NOBODYS_ROW: Final = (0, "", "REVOKED", None, None, True, False)
 _LIVING: Final = frozenset({SecretState.CURRENT.value, SecretState.RETAINED.value})
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A secret as verification sees it; of one that cannot be good only as much as says so."""
 
     secret_id: int
@@ -56,6 +57,8 @@ class Found:
     was_used: bool
     enabled: bool
     allow_list: AllowList | None
+    as_of: int = 0
+    """A revision that it is at least as new as."""
 
 
 class Lookup(Protocol):
@@ -86,10 +89,10 @@ class SqliteLookup:
     """Reads a SQLite file on the event loop: about 14 microseconds, less than handing it to a thread.
 
     A good secret in use is remembered, no other. `PRAGMA data_version` tells that another connection, of whatever
-    process, committed; then the revision is read, and if it moved, everything is forgotten. A commit without a change
-    (a first use, a flush of counters) moves no revision. So what is remembered is what the file holds at the moment of
-    asking: a revoke by another process is seen by the next verification. Of the questions that arrived together the
-    first asks for all of them.
+    process, committed; then the audit is read from the revision that was seen last, and of each client that changed
+    nothing older counts. A commit without a change (a first use, a flush of counters) has no revision. So what is
+    remembered is what the file holds at the moment of asking: a revoke by another process is seen by the next
+    verification. Of the questions that arrived together the first asks for all of them.
     """
 
     def __init__(self, database: Database) -> None:
@@ -97,11 +100,15 @@ class SqliteLookup:
         self._adjust_clock = database.adjust_clock
         self._connection = sqlite3.connect(str(database.address.path), isolation_level=None, timeout=0.5)
         self._connection.execute("PRAGMA query_only = ON")
-        self._connection.execute("PRAGMA mmap_size = 268435456")
+        self._connection.execute(f"PRAGMA mmap_size = {_WHOLE_FILE}")
         self._version: int | None = None
-        self._revision: int | None = None
         self._arrivals: int | None = None
-        self._remembered: dict[bytes, Found] = {}
+        self._revision: int
+        # The older half of what is remembered goes when the newer one is full.
+        self._remembered: dict[bytes, Found]
+        self._older: dict[bytes, Found]
+        self._changed: dict[str, int]
+        self._forget()
         some = [digest for (digest,) in self._connection.execute(_SOME_DIGESTS)]
         self._some_digests = itertools.cycle(some or [_NOBODYS_DIGEST])
 
@@ -115,8 +122,8 @@ class SqliteLookup:
             self._forget_what_changed()
             self._arrivals = arrivals
         for digest in digests:
-            found = self._remembered.get(digest)
-            if found is not None:
+            found = self._remembered.get(digest) or self._older.get(digest)
+            if found is not None and found.as_of >= self._changed.get(found.client_id, 0):
                 return found, self._now()
         return self._look_up(digests), self._now()
 
@@ -133,10 +140,10 @@ class SqliteLookup:
             self._read(_NOBODYS_DIGEST)
             return _ended_of(row)
         networks = [text for (text,) in self._connection.execute(_NETWORKS, (row[1],))] if row[6] else None
-        found = _found_of(row, networks)
+        found = _found_of(row, networks, self._revision)
         if found.was_used:  # before its first use, each verification must look again
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
+            if len(self._remembered) >= _MOST_REMEMBERED // 2:
+                self._older, self._remembered = self._remembered, {}
             self._remembered[own] = found
         return found
 
@@ -147,11 +154,17 @@ class SqliteLookup:
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
             return
-        revision = self._connection.execute("SELECT revision FROM installation").fetchone()[0]
-        if revision != self._revision:
-            self._remembered.clear()
+        changes = self._connection.execute(_CHANGES, (self._revision, _MOST_CHANGES + 1)).fetchall()
+        for revision, client_id in changes:
             self._revision = revision
+            self._changed[client_id] = revision
+        if len(changes) > _MOST_CHANGES or len(self._changed) > _MOST_CHANGES or None in self._changed:
+            self._forget()  # too many to go through, or one that is of no single client
         self._version = version
+
+    def _forget(self) -> None:
+        self._revision = self._connection.execute("SELECT revision FROM installation").fetchone()[0]
+        self._remembered, self._older, self._changed = {}, {}, {}
 
     def _read(self, digest: bytes) -> Any:  # noqa: ANN401  a row, or None
         return self._connection.execute(_QUESTION, (digest,)).fetchone()
@@ -243,7 +256,7 @@ def _ended_of(row: Any) -> Found:  # noqa: ANN401  a row of either driver
     )
 
 
-def _found_of(row: Any, networks: list[str] | None) -> Found:  # noqa: ANN401  a row of either driver
+def _found_of(row: Any, networks: list[str] | None, as_of: int = 0) -> Found:  # noqa: ANN401  a row of either driver
     return Found(
         secret_id=row[0],
         client_id=row[1],
@@ -252,4 +265,5 @@ def _found_of(row: Any, networks: list[str] | None) -> Found:  # noqa: ANN401  a
         was_used=row[4] is not None,
         enabled=bool(row[5]),
         allow_list=None if networks is None else AllowList.parse(networks) if networks else EVERYWHERE,
+        as_of=as_of,
     )
