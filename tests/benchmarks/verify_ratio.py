@@ -1,0 +1,307 @@
+"""What does /verify cost against a bare aiohttp handler that answers 204?
+
+    uv run --all-groups python tests/benchmarks/verify_ratio.py [--clients 10000 1000000] [--rounds 7] [--seconds 3]
+
+Each size gets a SQLite database of its own, filled with clients of two good secrets each (one current, one retained),
+and a `gql-secrets serve` on it; the bare handler runs the same way, on uvloop and without an access log. This
+process asks them over loopback on keep-alive connections, a random secret each time. The servers take turns within
+each round, so a busy machine slows all of them. A ratio is bare / verify of the processor time (all threads of the
+server: what it counts is written meanwhile) per request, or verify / bare of the requests per second, within one
+round; the table shows medians over the rounds. It fails under 0.60 of the processor time at 10,000 clients, or under
+0.50 above.
+"""
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import itertools
+import os
+import random
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import uvloop
+from aiohttp import web
+
+from gql_secrets.domain.credentials import Pepper
+from gql_secrets.services import open_services
+from gql_secrets.settings import DATABASE_FILE, Settings
+
+SMALL = 10_000
+BARS = {True: 0.60, False: 0.50}  # by whether there are at most SMALL clients
+PEPPER = "bench:" + base64.urlsafe_b64encode(hashlib.sha256(b"pepper of the benchmark").digest()).decode().rstrip("=")
+WARM_SECONDS = 2.0
+MOST_REQUESTS = 400_000
+HOUR = 3_600_000_000
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def client_id(number: int) -> str:
+    return hashlib.sha256(b"client %d" % number).hexdigest()[:32]
+
+
+def secret(number: int, generation: int) -> str:
+    # As long as ours; making a million of those would take minutes.
+    return hashlib.sha256(b"secret %d %d" % (number, generation)).hexdigest()[:54]
+
+
+def fill(path: Path, clients: int) -> None:
+    """Write clients that have used both secrets, past the services."""
+    key = Pepper.parse(PEPPER).first
+    now = time.time_ns() // 1000
+
+    def secrets() -> Iterator[tuple[object, ...]]:
+        for number in range(clients):
+            name = client_id(number)
+            for generation, state in enumerate(("RETAINED", "CURRENT")):
+                retained = state == "RETAINED"
+                digest = key.digest(name, secret(number, generation))
+                yield (
+                    name, digest, key.key_id, "abcd", False, state, now - HOUR, "benchmark",
+                    now - HOUR if retained else None, now + 100 * HOUR if retained else None, now - HOUR, now - HOUR,
+                    0, 0,
+                )  # fmt: skip
+
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA cache_size = -500000")
+        indexes = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql > '' AND tbl_name LIKE 'client%'"
+        ).fetchall()
+        for name, _ in indexes:
+            connection.execute(f"DROP INDEX {name}")
+        connection.executemany(
+            """
+            INSERT INTO client (client_id, client_id_folded, name, name_folded, enabled, is_restricted, generation,
+                created_at) VALUES (?1, ?1, ?2, ?2, true, false, 2, ?3)
+            """,
+            ((client_id(number), f"client {number}", now - HOUR) for number in range(clients)),
+        )
+        connection.executemany(
+            """
+            INSERT INTO client_secret (client_id, digest, pepper_key_id, hint, is_weak, state, created_at, created_by,
+                replaced_at, expires_at, first_used_at, last_used_at, use_count, refused_attempts)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            secrets(),
+        )
+        for _, sql in indexes:
+            connection.execute(sql)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+async def install(settings: Settings) -> None:
+    services = await open_services(settings)
+    await services.close()
+
+
+@dataclass(slots=True)
+class Server:
+    """A server process, and what was measured of it."""
+
+    name: str
+    clients: int
+    port: int
+    process: subprocess.Popen[bytes]
+    requests: list[bytes]
+    cpu: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def own_memory(self) -> int:
+        """Bytes that are the process's own: not the pages of the file that it maps."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def started(
+    name: str, clients: int, arguments: list[str], requests: list[bytes], **environment: str
+) -> Iterator[Server]:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, *arguments, "--port", str(port)], env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(300):
+            time.sleep(0.1)
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+        yield Server(name, clients, port, process, requests)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+class Caller(asyncio.Protocol):
+    """One keep-alive connection that asks again as soon as it is answered."""
+
+    def __init__(self, requests: Iterator[bytes], expected: bytes, ends_at: float, done: asyncio.Future[int]) -> None:
+        self._requests, self._expected, self._ends_at, self._done = requests, expected, ends_at, done
+        self._count = 0
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport.write(next(self._requests))
+
+    def data_received(self, data: bytes) -> None:
+        # No answer has a body, and heads of this size come in one piece.
+        if not data.startswith(self._expected) or not data.endswith(b"\r\n\r\n"):
+            self._done.set_exception(RuntimeError(f"unexpected answer: {data[:200]!r}"))
+            self._transport.close()
+            return
+        self._count += 1
+        if time.perf_counter() < self._ends_at:
+            self._transport.write(next(self._requests))
+        else:
+            self._transport.close()
+            self._done.set_result(self._count)
+
+
+async def load(server: Server, seconds: float, connections: int, first: int | None = None) -> int:
+    """Ask for so many seconds; return how many answers came."""
+    loop = asyncio.get_running_loop()
+    expected = b"HTTP/1.1 204" if server.clients == 0 else b"HTTP/1.1 200"
+    # Each turn begins elsewhere, so that a million clients are a million.
+    begin = random.randrange(len(server.requests)) if first is None else first  # noqa: S311  a benchmark's chance
+    requests = itertools.cycle(server.requests)
+    next(itertools.islice(requests, begin, begin), None)
+    ends_at = time.perf_counter() + seconds
+    answers = []
+    for _ in range(connections):
+        done = loop.create_future()
+        await loop.create_connection(
+            lambda done=done: Caller(requests, expected, ends_at, done), "127.0.0.1", server.port
+        )  # type: ignore[misc]
+        answers.append(done)
+    return sum(await asyncio.gather(*answers))
+
+
+async def measure(server: Server, seconds: float, connections: int) -> None:
+    cpu, began = server.cpu_seconds(), time.perf_counter()
+    count = await load(server, seconds, connections)
+    server.rate.append(count / (time.perf_counter() - began))
+    server.cpu.append((server.cpu_seconds() - cpu) / count)
+
+
+def warm(runner: asyncio.Runner, server: Server, connections: int) -> None:
+    """Ask until a small installation was asked about each of its secrets: what stays afterwards is measured."""
+    asked = 0
+    while asked < min(len(server.requests), 2 * SMALL):
+        asked += runner.run(load(server, WARM_SECONDS, connections, first=asked))
+
+
+def request(authorization: str) -> bytes:
+    return (
+        f"GET /verify HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization}\r\n"
+        "User-Agent: benchmark/1.0\r\nAccept: */*\r\n\r\n"
+    ).encode()
+
+
+def requests_of(clients: int) -> list[bytes]:
+    """Requests with secrets chosen at random, both of a client equally often."""
+    pairs = random.sample(range(2 * clients), min(2 * clients, MOST_REQUESTS))
+    basic = (base64.b64encode(f"{client_id(pair // 2)}:{secret(pair // 2, pair % 2)}".encode()) for pair in pairs)
+    return [request(f"Basic {each.decode()}") for each in basic]
+
+
+def serve_bare(port: int) -> None:
+    async def nothing(_: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_route("*", "/verify", nothing)
+    web.run_app(app, host="127.0.0.1", port=port, access_log=None, loop=uvloop.new_event_loop(), print=None)
+
+
+def compare(sizes: Sequence[int], rounds: int, seconds: float, connections: int) -> int:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(started("bare 204", 0, [__file__, "--bare"], [request("Basic " + "a" * 120)]))]
+        empty: dict[int, int] = {}
+        for clients in sizes:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gqls-bench-")))
+            asyncio.run(install(Settings(data_dir=directory, pepper=PEPPER)))
+            began = time.perf_counter()
+            fill(directory / DATABASE_FILE, clients)
+            size = (directory / DATABASE_FILE).stat().st_size / 2**20
+            print(f"{clients:,} clients: {size:.0f} MB, filled in {time.perf_counter() - began:.0f} s", flush=True)
+            serve = ["-m", "gql_secrets.cli", "serve", "--data-dir", str(directory)]
+            server = stack.enter_context(
+                started(
+                    f"/verify, {clients:,} clients", clients, serve, requests_of(clients), GQL_SECRETS_PEPPER=PEPPER
+                )
+            )
+            servers.append(server)
+            empty[clients] = server.own_memory()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            for server in servers:
+                warm(runner, server, connections)
+            for number in range(rounds):
+                for server in servers[number % len(servers) :] + servers[: number % len(servers)]:
+                    runner.run(measure(server, seconds, connections))
+        return report(servers, empty)
+
+
+def report(servers: list[Server], empty: dict[int, int]) -> int:
+    bare = servers[0]
+    failed = 0
+    print(
+        f"\n{'server':28} {'CPU/request':>12} {'ratio':>6} {'(worst)':>8} {'requests/s':>11} {'ratio':>6} {'memory':>8}"
+    )
+    for server in servers:
+        ratios = [one / other for one, other in zip(bare.cpu, server.cpu, strict=True)]
+        rates = [other / one for one, other in zip(bare.rate, server.rate, strict=True)]
+        ratio = statistics.median(ratios)
+        print(
+            f"{server.name:28} {statistics.median(server.cpu) * 1e6:9.1f} µs {ratio:6.2f} {min(ratios):8.2f} "
+            f"{statistics.median(server.rate):11,.0f} {statistics.median(rates):6.2f} "
+            f"{server.own_memory() / 2**20:5.0f} MB"
+        )
+        failed += server is not bare and ratio < BARS[server.clients <= SMALL]
+    for server in servers[1:]:
+        grown = server.own_memory() - empty[server.clients]
+        print(f"memory of its own at {server.clients:,} clients: {grown / 2**20:.0f} MB more than at the start, "
+              f"{grown / server.clients:,.0f} bytes a client")  # fmt: skip
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compare /verify with a bare handler.")
+    parser.add_argument("--clients", type=int, nargs="+", default=[SMALL, 1_000_000])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.bare:
+        serve_bare(chosen.port)
+        return 0
+    return compare(chosen.clients, chosen.rounds, chosen.seconds, chosen.connections)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
