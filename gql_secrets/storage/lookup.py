@@ -33,17 +33,13 @@ _WHOLE_FILE: Final = 2**31 - 2**16  # what SQLite maps at most: a page that is n
 _CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now"
 _VERIFY_SECONDS: Final = 0.8
 _POSTGRES_QUESTION: Final = f"""
-    SELECT x.*, {_CLOCK}, y.id AS other_id, ARRAY(
+    SELECT x.*, {_CLOCK}, ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
     ) AS networks
     FROM (SELECT 1) one LEFT JOIN ({_COLUMNS} WHERE s.digest = ANY($1::bytea[]) LIMIT 1) x ON true
-    LEFT JOIN LATERAL (
-        {_COLUMNS} WHERE s.digest = CASE WHEN x.id IS NULL THEN $2::bytea ELSE $3::bytea END LIMIT 1
-    ) y ON true
 """  # noqa: S608  put together from constants
 _SOME_DIGESTS: Final = "SELECT digest FROM client_secret ORDER BY id LIMIT 64"
 _NOBODYS_DIGEST: Final = bytes(32)
-_NOBODYS_ROW: Final = (0, "", "REVOKED", None, None, True, False)
 _LIVING: Final = frozenset({SecretState.CURRENT.value, SecretState.RETAINED.value})
 
 
@@ -175,7 +171,7 @@ class SqliteLookup:
 
 
 class PostgresLookup:
-    """Reads PostgreSQL once for each verification: exact on every node by construction."""
+    """Reads PostgreSQL for each verification, twice for a refused one: exact on every node by construction."""
 
     def __init__(self, database: Database, pool: asyncpg.Pool) -> None:
         """Make it on a pool of its own."""
@@ -201,11 +197,8 @@ class PostgresLookup:
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
                 connection = await self._pool.acquire()
-                if self._some_digests is None:
-                    some = [digest for (digest,) in await connection.fetch(_SOME_DIGESTS)]
-                    self._some_digests = itertools.cycle(some or [_NOBODYS_DIGEST])
-                some_digest = next(self._some_digests)
-                row = await connection.fetchrow(_POSTGRES_QUESTION, list(digests), some_digest, _NOBODYS_DIGEST)
+                row = await connection.fetchrow(_POSTGRES_QUESTION, list(digests))
+                found = await self._judged(row, connection)
         except BaseException:
             if connection is not None:
                 connection.terminate()  # asking it to cancel would wait for the same silence again
@@ -213,13 +206,21 @@ class PostgresLookup:
         finally:
             if connection is not None:
                 await self._pool.release(connection)
-        now = self._adjust_clock(from_microseconds(row["now"]))
-        if row["id"] is None:
-            _ended_of(_NOBODYS_ROW)
-            return None, now
-        if not _may_be_good(row):
-            return _ended_of(row), now
-        return _found_of(row, row["networks"] if row["is_restricted"] else None), now
+        return found, self._adjust_clock(from_microseconds(row["now"]))
+
+    async def _judged(self, row: asyncpg.Record, connection: asyncpg.Connection) -> Found | None:
+        if row["id"] is not None and _may_be_good(row):
+            return _found_of(row, row["networks"] if row["is_restricted"] else None)
+        if self._some_digests is None:
+            some = [digest for (digest,) in await connection.fetch(_SOME_DIGESTS)]
+            self._some_digests = itertools.cycle(some or [_NOBODYS_DIGEST])
+        other_digest = next(self._some_digests) if row["id"] is None else _NOBODYS_DIGEST
+        other = await connection.fetchrow(_POSTGRES_QUESTION, [other_digest])
+        if row["id"] is not None:
+            return _ended_of(row)
+        if other["id"] is not None:
+            _ended_of(other)
+        return None
 
     def find_at_once(self, digests: Sequence[bytes], arrivals: int | None) -> None:
         """Find nothing: the answer comes over a network."""
