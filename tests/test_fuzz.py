@@ -216,6 +216,8 @@ FOUND = {
     "a method that is a secret": b"SECRET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "a sign-in whose body breaks off": SIGN_IN + b"Content-Length: 50\r\n\r\n{",
     "a form that breaks off": b"POST /clients/add HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\na=b",
+    "a body that is waited for": b"POST /clients/add HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+    b"Content-Length: 9\r\n\r\n",
     "a body that is no gzip": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone",
     "a reader of a stream who leaves": GRAPHQL
     + b"Accept: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(SUBSCRIBE)

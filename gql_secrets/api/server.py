@@ -17,6 +17,7 @@ from aiohttp import StreamReader, hdrs, web
 
 from gql_secrets.api.gateway import is_verification, verify
 from gql_secrets.api.keys import SERVER_NAME, SERVICES
+from gql_secrets.api.leaving import has_left
 
 _log: Final = logging.getLogger(__name__)
 # How many connections are closed at a time: each takes some 50 µs, and others are waiting for their answers.
@@ -219,7 +220,9 @@ class Connection(web.RequestHandler):
         """
         del message
         is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if is_ours:
+        if isinstance(exc, ConnectionError) and has_left(request):
+            _log.info("a caller left before the answer error=%s", type(exc).__name__)
+        elif is_ours:
             _log.error("unexpected error below the application", exc_info=exc)
         else:
             _log.info("no request that can be read status=%d error=%s", status, type(exc).__name__)
