@@ -23,7 +23,7 @@ from gql_secrets.api.graphql.nodes import (
 )
 from gql_secrets.api.graphql.secret_types import ClientSecret
 from gql_secrets.api.graphql.types import Client, Viewer
-from gql_secrets.api.graphql.weights import FOUND, PAGE, weighs
+from gql_secrets.api.graphql.weights import FOUND, PAGE, SEARCHED_PAGE, weighs
 from gql_secrets.domain.access import require_role
 
 ClientId = Annotated[strawberry.ID, strawberry.argument(description="The client id that people hold.")]
@@ -55,7 +55,9 @@ class Query:
         return Client.of(row) if row else None
 
     @strawberry.field(
-        description="The clients that are not deleted, newest first.", extensions=[Guard(Role.VIEWER)], metadata=PAGE
+        description="The clients that are not deleted, newest first.",
+        extensions=[Guard(Role.VIEWER)],
+        metadata=SEARCHED_PAGE,
     )
     async def clients(
         self,

@@ -62,7 +62,7 @@ class Client(Node):
         """Load."""
         return await info.context.loaders.features.load(self.row.client_id)
 
-    @strawberry.field(description="The networks that it may call from.", metadata=weighs(60))
+    @strawberry.field(description="The networks that it may call from.", metadata=weighs(38))
     async def allow_list(self, info: Info) -> list[str]:
         """Load."""
         return await info.context.loaders.allow_lists.load(self.row.client_id)

@@ -37,11 +37,12 @@ def weight_of(field: GraphQLField) -> Weighs | None:
 
 
 # A value that is loaded for all rows of a page at once, or judged for each.
-LOADED: Final = weighs(7)
+LOADED: Final = weighs(6)
 JUDGED: Final = weighs(4)
-# A page at the top, one below each of many, and the counting of all rows of either.
+# A page at the top, which may be searched or not, one below each of many, and the counting of all rows of either.
+SEARCHED_PAGE: Final = weighs(230, row=5)
 PAGE: Final = weighs(160, row=5)
-PAGE_BELOW: Final = weighs(70, row=7)
+PAGE_BELOW: Final = weighs(80, row=7)
 COUNT: Final = weighs(35)
 # One row, found by its id.
 FOUND: Final = weighs(100)
