@@ -24,7 +24,10 @@ _COLUMNS: Final = """
     FROM client_secret s JOIN client c ON c.client_id = s.client_id
 """
 _QUESTION: Final = f"{_COLUMNS} WHERE s.digest = ?"
-_CHANGES: Final = "SELECT revision, client_id FROM audit_event WHERE revision > ? ORDER BY revision LIMIT ?"
+_CHANGES: Final = "SELECT revision, client_id, hash FROM audit_event WHERE revision >= ? ORDER BY revision LIMIT ?"
+_LATEST: Final = """
+    SELECT i.revision, e.hash FROM installation i LEFT JOIN audit_event e ON e.revision = i.revision
+"""
 _NETWORKS: Final = "SELECT network FROM client_network WHERE client_id = ? ORDER BY position"
 # About 500 bytes each: at most some 100 MB a process.
 _MOST_REMEMBERED: Final = 200_000
@@ -100,6 +103,7 @@ class SqliteLookup:
         self._version: int | None = None
         self._arrivals: int | None = None
         self._revision: int
+        self._hash: bytes | None
         # The older half of what is remembered goes when the newer one is full.
         self._remembered: dict[bytes, Found]
         self._older: dict[bytes, Found]
@@ -150,16 +154,17 @@ class SqliteLookup:
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
             return
-        changes = self._connection.execute(_CHANGES, (self._revision, _MOST_CHANGES + 1)).fetchall()
-        for revision, client_id in changes:
-            self._revision = revision
+        seen, *changes = self._connection.execute(_CHANGES, (self._revision, _MOST_CHANGES + 2)).fetchall() or [None]
+        went_back = seen is None or seen[2] != self._hash  # a backup was restored: its revisions are others
+        for revision, client_id, digest in changes:
+            self._revision, self._hash = revision, digest
             self._changed[client_id] = revision
-        if len(changes) > _MOST_CHANGES or len(self._changed) > _MOST_CHANGES or None in self._changed:
+        if went_back or len(changes) > _MOST_CHANGES or len(self._changed) > _MOST_CHANGES or None in self._changed:
             self._forget()  # too many to go through, or one that is of no single client
         self._version = version
 
     def _forget(self) -> None:
-        self._revision = self._connection.execute("SELECT revision FROM installation").fetchone()[0]
+        self._revision, self._hash = self._connection.execute(_LATEST).fetchone()
         self._remembered, self._older, self._changed = {}, {}, {}
 
     def _read(self, digest: bytes) -> Any:  # noqa: ANN401  a row, or None

@@ -1,8 +1,11 @@
 """Is this credential good? Exact at every instant, for every state, and never by a clock but the database's."""
 
 import base64
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from callers import ADMIN, DAY, HARD, Made, is_good, verify
@@ -16,6 +19,7 @@ from gql_secrets.service.reading import PageRequest
 from gql_secrets.service.usage import Source
 from gql_secrets.service.verification import Accepted, RefusalReason, Refused
 from gql_secrets.services import Services
+from gql_secrets.settings import DATABASE_FILE
 
 ONE_HOUR = Retention(1)
 
@@ -292,6 +296,27 @@ async def test_a_first_use_elsewhere_is_known_here(services: Services, client: M
     assert await is_good(other, client.id, client.secret)
     [row] = (await services.reading.page_of_secrets(client.id, PageRequest())).rows
     assert row.first_used_at == NOW
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("changes", [0, 1, 3, 9])
+async def test_a_backup_that_is_restored_under_a_running_node_hides_no_later_change(
+    services: Services, client: Made, make_client: MakeClient, open_node: OpenNode, data_dir: Path, changes: int
+) -> None:
+    """The revisions begin again at an earlier one; what this node saw under them before says nothing."""
+    await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE)) as live, closing(sqlite3.connect(":memory:")) as backup:
+        live.backup(backup)
+        for _ in range(5):
+            await make_client()
+        for _ in range(3):
+            assert await is_good(services, client.id, client.secret)
+        backup.backup(live)
+    other = await open_node()
+    for number in range(changes):
+        await other.clients.create_client(f"After {number}", by=ADMIN)
+    await other.rotation.revoke_old_secret(client.id, by=ADMIN)
+    assert not await is_good(services, client.id, client.secret)
 
 
 # Addresses
