@@ -8,7 +8,7 @@ counted here but written before the answer (`service/verification.py`).
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -27,7 +27,11 @@ _SHORTEST_WAIT: Final = 1.0
 # Uses of other processes are known after this long, unless their flushes fail.
 LONGEST_WAIT: Final = 5.0
 _WORK_TO_WAIT: Final = 20  # writing takes at most a twentieth of the time
-_BATCH: Final = 1000
+_PIECE: Final = 1000
+# On SQLite each commit empties the cache of every connection, so there are few; on PostgreSQL each row of a
+# transaction is locked to its end.
+_SQLITE_BATCH: Final = 20_000
+_POSTGRES_BATCH: Final = 1000
 _MOST_SOURCES_IN_MEMORY: Final = 100_000
 _MOST_HOURS: Final = 24
 _BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
@@ -115,6 +119,7 @@ class Usage:
         self._hour = Hour(_BEFORE_ALL)
         self._flushing: list[Hour] = []
         self._sources = 0
+        self._batch = _SQLITE_BATCH if database.is_sqlite else _POSTGRES_BATCH
         self._one_flush = asyncio.Lock()
         # Held while a batch is written; `batches` has counted it by then.
         self.writing = asyncio.Lock()
@@ -194,14 +199,14 @@ class Usage:
             tally[None] = Seen(now)
 
     async def _write(self, hour: datetime, tallies: dict[int, Tally], *, refused: bool) -> None:
-        """Write the tallies of one hour in transactions of a thousand secrets, and forget what is written."""
+        """Write the tallies of one hour, and forget what is written."""
         ids = iter(sorted(tallies))
-        while batch := list(islice(ids, _BATCH)):
-            secrets = [_secret_row(secret_id, tallies[secret_id]) for secret_id in batch]
-            sources = [row for secret_id in batch for row in _source_rows(secret_id, tallies[secret_id])]
+        while batch := list(islice(ids, self._batch)):
 
             async def work(tx: Transaction) -> None:
-                await add_usage(tx, hour, refused=refused, secrets=secrets, sources=sources)  # noqa: B023  awaited below
+                for some in _pieces(batch):  # noqa: B023  awaited below
+                    secrets, sources = _rows((secret_id, tallies[secret_id]) for secret_id in some)
+                    await add_usage(tx, hour, refused=refused, secrets=secrets, sources=sources)
 
             async with self.writing:
                 self.batches += 1
@@ -209,8 +214,10 @@ class Usage:
                     await self._database.run_tx(work)
                 except Conflict:  # somebody holds a row of this batch: the others need not wait
                     continue
-                for secret_id in batch:
-                    del tallies[secret_id]
+                for some in _pieces(batch):
+                    for secret_id in some:
+                        del tallies[secret_id]
+                    await asyncio.sleep(0)
 
     def _put_back(self, hours: Iterable[Hour]) -> None:
         kept = [hour for hour in hours if hour.used or hour.refused]
@@ -237,13 +244,25 @@ def total_of(tally: Tally) -> tuple[int, datetime]:
     return sum([seen.count for seen in uses]), max([seen.last_at for seen in uses])
 
 
-def _secret_row(secret_id: int, tally: Tally) -> CountedSecret:
-    count, last_at = total_of(tally)
-    return secret_id, count, to_microseconds(last_at)
+def _pieces(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield what may be gone through without letting others wait."""
+    return (ids[start : start + _PIECE] for start in range(0, len(ids), _PIECE))
 
 
-def _source_rows(secret_id: int, tally: Tally) -> Iterator[CountedSource]:
-    for source, seen in tally.items():
-        if source is not None:
-            first_at, last_at = to_microseconds(seen.first_at), to_microseconds(seen.last_at)
-            yield secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count
+def _rows(tallies: Iterable[tuple[int, Tally]]) -> tuple[list[CountedSecret], list[CountedSource]]:
+    """Return what is to be written of secrets and of their sources."""
+    secrets: list[CountedSecret] = []
+    sources: list[CountedSource] = []
+    for secret_id, tally in tallies:
+        total, latest = 0, 0
+        for source, seen in tally.items():
+            last_at = to_microseconds(seen.last_at)
+            if source is not None:
+                first_at = last_at if seen.first_at is seen.last_at else to_microseconds(seen.first_at)
+                sources.append(
+                    (secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count)
+                )
+            total += seen.count
+            latest = max(latest, last_at)
+        secrets.append((secret_id, total, latest))
+    return secrets, sources

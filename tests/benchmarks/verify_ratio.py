@@ -42,6 +42,7 @@ SMALL = 10_000
 BARS = {True: 0.60, False: 0.50}  # by whether there are at most SMALL clients
 PEPPER = "bench:" + base64.urlsafe_b64encode(hashlib.sha256(b"pepper of the benchmark").digest()).decode().rstrip("=")
 WARM_SECONDS = 2.0
+WARM_REQUESTS = 100_000
 MOST_REQUESTS = 400_000
 HOUR = 3_600_000_000
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -208,9 +209,9 @@ async def measure(server: Server, seconds: float, connections: int) -> None:
 
 
 def warm(runner: asyncio.Runner, server: Server, connections: int) -> None:
-    """Ask until a small installation was asked about each of its secrets: what stays afterwards is measured."""
+    """Ask until a small installation was asked about each of its secrets, and most of a large file was touched."""
     asked = 0
-    while asked < min(len(server.requests), 2 * SMALL):
+    while asked < min(len(server.requests), WARM_REQUESTS):
         asked += runner.run(load(server, WARM_SECONDS, connections, first=asked))
 
 
