@@ -124,7 +124,8 @@ class Sockets:
             compress=False,
             timeout=self._limits.send_seconds,
         )
-        if not socket.can_prepare(request):
+        # A key that is no base64 is refused by aiohttp, one that is no ASCII is its undoing.
+        if not request.headers.get(hdrs.SEC_WEBSOCKET_KEY, "").isascii() or not socket.can_prepare(request):
             return web.Response(status=400, text="This is no WebSocket handshake that is known here.\n")
         await socket.prepare(request)
         self._open.add(socket)
