@@ -204,7 +204,7 @@ class Usage:
         while batch := list(islice(ids, self._batch)):
 
             async def work(tx: Transaction) -> None:
-                for some in _pieces(batch):  # noqa: B023  awaited below
+                for some in _pieces(batch):
                     secrets, sources = _rows((secret_id, tallies[secret_id]) for secret_id in some)
                     await add_usage(tx, hour, refused=refused, secrets=secrets, sources=sources)
 
