@@ -88,7 +88,7 @@ class Verifier:
         try:
             digests = self._pepper.digests(client_id, secret)
             for _ in range(_ATTEMPTS):
-                found, now = await self._lookup.find(digests)
+                found, now = await self._lookup.find(client_id, digests)
                 self._database.can_read = True
                 verdict = self._judged(found or _NOBODYS, now, source)
                 if verdict is not None:
@@ -115,7 +115,7 @@ class Verifier:
             Unavailable: the database does not answer; the credential may be good.
         """
         try:
-            answer = self._lookup.find_at_once(self._pepper.digests(client_id, secret), arrivals)
+            answer = self._lookup.find_at_once(client_id, self._pepper.digests(client_id, secret), arrivals)
         except _READ_ERRORS as error:
             raise self._unreadable(error) from error
         return None if answer is None else self._judged(answer[0] or _NOBODYS, answer[1], source)

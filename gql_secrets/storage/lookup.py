@@ -28,10 +28,11 @@ _CHANGES: Final = "SELECT revision, client_id, hash FROM audit_event WHERE revis
 _LATEST: Final = """
     SELECT i.revision, e.hash FROM installation i LEFT JOIN audit_event e ON e.revision = i.revision
 """
+_DIGESTS: Final = "SELECT digest FROM client_secret WHERE client_id = ?"
 _NETWORKS: Final = "SELECT network FROM client_network WHERE client_id = ? ORDER BY position"
-# About 500 bytes each: at most some 100 MB a process.
-_MOST_REMEMBERED: Final = 200_000
-_MOST_CHANGES: Final = 10_000
+# Some 180 bytes each, 370 where there is more to remember than an id: half a gigabyte for a million clients.
+_MOST_REMEMBERED: Final = 2_000_000
+_MOST_CHANGES: Final = 1000
 _WHOLE_FILE: Final = 2**31 - 2**16  # what SQLite maps at most: a page that is not mapped costs five times as much
 _CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now"
 _VERIFY_SECONDS: Final = 0.8
@@ -56,21 +57,23 @@ class Found(NamedTuple):
     was_used: bool
     enabled: bool
     allow_list: AllowList | None
-    as_of: int = 0
-    """A revision that it is at least as new as."""
 
 
 class Lookup(Protocol):
     """Finds the secret that has one of these digests."""
 
-    async def find(self, digests: Sequence[bytes]) -> tuple[Found | None, datetime]:
+    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[Found | None, datetime]:
         """Return the secret, or None, and the database's clock at that moment.
+
+        The client id is the one that the digests are made with.
 
         Raises:
             sqlite3.Error, asyncpg errors, OSError: the database does not answer.
         """
 
-    def find_at_once(self, digests: Sequence[bytes], arrivals: int | None) -> tuple[Found | None, datetime] | None:
+    def find_at_once(
+        self, client_id: str, digests: Sequence[bytes], arrivals: int | None
+    ) -> tuple[Found | None, datetime] | None:
         """Return what `find` would, without awaiting; None where that cannot be.
 
         `arrivals` is how often anything has arrived at the server so far, the question itself included; None where
@@ -87,11 +90,12 @@ class Lookup(Protocol):
 class SqliteLookup:
     """Reads a SQLite file on the event loop: about 14 microseconds, less than handing it to a thread.
 
-    A good secret in use is remembered, no other. `PRAGMA data_version` tells that another connection, of whatever
-    process, committed; then the audit is read from the revision that was seen last, and of each client that changed
-    nothing older counts. A commit without a change (a first use, a flush of counters) has no revision. So what is
-    remembered is what the file holds at the moment of asking: a revoke by another process is seen by the next
-    verification. Of the questions that arrived together the first asks for all of them.
+    A good secret in use is remembered, no other: most of them, which are current and have no allow list, by their id
+    alone. `PRAGMA data_version` tells that another connection, of whatever process, committed; then the audit is read
+    from the revision that was seen last, and the secrets of each client that changed are forgotten. A commit without
+    a change (a first use, a flush of counters) has no revision. So what is remembered is what the file holds at the
+    moment of asking: a revoke by another process is seen by the next verification. Of the questions that arrived
+    together the first asks for all of them.
     """
 
     def __init__(self, database: Database) -> None:
@@ -104,27 +108,26 @@ class SqliteLookup:
         self._arrivals: int | None = None
         self._revision: int
         self._hash: bytes | None
-        # The older half of what is remembered goes when the newer one is full.
-        self._remembered: dict[bytes, Found]
-        self._older: dict[bytes, Found]
-        self._changed: dict[str, int]
+        self._remembered: dict[bytes, int | Found]
         self._forget()
         some = [digest for (digest,) in self._connection.execute(_SOME_DIGESTS)]
         self._some_digests = itertools.cycle(some or [_NOBODYS_DIGEST])
 
-    async def find(self, digests: Sequence[bytes]) -> tuple[Found | None, datetime]:
+    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[Found | None, datetime]:
         """Return the secret with one of these digests, and the machine's clock."""
-        return self.find_at_once(digests, None)
+        return self.find_at_once(client_id, digests, None)
 
-    def find_at_once(self, digests: Sequence[bytes], arrivals: int | None) -> tuple[Found | None, datetime]:
+    def find_at_once(
+        self, client_id: str, digests: Sequence[bytes], arrivals: int | None
+    ) -> tuple[Found | None, datetime]:
         """Return the secret with one of these digests, and the machine's clock."""
         if arrivals is None or arrivals != self._arrivals:
             self._forget_what_changed()
             self._arrivals = arrivals
         for digest in digests:
-            found = self._remembered.get(digest) or self._older.get(digest)
-            if found is not None and found.as_of >= self._changed.get(found.client_id, 0):
-                return found, self._now()
+            found = self._remembered.get(digest)
+            if found is not None:
+                return (_plain(found, client_id) if isinstance(found, int) else found), self._now()
         return self._look_up(digests), self._now()
 
     def _look_up(self, digests: Sequence[bytes]) -> Found | None:
@@ -140,11 +143,10 @@ class SqliteLookup:
             self._read(_NOBODYS_DIGEST)
             return _ended_of(row)
         networks = [text for (text,) in self._connection.execute(_NETWORKS, (row[1],))] if row[6] else None
-        found = _found_of(row, networks, self._revision)
-        if found.was_used:  # before its first use, each verification must look again
-            if len(self._remembered) >= _MOST_REMEMBERED // 2:
-                self._older, self._remembered = self._remembered, {}
-            self._remembered[own] = found
+        found = _found_of(row, networks)
+        # Before its first use, each verification must look again. Whatever ends is forgotten, so room comes by itself.
+        if found.was_used and len(self._remembered) < _MOST_REMEMBERED:
+            self._remembered[own] = found.secret_id if found == _plain(found.secret_id, found.client_id) else found
         return found
 
     def _now(self) -> datetime:
@@ -158,14 +160,16 @@ class SqliteLookup:
         went_back = seen is None or seen[2] != self._hash  # a backup was restored: its revisions are others
         for revision, client_id, digest in changes:
             self._revision, self._hash = revision, digest
-            self._changed[client_id] = revision
-        if went_back or len(changes) > _MOST_CHANGES or len(self._changed) > _MOST_CHANGES or None in self._changed:
-            self._forget()  # too many to go through, or one that is of no single client
+            went_back = went_back or client_id is None  # no client's change, but something's
+            for (own,) in self._connection.execute(_DIGESTS, (client_id,)):
+                self._remembered.pop(own, None)
+        if went_back or len(changes) > _MOST_CHANGES:
+            self._forget()
         self._version = version
 
     def _forget(self) -> None:
         self._revision, self._hash = self._connection.execute(_LATEST).fetchone()
-        self._remembered, self._older, self._changed = {}, {}, {}
+        self._remembered = {}
 
     def _read(self, digest: bytes) -> Any:  # noqa: ANN401  a row, or None
         return self._connection.execute(_QUESTION, (digest,)).fetchone()
@@ -196,7 +200,7 @@ class PostgresLookup:
         )
         return cls(database, pool)
 
-    async def find(self, digests: Sequence[bytes]) -> tuple[Found | None, datetime]:
+    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[Found | None, datetime]:  # noqa: ARG002
         """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
         connection = None
         try:
@@ -227,7 +231,7 @@ class PostgresLookup:
             _ended_of(other)
         return None
 
-    def find_at_once(self, digests: Sequence[bytes], arrivals: int | None) -> None:
+    def find_at_once(self, client_id: str, digests: Sequence[bytes], arrivals: int | None) -> None:
         """Find nothing: the answer comes over a network."""
 
     async def close(self) -> None:
@@ -262,7 +266,12 @@ def _ended_of(row: Any) -> Found:  # noqa: ANN401  a row of either driver
     )
 
 
-def _found_of(row: Any, networks: list[str] | None, as_of: int = 0) -> Found:  # noqa: ANN401  a row of either driver
+def _plain(secret_id: int, client_id: str) -> Found:
+    """Return a current secret in use, of an enabled client that may call from everywhere."""
+    return Found(secret_id, client_id, SecretState.CURRENT, None, was_used=True, enabled=True, allow_list=None)
+
+
+def _found_of(row: Any, networks: list[str] | None) -> Found:  # noqa: ANN401  a row of either driver
     return Found(
         secret_id=row[0],
         client_id=row[1],
@@ -271,5 +280,4 @@ def _found_of(row: Any, networks: list[str] | None, as_of: int = 0) -> Found:  #
         was_used=row[4] is not None,
         enabled=bool(row[5]),
         allow_list=None if networks is None else AllowList.parse(networks) if networks else EVERYWHERE,
-        as_of=as_of,
     )
