@@ -29,6 +29,7 @@ _log: Final = logging.getLogger(__name__)
 _POSTGRES_CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _COMMAND_SECONDS: Final = 15.0
 _CONNECT_SECONDS: Final = 5.0
+_BETWEEN_TRIES: Final = 0.01  # seconds
 # Another transaction was in the way, and this one did nothing: it may be tried again.
 _CONFLICT_ERRORS: Final = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
 _UNAVAILABLE_ERRORS: Final = (
@@ -155,7 +156,7 @@ class Database:
             SetupError: it is no database, or does not keep what it commits.
         """
         if self.address.path is not None:
-            _require_sqlite_file(self.address.path)
+            await asyncio.to_thread(_prepare_sqlite_file, self.address.path)
         self._context = contextvars.copy_context()
         try:
             await asyncio.get_running_loop().create_task(self._open(), context=self._context)
@@ -369,14 +370,22 @@ def _is_busy(error: object) -> bool:
     )
 
 
-def _require_sqlite_file(path: Path) -> None:
-    """Pass if this file is a SQLite database, or can become one: before a thread holds it that only closing ends.
+def _prepare_sqlite_file(path: Path) -> None:
+    """Make this file a SQLite database in WAL mode: before a thread holds it that only closing ends.
+
+    Where several switch a new file at once, SQLite refuses some of them without waiting: the switch is an upgrade of a
+    lock, for which its busy time-out does not hold.
 
     Raises:
         SetupError: it is something else, or cannot be opened.
     """
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error as error:
-        raise SetupError(f"{path} cannot be opened as a database: {error}.") from error
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.Error as error:
+            if not _is_busy(error) or time.monotonic() > until:
+                raise SetupError(f"{path} cannot be opened as a database: {error}.") from error
+        time.sleep(_BETWEEN_TRIES)

@@ -49,6 +49,14 @@ def test_the_list_is_searched_as_one_types_and_turned_page_by_page(window: Windo
     window.look("list-empty")
 
 
+def test_an_address_that_changes_while_the_page_is_made_is_followed(window: Window, client: Client) -> None:
+    """The page listened only after its first picture: what came before was lost, and the list stayed."""
+    at_once = f"addEventListener('DOMContentLoaded', () => {{ location.hash = '#/apps/{client.id}' }})"
+    window.page.add_init_script(at_once)
+    window.page.reload()
+    expect(window.page.get_by_role("heading", level=1, name=client.name)).to_be_visible()
+
+
 def test_the_filter_shows_only_clients_in_rollover(window: Window, client: Client) -> None:
     window.open(client)
     window.reset_smoothly(2)

@@ -112,6 +112,16 @@ async def test_four_starts_at_once_in_one_process_all_start(empty: Settings) -> 
     assert len([services for services in opened if services.first_owner]) == 1
 
 
+async def test_a_new_file_that_is_opened_many_times_at_once_is_opened(tmp_path: Path) -> None:
+    """SQLite's own switch to WAL was refused in some of them, without waiting: "database is locked"."""
+    for attempt in range(20):
+        made = Settings(data_dir=tmp_path / str(attempt), pepper=PEPPER)
+        made.make_data_dir()
+        for database in await asyncio.gather(*(open_database(made) for _ in range(8))):
+            assert (await database.fetch("PRAGMA journal_mode"))[0]["journal_mode"] == "wal"
+            await database.close()
+
+
 # All or nothing
 
 

@@ -1,6 +1,6 @@
 /** Where in the console one is stands in the address's fragment: `#/` or `#/apps/<client id>`. */
 
-import { useEffect, useState } from "preact/hooks";
+import { createStore, useStore } from "./store";
 
 export type Route = { readonly page: "apps" } | { readonly page: "client"; readonly clientId: string };
 
@@ -17,12 +17,8 @@ function parse(hash: string): Route {
   }
 }
 
-export function useRoute(): Route {
-  const [hash, setHash] = useState(location.hash);
-  useEffect(() => {
-    const follow = () => setHash(location.hash);
-    addEventListener("hashchange", follow);
-    return () => removeEventListener("hashchange", follow);
-  }, []);
-  return parse(hash);
-}
+// It listens from the start: an address that changes before the page's first effects have run is followed too.
+const fragment = createStore(location.hash);
+addEventListener("hashchange", () => fragment.set(location.hash));
+
+export const useRoute = (): Route => parse(useStore(fragment));
