@@ -26,8 +26,10 @@ from gql_secrets.service.verification import Verifier
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.lookup import Lookup, open_lookup
+from gql_secrets.storage.lookup import Lookup
 from gql_secrets.storage.migrate import pending, upgrade
+from gql_secrets.storage.postgres_lookup import PostgresLookup
+from gql_secrets.storage.sqlite_lookup import SqliteLookup
 
 _log: Final = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class Services:
 
 @contextlib.asynccontextmanager
 async def background(services: Services) -> AsyncIterator[None]:
-    """Do what a server does beside its requests: write the counts of uses, expire, prune.
+    """Do what a server does beside its requests: write the counts of uses, expire, prune, read ahead.
 
     When it ends, every count is written.
     """
@@ -68,6 +70,7 @@ async def background(services: Services) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(repeat(services.usage.keep_flushing, stop)),
         asyncio.create_task(repeat(tidier.keep_tidy, stop)),
+        asyncio.create_task(repeat(services.lookup.read_ahead, stop)),
     ]
     try:
         yield
@@ -118,7 +121,7 @@ async def open_services(
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
         usage, reading = Usage(database), Reading(database)
-        lookup = await open_lookup(database)
+        lookup = SqliteLookup(database) if database.is_sqlite else await PostgresLookup.open(database)
         return Services(
             database=database,
             changes=changes,

@@ -9,6 +9,7 @@ read. Whatever the walk meets and cannot understand refuses the call: an allow l
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from multidict import MultiMapping
@@ -39,7 +40,7 @@ class AddressUnclear(Forbidden):
         super().__init__(f"It is not clear which address this call comes from: {why}", reason="ADDRESS")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TrustedProxies:
     """The peers whose word about the caller's address counts (`GQL_SECRETS_TRUSTED_PROXIES`).
 
@@ -95,9 +96,8 @@ def client_address(peer: str | None, headers: MultiMapping[str], trusted: Truste
             raise AddressUnclear("it came over a Unix socket whose other end is not a trusted proxy.")
         address = None
     else:
-        address = _of_peer(peer)
-        # A zone means link-local, and the same link-local address may stand on every link: never a trusted proxy.
-        if "%" in peer or not trusted.trusts(address):
+        address, is_trusted = _of_peer(peer, trusted)
+        if not is_trusted:
             return address
     told: set[str] = set()
     if lines := headers.getall("X-Forwarded-For", ()):
@@ -136,12 +136,15 @@ def whitelist_of_allow_list(allow_list: AllowList) -> list[str]:
     return list(allow_list.texts)
 
 
-def _of_peer(peer: str) -> str:
+@lru_cache(maxsize=4096)
+def _of_peer(peer: str, trusted: TrustedProxies) -> tuple[str, bool]:
+    """Return the peer's address, and whether its word counts: the same few peers ask again and again."""
     # The zone of a link-local peer comes from the kernel and is ours to drop; in a header it is refused.
     address = normalised(peer.partition("%")[0])
     if address is None:
         raise AddressUnclear("the connection's own address is not an IP address.")
-    return address
+    # A zone means link-local, and the same link-local address may stand on every link: never a trusted proxy.
+    return address, "%" not in peer and trusted.trusts(address)
 
 
 def _walked(nodes: Iterator[str | None], trusted: TrustedProxies) -> str:

@@ -14,13 +14,14 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 
-from gql_secrets.api.addresses import AddressUnclear
+from gql_secrets.api.addresses import AddressUnclear, TrustedProxies
 from gql_secrets.api.authentication import CHALLENGE, parse_basic, source_of
 from gql_secrets.api.keys import SERVER_NAME, SERVICES, TRUSTED_PROXIES
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.usage import Source
 from gql_secrets.service.verification import Accepted, RefusalReason
+from gql_secrets.services import Services
 
 VERIFY_PATH: Final = "/verify"
 
@@ -32,56 +33,62 @@ def add_gateway_routes(app: web.Application) -> None:
 
 
 async def _verify(request: web.Request) -> web.StreamResponse:
-    return await verify(request, request.app)
+    return await Gateway(request.app[SERVICES], request.app[TRUSTED_PROXIES]).answer(request)
 
 
 def is_verification(path: str) -> bool:
     """Whether a path, as it stands in the request line, is `/verify` or below it."""
-    return path.startswith(VERIFY_PATH) and path[len(VERIFY_PATH) : len(VERIFY_PATH) + 1] in ("", "/", "?")
+    return path.startswith(VERIFY_PATH) and (len(path) == len(VERIFY_PATH) or path[len(VERIFY_PATH)] in "/?")
 
 
-async def verify(request: web.BaseRequest, app: web.Application, arrivals: int | None = None) -> web.StreamResponse:
-    """Answer 200 with who it is, 401, 403, or 503; unknown, wrong, expired, revoked and disabled alike.
+class Gateway:
+    """Answers what gateways ask."""
 
-    Args:
-        request: what a gateway asks.
-        app: with the services.
-        arrivals: how often anything has arrived at the server so far, where somebody counts it.
-    """
-    headers = request.headers.getall(hdrs.AUTHORIZATION, ())
-    if not headers:
+    def __init__(self, services: Services, trusted_proxies: TrustedProxies) -> None:
+        """Make it on the parts of one application."""
+        self._verifier, self._limits = services.verifier, services.limits
+        self._trusted_proxies = trusted_proxies
+
+    async def answer(self, request: web.BaseRequest, arrivals: int | None = None) -> web.StreamResponse:
+        """Answer 200 with who it is, 401, 403, or 503; unknown, wrong, expired, revoked and disabled alike.
+
+        Args:
+            request: what a gateway asks.
+            arrivals: how often anything has arrived at the server so far, where somebody counts it.
+        """
+        headers = request.headers.getall(hdrs.AUTHORIZATION, ())
+        if not headers:
+            return Answer(_REFUSED)
+        try:
+            source = source_of(request, self._trusted_proxies)
+            is_clear = True
+        except AddressUnclear:
+            source, is_clear = Source(None, request.headers.get(hdrs.USER_AGENT)), False
+        credentials = parse_basic(headers[0]) if len(headers) == 1 else None
+        if credentials is None:
+            self._limits.failed(source.address, None)
+            return Answer(_REFUSED)
+        client_id, secret = credentials
+        try:
+            verdict = self._verifier.verify_at_once(client_id, secret, source, arrivals)
+            if verdict is None:
+                verdict = await self._verifier.verify(client_id, secret, source)
+        except Unavailable:
+            return Answer(_UNAVAILABLE)
+        if isinstance(verdict, Accepted):
+            return Answer(_ACCEPTED, _who(verdict)) if is_clear else Answer(_FORBIDDEN)
+        if verdict.reason is RefusalReason.ADDRESS:
+            return Answer(_FORBIDDEN)
+        self._limits.failed(source.address, client_id)
         return Answer(_REFUSED)
-    try:
-        source = source_of(request, app[TRUSTED_PROXIES])
-        is_clear = True
-    except AddressUnclear:
-        source, is_clear = Source(None, request.headers.get(hdrs.USER_AGENT)), False
-    services = app[SERVICES]
-    credentials = parse_basic(headers[0]) if len(headers) == 1 else None
-    if credentials is None:
-        services.limits.failed(source.address, None)
-        return Answer(_REFUSED)
-    client_id, secret = credentials
-    try:
-        verdict = services.verifier.verify_at_once(client_id, secret, source, arrivals)
-        if verdict is None:
-            verdict = await services.verifier.verify(client_id, secret, source)
-    except Unavailable:
-        return Answer(_UNAVAILABLE)
-    if isinstance(verdict, Accepted):
-        return Answer(_ACCEPTED, _who(verdict)) if is_clear else Answer(_FORBIDDEN)
-    if verdict.reason is RefusalReason.ADDRESS:
-        return Answer(_FORBIDDEN)
-    services.limits.failed(source.address, client_id)
-    return Answer(_REFUSED)
 
 
 def _who(verdict: Accepted) -> str:
     # A client id has no control characters, so none can end the line.
     if verdict.state is SecretState.CURRENT or verdict.expires_at is None:
         return f"X-Client-Id: {verdict.client_id}\r\nX-Secret-State: current\r\n"
-    expires_at = verdict.expires_at.isoformat().replace("+00:00", "Z")
-    return f"X-Client-Id: {verdict.client_id}\r\nX-Secret-State: retained\r\nX-Secret-Expires-At: {expires_at}\r\n"
+    expires_at = verdict.expires_at.isoformat().removesuffix("+00:00")
+    return f"X-Client-Id: {verdict.client_id}\r\nX-Secret-State: retained\r\nX-Secret-Expires-At: {expires_at}Z\r\n"
 
 
 class Answer(web.StreamResponse):

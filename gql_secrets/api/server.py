@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from aiohttp import StreamReader, hdrs, web
 
-from gql_secrets.api.gateway import is_verification, verify
-from gql_secrets.api.keys import SERVER_NAME, SERVICES
+from gql_secrets.api.gateway import Gateway, is_verification
+from gql_secrets.api.keys import SERVER_NAME, SERVICES, TRUSTED_PROXIES
 from gql_secrets.api.leaving import has_left
 
 _log: Final = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ class BoundedServer(web.Server):
         super().__init__(self._answer, request_factory=plain.request_factory, **plain._kwargs)  # noqa: SLF001
         self._application = plain.request_handler
         self._app = app
+        self._gateway: Gateway | None = None
         self.limits = limits
         self.arrivals = 0
         self.heads: dict[Connection, float] = {}
@@ -101,12 +102,17 @@ class BoundedServer(web.Server):
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         # Routes and middlewares would take a verification longer than its answer does, and have nothing to add to it.
-        if is_verification(request.raw_path) and SERVICES in self._app:
-            return await verify(request, self._app, self.arrivals)
+        if is_verification(request.raw_path) and (gateway := self._gateway or self._find_gateway()):
+            return await gateway.answer(request, self.arrivals)
         if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() != _CONTINUE:
             # aiohttp would repeat what is expected.
             return _response(HTTPStatus.EXPECTATION_FAILED, "No expectation but 100-continue is met here.\n")
         return await self._application(request)
+
+    def _find_gateway(self) -> Gateway | None:
+        if SERVICES in self._app:
+            self._gateway = Gateway(self._app[SERVICES], self._app[TRUSTED_PROXIES])
+        return self._gateway
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""

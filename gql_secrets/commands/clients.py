@@ -15,6 +15,7 @@ from gql_secrets.service.clients import UNCHANGED
 from gql_secrets.service.reading import LARGEST_PAGE, PageRequest
 from gql_secrets.services import Services
 from gql_secrets.storage.models import Client
+from gql_secrets.storage.usage import add_last_uses
 
 app = typer.Typer(help="Register, list, reset and end clients.", no_args_is_help=True)
 
@@ -317,6 +318,7 @@ async def _each_client(
 async def _described(services: Services, clients: list[Client]) -> list[dict[str, object]]:
     ids = [client.client_id for client in clients]
     secrets = await services.reading.living_secrets(ids)
+    await add_last_uses(services.database, [row for each in secrets.values() for row in each.values()])
     features = await services.reading.features(ids)
     allow_lists = await services.reading.allow_lists(ids)
     return [

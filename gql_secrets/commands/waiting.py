@@ -16,6 +16,7 @@ from gql_secrets.service.usage import LONGEST_WAIT
 from gql_secrets.service.usage_reading import Rollover
 from gql_secrets.services import Services
 from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.usage import add_last_uses
 
 TIMED_OUT: Final = 3  # the exit code, apart from those of every command
 _POLL_SECONDS: Final = 1.0
@@ -116,5 +117,6 @@ async def _ended(services: Services, client_id: str, secret_id: int | None) -> C
         raise ClientNotFound
     for row in (await services.reading.page_of_secrets(client_id, PageRequest(first=100))).rows:
         if row.replaced_at is not None and secret_id in (None, row.id):
+            await add_last_uses(services.database, [row])
             return row
     raise NoRollover

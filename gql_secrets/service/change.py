@@ -21,6 +21,7 @@ from gql_secrets.domain.rotation import End, Judgement, Living, Secret, SecretEn
 from gql_secrets.service.callers import Judges, SecretDue
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation
+from gql_secrets.storage.usage import add_last_uses
 
 T = TypeVar("T")
 
@@ -287,7 +288,9 @@ async def lock_installation(tx: Transaction) -> Installation:
 async def lock_living(tx: Transaction, client_id: str) -> list[ClientSecret]:
     """Lock the client's living secrets."""
     query = ClientSecret.filter(client_id=client_id, state__in=[state.value for state in LIVING_STATES])
-    return await query.using_db(tx.connection).select_for_update().order_by("id")
+    rows = await query.using_db(tx.connection).select_for_update().order_by("id")
+    await add_last_uses(tx, rows)
+    return rows
 
 
 async def judge_caller(tx: Transaction, caller: Caller, now: datetime) -> Caller:

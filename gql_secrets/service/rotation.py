@@ -33,6 +33,7 @@ from gql_secrets.domain.rotation import (
 from gql_secrets.service.change import Changes, ClientChange
 from gql_secrets.service.minting import store_secret
 from gql_secrets.storage.models import Client, ClientSecret, IdempotentReset
+from gql_secrets.storage.usage import add_last_uses
 
 REPLAY_WINDOW: Final = timedelta(minutes=10)
 _NONCE_BYTES: Final = 32
@@ -321,4 +322,7 @@ async def _last_ended_old_secret(change: ClientChange, secret_id: int | None) ->
     query = ClientSecret.filter(client_id=change.client.client_id, replaced_at__isnull=False, ended_at__isnull=False)
     if secret_id is not None:
         query = query.filter(id=secret_id)
-    return await query.using_db(change.connection).order_by("-ended_at", "-id").first()
+    row = await query.using_db(change.connection).order_by("-ended_at", "-id").first()
+    if row is not None:
+        await add_last_uses(change.tx, [row])
+    return row

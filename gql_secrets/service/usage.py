@@ -9,15 +9,16 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import to_microseconds
-from gql_secrets.storage.usage import BUCKET, MOST_SOURCES, CountedSecret, CountedSource, add_usage
+from gql_secrets.storage.usage import BUCKET, MOST_SOURCES, CountedHour, CountedSecret, CountedSource, add_usage
 
 _LONGEST_USER_AGENT: Final = 256
 _LONGEST_ADDRESS: Final = 64
@@ -205,8 +206,10 @@ class Usage:
 
             async def work(tx: Transaction) -> None:
                 for some in _pieces(batch):
-                    secrets, sources = _rows((secret_id, tallies[secret_id]) for secret_id in some)
-                    await add_usage(tx, hour, refused=refused, secrets=secrets, sources=sources)
+                    rows = _Rows.of(((secret_id, tallies[secret_id]) for secret_id in some), refused=refused)
+                    await add_usage(
+                        tx, hour, refused=refused, secrets=rows.secrets, hours=rows.hours, sources=rows.sources
+                    )
 
             async with self.writing:
                 self.batches += 1
@@ -249,20 +252,32 @@ def _pieces(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[start : start + _PIECE] for start in range(0, len(ids), _PIECE))
 
 
-def _rows(tallies: Iterable[tuple[int, Tally]]) -> tuple[list[CountedSecret], list[CountedSource]]:
-    """Return what is to be written of secrets and of their sources."""
-    secrets: list[CountedSecret] = []
-    sources: list[CountedSource] = []
-    for secret_id, tally in tallies:
-        total, latest = 0, 0
-        for source, seen in tally.items():
-            last_at = to_microseconds(seen.last_at)
-            if source is not None:
+@dataclass(slots=True)
+class _Rows:
+    """What is to be written."""
+
+    secrets: list[CountedSecret] = field(default_factory=list)
+    hours: list[CountedHour] = field(default_factory=list)
+    sources: list[CountedSource] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, tallies: Iterable[tuple[int, Tally]], *, refused: bool) -> Self:
+        """Return the rows of these secrets' tallies."""
+        rows = cls()
+        for secret_id, tally in tallies:
+            total = latest = elsewhere = 0
+            for source, seen in tally.items():
+                last_at = to_microseconds(seen.last_at)
+                latest = max(latest, last_at)
+                total += seen.count
+                if source is None:
+                    elsewhere = seen.count
+                    continue
                 first_at = last_at if seen.first_at is seen.last_at else to_microseconds(seen.first_at)
-                sources.append(
+                rows.sources.append(
                     (secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count)
                 )
-            total += seen.count
-            latest = max(latest, last_at)
-        secrets.append((secret_id, total, latest))
-    return secrets, sources
+            rows.hours.append((secret_id, total))
+            if elsewhere or refused:
+                rows.secrets.append((secret_id, elsewhere, latest))
+        return rows

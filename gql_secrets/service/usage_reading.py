@@ -85,13 +85,9 @@ class UsageReading:
         async def read() -> dict[int, Totals]:
             totals = await find_totals(self._database, secret_ids)
             for secret_id, stored in totals.items():
-                used, used_at = self._unwritten_total(secret_id, refused=False)
-                refused, refused_at = self._unwritten_total(secret_id, refused=True)
-                totals[secret_id] = Totals(
-                    stored.use_count + used,
-                    _later(stored.last_used_at, used_at),
-                    stored.refused_attempts + refused,
-                    _later(stored.last_refused_at, refused_at),
+                totals[secret_id] = stored.plus(
+                    used=self._unwritten_total(secret_id, refused=False),
+                    refused=self._unwritten_total(secret_id, refused=True),
                 )
             return totals
 
@@ -110,19 +106,22 @@ class UsageReading:
         async def read() -> dict[str, Rollover]:
             # The clock first: a use that comes after it speaks against the revoke, never for it.
             now = await self._reading.now()
-            living = await self._reading.living_secrets(client_ids)
+            living = (await self._reading.living_secrets(client_ids)).values()
+            pairs = [(secrets.get(SecretState.CURRENT), secrets.get(SecretState.RETAINED)) for secrets in living]
+            totals = await find_totals(self._database, [old.id for _, old in pairs if old])
             rollovers = {}
-            for client_id, secrets in living.items():
-                new, old = secrets.get(SecretState.CURRENT), secrets.get(SecretState.RETAINED)
+            for new, old in pairs:
                 if new is None or old is None or old.replaced_at is None or old.expires_at is None:
                     continue
                 opinion = advise(
                     new_first_used_at=new.first_used_at,
-                    old_last_used_at=_later(old.last_used_at, self._unwritten_total(old.id, refused=False)[1]),
+                    old_last_used_at=totals[old.id]
+                    .plus(used=self._unwritten_total(old.id, refused=False))
+                    .last_used_at,
                     quiet_time=self._quiet_time if quiet_time is None else quiet_time,
                     now=now,
                 )
-                rollovers[client_id] = Rollover(
+                rollovers[old.client_id] = Rollover(
                     old_secret=old,
                     new_secret=new,
                     started_at=old.replaced_at,
@@ -172,7 +171,3 @@ class UsageReading:
         newest = sorted(uses.values(), key=lambda use: use.last_seen_at, reverse=True)
         kept = [[use for use in newest if use.refused is refused][:MOST_SOURCES] for refused in _KINDS]
         return sorted((*kept[0], *kept[1]), key=lambda use: use.last_seen_at, reverse=True)
-
-
-def _later(one: datetime | None, other: datetime | None) -> datetime | None:
-    return max((each for each in (one, other) if each is not None), default=None)

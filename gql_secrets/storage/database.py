@@ -63,6 +63,10 @@ class Transaction:
         count, _ = await self.connection.execute_query(self._database.in_dialect(statement), list(values))
         return count
 
+    async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Return the rows of a read with `?` placeholders."""
+        return await self.connection.execute_query_dict(self._database.in_dialect(statement), list(values))
+
     def rows_of_json(self, columns: Mapping[str, str]) -> str:
         """Return SQL for a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
         return self._database.rows_of_json(columns)
@@ -384,8 +388,9 @@ def _prepare_sqlite_file(path: Path) -> None:
         try:
             with contextlib.closing(sqlite3.connect(path)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            return
         except sqlite3.Error as error:
             if not _is_busy(error) or time.monotonic() > until:
                 raise SetupError(f"{path} cannot be opened as a database: {error}.") from error
-        time.sleep(_BETWEEN_TRIES)
+            time.sleep(_BETWEEN_TRIES)
+        else:
+            return

@@ -1,7 +1,11 @@
 """Who uses which secret, as it is stored: written in batches, outside the ORM.
 
 `secret_use` holds the recent sources of a secret, good uses apart from refused attempts; an address or user agent
-that nobody said is the empty text. `secret_usage_hour` counts by the hour. Totals stand in `client_secret` itself.
+that nobody said is the empty text. `secret_usage_hour` counts by the hour. What no source holds (any more) is in
+`client_secret`: counts in `use_count` and `refused_attempts`, the first use in `last_used_at`, and `last_refused_at`
+in full, for events follow it. A total is the sum of both, and a last use the later of both: so a use writes one page
+less, and locks no row that a change waits for.
+
 A batch is one JSON text: SQLite then works through it without handing Python's lock back and forth for each row,
 and PostgreSQL in one round trip.
 """
@@ -15,6 +19,7 @@ import orjson
 
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
+from gql_secrets.storage.models import ClientSecret
 
 MOST_SOURCES: Final = 50
 BUCKET: Final = timedelta(hours=1)
@@ -45,16 +50,29 @@ _ADD_USES: Final = """
             WHEN secret_use.last_seen_at >= excluded.last_seen_at THEN secret_use.last_seen_at
             ELSE excluded.last_seen_at END
 """
-_DROP_OLDEST_USES: Final = """
+_FIND_TOO_MANY: Final = """
+    SELECT u.secret_id FROM secret_use u JOIN {rows} t ON t.secret_id = u.secret_id
+    WHERE u.refused = {refused} GROUP BY u.secret_id HAVING count(*) > ?
+"""
+_OLDEST: Final = """
+    FROM secret_use WHERE secret_id = ? AND refused = {refused}
+    ORDER BY last_seen_at DESC LIMIT 1000000 OFFSET ?
+"""
+_KEEP_COUNTS: Final = """
+    UPDATE client_secret SET {count} = {count} + (
+        SELECT CAST(sum(count) AS BIGINT) FROM (SELECT count {oldest}) dropped
+    ) WHERE id = ?
+"""
+_DROP_OLDEST: Final = """
     DELETE FROM secret_use WHERE (secret_id, refused, address, user_agent) IN (
-        SELECT secret_id, refused, address, user_agent FROM (
-            SELECT u.*, row_number() OVER (PARTITION BY secret_id ORDER BY last_seen_at DESC) AS place
-            FROM secret_use u WHERE refused = {refused} AND secret_id IN (
-                SELECT u.secret_id FROM secret_use u JOIN {rows} t ON t.secret_id = u.secret_id
-                WHERE u.refused = {refused} GROUP BY u.secret_id HAVING count(*) > ?
-            )
-        ) placed WHERE place > ?
+        SELECT secret_id, refused, address, user_agent {oldest}
     )
+"""
+_TOTALS: Final = """
+    SELECT s.id, s.use_count, s.last_used_at, s.refused_attempts, s.last_refused_at,
+        u.refused, CAST(sum(u.count) AS BIGINT) AS count, max(u.last_seen_at) AS last_seen_at
+    FROM client_secret s LEFT JOIN secret_use u ON u.secret_id = s.id
+    WHERE s.id IN ({marks}) GROUP BY s.id, u.refused
 """
 
 
@@ -79,6 +97,9 @@ class UsageBucket:
     refused: int
 
 
+Counted = tuple[int, datetime | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """All uses of a secret, and all attempts with it after its end."""
@@ -88,10 +109,22 @@ class Totals:
     refused_attempts: int
     last_refused_at: datetime | None
 
+    def plus(self, *, used: Counted = (0, None), refused: Counted = (0, None)) -> "Totals":
+        """Return the totals with more uses and refused attempts: how many, and when the last one was."""
+        return Totals(
+            self.use_count + used[0],
+            _later(self.last_used_at, used[1]),
+            self.refused_attempts + refused[0],
+            _later(self.last_refused_at, refused[1]),
+        )
 
-# Uses or refused attempts that are not written yet, of a secret and of one source of it; instants are microseconds.
+
+# Uses or refused attempts that are not written yet; instants are microseconds. Those of a secret: its id, how many of
+# them have a source that is not written, and when the last one of all was.
 CountedSecret = tuple[int, int, int]
 _SECRET_COLUMNS: Final = {"secret_id": "bigint", "count": "bigint", "last_at": "bigint"}
+CountedHour = tuple[int, int]
+_HOUR_COLUMNS: Final = {"secret_id": "bigint", "count": "bigint"}
 CountedSource = tuple[int, str, str, int, int, int]
 _SOURCE_COLUMNS: Final = {
     "secret_id": "bigint",
@@ -109,22 +142,29 @@ async def add_usage(
     *,
     refused: bool,
     secrets: Sequence[CountedSecret],
+    hours: Sequence[CountedHour],
     sources: Sequence[CountedSource],
 ) -> None:
     """Add what was counted within one hour to what is there.
 
-    Of each secret the `MOST_SOURCES` most recent sources stay. Both sequences are in ascending order of their secrets,
-    so that no two nodes wait for each other's rows.
+    Of each secret the `MOST_SOURCES` most recent sources stay. Each sequence is in ascending order of its secrets, so
+    that no two nodes wait for each other's rows.
     """
-    json = orjson.dumps(secrets).decode()
-    rows = tx.rows_of_json(_SECRET_COLUMNS)
-    count, last = ("refused_attempts", "last_refused_at") if refused else ("use_count", "last_used_at")
-    await tx.execute(_ADD_TOTALS.format(rows=rows, count=count, last=last), json)
+    json = orjson.dumps(hours).decode()
+    rows = tx.rows_of_json(_HOUR_COLUMNS)
     counts = {"count": "0", "refused": "t.count"} if refused else {"count": "t.count", "refused": "0"}
     await tx.execute(_ADD_HOURS.format(rows=rows, **counts), to_microseconds(hour), json)
     source_rows = tx.rows_of_json(_SOURCE_COLUMNS)
     await tx.execute(_ADD_USES.format(rows=source_rows, refused=refused), orjson.dumps(sources).decode())
-    await tx.execute(_DROP_OLDEST_USES.format(rows=rows, refused=refused), json, MOST_SOURCES, MOST_SOURCES)
+    count, last = ("refused_attempts", "last_refused_at") if refused else ("use_count", "last_used_at")
+    if secrets:
+        secret_rows = tx.rows_of_json(_SECRET_COLUMNS)
+        await tx.execute(_ADD_TOTALS.format(rows=secret_rows, count=count, last=last), orjson.dumps(secrets).decode())
+    oldest = _OLDEST.format(refused=refused)
+    for row in await tx.fetch(_FIND_TOO_MANY.format(rows=rows, refused=refused), [json, MOST_SOURCES]):
+        secret_id = row["secret_id"]
+        await tx.execute(_KEEP_COUNTS.format(count=count, oldest=oldest), secret_id, MOST_SOURCES, secret_id)
+        await tx.execute(_DROP_OLDEST.format(oldest=oldest), secret_id, MOST_SOURCES)
 
 
 async def find_uses(database: Database, secret_ids: Sequence[int]) -> list[tuple[int, SecretUse]]:
@@ -167,21 +207,27 @@ async def find_buckets(database: Database, secret_ids: Sequence[int], now: datet
     ]
 
 
-async def find_totals(database: Database, secret_ids: Sequence[int]) -> dict[int, Totals]:
+async def add_last_uses(database: Database | Transaction, secrets: Sequence[ClientSecret]) -> None:
+    """Complete rows that were read: their own last use is only the first one."""
+    totals = await find_totals(database, [secret.id for secret in secrets])
+    for secret in secrets:
+        secret.last_used_at = totals[secret.id].last_used_at
+
+
+async def find_totals(database: Database | Transaction, secret_ids: Sequence[int]) -> dict[int, Totals]:
     """Return the totals of these secrets."""
-    rows = await database.fetch(
-        f"""
-        SELECT id, use_count, last_used_at, refused_attempts, last_refused_at FROM client_secret
-        WHERE id IN ({_marks(secret_ids)})
-        """,  # noqa: S608  only question marks
-        secret_ids,
-    )
-    return {
-        row["id"]: Totals(
+    found: dict[int, Totals] = {}
+    if not secret_ids:
+        return found
+    for row in await database.fetch(_TOTALS.format(marks=_marks(secret_ids)), secret_ids):
+        totals = found.get(row["id"]) or Totals(
             row["use_count"], _instant(row["last_used_at"]), row["refused_attempts"], _instant(row["last_refused_at"])
         )
-        for row in rows
-    }
+        if row["count"] is not None:
+            more = (row["count"], _instant(row["last_seen_at"]))
+            totals = totals.plus(refused=more) if row["refused"] else totals.plus(used=more)
+        found[row["id"]] = totals
+    return found
 
 
 class Pruning:
@@ -246,3 +292,7 @@ def _microseconds(duration: timedelta) -> int:
 
 def _instant(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else from_microseconds(microseconds)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((each for each in (one, other) if each is not None), default=None)

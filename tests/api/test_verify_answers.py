@@ -13,7 +13,7 @@ from clocks import DAYS, Clock
 
 from gql_secrets.domain.credentials import PlaintextSecret, mint_client_id
 from gql_secrets.services import Services
-from gql_secrets.storage.lookup import SqliteLookup
+from gql_secrets.storage.sqlite_lookup import SqliteLookup
 
 MakeClient = Callable[..., Awaitable[Made]]
 

@@ -7,9 +7,12 @@ from callers import ADMIN, DAY, HARD, Made, is_good
 from conftest import MakeClient, OpenNode
 
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
+from gql_secrets.domain.rotation import SecretState
+from gql_secrets.service.usage import Source
+from gql_secrets.service.verification import Accepted
 from gql_secrets.services import Services
-from gql_secrets.storage import lookup as lookup_module
-from gql_secrets.storage.lookup import SqliteLookup
+from gql_secrets.storage import sqlite_lookup
+from gql_secrets.storage.sqlite_lookup import SqliteLookup
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -77,6 +80,69 @@ async def test_counts_that_are_written_forget_nothing(
     assert reads.taken() == 0
 
 
+async def read_all_ahead(services: Services) -> None:
+    while await services.lookup.read_ahead() < 1:
+        pass
+
+
+async def test_what_was_in_use_before_the_start_is_read_ahead(
+    services: Services, other: Services, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_lookup, "_PIECE_AHEAD", 2)
+    clients = [await make_client(name=f"c{number}") for number in range(5)]
+    good = {client.id: [client.secret] for client in clients}
+    replaced = await services.rotation.reset_secret(clients[0].id, DAY, by=ADMIN)
+    good[clients[0].id].append(replaced.new_secret.reveal())
+    hard = await services.rotation.reset_secret(clients[1].id, HARD, by=ADMIN)
+    good[clients[1].id] = [hard.new_secret.reveal()]
+    everything = [(client_id, secret) for client_id, secrets in good.items() for secret in secrets]
+    for client_id, secret in everything:
+        assert await is_good(services, client_id, secret)
+    await services.clients.set_client_enabled(clients[2].id, enabled=False, by=ADMIN)
+    await services.clients.update_client(clients[3].id, allow_list=["192.0.2.0/24"], by=ADMIN)
+
+    await read_all_ahead(other)
+
+    reads = Reads(cast(SqliteLookup, other.lookup), monkeypatch)
+    not_ahead = {clients[2].id, clients[3].id}  # neither is good from here; one must be judged by where it is used
+    for client_id, secret in everything:
+        assert await is_good(other, client_id, secret) is (client_id not in not_ahead)
+        assert bool(reads.taken()) is (client_id in not_ahead)
+    assert not await is_good(other, clients[1].id, clients[1].secret)
+    old = await other.verifier.verify(clients[0].id, clients[0].secret, Source("127.0.0.1"))
+    assert isinstance(old, Accepted)
+    assert (old.state, old.expires_at) == (SecretState.RETAINED, replaced.old_secret and replaced.old_secret.expires_at)
+
+    await services.rotation.revoke_old_secret(clients[0].id, by=ADMIN)
+    assert not await is_good(other, clients[0].id, clients[0].secret)
+
+
+async def test_what_is_forgotten_as_a_whole_is_read_ahead_again(
+    services: Services, other: Services, client: Made, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_lookup, "_MOST_CHANGES", 0)
+    assert await is_good(services, client.id, client.secret)
+    await read_all_ahead(services)
+    await other.clients.update_client(client.id, name="another", by=ADMIN)
+    await read_all_ahead(services)
+    await read_all_ahead(services)
+    reads.taken()
+    assert await is_good(services, client.id, client.secret)
+    assert reads.taken() == 0
+
+
+async def test_no_more_is_read_ahead_than_there_is_room_for(
+    services: Services, other: Services, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_lookup, "_PIECE_AHEAD", 1)
+    monkeypatch.setattr(sqlite_lookup, "_MOST_AHEAD", 2)
+    for number in range(4):
+        client = await make_client(name=f"c{number}")
+        assert await is_good(services, client.id, client.secret)
+    await read_all_ahead(other)
+    assert len(cast(SqliteLookup, other.lookup)._remembered) == 2
+
+
 @pytest.mark.parametrize("changes", [3, 4, 9])
 async def test_many_changes_at_once_are_all_seen(
     services: Services,
@@ -87,7 +153,7 @@ async def test_many_changes_at_once_are_all_seen(
     changes: int,
 ) -> None:
     """More of them than are gone through: of one client alone, and then of the one that is remembered."""
-    monkeypatch.setattr(lookup_module, "_MOST_CHANGES", 3)
+    monkeypatch.setattr(sqlite_lookup, "_MOST_CHANGES", 3)
     busy, client = await make_client(name="busy"), await make_client(name="shop")
     for _ in range(2):
         assert await is_good(services, client.id, client.secret)
@@ -102,7 +168,7 @@ async def test_many_changes_at_once_are_all_seen(
 async def test_what_is_remembered_is_bounded_and_stays_right(
     services: Services, make_client: MakeClient, lookup: SqliteLookup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup_module, "_MOST_REMEMBERED", 8)
+    monkeypatch.setattr(sqlite_lookup, "_MOST_REMEMBERED", 8)
     clients = [await make_client(name=f"c{number}") for number in range(12)]
     for _ in range(3):
         for client in clients:
