@@ -274,32 +274,23 @@ def test_the_corpus_is_what_was_promised() -> None:
     assert all(len(hostile.query.encode()) <= KIB_64 for hostile in (*BOMBS.values(), *HEAVY.values()))
 
 
-def cheapest(hostile: Hostile, bound: float) -> Any:
-    """What a document costs; measured again where a busy machine made it look dear."""
-    costs = []
-    for _ in range(5):
-        costs.append(measure(hostile, 3))
-        if costs[-1].milliseconds <= bound:
-            break
-    return min(costs)
+# What they cost is measured, and bounded, by tests/benchmarks/budget_cost.py: a busy machine would fail a test of time.
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_for_at_most_15_ms_of_cpu(name: str) -> None:
-    cost = cheapest(BOMBS[name], 15)
+def test_a_bomb_is_refused_in_few_words(name: str) -> None:
+    cost = measure(BOMBS[name], 1)
 
     assert cost.refused
-    assert cost.milliseconds <= 15
     assert len(cost.told) < 1000
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_the_heaviest_allowed_document_takes_at_most_50_ms_of_cpu(name: str) -> None:
-    cost = cheapest(HEAVY[name], 50)
+def test_the_heaviest_allowed_document_is_answered(name: str) -> None:
+    cost = measure(HEAVY[name], 1)
 
     assert not cost.refused, cost.told
     assert cost.told == "0 errors"
-    assert cost.milliseconds <= 50
 
 
 # -- The lexer reads what graphql-core's reads

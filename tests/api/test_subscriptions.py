@@ -21,6 +21,7 @@ from gql_secrets.api.graphql.sockets import SocketLimits, Sockets
 from gql_secrets.api.keys import SERVICES, SOCKETS
 from gql_secrets.domain.access import Role
 from gql_secrets.services import Services
+from gql_secrets.storage.usage import find_totals
 
 RESET = 'mutation { resetSecret(clientId: "ID", hoursToLive: 24) { newSecret userErrors { code } } }'
 
@@ -178,8 +179,8 @@ class TestOverAWebSocket:
             await socket.answer("{ viewer { name } }")
         await services.usage.flush()
 
-        page = await services.database.fetch("SELECT last_used_at FROM client_secret WHERE client_id = ?", [viewer.id])
-        assert page[0]["last_used_at"] == int(later.timestamp() * 1_000_000)
+        [secret] = (await services.reading.living_secrets([viewer.id]))[viewer.id].values()
+        assert (await find_totals(services.database, [secret.id]))[secret.id].last_used_at == later
 
 
 class TestEachOperationIsAdmittedAsOverHttp:

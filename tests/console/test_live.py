@@ -118,7 +118,7 @@ def test_offline_is_said_and_mends_itself(window: Window, client: Client) -> Non
     window.expects_failures = True
     window.open(client)
     window.page.context.set_offline(True)
-    expect(window.page.get_by_text("You are offline.")).to_be_visible()
+    expect(window.page.get_by_text("You are offline. What you see")).to_be_visible()
     window.look("offline")
     window.press("Reset Secret")
     window.confirm("Reset Secret")

@@ -66,6 +66,22 @@ def test_each_dialog_is_an_intention_of_its_own(window: Window, client: Client) 
     assert first["ifGeneration"] < second["ifGeneration"]
 
 
+def test_what_this_window_changed_is_no_conflict_before_it_has_read_it_again(window: Window, client: Client) -> None:
+    window.open(client)
+    unanswered: list[Route] = []
+    window.page.route(
+        "**/graphql",
+        lambda route: route.continue_() if "mutation" in (route.request.post_data or "") else unanswered.append(route),
+    )
+    for _ in range(2):
+        window.press("Reset Secret")
+        window.confirm("Reset Secret")
+        window.take_secret()
+    assert unanswered
+    for route in unanswered:
+        route.continue_()
+
+
 def test_a_stale_dialog_cannot_act_on_a_newer_state(window: Window, server: Server, client: Client) -> None:
     window.open(client)
     fill_smooth_reset(window, "2")

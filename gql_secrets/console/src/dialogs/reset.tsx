@@ -6,6 +6,7 @@ import { announceChange } from "../graphql/live";
 import { type Problem, RESET_SECRET, type ResetResult } from "../graphql/mutations";
 import type { ClientView } from "../graphql/queries";
 import { useAction } from "../graphql/useAction";
+import { generationSeen, rememberGeneration } from "../lib/generations";
 import { newIdempotencyKey } from "../lib/random";
 import { ADMINISTERS } from "../lib/words";
 import { Button, ShowQuery } from "../ui/basics";
@@ -67,6 +68,7 @@ export function ResetDialog({ client, close }: ResetProps) {
     if (!answer) throw new RequestFailed("failed", "The server gave no result.", requestId);
     if (answer.newSecret) {
       setResult(answer);
+      if (answer.client) rememberGeneration(answer.client);
       announceChange(client.clientId);
       return;
     }
@@ -82,7 +84,7 @@ export function ResetDialog({ client, close }: ResetProps) {
     if (unanswered) return send(unanswered);
     const hoursToLive = smooth ? retention.take() : 0;
     if (hoursToLive === null) return;
-    send({ hoursToLive, endActiveRollover: false, ifGeneration: client.generation });
+    send({ hoursToLive, endActiveRollover: false, ifGeneration: generationSeen(client) });
   };
 
   if (result?.newSecret) {

@@ -3,6 +3,7 @@
 import { verdictOf } from "../client/verdict";
 import { CANCEL_ROLLOVER, CHANGE_RETENTION, REVOKE_OLD_SECRET } from "../graphql/mutations";
 import type { ClientView, SecretUse, SecretView } from "../graphql/queries";
+import { generationSeen } from "../lib/generations";
 import { formatFully } from "../lib/format";
 import { LONGEST } from "../lib/retention";
 import { ADVICE_WORDS } from "../lib/words";
@@ -29,7 +30,7 @@ export function RevokeDialog({ client, oldSecret, sources, close }: RolloverProp
     close();
   });
   // The secret is named, so that a late click cannot end a newer one.
-  const variables = { clientId: client.clientId, secretId: oldSecret.id, ifGeneration: client.generation };
+  const variables = { clientId: client.clientId, secretId: oldSecret.id, ifGeneration: generationSeen(client) };
   const advice = client.rollover?.advice ?? "REVOKE";
   return (
     <ChangeDialog
@@ -75,7 +76,7 @@ export function RetentionDialog({ client, oldSecret, close }: RolloverProps) {
   const variables = (hoursToLive: number) => ({
     clientId: client.clientId,
     hoursToLive,
-    ifGeneration: client.generation,
+    ifGeneration: generationSeen(client),
   });
   const act = () => {
     const hoursToLive = retention.take();
@@ -104,7 +105,7 @@ export function CancelDialog({ client, oldSecret, close }: RolloverProps) {
     say("The rollover is cancelled; the old secret is the current one again.");
     close();
   });
-  const variables = { clientId: client.clientId, ifGeneration: client.generation };
+  const variables = { clientId: client.clientId, ifGeneration: generationSeen(client) };
   return (
     <ChangeDialog
       title="Cancel rollover"

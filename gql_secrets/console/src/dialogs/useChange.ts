@@ -6,9 +6,11 @@ import type { Document } from "../graphql/graphql";
 import { announceChange } from "../graphql/live";
 import type { Problem } from "../graphql/mutations";
 import { useAction } from "../graphql/useAction";
+import { rememberGeneration } from "../lib/generations";
 import { returnToHeading } from "../ui/dialog";
 
 interface Payload {
+  readonly client?: { readonly clientId: string; readonly generation?: number } | null;
   readonly userErrors: readonly Problem[];
 }
 
@@ -37,6 +39,9 @@ export function useChange<Result extends object, Variables extends object>(
       if (!payload) throw new RequestFailed("failed", "The server gave no result.", requestId);
       setRefusal({ problems: payload.userErrors, requestId });
       if (payload.userErrors.length > 0) return;
+      if (payload.client?.generation !== undefined) {
+        rememberGeneration({ ...payload.client, generation: payload.client.generation });
+      }
       if ("clientId" in variables) announceChange(String(variables.clientId));
       returnToHeading();
       onDone(payload);

@@ -31,6 +31,7 @@ export const RESET_SECRET = graphql(
         ifGeneration: $ifGeneration
         endActiveRollover: $endActiveRollover
       ) {
+        client { clientId generation }
         newSecret
         oldSecretExpiresAt
         withdrawnSecret { hint }
@@ -49,6 +50,7 @@ export const REVOKE_OLD_SECRET = graphql(
   `
     mutation RevokeOldSecret($clientId: ID!, $secretId: ID, $ifGeneration: Int) {
       revokeOldSecret(clientId: $clientId, secretId: $secretId, ifGeneration: $ifGeneration) {
+        client { clientId generation }
         revokedSecret { hint state endedAt }
         alreadyEnded
         userErrors { ...Problem }
@@ -62,6 +64,7 @@ export const CHANGE_RETENTION = graphql(
   `
     mutation ChangeRetention($clientId: ID!, $hoursToLive: Int!, $ifGeneration: Int) {
       changeRetention(clientId: $clientId, hoursToLive: $hoursToLive, ifGeneration: $ifGeneration) {
+        client { clientId generation }
         oldSecretExpiresAt
         clamped
         userErrors { ...Problem }
@@ -75,6 +78,7 @@ export const CANCEL_ROLLOVER = graphql(
   `
     mutation CancelRollover($clientId: ID!, $ifGeneration: Int) {
       cancelRollover(clientId: $clientId, ifGeneration: $ifGeneration) {
+        client { clientId generation }
         currentSecret { hint }
         withdrawnSecret { hint }
         userErrors { ...Problem }
