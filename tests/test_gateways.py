@@ -614,6 +614,23 @@ async def test_a_kept_connection_that_was_closed_meanwhile_refuses_nobody(
                 assert response.status == 200
 
 
+async def test_many_slow_answers_are_waited_for(make: tuple[Make, str], api: Api, tmp_path: Path) -> None:
+    """A first use waits for a disk; Envoy gave up each try after its longest pause between two."""
+    slow = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await slow.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Client-Id: one\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as verifier:
+        with started(make, tmp_path, verifier.sockets[0].getsockname()[1], api) as gateway:
+            asyncio.get_running_loop().call_later(0.5, slow.set)
+            calls = (gateway.call(aiohttp.encode_basic_auth("one", "secret")) for _ in range(10))
+            assert [response.status for response in await asyncio.gather(*calls)] == [200] * 10
+
+
 async def test_with_nobody_to_ask_the_gateway_refuses_and_says_that_it_is_trouble(
     make: tuple[Make, str], api: Api, tmp_path: Path
 ) -> None:

@@ -97,7 +97,9 @@ class Verifier:
         except _READ_ERRORS as error:
             raise self._unreadable(error) from error
         except Conflict as conflict:
+            _log.warning("verification cannot write: %s", conflict)
             raise Unavailable(str(conflict)) from conflict
+        _log.warning("verification found a client changed %d times in a row", _ATTEMPTS)
         raise Unavailable("The client keeps changing. Try again.")
 
     def verify_at_once(
