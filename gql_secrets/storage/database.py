@@ -235,7 +235,11 @@ class Database:
         task = asyncio.get_running_loop().create_task(self._run(work), context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_heard_by_nobody)
+            raise
 
     async def read(self, work: Callable[[BaseDBAsyncClient], Awaitable[T]]) -> T:
         """Run `work` outside a transaction, on the connection for reads: it passes it to `using_db`.
@@ -362,6 +366,13 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is 
     def get_reset_query(self) -> str:
         """Return no query; every setting of ours is local to its transaction."""
         return ""
+
+
+def _heard_by_nobody(task: asyncio.Task[Any]) -> None:
+    """Take what a transaction ended with whose request had left: a refusal is no news, a defect is."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, Failure):
+        _log.error("a transaction failed whose request had left", exc_info=error)
 
 
 def _as_told(now: datetime) -> datetime:

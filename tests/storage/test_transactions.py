@@ -1,6 +1,7 @@
 """The one way to run a transaction: it survives cancellation, waits for its locks, and keeps what it commits."""
 
 import asyncio
+import gc
 import random
 import resource
 import sqlite3
@@ -93,6 +94,33 @@ async def test_a_transaction_goes_on_to_its_end_when_its_caller_is_gone(services
     found = await services.reading.find_client(client.id)
     assert found is not None
     assert found.description == "written"
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(Conflict("not now"), []), (ZeroDivisionError(), ["a transaction failed whose request had left"])],
+)
+async def test_of_what_fails_when_its_caller_is_gone_only_a_defect_is_told(
+    services: Services, caplog: pytest.LogCaptureFixture, failure: Exception, told: list[str]
+) -> None:
+    """asyncio wrote each of them to the log, with a traceback, as an exception that was never retrieved."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(_: Transaction) -> None:
+        begun.set()
+        await go_on.wait()
+        raise failure
+
+    task = asyncio.create_task(services.database.run_tx(work))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    await services.database.run_tx(nothing)
+    gc.collect()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == told
 
 
 async def test_closing_waits_for_the_transactions_that_run(open_node: OpenNode) -> None:
