@@ -188,8 +188,8 @@ async def fill_usage(services: Services) -> None:
         ]
 
         async def work(tx: Transaction) -> None:
-            counts = [(id_, 5, at) for id_ in ids]
-            await add_usage(tx, start, refused=False, secrets=counts, sources=sources)  # noqa: B023  awaited at once
+            counts = [(id_, 5) for id_ in ids]
+            await add_usage(tx, start, refused=False, secrets=[], hours=counts, sources=sources)  # noqa: B023  at once
 
         await services.database.run_tx(work)
 

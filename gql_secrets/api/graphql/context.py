@@ -77,6 +77,8 @@ class Context:
         """Return the database's clock, read once per request (and again after a change)."""
         if self._now is None:
             self._now = asyncio.ensure_future(self.services.reading.now())
+            # Whoever asked may have left by the time it fails.
+            self._now.add_done_callback(lambda now: now.cancelled() or now.exception())
         return await asyncio.shield(self._now)
 
     def forget(self) -> None:
