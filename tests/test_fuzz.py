@@ -226,6 +226,12 @@ FOUND = {
     "a socket by a key that is no text": b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
     b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub\xe65jZQ==\r\n"
     b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n",
+    "a socket by a connection that is no text": b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection:\xc3( Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n",
+    "a socket of a version that is no text": b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: 1\xe6\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n",
     "a socket whose opener leaves": b"GET /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: OWNER\r\n"
     b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n",

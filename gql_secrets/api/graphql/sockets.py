@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import orjson
 from aiohttp import WSMessage, WSMsgType, hdrs, web
@@ -38,6 +38,13 @@ PROTOCOL = "graphql-transport-ws"
 
 log = logging.getLogger(__name__)
 
+_HANDSHAKE: Final = (
+    hdrs.CONNECTION,
+    hdrs.UPGRADE,
+    hdrs.SEC_WEBSOCKET_KEY,
+    hdrs.SEC_WEBSOCKET_VERSION,
+    hdrs.SEC_WEBSOCKET_PROTOCOL,
+)
 # The codes for closing, of WebSockets and of this protocol.
 GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
@@ -124,8 +131,9 @@ class Sockets:
             compress=False,
             timeout=self._limits.send_seconds,
         )
-        # A key that is no base64 is refused by aiohttp, one that is no ASCII is its undoing.
-        if not request.headers.get(hdrs.SEC_WEBSOCKET_KEY, "").isascii() or not socket.can_prepare(request):
+        # A head that is no handshake is refused by aiohttp, one that is no ASCII is its undoing.
+        said = (value for name in _HANDSHAKE for value in request.headers.getall(name, ()))
+        if not all(value.isascii() for value in said) or not socket.can_prepare(request):
             return web.Response(status=400, text="This is no WebSocket handshake that is known here.\n")
         await socket.prepare(request)
         self._open.add(socket)
