@@ -10,11 +10,14 @@ export type ClientEvent = ResultOf<typeof CLIENT_EVENTS>["clientEvents"];
 /** `missed`: events may have passed unheard, so everything shown must be read again. */
 export type News = ClientEvent | "missed";
 
+const LISTENS_AFTER = 2000;
+
 export const liveness = createStore<"connecting" | "live" | "off">("off");
 
 const listeners = new Set<(news: News) => void>();
 let client: SocketClient | undefined;
 let again: ReturnType<typeof setTimeout> | undefined;
+let begun: ReturnType<typeof setTimeout> | undefined;
 let refusals = 0;
 let ask: () => void = () => undefined;
 
@@ -45,6 +48,9 @@ export function startListening(whenRefused: () => void): void {
         liveness.set("live");
         if (heard) tell("missed");
         heard = true;
+        // Nothing says when the server has begun to listen for us: what happens until then is not told.
+        clearTimeout(begun);
+        begun = setTimeout(() => tell("missed"), LISTENS_AFTER);
       },
       closed: () => liveness.get() === "live" && liveness.set("connecting"),
     },
@@ -54,6 +60,7 @@ export function startListening(whenRefused: () => void): void {
 
 export function stopListening(): void {
   clearTimeout(again);
+  clearTimeout(begun);
   void client?.dispose();
   client = undefined;
   liveness.set("off");
