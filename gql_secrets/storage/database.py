@@ -6,9 +6,8 @@ import contextvars
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -21,7 +20,7 @@ from tortoise.transactions import in_transaction
 from gql_secrets.domain.errors import Conflict, Failure, SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.sqlite_engine import LOCK_SECONDS
+from gql_secrets.storage.sqlite_engine import LOCK_SECONDS, is_busy, prepare_file
 
 T = TypeVar("T")
 
@@ -29,7 +28,6 @@ _log: Final = logging.getLogger(__name__)
 _POSTGRES_CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _COMMAND_SECONDS: Final = 15.0
 _CONNECT_SECONDS: Final = 5.0
-_BETWEEN_TRIES: Final = 0.01  # seconds
 # Another transaction was in the way, and this one did nothing: it may be tried again.
 _CONFLICT_ERRORS: Final = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
 _UNAVAILABLE_ERRORS: Final = (
@@ -107,6 +105,7 @@ class Database:
         pool: PoolSettings | None = None,
         *,
         adjust_clock: Callable[[datetime], datetime] | None = None,
+        is_patient: bool = False,
     ) -> None:
         """Make it; `open` connects.
 
@@ -114,10 +113,12 @@ class Database:
             address: where it is.
             pool: how many connections to PostgreSQL.
             adjust_clock: what tests make of the database's clock; None leaves it alone.
+            is_patient: PostgreSQL may take as long as it likes for each statement, not 15 seconds.
         """
         self.address = address
         self.pool = pool or PoolSettings()
         self.adjust_clock = adjust_clock or _as_told
+        self._command_seconds = None if is_patient else _COMMAND_SECONDS
         self.can_read = self.can_write = True  # as far as the last try showed
         self._tortoise = TortoiseContext()
         self._context: contextvars.Context | None = None
@@ -160,7 +161,7 @@ class Database:
             SetupError: it is no database, or does not keep what it commits.
         """
         if self.address.path is not None:
-            await asyncio.to_thread(_prepare_sqlite_file, self.address.path)
+            await asyncio.to_thread(prepare_file, self.address.path)
         self._context = contextvars.copy_context()
         try:
             await asyncio.get_running_loop().create_task(self._open(), context=self._context)
@@ -197,7 +198,7 @@ class Database:
                 "minsize": 1,
                 "maxsize": self.pool.size,
                 "statement_cache_size": self.pool.statement_cache_size,
-                "command_timeout": _COMMAND_SECONDS,
+                "command_timeout": self._command_seconds,
                 "timeout": _CONNECT_SECONDS,
                 "connection_class": PooledConnection,
             }
@@ -220,6 +221,20 @@ class Database:
         if self._context is not None:
             await asyncio.get_running_loop().create_task(self._tortoise.close_connections(), context=self._context)
         self._context = self._reader = None
+
+    @contextlib.asynccontextmanager
+    async def patient(self) -> AsyncIterator["Database"]:
+        """Open the same database for work that takes its time.
+
+        Raises:
+            Unavailable, SetupError: as `open` does.
+        """
+        other = Database(self.address, self.pool, adjust_clock=self.adjust_clock, is_patient=True)
+        await other.open()
+        try:
+            yield other
+        finally:
+            await other.close()
 
     async def run_tx(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises.
@@ -292,7 +307,7 @@ class Database:
         cause = error.args[0] if isinstance(error, BaseORMException) and error.args else error
         if (
             isinstance(cause, _CONFLICT_ERRORS)
-            or _is_busy(cause)
+            or is_busy(cause)
             or (self.is_sqlite and isinstance(error, TimeoutError))
         ):
             return Conflict("Other changes are in the way right now. Try again.")
@@ -377,31 +392,3 @@ def _heard_by_nobody(task: asyncio.Task[Any]) -> None:
 
 def _as_told(now: datetime) -> datetime:
     return now
-
-
-def _is_busy(error: object) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(
-        ("SQLITE_BUSY", "SQLITE_LOCKED")
-    )
-
-
-def _prepare_sqlite_file(path: Path) -> None:
-    """Make this file a SQLite database in WAL mode: before a thread holds it that only closing ends.
-
-    Where several switch a new file at once, SQLite refuses some of them without waiting: the switch is an upgrade of a
-    lock, for which its busy time-out does not hold.
-
-    Raises:
-        SetupError: it is something else, or cannot be opened.
-    """
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            with contextlib.closing(sqlite3.connect(path)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.Error as error:
-            if not _is_busy(error) or time.monotonic() > until:
-                raise SetupError(f"{path} cannot be opened as a database: {error}.") from error
-            time.sleep(_BETWEEN_TRIES)
-        else:
-            return

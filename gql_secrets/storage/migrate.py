@@ -28,7 +28,10 @@ async def upgrade(database: Database) -> list[str]:
     Raises:
         SetupError: the database is of a newer version than this program.
     """
-    return await _in_context(database, _upgrade(database))
+    if not await pending(database):
+        return []
+    async with database.patient() as patient:
+        return await _in_context(patient, _upgrade(patient))
 
 
 async def pending(database: Database) -> list[str]:

@@ -128,6 +128,7 @@ class ClientSecret(Model):
     ended_at: datetime | None = InstantField(null=True)
     end_reason = fields.CharField(max_length=16, null=True)
     first_used_at: datetime | None = InstantField(null=True)
+    # Without what `secret_use` holds: `storage/usage.py` has the totals, and completes a row's last use.
     last_used_at: datetime | None = InstantField(null=True)
     use_count = fields.BigIntField(default=0)
     refused_attempts = fields.BigIntField(default=0)

@@ -1,7 +1,10 @@
-"""Tortoise's SQLite backend with the transactions that several processes on one file need."""
+"""Tortoise's SQLite backend with what several processes on one file need."""
 
 import asyncio
+import contextlib
 import sqlite3
+import time
+from pathlib import Path
 from typing import Final, cast
 
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContext
@@ -9,7 +12,10 @@ from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionConte
 from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError
 
+from gql_secrets.domain.errors import SetupError
+
 LOCK_SECONDS: Final = 5.0
+_BETWEEN_TRIES: Final = 0.01  # seconds
 
 
 class ImmediateTransaction(SqliteTransactionWrapper):
@@ -68,6 +74,35 @@ class ImmediateSqliteClient(SqliteClient):
 
     def _in_transaction(self) -> TransactionContext:
         return ImmediateContext(ImmediateTransaction(self), self._lock)
+
+
+def is_busy(error: object) -> bool:
+    """Return whether another connection was in the way."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(
+        ("SQLITE_BUSY", "SQLITE_LOCKED")
+    )
+
+
+def prepare_file(path: Path) -> None:
+    """Make this file a SQLite database in WAL mode: before a thread holds it that only closing ends.
+
+    Where several switch a new file at once, SQLite refuses some of them without waiting: the switch is an upgrade of a
+    lock, for which its busy time-out does not hold.
+
+    Raises:
+        SetupError: it is something else, or cannot be opened.
+    """
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.Error as error:
+            if not is_busy(error) or time.monotonic() > until:
+                raise SetupError(f"{path} cannot be opened as a database: {error}.") from error
+            time.sleep(_BETWEEN_TRIES)
+        else:
+            return
 
 
 client_class = ImmediateSqliteClient

@@ -227,7 +227,10 @@ async def settle(server: Server) -> None:
 
 async def warm(server: Server, connections: int) -> None:
     """Let the server read ahead, and ask it about many of its secrets once."""
+    began = time.monotonic()
     await settle(server)
+    if server.clients:
+        print(f"{server.clients:,} clients: read ahead within {time.monotonic() - began:.0f} s", flush=True)
     asked = 0
     while asked < min(len(server.requests), WARM_REQUESTS):
         asked += await load(server, WARM_SECONDS, connections, first=asked)

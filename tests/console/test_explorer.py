@@ -1,6 +1,7 @@
 """The explorer: our own copy, offline, with the operations one needs."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from console_window import Client, Server, Window
 from playwright.sync_api import expect
@@ -25,6 +26,24 @@ def test_a_subscription_in_it_hears_a_change(window: Window, server: Server, cli
     expect(editor.get_by_text("subscription")).to_be_visible()
     window.page.get_by_role("button", name="Execute query").click()
     expect(window.page.get_by_role("button", name="Stop query")).to_be_visible()
+    window.page.wait_for_timeout(500)
+    server.run("client", "disable", client.id)
+
+    expect(window.page.get_by_role("region", name="Result Window").get_by_text("DISABLED")).to_be_visible()
+
+
+def test_what_is_run_straight_after_a_change_of_tabs_is_what_is_seen(
+    window: Window, server: Server, client: Client
+) -> None:
+    """GraphiQL learns of another tab's operation only after a pause, which here lasts."""
+    window.page.clock.install()
+    window.page.goto(f"{server.url}/graphql")
+    editor = window.page.get_by_role("region", name="Operation Editor")
+    expect(editor.get_by_text("totalCount")).to_be_visible()
+    window.page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
+    window.page.get_by_role("tab", name="ClientEvents").click()
+    window.page.get_by_role("button", name="Execute query").click()
+    window.page.clock.resume()
     window.page.wait_for_timeout(500)
     server.run("client", "disable", client.id)
 

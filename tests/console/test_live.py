@@ -1,10 +1,11 @@
 """What happens elsewhere appears here, and what ended is said."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 from console_window import Client, Server, Window, sign_in
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 OpenWindow = Callable[..., Window]
 
@@ -54,6 +55,24 @@ def test_a_new_client_appears_in_the_list(window: Window, make_client: Callable[
     client = make_client()
 
     expect(window.page.get_by_role("link", name=client.name)).to_be_visible()
+
+
+def test_what_happens_before_the_server_has_begun_to_tell_appears_too(
+    window: Window, make_client: Callable[..., Client]
+) -> None:
+    """It was seen with the next regular question, twenty seconds later."""
+
+    def keep_the_question_back(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        socket.on_message(lambda message: None if '"subscribe"' in str(message) else server.send(message))
+
+    window.page.route_web_socket(re.compile("/graphql$"), keep_the_question_back)
+    window.page.reload()
+    expect(window.page.get_by_role("table")).to_be_visible()
+    expect(window.page.get_by_text("Live", exact=True)).to_be_visible()
+    client = make_client()
+
+    expect(window.page.get_by_role("link", name=client.name)).to_be_visible(timeout=12_000)
 
 
 @pytest.fixture

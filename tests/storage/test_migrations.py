@@ -23,13 +23,15 @@ from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.operations import AlterModelOptions
 from tortoise.migrations.recorder import MigrationRecorder
 
-from gql_secrets.domain.errors import SetupError
+from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.service.reading import PageRequest
 from gql_secrets.services import Services, open_database, open_services
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage import migrations
 from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.migrate import pending, upgrade
+from gql_secrets.storage.usage import find_totals, find_uses
 
 NAMES = sorted(path.stem for path in Path(migrations.__path__[0]).glob("0*.py"))
 START = """
@@ -179,6 +181,26 @@ async def test_foreign_keys_are_checked_before_anyone_goes_on(empty: Settings, m
         await database.close()
 
 
+@pytest.mark.parametrize("kind", ["postgres"])
+async def test_a_migration_may_take_longer_than_a_question(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index of millions of rows takes minutes."""
+    monkeypatch.setattr("gql_secrets.storage.database._COMMAND_SECONDS", 0.2)
+    database = await open_database(empty)
+    migrate = MigrationExecutor.migrate
+
+    async def take_long(self: MigrationExecutor, **given: Any) -> None:
+        await self.connection.execute_query("SELECT pg_sleep(0.6)")
+        await migrate(self, **given)
+
+    monkeypatch.setattr(MigrationExecutor, "migrate", take_long)
+    try:
+        assert await upgrade(database) == NAMES
+        with pytest.raises(Unavailable):
+            await database.fetch("SELECT pg_sleep(0.6)")
+    finally:
+        await database.close()
+
+
 # From release to release
 
 
@@ -211,6 +233,43 @@ async def test_what_an_earlier_release_remembered_is_still_there(empty: Settings
         for table in ("client", "client_secret", "client_feature"):
             rows = await database.fetch(f"SELECT client_id FROM {table}")  # noqa: S608
             assert [row["client_id"] for row in rows] == ["c"]
+    finally:
+        await database.close()
+
+
+@both_kinds
+async def test_what_an_earlier_release_counted_is_counted_once(empty: Settings) -> None:
+    """Totals held all uses once, those of their sources too; a sum of both would tell twice as many."""
+    database = await open_database(empty)
+    try:
+        await run_in(database, go_to(database, "0003_sessions"))
+
+        async def remember(tx: Transaction) -> None:
+            await tx.execute(
+                "INSERT INTO client (client_id, client_id_folded, name, name_folded, enabled, is_restricted,"
+                " generation, created_at) VALUES ('c', 'c', 'Shop', 'shop', ?, ?, 1, 1)",
+                True,
+                False,
+            )
+            await tx.execute(
+                "INSERT INTO client_secret (id, client_id, digest, pepper_key_id, hint, is_weak, state, created_at,"
+                " created_by, first_used_at, last_used_at, use_count, refused_attempts, last_refused_at)"
+                " VALUES (5, 'c', ?, 'k1', 'abcd', ?, 'CURRENT', 1, 'x', 1, 9, 7, 3, 8)",
+                bytes(32),
+                False,
+            )
+            for refused, address, count in ((False, "192.0.2.1", 4), (False, "192.0.2.2", 1), (True, "192.0.2.1", 2)):
+                await tx.execute("INSERT INTO secret_use VALUES (5, ?, ?, '', 1, 8, ?)", refused, address, count)
+            await tx.execute("INSERT INTO secret_usage_hour VALUES (0, 5, 7, 3)")
+
+        await database.run_tx(remember)
+        await upgrade(database)
+        totals = (await find_totals(database, [5]))[5]
+        assert (totals.use_count, totals.refused_attempts) == (7, 3)
+        assert (totals.last_used_at, totals.last_refused_at) == (from_microseconds(9), from_microseconds(8))
+        assert len(await find_uses(database, [5])) == 3
+        hours = await database.fetch("SELECT count, refused FROM secret_usage_hour")
+        assert [tuple(hour.values()) for hour in hours] == [(7, 3)]
     finally:
         await database.close()
 
@@ -365,6 +424,9 @@ async def test_no_question_walks_through_a_whole_table(empty: Settings, monkeypa
 
     Of SQLite, for PostgreSQL's planner prefers a walk where a table is small; the indexes are the same.
     """
+    database = await open_database(empty)
+    await upgrade(database)  # which may walk, once
+    await database.close()
     asked: set[str] = set()
     connect = sqlite3.connect
 

@@ -5,7 +5,7 @@ import gc
 import random
 import resource
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -76,21 +76,29 @@ async def test_a_cancelled_read_leaves_nothing_behind_either(settings: Settings,
         await services.rotation.reset_secret(client_id, HARD, by=ADMIN)
 
 
-async def test_a_transaction_goes_on_to_its_end_when_its_caller_is_gone(services: Services, client: Made) -> None:
+async def end_without_a_caller(services: Services, work: Callable[[Transaction], Awaitable[None]]) -> None:
+    """Run a transaction to its end whose caller was cancelled when it had begun."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def work(tx: Transaction) -> None:
-        await tx.execute("UPDATE client SET description = ? WHERE client_id = ?", "written", client.id)
+    async def wait_and_work(tx: Transaction) -> None:
         begun.set()
         await go_on.wait()
+        await work(tx)
 
-    task = asyncio.create_task(services.database.run_tx(work))
+    task = asyncio.create_task(services.database.run_tx(wait_and_work))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     go_on.set()
     await services.database.run_tx(nothing)
+
+
+async def test_a_transaction_goes_on_to_its_end_when_its_caller_is_gone(services: Services, client: Made) -> None:
+    async def work(tx: Transaction) -> None:
+        await tx.execute("UPDATE client SET description = ? WHERE client_id = ?", "written", client.id)
+
+    await end_without_a_caller(services, work)
     found = await services.reading.find_client(client.id)
     assert found is not None
     assert found.description == "written"
@@ -105,20 +113,11 @@ async def test_of_what_fails_when_its_caller_is_gone_only_a_defect_is_told(
     services: Services, caplog: pytest.LogCaptureFixture, failure: Exception, told: list[str]
 ) -> None:
     """asyncio wrote each of them to the log, with a traceback, as an exception that was never retrieved."""
-    begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def work(_: Transaction) -> None:
-        begun.set()
-        await go_on.wait()
         raise failure
 
-    task = asyncio.create_task(services.database.run_tx(work))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    go_on.set()
-    await services.database.run_tx(nothing)
+    await end_without_a_caller(services, work)
     gc.collect()
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == told
 

@@ -5,11 +5,10 @@ from tortoise import migrations
 from gql_secrets.storage.operations import RunOnPostgres, RunOnSqlite
 
 # Both are written in batches under load: one tree each, ordered by the key that finds and prunes its rows. Tortoise
-# has no keys of several columns, so they have no models; `gql_secrets/storage/usage.py` reads and writes them. No
-# foreign keys: secrets are never deleted, and looking each one up would take longer than the row itself.
+# has no keys of several columns, so they have no models; `gql_secrets/storage/usage.py` reads and writes them.
 _USES = """
     CREATE TABLE secret_use (
-        secret_id BIGINT NOT NULL,
+        secret_id BIGINT NOT NULL REFERENCES client_secret (id),
         refused BOOLEAN NOT NULL,
         address VARCHAR(64) NOT NULL,
         user_agent VARCHAR(256) NOT NULL,
@@ -22,7 +21,7 @@ _USES = """
 _HOURS = """
     CREATE TABLE secret_usage_hour (
         starts_at BIGINT NOT NULL,
-        secret_id BIGINT NOT NULL,
+        secret_id BIGINT NOT NULL REFERENCES client_secret (id),
         count BIGINT NOT NULL,
         refused BIGINT NOT NULL,
         PRIMARY KEY (starts_at, secret_id)
