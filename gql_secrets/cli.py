@@ -9,13 +9,13 @@ import typer
 
 from gql_secrets import __version__
 from gql_secrets.commands import audit, clients, database
-from gql_secrets.commands.importing import import_clients
+from gql_secrets.commands.client_import import import_clients
 from gql_secrets.commands.installation import DatabaseUrl, DataDir
 from gql_secrets.commands.output import say
 from gql_secrets.commands.schema import schema
 from gql_secrets.commands.server import serve
 from gql_secrets.commands.sign_in import sign_in_link
-from gql_secrets.commands.waiting import wait_unused
+from gql_secrets.commands.wait import wait_unused
 from gql_secrets.domain.errors import Failure, Refusal, RolloverInProgress
 
 app = typer.Typer(

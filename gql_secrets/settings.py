@@ -15,7 +15,7 @@ from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.durations import parse_duration
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.domain.limits import Rate
-from gql_secrets.domain.rotation import LONGEST_RETENTION
+from gql_secrets.domain.rotation import MAX_RETENTION
 
 PREFIX: Final = "GQL_SECRETS_"
 PEPPER_FILE: Final = "pepper.keys"
@@ -25,7 +25,7 @@ _CHOICES: Final = {
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     "rate_limits": ("on", "off"),
 }
-_LARGEST_PORT: Final = 65535
+_MAX_PORT: Final = 65535
 _FAILURES: Final = Rate(100, timedelta(minutes=1))
 _SIGN_INS: Final = Rate(20, timedelta(minutes=1))
 _RESETS: Final = Rate(60, timedelta(hours=1))
@@ -79,8 +79,8 @@ class Settings:
         return settings
 
     def _check(self) -> None:
-        if not 0 <= self.port <= _LARGEST_PORT:
-            raise SetupError(f"GQL_SECRETS_PORT must be from 0 to {_LARGEST_PORT}.")
+        if not 0 <= self.port <= _MAX_PORT:
+            raise SetupError(f"GQL_SECRETS_PORT must be from 0 to {_MAX_PORT}.")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise SetupError(f"GQL_SECRETS_{name.upper()} must be one of {', '.join(choices)}.")
@@ -88,7 +88,7 @@ class Settings:
             raise SetupError(
                 "GQL_SECRETS_CAPTURE_STATUS must be 200 (errors of /clients come with HTTP 200) or mapped (with 4xx)."
             )
-        if not timedelta(seconds=1) <= self.quiet_time <= LONGEST_RETENTION:
+        if not timedelta(seconds=1) <= self.quiet_time <= MAX_RETENTION:
             raise SetupError("GQL_SECRETS_QUIET_TIME must be from 1s to 168h.")
         if not self.database_pool_size:
             raise SetupError("GQL_SECRETS_DATABASE_POOL_SIZE must be at least 1.")

@@ -1,25 +1,18 @@
 """What tests start from: a fresh database of either kind, the services on it, a clock that stands still."""
 
-import base64
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from callers import ADMIN, Made
-from clocks import Clock
-from databases import PostgresServer, SqliteTemplate, temporary_directory
+from support.callers import ADMIN, Made
+from support.clocks import Clock
+from support.databases import PostgresServer, SqliteTemplate, temporary_directory
+from support.installation import PEPPER, MakeClient, OpenNode
 
 from gql_secrets.domain.access import Caller
-from gql_secrets.services import Services, open_services
 from gql_secrets.settings import Settings
-
-# Any 32 bytes that do not repeat; nothing but the tests' databases is ever digested with them.
-PEPPER = "test:" + base64.urlsafe_b64encode(hashlib.sha256(b"pepper of the tests").digest()).decode().rstrip("=")
-
-MakeClient = Callable[..., Awaitable[Made]]
-OpenNode = Callable[..., Awaitable[Services]]
+from gql_secrets.wiring import Services, open_services
 
 
 @pytest.fixture(scope="session")

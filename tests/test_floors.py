@@ -1,4 +1,4 @@
-"""The house has four floors, and imports point down (DESIGN.md, "The house")."""
+"""The package has layers, and imports point down (docs/architecture.md)."""
 
 import ast
 import sys
@@ -10,18 +10,19 @@ import pytest
 import gql_secrets
 
 PACKAGE = Path(gql_secrets.__file__).parent
-# Who may import what of the house. `logs`, `settings` and `services` are the wiring that both doors share.
+# Who may import what. `logs`, `settings` and `wiring` are what both entry points share.
 MAY_IMPORT = {
     "domain": {"domain"},
+    "graphql_server": {"graphql_server"},
     "storage": {"domain", "storage"},
     "service": {"domain", "storage", "service"},
     "logs": {"domain", "settings", "logs"},
     "settings": {"domain", "settings"},
-    "services": {"domain", "storage", "service", "settings", "services"},
-    "api": {"domain", "storage", "service", "logs", "settings", "services", "api"},
-    "commands": {"domain", "storage", "service", "logs", "settings", "services", "api", "commands"},
+    "wiring": {"domain", "storage", "service", "settings", "wiring"},
+    "api": {"domain", "storage", "service", "logs", "settings", "wiring", "graphql_server", "api"},
+    "commands": {"domain", "storage", "service", "logs", "settings", "wiring", "api", "commands"},
 }
-DOORS = {"cli", "api.app"}
+ENTRY_POINTS = {"cli", "api.app"}
 # What speaks to the outside stays upstairs; what speaks to the database stays downstairs.
 FOREIGN = {
     "storage": {"aiohttp", "graphql", "strawberry", "typer"},
@@ -59,12 +60,12 @@ def complaints(module: str, tree: ast.Module) -> list[str]:
         if top != "gql_secrets":
             if floor == "domain" and top not in sys.stdlib_module_names:
                 found.append(f"{module} imports {name}: the domain uses the standard library alone")
-            elif module not in DOORS and top in FOREIGN.get(floor, ()):
+            elif module not in ENTRY_POINTS and top in FOREIGN.get(floor, ()):
                 found.append(f"{module} imports {name}: not on this floor")
-        elif module not in DOORS and part not in {*MAY_IMPORT.get(floor, ()), "__version__"}:
+        elif module not in ENTRY_POINTS and part not in {*MAY_IMPORT.get(floor, ()), "__version__"}:
             found.append(f"{module} imports {name}: that points up")
-        elif module not in DOORS and floor != "commands" and rest == "api.app":
-            found.append(f"{module} imports {name}: that is a door")
+        elif module not in ENTRY_POINTS and floor != "commands" and rest == "api.app":
+            found.append(f"{module} imports {name}: that is an entry point")
     return found
 
 
@@ -101,7 +102,7 @@ def test_an_import_that_points_up_is_found(module: str, line: str) -> None:
         ("domain.rotation", "from gql_secrets.domain.errors import Failure"),
         ("service.rotation", "from gql_secrets.storage.models import Client"),
         ("api.gateway", "from aiohttp import web\nfrom gql_secrets.domain import errors"),
-        ("api.app", "from gql_secrets.services import open_services"),
+        ("api.app", "from gql_secrets.wiring import open_services"),
         ("cli", "from gql_secrets.api.app import build_app"),
     ],
 )
@@ -129,5 +130,5 @@ def test_every_surface_changes_things_through_the_services() -> None:
 
 
 def test_a_surface_that_writes_by_itself_is_found() -> None:
-    assert writes("api.capture.calls", ast.parse("async def f(db): await db.run_tx(work)"))
+    assert writes("api.clients_api.calls", ast.parse("async def f(db): await db.run_tx(work)"))
     assert not writes("service.clients", ast.parse("async def f(db): await db.run_tx(work)"))

@@ -8,9 +8,8 @@ from typing import Final
 from aiohttp import hdrs, web
 from graphql import OperationType
 
-from gql_secrets.api.addresses import TrustedProxies
 from gql_secrets.api.authentication import CHALLENGE, authenticate
-from gql_secrets.api.capture import add_capture_routes
+from gql_secrets.api.clients_api import add_clients_api_routes
 from gql_secrets.api.console import (
     add_console_routes,
     console_documents,
@@ -18,21 +17,17 @@ from gql_secrets.api.console import (
     read_ionapi_template,
     wants_explorer,
 )
-from gql_secrets.api.cookies import SessionCookie
-from gql_secrets.api.cors import GRAPHQL_PATH, preflight
-from gql_secrets.api.frame import frame
 from gql_secrets.api.gateway import add_gateway_routes
-from gql_secrets.api.graphql.budget import Limits
 from gql_secrets.api.graphql.context import Context
-from gql_secrets.api.graphql.documents import TrustedDocuments
 from gql_secrets.api.graphql.errors import HTTP_STATUS, present
-from gql_secrets.api.graphql.execution import RequestContext
-from gql_secrets.api.graphql.http import GraphQLEndpoint, refusal
-from gql_secrets.api.graphql.masking import FORBIDDEN, UNAUTHENTICATED, RequestRefused
 from gql_secrets.api.graphql.schema import build_schema
-from gql_secrets.api.graphql.sockets import Sockets
-from gql_secrets.api.headers import add_headers
-from gql_secrets.api.home import at_home
+from gql_secrets.api.graphql.streaming import (
+    check_socket_origin,
+    end_streams,
+    serve_event_stream,
+    serve_socket,
+    wants_socket,
+)
 from gql_secrets.api.keys import (
     GRAPHQL,
     OWN_ORIGIN,
@@ -43,13 +38,24 @@ from gql_secrets.api.keys import (
     SOCKETS,
     TRUSTED_PROXIES,
 )
-from gql_secrets.api.live import check_socket_origin, end_streams, serve_event_stream, serve_socket, wants_socket
-from gql_secrets.api.origin import ForeignOrigin, OwnOrigin
-from gql_secrets.api.sessions import add_session_routes
+from gql_secrets.api.sign_in.cookie import SessionCookie
+from gql_secrets.api.sign_in.links import add_session_routes
+from gql_secrets.api.web.client_address import TrustedProxies
+from gql_secrets.api.web.cors import GRAPHQL_PATH, preflight
+from gql_secrets.api.web.middleware import frame
+from gql_secrets.api.web.origin import ForeignOrigin, OwnOrigin
+from gql_secrets.api.web.own_host import require_own_host
+from gql_secrets.api.web.security_headers import add_headers
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Failure, SetupError
-from gql_secrets.services import background, open_services
+from gql_secrets.graphql_server.cost import Limits
+from gql_secrets.graphql_server.documents import TrustedDocuments
+from gql_secrets.graphql_server.engine import RequestContext
+from gql_secrets.graphql_server.errors import FORBIDDEN, UNAUTHENTICATED, RequestRefused
+from gql_secrets.graphql_server.http import GraphQLEndpoint, refusal
+from gql_secrets.graphql_server.websocket import Sockets
 from gql_secrets.settings import Settings
+from gql_secrets.wiring import background, open_services
 
 # Who sees the schema, by what the setting says.
 _SHOWN_TO: Final[Mapping[str, Callable[[RequestContext], bool]]] = {
@@ -76,7 +82,7 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
             yield
         await app[SERVICES].close()
 
-    app = web.Application(middlewares=[frame, at_home])
+    app = web.Application(middlewares=[frame, require_own_host])
     add_headers(app)
     app[SETTINGS] = settings
     app[TRUSTED_PROXIES] = TrustedProxies.parse(settings.trusted_proxies)
@@ -89,7 +95,7 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     app.router.add_route("*", GRAPHQL_PATH, _graphql)
     app.router.add_get("/healthz", _health)
     add_gateway_routes(app)
-    add_capture_routes(app)
+    add_clients_api_routes(app)
     add_session_routes(app)
     template = read_ionapi_template(settings.ionapi_template)
     add_console_routes(app, public_url=settings.address_url, ionapi_template=template)
@@ -156,7 +162,7 @@ def _permit(request: web.Request, kind: OperationType, context: RequestContext) 
         if isinstance(context, Context) and context.caller.session_id is not None:
             own.require_proof(request)
         else:
-            own.refuse_strangers(request)
+            own.require_allowed_origin(request)
     except ForeignOrigin as foreign:
         raise RequestRefused(FORBIDDEN, str(foreign), {"reason": foreign.reason}) from None
 

@@ -14,14 +14,14 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 
-from gql_secrets.api.addresses import AddressUnclear, TrustedProxies
 from gql_secrets.api.authentication import CHALLENGE, parse_basic, source_of
 from gql_secrets.api.keys import SERVER_NAME, SERVICES, TRUSTED_PROXIES
+from gql_secrets.api.web.client_address import AddressUnclear, TrustedProxies
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.rotation import SecretState
-from gql_secrets.service.usage import Source
+from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted, RefusalReason
-from gql_secrets.services import Services
+from gql_secrets.wiring import Services
 
 VERIFY_PATH: Final = "/verify"
 
@@ -70,7 +70,7 @@ class Gateway:
             return Answer(_REFUSED)
         client_id, secret = credentials
         try:
-            verdict = self._verifier.verify_at_once(client_id, secret, source, arrivals)
+            verdict = self._verifier.verify_nowait(client_id, secret, source, arrivals)
             if verdict is None:
                 verdict = await self._verifier.verify(client_id, secret, source)
         except Unavailable:

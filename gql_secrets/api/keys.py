@@ -4,13 +4,13 @@ from typing import Final
 
 from aiohttp import web
 
-from gql_secrets.api.addresses import TrustedProxies
-from gql_secrets.api.cookies import SessionCookie
-from gql_secrets.api.graphql.http import GraphQLEndpoint
-from gql_secrets.api.graphql.sockets import Sockets
-from gql_secrets.api.origin import OwnOrigin
-from gql_secrets.services import Services
+from gql_secrets.api.sign_in.cookie import SessionCookie
+from gql_secrets.api.web.client_address import TrustedProxies
+from gql_secrets.api.web.origin import OwnOrigin
+from gql_secrets.graphql_server.http import GraphQLEndpoint
+from gql_secrets.graphql_server.websocket import Sockets
 from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services
 
 SERVER_NAME: Final = "gql-secrets"  # what answers say: without a version, and without that of anything below
 SETTINGS: Final = web.AppKey("settings", Settings)

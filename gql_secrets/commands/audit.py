@@ -9,8 +9,8 @@ import typer
 from gql_secrets.commands.installation import with_services
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure
-from gql_secrets.service.auditing import Auditing, last_revision_of
-from gql_secrets.services import Services
+from gql_secrets.service.audit_log import Auditing, last_revision_of
+from gql_secrets.wiring import Services
 
 app = typer.Typer(help="Verify and export the audit.", no_args_is_help=True)
 

@@ -12,10 +12,10 @@ from gql_secrets.domain.access import Feature, parse_features
 from gql_secrets.domain.errors import ClientNotFound, Failure, Refusal
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.clients import UNCHANGED
-from gql_secrets.service.reading import LARGEST_PAGE, PageRequest
-from gql_secrets.services import Services
+from gql_secrets.service.queries import MAX_PAGE, PageRequest
 from gql_secrets.storage.models import Client
 from gql_secrets.storage.usage import add_last_uses
+from gql_secrets.wiring import Services
 
 app = typer.Typer(help="Register, list, reset and end clients.", no_args_is_help=True)
 
@@ -306,7 +306,7 @@ async def _each_client(
     after = None
     while True:
         page = await services.reading.page_of_clients(
-            PageRequest(first=LARGEST_PAGE, after=after), search=search, in_rollover=in_rollover
+            PageRequest(first=MAX_PAGE, after=after), search=search, in_rollover=in_rollover
         )
         for data in await _described(services, page.rows):
             yield data

@@ -5,11 +5,11 @@ import typer
 from gql_secrets.commands.installation import require_database, run_to_end, with_settings
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure, SetupError
-from gql_secrets.service.checking import figures_of, find_damage
-from gql_secrets.services import open_database, open_services
+from gql_secrets.service.integrity import figures_of, find_problems
 from gql_secrets.settings import Settings
 from gql_secrets.storage.migrate import pending
 from gql_secrets.storage.migrate import upgrade as migrate
+from gql_secrets.wiring import open_database, open_services
 
 app = typer.Typer(help="Upgrade and check the database.", no_args_is_help=True)
 
@@ -55,6 +55,6 @@ async def _check(settings: Settings) -> tuple[dict[str, object], list[str]]:
         raise SetupError(f"These migrations are missing: {', '.join(missing)}. Run: gql-secrets db upgrade")
     services = await open_services(settings, migrate=False, with_owner=False)
     try:
-        return await figures_of(services.database), await find_damage(services.database)
+        return await figures_of(services.database), await find_problems(services.database)
     finally:
         await services.close()

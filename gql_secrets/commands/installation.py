@@ -14,9 +14,9 @@ import typer
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
-from gql_secrets.services import Services, open_services
 from gql_secrets.settings import Settings
 from gql_secrets.storage.address import DatabaseAddress
+from gql_secrets.wiring import Services, open_services
 
 P = ParamSpec("P")
 T = TypeVar("T")

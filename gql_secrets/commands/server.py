@@ -21,8 +21,8 @@ from gql_secrets.commands.output import say
 from gql_secrets.commands.sign_in import first_link_text, remember_address
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
-from gql_secrets.services import Services
 from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services
 
 _BACKLOG: Final = 1024
 # How long answers under way may take once the server was told to stop.
@@ -64,7 +64,7 @@ async def run_server(settings: Settings) -> None:
     # Here, so that the other commands start in half the time.
     from gql_secrets.api.app import build_app  # noqa: PLC0415
     from gql_secrets.api.keys import SERVICES  # noqa: PLC0415
-    from gql_secrets.api.server import BoundedRunner  # noqa: PLC0415
+    from gql_secrets.api.web.aiohttp_internals import BoundedRunner  # noqa: PLC0415
 
     # The address first: a start that fails for a port in use must not have made an owner whose secret nobody saw.
     with _listening_sockets(settings.host, settings.port) as sockets:

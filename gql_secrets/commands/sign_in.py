@@ -10,8 +10,8 @@ from gql_secrets.commands.installation import cli_caller, require_database, run_
 from gql_secrets.commands.output import AsJson, instant, say, write
 from gql_secrets.domain.access import Role
 from gql_secrets.service.sessions import MadeLink
-from gql_secrets.services import Services, open_services
 from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services, open_services
 
 _ADDRESS_FILE: Final = "server.url"
 
@@ -30,7 +30,7 @@ def sign_in_link(
 ) -> None:
     """Make a link that signs a person in to the console: once, and within 15 minutes."""
     # Here, so that the other commands start in half the time.
-    from gql_secrets.api.sessions import url_of  # noqa: PLC0415
+    from gql_secrets.api.sign_in.links import url_of  # noqa: PLC0415
 
     require_database(settings)
     link = run_to_end(_make(settings, name or system_user(), role))
@@ -45,7 +45,7 @@ def sign_in_link(
 
 async def first_link_text(services: Services, url: str) -> str:
     """Return what the first start prints so that its administrator gets into the console."""
-    from gql_secrets.api.sessions import url_of  # noqa: PLC0415
+    from gql_secrets.api.sign_in.links import url_of  # noqa: PLC0415
 
     link = await services.sessions.make_sign_in_link(system_user(), Role.ADMIN)
     return f"""\

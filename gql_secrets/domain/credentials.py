@@ -21,13 +21,13 @@ _BODY_CHARACTERS: Final = 43  # 62**43 > 2**256
 _CHECK_CHARACTERS: Final = 6  # 62**6 > 2**32
 _SECRET_BYTES: Final = 32
 _HINT_CHARACTERS: Final = 4
-_SHORTEST_WITH_HINT: Final = 24
+_MIN_WITH_HINT: Final = 24
 # Seed B's samples are of this alphabet: no character can be taken for another when read aloud.
 _CLIENT_ID_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
 _CLIENT_ID_CHARACTERS: Final = 32
-_LONGEST_CLIENT_ID: Final = 128
+_MAX_CLIENT_ID: Final = 128
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
-_LEAST_KEY_BYTES_DIFFERENT: Final = 12
+_MIN_KEY_BYTES_DIFFERENT: Final = 12
 _BLOCK_BYTES: Final = 64
 
 
@@ -57,7 +57,7 @@ class PlaintextSecret:
     @property
     def hint(self) -> str:
         """The last four characters; empty for a secret under 24 characters, where four would be too many."""
-        return self._text[-_HINT_CHARACTERS:] if len(self._text) >= _SHORTEST_WITH_HINT else ""
+        return self._text[-_HINT_CHARACTERS:] if len(self._text) >= _MIN_WITH_HINT else ""
 
     @classmethod
     def mint(cls) -> Self:
@@ -97,7 +97,7 @@ def mint_client_id() -> str:
 
 def is_client_id(text: str) -> bool:
     """Whether this can be a client id: 1 to 128 characters, no colon (RFC 7617 splits there), no control characters."""
-    return 1 <= len(text) <= _LONGEST_CLIENT_ID and ":" not in text and text.isprintable() and _encodes(text)
+    return 1 <= len(text) <= _MAX_CLIENT_ID and ":" not in text and text.isprintable() and _encodes(text)
 
 
 def _encodes(text: str) -> bool:
@@ -202,7 +202,7 @@ class Pepper:
                     f"Key {key_id} of the pepper must be 32 random bytes in base64url (43 characters); "
                     "make one with: python3 -c \"import secrets; print('k1:' + secrets.token_urlsafe(32))\""
                 )
-            if len(set(raw)) < _LEAST_KEY_BYTES_DIFFERENT:
+            if len(set(raw)) < _MIN_KEY_BYTES_DIFFERENT:
                 raise SetupError(f"Key {key_id} of the pepper is weak: its bytes repeat. Make 32 random bytes.")
             if any(key.key_id == key_id or key._key == raw for key in keys):  # noqa: SLF001  its own class's field
                 raise SetupError(f"Key {key_id} stands twice in the pepper.")

@@ -17,7 +17,7 @@ from gql_secrets.domain.errors import InvalidAllowList
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-MOST_NETWORKS: Final = 100
+MAX_NETWORKS: Final = 100
 
 # All addresses stand on one line of numbers: IPv4 below zero, IPv6 from zero on. A list is then a few
 # ranges of that line, and asking it is one bisection, however many networks it has.
@@ -26,8 +26,8 @@ _FIRST: Final = -_IPV4_SHIFT
 _LAST: Final = 2**128 - 1
 
 _MAPPED_BITS: Final = 96
-_LONGEST_NETWORK: Final = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
-_LONGEST_PREFIX: Final = 3
+_MAX_NETWORK: Final = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
+_MAX_PREFIX: Final = 3
 _SHOWN: Final = 16
 
 
@@ -60,9 +60,9 @@ class AllowList:
                 "", "An allow list names at least one network; 0.0.0.0/0 and ::/0 together allow every address."
             )
         distinct = tuple(dict.fromkeys(_folded(network) for network in self.networks))
-        if len(distinct) > MOST_NETWORKS:
+        if len(distinct) > MAX_NETWORKS:
             raise InvalidNetwork(
-                "", f"An allow list has at most {MOST_NETWORKS} networks; write neighbours as one wider network."
+                "", f"An allow list has at most {MAX_NETWORKS} networks; write neighbours as one wider network."
             )
         ranges = _merged(distinct)
         object.__setattr__(self, "networks", distinct)
@@ -81,7 +81,7 @@ class AllowList:
         networks: dict[Network, None] = {}
         for text in texts:
             networks[parse_network(text)] = None
-            if len(networks) > MOST_NETWORKS:
+            if len(networks) > MAX_NETWORKS:
                 break
         return cls(tuple(networks))
 
@@ -114,7 +114,7 @@ def parse_network(text: object) -> Network:
         raise InvalidNetwork(shown(str(text)), "Write a network as a text, such as 192.0.2.0/24.")
     stripped = text.strip()
     address_text, slash, prefix_text = stripped.partition("/")
-    address = parse_address(address_text) if len(stripped) <= _LONGEST_NETWORK else None
+    address = parse_address(address_text) if len(stripped) <= _MAX_NETWORK else None
     if address is None:
         raise InvalidNetwork(
             shown(text), "Write an IPv4 or IPv6 network such as 192.0.2.0/24 or 2001:db8::/32, or a single address."
@@ -124,7 +124,7 @@ def parse_network(text: object) -> Network:
     shift = _MAPPED_BITS if isinstance(address, IPv4Address) and ":" in address_text else 0
     prefix = bits
     if slash:
-        plain = prefix_text.isascii() and prefix_text.isdigit() and len(prefix_text) <= _LONGEST_PREFIX
+        plain = prefix_text.isascii() and prefix_text.isdigit() and len(prefix_text) <= _MAX_PREFIX
         if not plain or prefix_text != str(int(prefix_text)) or not shift <= int(prefix_text) <= bits + shift:
             raise InvalidNetwork(
                 shown(text), f"After the slash stands only the prefix length, a number from {shift} to {bits + shift}."
@@ -170,7 +170,7 @@ def shown(text: str) -> str:
 
     The cut also keeps a secret that was pasted into the wrong field from being repeated whole.
     """
-    cut = text if len(text) <= _LONGEST_NETWORK else f"{text[:_SHOWN]}…"
+    cut = text if len(text) <= _MAX_NETWORK else f"{text[:_SHOWN]}…"
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
 
 

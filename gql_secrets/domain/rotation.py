@@ -19,8 +19,8 @@ from gql_secrets.domain.errors import (
 )
 
 HOUR: Final = timedelta(seconds=3600)
-LONGEST_HOURS: Final = 168
-LONGEST_RETENTION: Final = LONGEST_HOURS * HOUR
+MAX_HOURS: Final = 168
+MAX_RETENTION: Final = MAX_HOURS * HOUR
 # A second reset by the same actor within this time, while nobody used the first one's secret, is a retry.
 RETRY_WINDOW: Final = HOUR
 
@@ -63,8 +63,8 @@ class Retention:
     minimum: int = 0
 
     def __post_init__(self) -> None:
-        if type(self.hours) is not int or not self.minimum <= self.hours <= LONGEST_HOURS:
-            raise InvalidHoursToLive(self.minimum, LONGEST_HOURS)
+        if type(self.hours) is not int or not self.minimum <= self.hours <= MAX_HOURS:
+            raise InvalidHoursToLive(self.minimum, MAX_HOURS)
 
     @property
     def is_smooth(self) -> bool:
@@ -73,7 +73,7 @@ class Retention:
 
     def until(self, now: datetime, *, replaced_at: datetime) -> datetime:
         """Return when a secret replaced at `replaced_at` ends if it is kept from `now` on: never past its 168 hours."""
-        return min(now + self.hours * HOUR, replaced_at + LONGEST_RETENTION)
+        return min(now + self.hours * HOUR, replaced_at + MAX_RETENTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Living:
+class ActiveSecrets:
     """The secrets of a client that have not ended: never more than two (rule 1)."""
 
     current: Secret
@@ -137,29 +137,29 @@ class ResetPlan:
         return next((end.secret for end in self.ends if end.reason is reason), None)
 
 
-class Judgement(Enum):
+class SecretStatus(Enum):
     """What a secret is worth at an instant."""
 
-    GOOD = "good"
+    VALID = "good"
     DUE = "due"  # its time is over and nobody has written it down yet: write EXPIRED, then refuse
     ENDED = "ended"
     DISABLED = "disabled"
 
 
-def judge(state: SecretState, expires_at: datetime | None, *, enabled: bool, now: datetime) -> Judgement:
+def judge(state: SecretState, expires_at: datetime | None, *, enabled: bool, now: datetime) -> SecretStatus:
     """Say whether a secret is good at `now` (rule 3): the only place that decides it.
 
     A secret is good if and only if its client is enabled and it is CURRENT, or RETAINED and `now < expires_at`.
     """
     if state is SecretState.RETAINED and (expires_at is None or now >= expires_at):
-        return Judgement.DUE
+        return SecretStatus.DUE
     if state not in (SecretState.CURRENT, SecretState.RETAINED):
-        return Judgement.ENDED
-    return Judgement.GOOD if enabled else Judgement.DISABLED
+        return SecretStatus.ENDED
+    return SecretStatus.VALID if enabled else SecretStatus.DISABLED
 
 
 def plan_reset(
-    living: Living, retention: Retention, *, by: str, now: datetime, end_active_rollover: bool = False
+    living: ActiveSecrets, retention: Retention, *, by: str, now: datetime, end_active_rollover: bool = False
 ) -> ResetPlan:
     """Decide what a reset does to the older secrets (rules 4 to 6).
 
@@ -195,7 +195,7 @@ def plan_reset(
     )
 
 
-def plan_change_retention(living: Living, retention: Retention, *, now: datetime) -> tuple[Keep, bool]:
+def plan_change_retention(living: ActiveSecrets, retention: Retention, *, now: datetime) -> tuple[Keep, bool]:
     """Decide when the old secret ends instead, and whether the cap of rule 7 clamped it.
 
     Raises:
@@ -208,7 +208,7 @@ def plan_change_retention(living: Living, retention: Retention, *, now: datetime
     return Keep(retained, retained.replaced_at, expires_at), expires_at < now + retention.hours * HOUR
 
 
-def plan_cancel(living: Living) -> tuple[Secret, End]:
+def plan_cancel(living: ActiveSecrets) -> tuple[Secret, End]:
     """Decide a cancelled rollover: the old secret that is current again, and the unused new one that ends.
 
     Raises:
@@ -222,7 +222,7 @@ def plan_cancel(living: Living) -> tuple[Secret, End]:
     return living.retained, End(living.current, SecretEndReason.CANCELLED)
 
 
-def plan_revoke(living: Living, *, secret_id: int | None, ended_once_retained: bool) -> End | None:
+def plan_revoke(living: ActiveSecrets, *, secret_id: int | None, ended_once_retained: bool) -> End | None:
     """Decide a revoke of the old secret (rule 8): what ends, or None where it has ended before.
 
     Args:

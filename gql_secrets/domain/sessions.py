@@ -8,14 +8,14 @@ from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.domain.errors import InvalidName
 
 LINK_LIFETIME: Final = timedelta(minutes=15)
-LONGEST_IDLE: Final = timedelta(minutes=30)
-LONGEST_SESSION: Final = timedelta(hours=8)
+MAX_IDLE: Final = timedelta(minutes=30)
+MAX_SESSION: Final = timedelta(hours=8)
 # How late `last_seen_at` may be: a session in use is written once in this time, not at each request.
 SEEN_PRECISION: Final = timedelta(minutes=1)
 
 _TOKEN_BYTES: Final = 32
-_LONGEST_TOKEN: Final = 64
-_LONGEST_NAME: Final = 100
+_MAX_TOKEN: Final = 64
+_MAX_NAME: Final = 100
 
 
 def is_link_good(*, expires_at: datetime, spent_at: datetime | None, now: datetime) -> bool:
@@ -28,7 +28,7 @@ def is_session_good(*, created_at: datetime, last_seen_at: datetime, ended_at: d
 
     It ends when its person signs out, after 30 minutes without a request, and after 8 hours.
     """
-    return ended_at is None and now < last_seen_at + LONGEST_IDLE and now < created_at + LONGEST_SESSION
+    return ended_at is None and now < last_seen_at + MAX_IDLE and now < created_at + MAX_SESSION
 
 
 def mint_token() -> PlaintextSecret:
@@ -38,7 +38,7 @@ def mint_token() -> PlaintextSecret:
 
 def is_token(text: str) -> bool:
     """Whether this can be one of our tokens; what cannot is not looked up."""
-    return 1 <= len(text) <= _LONGEST_TOKEN and text.isascii() and text.isprintable()
+    return 1 <= len(text) <= _MAX_TOKEN and text.isascii() and text.isprintable()
 
 
 def parse_person(text: str) -> str:
@@ -48,6 +48,6 @@ def parse_person(text: str) -> str:
         InvalidName: it is empty, longer than 100 characters, or holds control characters.
     """
     name = text.strip()
-    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
-        raise InvalidName(f"A person's name has 1 to {_LONGEST_NAME} characters, none of them a control character.")
+    if not 1 <= len(name) <= _MAX_NAME or not name.isprintable():
+        raise InvalidName(f"A person's name has 1 to {_MAX_NAME} characters, none of them a control character.")
     return name

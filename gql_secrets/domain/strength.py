@@ -7,8 +7,8 @@ have 256 random bits and need no estimate; an imported secret may be a word.
 import math
 from typing import Final
 
-SHORTEST_STRONG: Final = 24
-LEAST_BITS: Final = 80.0
+MIN_STRONG: Final = 24
+MIN_BITS: Final = 80.0
 
 _HEX: Final = frozenset("0123456789abcdef")
 _PREDICTED_BITS: Final = 0.5
@@ -83,7 +83,7 @@ _COMMON_PAIRS: Final = frozenset(
 
 def is_weak(secret: str) -> bool:
     """Whether a secret is under 24 characters or under an estimated 80 bits."""
-    return len(secret) < SHORTEST_STRONG or estimated_bits(secret) < LEAST_BITS
+    return len(secret) < MIN_STRONG or estimated_bits(secret) < MIN_BITS
 
 
 def estimated_bits(secret: str) -> float:

@@ -21,9 +21,9 @@ from gql_secrets.domain.credentials import PlaintextSecret, mint_client_id
 from gql_secrets.domain.errors import Conflict, InvalidAllowList, LastOwner
 from gql_secrets.domain.networks import EVERYWHERE, AllowList
 from gql_secrets.domain.rotation import End, SecretEndReason
-from gql_secrets.service.change import Change, Changes, ClientChange
-from gql_secrets.service.minting import store_secret
-from gql_secrets.storage.models import LONGEST_FOLDED, Client, ClientFeature, ClientNetwork
+from gql_secrets.service.changes import Change, Changes, ClientChange
+from gql_secrets.service.secret_store import store_secret
+from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientNetwork
 
 
 class Unchanged(Enum):
@@ -108,7 +108,7 @@ class Clients:
             edited = []
             client = change.client
             if new_name is not UNCHANGED and new_name != client.name:
-                client.name, client.name_folded = new_name, folded(new_name)[:LONGEST_FOLDED]
+                client.name, client.name_folded = new_name, folded(new_name)[:MAX_FOLDED]
                 edited.append("name")
             if new_description is not UNCHANGED and new_description != client.description:
                 client.description = new_description
@@ -237,9 +237,9 @@ def values_of_client(
     """Return the row of a new client."""
     return {
         "client_id": client_id,
-        "client_id_folded": folded(client_id)[:LONGEST_FOLDED],
+        "client_id_folded": folded(client_id)[:MAX_FOLDED],
         "name": name,
-        "name_folded": folded(name)[:LONGEST_FOLDED],
+        "name_folded": folded(name)[:MAX_FOLDED],
         "description": description,
         "is_restricted": allow_list is not None and not allow_list.is_everywhere,
         "generation": 1,

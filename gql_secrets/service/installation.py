@@ -10,7 +10,7 @@ from gql_secrets.domain.access import Feature, system_caller
 from gql_secrets.domain.audit import FIRST_HASH
 from gql_secrets.domain.credentials import Pepper, mint_client_id
 from gql_secrets.domain.errors import SetupError
-from gql_secrets.service.change import LIVING_STATES, Change, Changes, lock_installation, sign_head
+from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes, lock_installation, sign_head
 from gql_secrets.service.clients import Registration, register
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import to_microseconds
@@ -100,5 +100,5 @@ async def _check_pepper(tx: Transaction, pepper: Pepper) -> None:
 
 
 async def _is_needed(tx: Transaction, key_id: str) -> bool:
-    living = ClientSecret.filter(pepper_key_id=key_id, state__in=[state.value for state in LIVING_STATES])
+    living = ClientSecret.filter(pepper_key_id=key_id, state__in=[state.value for state in ACTIVE_STATES])
     return await living.using_db(tx.connection).exists()

@@ -20,18 +20,18 @@ from gql_secrets.domain.credentials import PlaintextSecret, short_hash
 from gql_secrets.domain.errors import IdempotencyKeyReused, IdempotencyResultEnded, TooManyResets
 from gql_secrets.domain.limits import Rate, seconds_until_next
 from gql_secrets.domain.rotation import (
-    Judgement,
     Retention,
     SecretEndReason,
     SecretState,
+    SecretStatus,
     judge,
     plan_cancel,
     plan_change_retention,
     plan_reset,
     plan_revoke,
 )
-from gql_secrets.service.change import Changes, ClientChange
-from gql_secrets.service.minting import store_secret
+from gql_secrets.service.changes import Changes, ClientChange
+from gql_secrets.service.secret_store import store_secret
 from gql_secrets.storage.models import Client, ClientSecret, IdempotentReset
 from gql_secrets.storage.usage import add_last_uses
 
@@ -302,7 +302,7 @@ async def _replay(change: ClientChange, request: _Request) -> Reset | None:
     pepper_key = change.pepper.key(remembered.pepper_key_id)
     # `enabled=True`: a replay is answered while the client is merely disabled.
     verdict = judge(SecretState(row.state), row.expires_at, enabled=True, now=change.now)
-    if verdict is not Judgement.GOOD or pepper_key is None:
+    if verdict is not SecretStatus.VALID or pepper_key is None:
         raise IdempotencyResultEnded
     plaintext = pepper_key.derive_secret(request.key, remembered.nonce)
     if pepper_key.digest(change.client.client_id, plaintext.reveal()) != row.digest:

@@ -16,7 +16,7 @@ from gql_secrets.domain.sessions import (
     mint_token,
     parse_person,
 )
-from gql_secrets.service.callers import Judges, is_good
+from gql_secrets.service.caller_check import CallerSnapshot, is_good
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session, SignInLink
@@ -158,7 +158,7 @@ class Sessions:
         if caller.is_anonymous:
             return caller
         now = await self._database.now()
-        judges = await self._database.read(lambda connection: Judges.read(connection, [caller], now))
+        judges = await self._database.read(lambda connection: CallerSnapshot.read(connection, [caller], now))
         judged = judges.judge(caller)
         if caller.session_id is not None:
             row = await self._database.read(

@@ -11,12 +11,12 @@ import asyncpg
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.domain.networks import AllowList
-from gql_secrets.domain.rotation import Judgement, SecretState, judge
-from gql_secrets.service.change import Changes
-from gql_secrets.service.usage import Source, Usage
+from gql_secrets.domain.rotation import SecretState, SecretStatus, judge
+from gql_secrets.service.changes import Changes
+from gql_secrets.service.usage.counter import Source, Usage
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import to_microseconds
-from gql_secrets.storage.lookup import Found, Lookup
+from gql_secrets.storage.secret_index import Lookup, StoredSecret
 
 _log: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 4
@@ -62,7 +62,7 @@ class Refused(NamedTuple):
 Verdict = Accepted | Refused
 
 # What is judged where no secret was found, so that a refusal takes one way whether there is a secret or not.
-_NOBODYS: Final = Found(0, "", SecretState.REVOKED, None, was_used=False, enabled=True, allow_list=None)
+_NOBODYS: Final = StoredSecret(0, "", SecretState.REVOKED, None, was_used=False, enabled=True, allow_list=None)
 
 
 class Verifier:
@@ -102,9 +102,7 @@ class Verifier:
         _log.warning("verification found a client changed %d times in a row", _ATTEMPTS)
         raise Unavailable("The client keeps changing. Try again.")
 
-    def verify_at_once(
-        self, client_id: str, secret: str, source: Source, arrivals: int | None = None
-    ) -> Verdict | None:
+    def verify_nowait(self, client_id: str, secret: str, source: Source, arrivals: int | None = None) -> Verdict | None:
         """Return what `verify` would without awaiting; None where that cannot be: then ask `verify`.
 
         Args:
@@ -117,7 +115,7 @@ class Verifier:
             Unavailable: the database does not answer; the credential may be good.
         """
         try:
-            answer = self._lookup.find_at_once(client_id, self._pepper.digests(client_id, secret), arrivals)
+            answer = self._lookup.find_nowait(client_id, self._pepper.digests(client_id, secret), arrivals)
         except _READ_ERRORS as error:
             raise self._unreadable(error) from error
         return None if answer is None else self._judged(answer[0] or _NOBODYS, answer[1], source)
@@ -127,19 +125,19 @@ class Verifier:
         self._database.can_read = False
         return Unavailable()
 
-    def _judged(self, found: Found, now: datetime, source: Source) -> Verdict | None:
+    def _judged(self, found: StoredSecret, now: datetime, source: Source) -> Verdict | None:
         """Return the verdict, or None where something must be written down first."""
         judgement = judge(found.state, found.expires_at, enabled=found.enabled, now=now)
-        if judgement is Judgement.GOOD:
+        if judgement is SecretStatus.VALID:
             if not found.was_used:
                 return None
             self._usage.used(found.secret_id, source, now)
             if found.allow_list is not None and not _lets_in(found.allow_list, source):
                 return Refused(RefusalReason.ADDRESS, found.client_id, found.secret_id)
             return Accepted(found.client_id, found.secret_id, found.state, found.expires_at)
-        if judgement is Judgement.DUE:
+        if judgement is SecretStatus.DUE:
             return None
-        if judgement is Judgement.ENDED and found is not _NOBODYS:
+        if judgement is SecretStatus.ENDED and found is not _NOBODYS:
             self._usage.refused(found.secret_id, source, now)
             return Refused(RefusalReason.ENDED, found.client_id, found.secret_id)
         self._usage.refused_unknown(source, now)
@@ -147,14 +145,14 @@ class Verifier:
             return Refused(RefusalReason.UNKNOWN, None, None)
         return Refused(RefusalReason.DISABLED, found.client_id, found.secret_id)
 
-    async def _write_down(self, found: Found, now: datetime) -> None:
+    async def _write_down(self, found: StoredSecret, now: datetime) -> None:
         """Write the end of an old secret whose time is over, or the first use of a good one; then it is read again."""
-        if judge(found.state, found.expires_at, enabled=found.enabled, now=now) is Judgement.DUE:
+        if judge(found.state, found.expires_at, enabled=found.enabled, now=now) is SecretStatus.DUE:
             await self._changes.expire_old_secret(found.client_id)
         else:
             await self._record_first_use(found)
 
-    async def _record_first_use(self, found: Found) -> None:
+    async def _record_first_use(self, found: StoredSecret) -> None:
         """Write the first use durably, unless the secret is not good any more, or was used meanwhile."""
 
         async def work(tx: Transaction) -> None:

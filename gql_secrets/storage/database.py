@@ -20,7 +20,7 @@ from tortoise.transactions import in_transaction
 from gql_secrets.domain.errors import Conflict, Failure, SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.sqlite_engine import LOCK_SECONDS, is_busy, prepare_file
+from gql_secrets.storage.sqlite.engine import LOCK_SECONDS, is_busy, prepare_file
 
 T = TypeVar("T")
 
@@ -188,7 +188,7 @@ class Database:
         if self.is_sqlite:
             pragmas = {"synchronous": "FULL", "busy_timeout": int(LOCK_SECONDS * 1000), "mmap_size": 256 * 1024 * 1024}
             file = {
-                "engine": "gql_secrets.storage.sqlite_engine",
+                "engine": "gql_secrets.storage.sqlite.engine",
                 "credentials": {"file_path": str(self.address.path), **pragmas},
             }
             connections: dict[str, Any] = {self.writer_name: file, "sqlite_reader": file}

@@ -11,7 +11,7 @@ from tortoise.models import Model
 
 from gql_secrets.storage.fields import InstantField
 
-LONGEST_FOLDED = 200
+MAX_FOLDED = 200
 
 
 class Installation(Model):
@@ -51,9 +51,9 @@ class Client(Model):
     """
 
     client_id = fields.CharField(max_length=128, primary_key=True)
-    client_id_folded = fields.CharField(max_length=LONGEST_FOLDED)
+    client_id_folded = fields.CharField(max_length=MAX_FOLDED)
     name = fields.CharField(max_length=200)
-    name_folded = fields.CharField(max_length=LONGEST_FOLDED)
+    name_folded = fields.CharField(max_length=MAX_FOLDED)
     description: str | None = fields.TextField(null=True)
     enabled = fields.BooleanField(default=True)
     is_restricted = fields.BooleanField(default=False)

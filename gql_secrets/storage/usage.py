@@ -21,11 +21,11 @@ from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import ClientSecret
 
-MOST_SOURCES: Final = 50
+MAX_SOURCES: Final = 50
 BUCKET: Final = timedelta(hours=1)
 # A rollover lasts at most 168 hours; the day before shows what was usual.
-LONGEST_KEPT: Final = (168 + 24) * BUCKET
-_SHORTEST_KEPT: Final = 24 * BUCKET
+MAX_KEPT: Final = (168 + 24) * BUCKET
+_MIN_KEPT: Final = 24 * BUCKET
 _PRUNED_AT_ONCE: Final = 5000
 
 _ADD_TOTALS: Final = """
@@ -147,7 +147,7 @@ async def add_usage(
 ) -> None:
     """Add what was counted within one hour to what is there.
 
-    Of each secret the `MOST_SOURCES` most recent sources stay. Each sequence is in ascending order of its secrets, so
+    Of each secret the `MAX_SOURCES` most recent sources stay. Each sequence is in ascending order of its secrets, so
     that no two nodes wait for each other's rows.
     """
     json = orjson.dumps(hours).decode()
@@ -161,10 +161,10 @@ async def add_usage(
         secret_rows = tx.rows_of_json(_SECRET_COLUMNS)
         await tx.execute(_ADD_TOTALS.format(rows=secret_rows, count=count, last=last), orjson.dumps(secrets).decode())
     oldest = _OLDEST.format(refused=refused)
-    for row in await tx.fetch(_FIND_TOO_MANY.format(rows=rows, refused=refused), [json, MOST_SOURCES]):
+    for row in await tx.fetch(_FIND_TOO_MANY.format(rows=rows, refused=refused), [json, MAX_SOURCES]):
         secret_id = row["secret_id"]
-        await tx.execute(_KEEP_COUNTS.format(count=count, oldest=oldest), secret_id, MOST_SOURCES, secret_id)
-        await tx.execute(_DROP_OLDEST.format(oldest=oldest), secret_id, MOST_SOURCES)
+        await tx.execute(_KEEP_COUNTS.format(count=count, oldest=oldest), secret_id, MAX_SOURCES, secret_id)
+        await tx.execute(_DROP_OLDEST.format(oldest=oldest), secret_id, MAX_SOURCES)
 
 
 async def find_uses(database: Database, secret_ids: Sequence[int]) -> list[tuple[int, SecretUse]]:
@@ -193,7 +193,7 @@ async def find_buckets(database: Database, secret_ids: Sequence[int], now: datet
     """Return the hours in which these secrets were used or refused with the secret's id, the oldest first."""
     # Each hour is named, so that the key (hour, secret) answers each question at once.
     this_hour = to_microseconds(now) // _microseconds(BUCKET) * _microseconds(BUCKET)
-    hours = [this_hour - number * _microseconds(BUCKET) for number in range(LONGEST_KEPT // BUCKET + 1)]
+    hours = [this_hour - number * _microseconds(BUCKET) for number in range(MAX_KEPT // BUCKET + 1)]
     rows = await database.fetch(
         f"""
         SELECT * FROM secret_usage_hour WHERE starts_at IN ({_marks(hours)}) AND secret_id IN ({_marks(secret_ids)})
@@ -242,7 +242,7 @@ class Pruning:
 
         What one run has looked at and kept, the next does not look at again before its 192 hours are over.
         """
-        oldest, yesterday = to_microseconds(now - LONGEST_KEPT), to_microseconds(now - _SHORTEST_KEPT)
+        oldest, yesterday = to_microseconds(now - MAX_KEPT), to_microseconds(now - _MIN_KEPT)
         while await self._delete(
             """
             DELETE FROM secret_usage_hour WHERE (starts_at, secret_id) IN (

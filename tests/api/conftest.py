@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from aiohttp import encode_basic_auth
 from aiohttp.test_utils import TestClient
-from callers import Made
-from clocks import Clock
+from support.callers import Made
+from support.clocks import Clock
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.services import Services
 from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services
 
 
 @dataclass(slots=True)

@@ -15,12 +15,12 @@ import graphql
 import pytest
 from aiohttp import FormData, encode_basic_auth
 from aiohttp.test_utils import TestClient
-from audits import check_chain
-from callers import ADMIN, CLI, DAY, HARD, Made, is_good
-from clocks import DAYS, HOUR, MICROSECOND, MILLISECOND, MINUTE, Clock
-from conftest import MakeClient
-from leaks import Issued
-from sockets import Socket, open_socket, until
+from support.audits import check_chain
+from support.callers import ADMIN, CLI, DAY, HARD, Made, is_good
+from support.clocks import DAYS, HOUR, MICROSECOND, MILLISECOND, MINUTE, Clock
+from support.installation import MakeClient
+from support.leaks import Issued
+from support.sockets import Socket, open_socket, until
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.graphql.schema import build_schema
@@ -33,12 +33,12 @@ from gql_secrets.domain.limits import Rate
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.logs import LineFormatter
 from gql_secrets.service import change as change_module
-from gql_secrets.service.change import Change
+from gql_secrets.service.changes import Change
 from gql_secrets.service.clients import write_client
-from gql_secrets.service.minting import store_secret
-from gql_secrets.service.reading import PageRequest
-from gql_secrets.services import Services, open_services
+from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.secret_store import store_secret
 from gql_secrets.settings import DATABASE_FILE, Settings
+from gql_secrets.wiring import Services, open_services
 
 Api = TestClient[Any, Any]
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from aiohttp import encode_basic_auth
 from aiohttp.test_utils import TestClient
-from callers import ADMIN, CLI, DAY, HARD, Made
-from clocks import HOUR, MINUTE, NOW, SECOND, Clock
 from hypothesis import given
 from hypothesis import strategies as st
+from support.callers import ADMIN, CLI, DAY, HARD, Made
+from support.clocks import HOUR, MINUTE, NOW, SECOND, Clock
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.errors import SetupError, TooManyResets
 from gql_secrets.domain.limits import Rate, pour, seconds_until_next, whole_seconds
-from gql_secrets.service.limits import MOST_KEPT, Counter, Limits, network_of
+from gql_secrets.service.rate_counters import MAX_KEPT, Counter, Limits, network_of
 from gql_secrets.settings import Settings
 
 SECOND_NS = 1_000_000_000
@@ -87,13 +87,13 @@ def test_a_limit_is_written_as_it_is_read() -> None:
 def test_memory_is_bounded_and_who_failed_last_is_remembered() -> None:
     counter = Counter(Rate(1, HOUR))
     assert counter.count("192.0.2.1", 0) == 0
-    for number in range(2 * MOST_KEPT):
+    for number in range(2 * MAX_KEPT):
         assert counter.count(f"failed once {number}", number) == 0
         if number % 1000 == 0:
             assert counter.count("192.0.2.1", number) > 0
-    assert len(counter) == MOST_KEPT
-    assert counter.count("192.0.2.1", 2 * MOST_KEPT) > 0
-    assert counter.count("failed once 0", 2 * MOST_KEPT) == 0
+    assert len(counter) == MAX_KEPT
+    assert counter.count("192.0.2.1", 2 * MAX_KEPT) > 0
+    assert counter.count("failed once 0", 2 * MAX_KEPT) == 0
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 
-from hostile_documents import BOMBS, HEAVY, Hostile
-from toy_graphql import Context, make_endpoint
+from support.hostile_documents import BOMBS, HEAVY, Hostile
+from support.toy_graphql import Context, make_endpoint
 
-from gql_secrets.api.graphql.http import Accepted as Media
-from gql_secrets.api.graphql.http import GraphQLEndpoint, call_from, parse_json, respond
-from gql_secrets.api.graphql.parsing import DocumentRefused
+from gql_secrets.graphql_server.http import Accepted as Media
+from gql_secrets.graphql_server.http import GraphQLEndpoint, call_from, parse_json, respond
+from gql_secrets.graphql_server.parsing import DocumentRefused
 
 REFUSED_MS = 15.0
 ANSWERED_MS = 50.0

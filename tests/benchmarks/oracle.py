@@ -30,15 +30,15 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from callers import ADMIN, is_good
-from databases import PostgresServer, temporary_directory
-from serving import serving
+from support.callers import ADMIN, is_good
+from support.databases import PostgresServer, temporary_directory
+from support.serving import serving
 
 from gql_secrets.domain.credentials import Pepper, PlaintextSecret, mint_client_id
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.tidying import Tidier
-from gql_secrets.services import Services, open_services
+from gql_secrets.service.maintenance import Tidier
 from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services, open_services
 
 LIMIT = 4.5
 KINDS = ("unknown client", "wrong secret", "expired", "revoked", "disabled")

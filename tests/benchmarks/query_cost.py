@@ -23,21 +23,21 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from callers import ADMIN, DAY, is_good
-from databases import PostgresServer, temporary_directory
 from graphql import GraphQLObjectType, GraphQLSchema, get_named_type, is_leaf_type, is_required_argument
+from support.callers import ADMIN, DAY, is_good
+from support.databases import PostgresServer, temporary_directory
 
-from gql_secrets.api.graphql.budget import Limits
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import present
-from gql_secrets.api.graphql.http import Accepted, GraphQLEndpoint, call_from, parse_json, respond
-from gql_secrets.api.graphql.parsing import DocumentRefused
 from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.services import Services, open_services
+from gql_secrets.graphql_server.cost import Limits
+from gql_secrets.graphql_server.http import Accepted, GraphQLEndpoint, call_from, parse_json, respond
+from gql_secrets.graphql_server.parsing import DocumentRefused
 from gql_secrets.settings import Settings
 from gql_secrets.storage.database import Transaction
-from gql_secrets.storage.usage import LONGEST_KEPT, MOST_SOURCES, add_usage
+from gql_secrets.storage.usage import MAX_KEPT, MAX_SOURCES, add_usage
+from gql_secrets.wiring import Services, open_services
 
 ANSWERED_MS = 50.0
 ROUNDS = 9
@@ -180,11 +180,11 @@ async def fill_usage(services: Services) -> None:
     ids = sorted(row["id"] for row in rows)
     now = await services.database.now()
     at = int(now.timestamp() * 1_000_000)
-    hours = LONGEST_KEPT // timedelta(hours=1)
+    hours = MAX_KEPT // timedelta(hours=1)
     for ago in range(hours):
         start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=ago)
         sources = [
-            (id_, f"192.0.2.{n}", "agent/1", at, at, 5) for id_ in ids for n in range(MOST_SOURCES if not ago else 1)
+            (id_, f"192.0.2.{n}", "agent/1", at, at, 5) for id_ in ids for n in range(MAX_SOURCES if not ago else 1)
         ]
 
         async def work(tx: Transaction) -> None:

@@ -28,11 +28,11 @@ from typing import cast
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from serving import serving
+from support.serving import serving
 
-LONGEST_LIFE = 12.0
+MAX_LIFE = 12.0
 WORST_RATIO = 2.0
-MOST_BYTES = 32 * 1024
+MAX_BYTES = 32 * 1024
 CALLERS = 4
 AT_ONCE = 200
 HEAD = b"GET /verify HTTP/1.1\r\nHost: x\r\nUser-Agent: slow\r\nX-Slow: "
@@ -115,7 +115,7 @@ def attack(port: int, count: int, begin: float, told: "multiprocessing.Queue[tup
         for _ in range(count // AT_ONCE):
             opening = (loop.create_connection(lambda: Slow(gone), "127.0.0.1", port) for _ in range(AT_ONCE))
             await asyncio.gather(*opening)
-        for _ in range(int(3 * LONGEST_LIFE * 10)):
+        for _ in range(int(3 * MAX_LIFE * 10)):
             if len(gone) == count:
                 break
             await asyncio.sleep(0.1)
@@ -144,13 +144,13 @@ def slow_heads(port: int, request: bytes, chosen: argparse.Namespace) -> bool:
     print(f"{'round':>5} {'gone':>6} {'last after':>11} {'p50 alone':>10} {'p99 alone':>10} {'p50 then':>10} {'p99 then':>10} {'ratio':>6}")  # fmt: skip # noqa: E501
     for number in range(chosen.rounds):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            alone = runner.run(latencies_of(port, request, LONGEST_LIFE, chosen.rate))
+            alone = runner.run(latencies_of(port, request, MAX_LIFE, chosen.rate))
         told: multiprocessing.Queue[tuple[int, float]] = context.Queue()
         attacker = context.Process(target=attack, args=(port, chosen.slow, time.monotonic() + 2.0, told))
         attacker.start()
         time.sleep(2.0)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            then = runner.run(latencies_of(port, request, LONGEST_LIFE, chosen.rate))
+            then = runner.run(latencies_of(port, request, MAX_LIFE, chosen.rate))
         gone, life = told.get(timeout=60)
         attacker.join()
         ratios.append(p99(then) / p99(alone))
@@ -161,7 +161,7 @@ def slow_heads(port: int, request: bytes, chosen: argparse.Namespace) -> bool:
             flush=True,
         )
     print(f"median ratio of p99: {statistics.median(ratios):.2f}; longest life: {max(lives):.2f} s")
-    return max(lives) <= LONGEST_LIFE and statistics.median(ratios) <= WORST_RATIO
+    return max(lives) <= MAX_LIFE and statistics.median(ratios) <= WORST_RATIO
 
 
 def idle(port: int, pid: int, request: bytes, count: int) -> bool:
@@ -184,7 +184,7 @@ def idle(port: int, pid: int, request: bytes, count: int) -> bool:
     print(f"{opened:,} idle connections: {grown / 2**20:.0f} MB, {each:,.0f} bytes each")
     for peer in peers:
         peer.close()
-    return opened == count and each <= MOST_BYTES
+    return opened == count and each <= MAX_BYTES
 
 
 def main() -> int:

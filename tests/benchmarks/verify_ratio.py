@@ -35,17 +35,17 @@ import uvloop
 from aiohttp import web
 
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.service.usage import LONGEST_WAIT
-from gql_secrets.services import open_services
+from gql_secrets.service.usage.counter import MAX_WAIT
 from gql_secrets.settings import DATABASE_FILE, Settings
+from gql_secrets.wiring import open_services
 
 SMALL = 10_000
 BARS = {True: 0.60, False: 0.50}  # by whether there are at most SMALL clients
 PEPPER = "bench:" + base64.urlsafe_b64encode(hashlib.sha256(b"pepper of the benchmark").digest()).decode().rstrip("=")
 WARM_SECONDS = 2.0
 WARM_REQUESTS = 40_000
-LONGEST_READ_AHEAD = 180.0
-MOST_REQUESTS = 400_000
+MAX_READ_AHEAD = 180.0
+MAX_REQUESTS = 400_000
 HOUR = 3_600_000_000
 IDLE = 0.05  # seconds of processor time within a second
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -209,14 +209,14 @@ async def measure(server: Server, seconds: float, connections: int) -> None:
     count = await load(server, seconds, connections)
     server.rate.append(count / (time.perf_counter() - began))
     if server.clients:
-        await asyncio.sleep(LONGEST_WAIT)
+        await asyncio.sleep(MAX_WAIT)
         await settle(server)
     server.cpu.append((server.cpu_seconds() - cpu) / count)
 
 
 async def settle(server: Server) -> None:
     """Wait until the server has nothing left to do."""
-    ends_at = time.monotonic() + LONGEST_READ_AHEAD
+    ends_at = time.monotonic() + MAX_READ_AHEAD
     while time.monotonic() < ends_at:
         before = server.cpu_seconds()
         await asyncio.sleep(1)
@@ -245,7 +245,7 @@ def request(authorization: str) -> bytes:
 
 def requests_of(clients: int) -> list[bytes]:
     """Requests with secrets chosen at random, both of a client equally often."""
-    pairs = random.sample(range(2 * clients), min(2 * clients, MOST_REQUESTS))
+    pairs = random.sample(range(2 * clients), min(2 * clients, MAX_REQUESTS))
     basic = (base64.b64encode(f"{client_id(pair // 2)}:{secret(pair // 2, pair % 2)}".encode()) for pair in pairs)
     return [request(f"Basic {each.decode()}") for each in basic]
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from console_window import CHROMIUM, FLAGS, Client, Server, Window, open_context, sign_in
 from playwright.sync_api import Browser, BrowserContext, StorageState, sync_playwright
+from support.console_window import CHROMIUM, FLAGS, Client, Server, Window, open_context, sign_in
 
 OpenWindow = Callable[..., Window]
 MakeClient = Callable[..., Client]

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from console_window import Client, Server, Window
 from playwright.sync_api import expect
+from support.console_window import Client, Server, Window
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from gql_secrets.api.console import console_documents
-from gql_secrets.api.graphql.budget import Limits
-from gql_secrets.api.graphql.documents import TrustedDocuments
-from gql_secrets.api.graphql.http import GraphQLEndpoint
 from gql_secrets.api.graphql.schema import build_schema
+from gql_secrets.graphql_server.cost import Limits
+from gql_secrets.graphql_server.documents import TrustedDocuments
+from gql_secrets.graphql_server.http import GraphQLEndpoint
 
 
 def test_every_document_of_the_console_runs_within_the_budget(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from console_window import Client, Server, Window
 from playwright.sync_api import expect
+from support.console_window import Client, Server, Window
 
 OpenWindow = Callable[..., Window]
 

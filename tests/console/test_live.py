@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 
 import pytest
-from console_window import Client, Server, Window, sign_in
 from playwright.sync_api import WebSocketRoute, expect
+from support.console_window import Client, Server, Window, sign_in
 
 OpenWindow = Callable[..., Window]
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from console_window import Client, Server, Window
 from playwright.sync_api import expect
+from support.console_window import Client, Server, Window
 
 OpenWindow = Callable[..., Window]
 

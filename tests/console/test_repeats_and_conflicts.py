@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from console_window import Client, Server, Window
 from playwright.sync_api import Route, expect
+from support.console_window import Client, Server, Window
 
 OpenWindow = Callable[..., Window]
 

@@ -5,18 +5,18 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from audits import check_chain, events_of
-from callers import ADMIN, CLI, DAY, HARD, WEEK, Made, is_good, sign_in
-from clocks import HOUR, MICROSECOND, NOW, Clock
-from conftest import MakeClient
+from support.audits import check_chain, events_of
+from support.callers import ADMIN, CLI, DAY, HARD, WEEK, Made, is_good, sign_in
+from support.clocks import HOUR, MICROSECOND, NOW, Clock
+from support.installation import MakeClient
 
 from gql_secrets.domain.audit import FIRST_HASH, AuditEntry
 from gql_secrets.domain.errors import Refusal
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service import change as change_module
-from gql_secrets.service.reading import PageRequest
-from gql_secrets.services import Services
+from gql_secrets.service.queries import PageRequest
 from gql_secrets.storage.database import Transaction
+from gql_secrets.wiring import Services
 
 
 async def test_each_change_writes_exactly_one_event_that_says_it(

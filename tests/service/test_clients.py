@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from callers import ADMIN, DAY, HARD, Made, is_good, sign_in
-from clocks import NOW
-from conftest import MakeClient
+from support.callers import ADMIN, DAY, HARD, Made, is_good, sign_in
+from support.clocks import NOW
+from support.installation import MakeClient
 
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.credentials import is_client_id, is_well_formed, mint_client_id
@@ -18,11 +18,11 @@ from gql_secrets.domain.errors import (
     InvalidName,
     LastOwner,
 )
-from gql_secrets.service.change import Change
+from gql_secrets.service.changes import Change
 from gql_secrets.service.clients import register
-from gql_secrets.service.reading import PageRequest
-from gql_secrets.services import Services
+from gql_secrets.service.queries import PageRequest
 from gql_secrets.storage.models import AuditEvent
+from gql_secrets.wiring import Services
 
 
 async def last_event(services: Services) -> AuditEvent:
@@ -114,10 +114,10 @@ async def test_an_edit_of_an_unknown_client_finds_none(services: Services) -> No
 async def test_an_owner_cannot_lock_its_own_address_out(services: Services, make_client: MakeClient) -> None:
     boss = await make_client("owner")
     caller = await sign_in(services, boss.id, boss.secret)
-    at_home = replace(caller, address="192.0.2.9")
+    require_own_host = replace(caller, address="192.0.2.9")
     with pytest.raises(InvalidAllowList):
-        await services.clients.update_client(boss.id, by=at_home, allow_list=["198.51.100.0/24"])
-    await services.clients.update_client(boss.id, by=at_home, allow_list=["192.0.2.0/24"])
+        await services.clients.update_client(boss.id, by=require_own_host, allow_list=["198.51.100.0/24"])
+    await services.clients.update_client(boss.id, by=require_own_host, allow_list=["192.0.2.0/24"])
 
 
 # An id is never used again

@@ -9,13 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from audits import check_chain
-from callers import ADMIN, DAY, HARD, Made, is_good, sign_in, verify
-from clocks import HOUR, Clock
-from conftest import MakeClient, OpenNode
+from support.audits import check_chain
+from support.callers import ADMIN, DAY, HARD, Made, is_good, sign_in, verify
+from support.clocks import HOUR, Clock
+from support.installation import MakeClient, OpenNode
+from support.paths import TESTS
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.errors import (
@@ -27,17 +27,16 @@ from gql_secrets.domain.errors import (
     Unauthenticated,
 )
 from gql_secrets.domain.rotation import Retention, SecretState
-from gql_secrets.service.change import save_living
-from gql_secrets.service.reading import PageRequest
+from gql_secrets.service.changes import save_active_secret
+from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.rotation import Reset
 from gql_secrets.service.verification import Accepted
-from gql_secrets.services import Services
 from gql_secrets.settings import Settings
 from gql_secrets.storage.database import Transaction
 from gql_secrets.storage.models import ClientSecret
+from gql_secrets.wiring import Services
 
 PATIENCE = 60
-TESTS = Path(__file__).parent.parent
 
 
 async def at_once(*acts: Awaitable[object]) -> list[object]:
@@ -300,7 +299,7 @@ async def test_a_secret_that_ended_meanwhile_is_not_written(services: Services, 
     await services.rotation.revoke_old_secret(client.id, by=ADMIN)
 
     async def revive(tx: Transaction) -> None:
-        await save_living(old, tx.connection, "state")
+        await save_active_secret(old, tx.connection, "state")
 
     with pytest.raises(Conflict):
         await services.database.run_tx(revive)
@@ -420,11 +419,11 @@ async def test_many_owners_ended_at_once_by_a_person_leave_one(
 
 WORKER = """
 import asyncio, json, sys
-from callers import ADMIN, Made
+from support.callers import ADMIN, Made
 from dataclasses import replace
 from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.services import open_services
+from gql_secrets.wiring import open_services
 from gql_secrets.settings import Settings
 
 async def work(number, client_ids):

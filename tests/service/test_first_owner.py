@@ -1,10 +1,10 @@
 """Whoever starts the server can administer it."""
 
-from callers import CLI
-from conftest import OpenNode
+from support.callers import CLI
+from support.installation import OpenNode
 
 from gql_secrets.domain.access import Feature
-from gql_secrets.services import Services
+from gql_secrets.wiring import Services
 
 
 async def test_the_first_start_makes_an_owner_and_no_later_one_does(services: Services, open_node: OpenNode):

@@ -4,9 +4,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from callers import ADMIN, DAY, HARD, OPERATOR, OTHER_ADMIN, VIEWER, WEEK, Made, is_good, sign_in
-from clocks import HOUR, MICROSECOND, MINUTE, NOW, Clock
-from conftest import MakeClient, OpenNode
+from support.callers import ADMIN, DAY, HARD, OPERATOR, OTHER_ADMIN, VIEWER, WEEK, Made, is_good, sign_in
+from support.clocks import HOUR, MICROSECOND, MINUTE, NOW, Clock
+from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.errors import (
@@ -17,10 +17,10 @@ from gql_secrets.domain.errors import (
     InvalidIdempotencyKey,
     RolloverInProgress,
 )
-from gql_secrets.service.reading import PageRequest
+from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.rotation import Rotation
-from gql_secrets.services import Services
 from gql_secrets.settings import DATABASE_FILE
+from gql_secrets.wiring import Services
 
 KEY = "0b8f3c52-6a1e-4f0e-9d2f-5f1d2c3b4a59"
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from callers import ADMIN, DAY, is_good
-from conftest import PEPPER, OpenNode
+from support.callers import ADMIN, DAY, is_good
+from support.installation import PEPPER, OpenNode
 
 from gql_secrets import services as services_module
 from gql_secrets.domain.errors import Conflict, SetupError, Unavailable
-from gql_secrets.service.reading import PageRequest
+from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.rotation import Rotation
-from gql_secrets.services import Services, open_services
 from gql_secrets.settings import PEPPER_FILE, Settings
+from gql_secrets.wiring import Services, open_services
 
 
 def key(name: str, seed: str = "") -> str:

@@ -12,11 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from audits import check_chain
-from callers import ADMIN, OTHER_ADMIN, is_good
-from clocks import DAYS, HOUR, MICROSECOND, MILLISECOND, MINUTE, NOW, Clock
-from conftest import PEPPER
-from databases import PostgresServer, SqliteTemplate, temporary_directory
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,14 +22,19 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.audits import check_chain
+from support.callers import ADMIN, OTHER_ADMIN, is_good
+from support.clocks import DAYS, HOUR, MICROSECOND, MILLISECOND, MINUTE, NOW, Clock
+from support.databases import PostgresServer, SqliteTemplate, temporary_directory
+from support.installation import PEPPER
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.errors import Refusal
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.reading import PageRequest
-from gql_secrets.service.tidying import Tidier
-from gql_secrets.services import Services, open_services
+from gql_secrets.service.maintenance import Tidier
+from gql_secrets.service.queries import PageRequest
 from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services, open_services
 
 T = TypeVar("T")
 CAP = 168 * HOUR

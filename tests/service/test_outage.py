@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from callers import is_good, verify
-from conftest import MakeClient, OpenNode
+from support.callers import is_good, verify
+from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.settings import Settings

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from callers import ADMIN, DAY, HARD, OTHER_ADMIN, WEEK, Made, is_good, verify
-from clocks import DAYS, HOUR, MICROSECOND, MINUTE, NOW, Clock
-from conftest import MakeClient
+from support.callers import ADMIN, DAY, HARD, OTHER_ADMIN, WEEK, Made, is_good, verify
+from support.clocks import DAYS, HOUR, MICROSECOND, MINUTE, NOW, Clock
+from support.installation import MakeClient
 
 from gql_secrets.domain.credentials import is_well_formed
 from gql_secrets.domain.errors import (
@@ -17,11 +17,11 @@ from gql_secrets.domain.errors import (
     SecretNotOld,
 )
 from gql_secrets.domain.rotation import Retention, SecretEndReason, SecretState
-from gql_secrets.service.reading import PageRequest
+from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.rotation import Reset
 from gql_secrets.service.verification import Accepted, Refused
-from gql_secrets.services import Services
 from gql_secrets.storage.models import ClientSecret
+from gql_secrets.wiring import Services
 
 
 async def history(services: Services, client_id: str) -> list[ClientSecret]:

@@ -6,15 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from callers import DAY, Made
-from clocks import HOUR, MICROSECOND, MINUTE, SECOND, Clock
-from conftest import OpenNode
+from support.callers import DAY, Made
+from support.clocks import HOUR, MICROSECOND, MINUTE, SECOND, Clock
+from support.installation import OpenNode
 
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.errors import InvalidName, SignInLinkEnded, Unauthenticated
-from gql_secrets.service.reading import PageRequest
+from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.sessions import SignedIn
-from gql_secrets.services import Services
+from gql_secrets.wiring import Services
 
 
 async def sign_in(services: Services, name: str = "ada", role: Role = Role.ADMIN) -> SignedIn:

@@ -7,21 +7,21 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from callers import ADMIN, DAY, HARD, Made, is_good
-from clocks import HOUR, MINUTE, NOW, SECOND, Clock
-from conftest import MakeClient, OpenNode
+from support.callers import ADMIN, DAY, HARD, Made, is_good
+from support.clocks import HOUR, MINUTE, NOW, SECOND, Clock
+from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.domain.rotation import Retention, SecretState
-from gql_secrets.service.reading import PageRequest
-from gql_secrets.service.tidying import Tidier
-from gql_secrets.service.usage import Source, Usage, total_of
-from gql_secrets.service.usage_reading import Rollover
+from gql_secrets.service.maintenance import Tidier
+from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.usage.counter import Source, Usage, total_of
+from gql_secrets.service.usage.queries import Rollover
 from gql_secrets.service.verification import Accepted
-from gql_secrets.services import Services, background
 from gql_secrets.storage.models import ClientSecret
-from gql_secrets.storage.usage import MOST_SOURCES, SecretUse, Totals, UsageBucket
+from gql_secrets.storage.usage import MAX_SOURCES, SecretUse, Totals, UsageBucket
+from gql_secrets.wiring import Services, background
 
 
 async def call(services: Services, client: Made, secret: str | None = None, source: Source | None = None) -> bool:
@@ -178,7 +178,7 @@ async def test_writing_counts_is_no_change(services: Services, client: Made) -> 
 
 async def test_of_each_secret_the_most_recent_sources_stay(services: Services, client: Made, clock: Clock) -> None:
     secret_id = await first_id(services, client)
-    for number in range(2 * MOST_SOURCES):
+    for number in range(2 * MAX_SOURCES):
         clock.move(SECOND)
         await call(services, client, source=Source(f"192.0.2.{number}", "app"))
         if number % 20 == 0:
@@ -186,10 +186,10 @@ async def test_of_each_secret_the_most_recent_sources_stay(services: Services, c
     await services.usage.flush()
 
     kept = await uses(services, secret_id)
-    assert [use.address for use in kept] == [f"192.0.2.{n}" for n in range(2 * MOST_SOURCES - 1, MOST_SOURCES - 1, -1)]
-    assert (await totals(services, secret_id)).use_count == 2 * MOST_SOURCES
+    assert [use.address for use in kept] == [f"192.0.2.{n}" for n in range(2 * MAX_SOURCES - 1, MAX_SOURCES - 1, -1)]
+    assert (await totals(services, secret_id)).use_count == 2 * MAX_SOURCES
     rows = await services.database.fetch("SELECT count(*) AS rows FROM secret_use")
-    assert rows[0]["rows"] == MOST_SOURCES
+    assert rows[0]["rows"] == MAX_SOURCES
 
 
 async def test_refused_attempts_do_not_push_out_the_sources_of_good_uses(services: Services, client: Made) -> None:
@@ -197,7 +197,7 @@ async def test_refused_attempts_do_not_push_out_the_sources_of_good_uses(service
     await call(services, client)
     await services.usage.flush()
     await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
-    for number in range(MOST_SOURCES):
+    for number in range(MAX_SOURCES):
         await call(services, client, source=Source(f"203.0.113.{number}", "scan"))
     await services.usage.flush()
     assert sum(not use.refused for use in await uses(services, secret_id)) == 1
@@ -210,7 +210,7 @@ async def test_a_flood_of_sources_does_not_grow_memory(services: Services, clock
     tallies = [tally for secret_id in range(4000) for _, tally in usage.unwritten(secret_id, refused=False)]
     sources = [sum(source is not None for source in tally) for tally in tallies]
     assert sum(sources) <= 100_000
-    assert max(sources) <= MOST_SOURCES
+    assert max(sources) <= MAX_SOURCES
     counts = [total_of(tally)[0] for tally in tallies]
     assert sum(counts) == 200_000
 

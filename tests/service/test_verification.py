@@ -8,18 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from callers import ADMIN, DAY, HARD, Made, is_good, verify
-from clocks import DAYS, HOUR, MICROSECOND, MILLISECOND, NOW, Clock
-from conftest import MakeClient, OpenNode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.callers import ADMIN, DAY, HARD, Made, is_good, verify
+from support.clocks import DAYS, HOUR, MICROSECOND, MILLISECOND, NOW, Clock
+from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.rotation import Retention, SecretState
-from gql_secrets.service.reading import PageRequest
-from gql_secrets.service.usage import Source
+from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted, RefusalReason, Refused
-from gql_secrets.services import Services
 from gql_secrets.settings import DATABASE_FILE
+from gql_secrets.wiring import Services
 
 ONE_HOUR = Retention(1)
 

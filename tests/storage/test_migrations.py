@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from callers import ADMIN, DAY, HARD, Made, is_good
-from conftest import PEPPER
-from databases import PostgresServer
+from support.callers import ADMIN, DAY, HARD, Made, is_good
+from support.databases import PostgresServer
+from support.installation import PEPPER
 from tortoise.context import get_current_context
 from tortoise.exceptions import IntegrityError
 from tortoise.migrations.autodetector import MigrationAutodetector
@@ -24,19 +24,19 @@ from tortoise.migrations.operations import AlterModelOptions
 from tortoise.migrations.recorder import MigrationRecorder
 
 from gql_secrets.domain.errors import SetupError, Unavailable
-from gql_secrets.service.reading import PageRequest
-from gql_secrets.services import Services, open_database, open_services
+from gql_secrets.service.queries import PageRequest
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage import migrations
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.migrate import pending, upgrade
 from gql_secrets.storage.usage import find_totals, find_uses
+from gql_secrets.wiring import Services, open_database, open_services
 
 NAMES = sorted(path.stem for path in Path(migrations.__path__[0]).glob("0*.py"))
 START = """
 import asyncio
-from gql_secrets.services import open_services
+from gql_secrets.wiring import open_services
 from gql_secrets.settings import Settings
 
 async def start():

@@ -13,17 +13,17 @@ from pathlib import Path
 import aiosqlite
 import asyncpg
 import pytest
-from callers import ADMIN, HARD, Made, is_good, verify
-from clocks import HOUR, Clock
-from conftest import MakeClient, OpenNode
-from databases import PostgresServer, name_in
+from support.callers import ADMIN, HARD, Made, is_good, verify
+from support.clocks import HOUR, Clock
+from support.databases import PostgresServer, name_in
+from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.errors import Conflict, NoRollover, SetupError, Unavailable
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.verification import Refused
-from gql_secrets.services import Services, open_services
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.wiring import Services, open_services
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 only_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)

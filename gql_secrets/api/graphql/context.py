@@ -10,10 +10,10 @@ from strawberry.dataloader import DataLoader
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.rotation import SecretState
-from gql_secrets.service.usage_reading import Rollover
-from gql_secrets.services import Services
+from gql_secrets.service.usage.queries import Rollover
 from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket
+from gql_secrets.wiring import Services
 
 
 class Loaders:

@@ -10,14 +10,6 @@ from strawberry.utils.str_converters import to_camel_case
 
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.enums import ErrorCode
-from gql_secrets.api.graphql.masking import (
-    BAD_REQUEST,
-    FORBIDDEN,
-    RATE_LIMITED,
-    UNAUTHENTICATED,
-    UNAVAILABLE,
-    RequestRefused,
-)
 from gql_secrets.domain.errors import (
     BadRequest,
     Failure,
@@ -27,6 +19,14 @@ from gql_secrets.domain.errors import (
     TooManyFailures,
     Unauthenticated,
     Unavailable,
+)
+from gql_secrets.graphql_server.errors import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    RATE_LIMITED,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    RequestRefused,
 )
 
 

@@ -6,8 +6,8 @@ from typing import Self
 import strawberry
 
 from gql_secrets.api.graphql.errors import UserError
-from gql_secrets.api.graphql.secret_types import ClientSecret
-from gql_secrets.api.graphql.types import Client
+from gql_secrets.api.graphql.types.client import Client
+from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.service.clients import Registration
 from gql_secrets.service.rotation import Cancellation, Reset, RetentionChange, Revoke
 from gql_secrets.storage import models

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import strawberry
 
-from gql_secrets.api.graphql.audit_types import AuditEvent
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
 from gql_secrets.api.graphql.guards import Guard
@@ -21,10 +20,11 @@ from gql_secrets.api.graphql.nodes import (
     parse_global_id,
     parse_row_number,
 )
-from gql_secrets.api.graphql.secret_types import ClientSecret
-from gql_secrets.api.graphql.types import Client, Viewer
-from gql_secrets.api.graphql.weights import FOUND, PAGE, SEARCHED_PAGE, weighs
+from gql_secrets.api.graphql.types.audit import AuditEvent
+from gql_secrets.api.graphql.types.client import Client, Viewer
+from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.domain.access import require_role
+from gql_secrets.graphql_server.weights import FOUND, PAGE, SEARCHED_PAGE, weighs
 
 ClientId = Annotated[strawberry.ID, strawberry.argument(description="The client id that people hold.")]
 

@@ -7,13 +7,13 @@ import strawberry
 from graphql import GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
 
-from gql_secrets.api.graphql.audit_types import AuditEvent
 from gql_secrets.api.graphql.guards import RequiresRole
 from gql_secrets.api.graphql.mutations import Mutation
 from gql_secrets.api.graphql.queries import Query
-from gql_secrets.api.graphql.secret_types import ClientSecret
 from gql_secrets.api.graphql.subscriptions import Subscription
-from gql_secrets.api.graphql.types import Client
+from gql_secrets.api.graphql.types.audit import AuditEvent
+from gql_secrets.api.graphql.types.client import Client
+from gql_secrets.api.graphql.types.secret import ClientSecret
 
 
 def _written(instant: datetime) -> str:

@@ -12,7 +12,7 @@ from gql_secrets.api.graphql.enums import ClientEventKind, Role
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import global_id
 from gql_secrets.domain import events
-from gql_secrets.service.events import ClientEvents
+from gql_secrets.service.event_feed import ClientEvents
 
 
 @strawberry.type(description="One thing that happened to a client. It never holds a secret.")

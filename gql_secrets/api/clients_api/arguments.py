@@ -1,0 +1,157 @@
+"""What a call of the /clients dialect brings: its arguments, and who calls."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import hdrs, web
+
+from gql_secrets.api.authentication import Credentials, authenticate_client, parse_basic, refused
+from gql_secrets.api.clients_api.errors import CaptureError, Code, invalid, missing
+from gql_secrets.domain.access import Caller, Surface
+from gql_secrets.domain.errors import InvalidHoursToLive
+from gql_secrets.domain.rotation import MAX_HOURS, Retention
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_MAX_BODY: Final = 64 * 1024
+_MAX_ARGUMENTS: Final = 64
+_CREDENTIALS: Final = ("client_id", "client_secret")
+_KNOWN: Final = (
+    *_CREDENTIALS,
+    "client_id_for_deletion",
+    "description",
+    "features",
+    "for_client_id",
+    "has_features",
+    "hours_to_live",
+    "whitelist",
+)
+_HOURS: Final = re.compile(r"[0-9]{1,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments of one call; others than the family's are none."""
+
+    values: Mapping[str, str] = field(repr=False)
+
+    def has(self, name: str) -> bool:
+        """Whether the argument came, empty or not."""
+        return name in self.values
+
+    def find(self, name: str) -> str | None:
+        """Return the argument, or None."""
+        return self.values.get(name)
+
+    def text(self, name: str) -> str:
+        """Return the argument.
+
+        Raises:
+            CaptureError: it is missing.
+        """
+        if name not in self.values:
+            raise missing(name)
+        return self.values[name]
+
+    def texts(self, name: str) -> list[str]:
+        """Return the texts of a JSON array.
+
+        Raises:
+            CaptureError: it is missing, or no JSON array of texts.
+        """
+        try:
+            value = orjson.loads(self.text(name))
+        except orjson.JSONDecodeError:
+            value = None
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise invalid(name, f'{name} must be a JSON array of strings, such as ["a", "b"]')
+        return value
+
+    def retention(self, name: str) -> Retention:
+        """Return a number of hours: one to three digits, and never a guess for an argument that did not come.
+
+        Raises:
+            CaptureError: it is missing.
+            InvalidHoursToLive: it is no whole number from 0 to 168.
+        """
+        text = self.text(name)
+        if not _HOURS.fullmatch(text):
+            raise InvalidHoursToLive(0, MAX_HOURS)
+        return Retention(int(text))
+
+
+async def read_arguments(request: web.Request) -> Arguments:
+    """Return the arguments of the form and of the query string, in which no credentials may stand.
+
+    Raises:
+        CaptureError: they cannot be read, or one came twice, or credentials stand in the query string.
+    """
+    in_query = _pairs(request.rel_url.raw_query_string)
+    for name in _CREDENTIALS:
+        if any(name == each for each, _ in in_query):
+            raise invalid(
+                name, "credentials in the query string would stand in logs; send them as form fields, or with Basic"
+            )
+    pairs = in_query + (_pairs(await _form(request)) if request.method == hdrs.METH_POST else [])
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name in values:
+            raise CaptureError(Code.DUPLICATE_ARGUMENT, f"duplicate argument: {name}")
+        if name in _KNOWN:
+            values[name] = value
+    return Arguments(values)
+
+
+async def _form(request: web.Request) -> str:
+    body = bytearray()
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > _MAX_BODY:
+                raise CaptureError(Code.INVALID_ARGUMENT, f"the form is larger than {_MAX_BODY} bytes", status=413)
+        if body and request.content_type != _FORM:
+            raise CaptureError(Code.INVALID_ARGUMENT, f"send the arguments as {_FORM}", status=415)
+        return body.decode("ascii")  # whatever is not is percent-encoded
+    except (web.RequestPayloadError, UnicodeDecodeError):
+        raise _unreadable() from None
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_ARGUMENTS)
+    except ValueError:  # not UTF-8, or too many
+        raise _unreadable() from None
+
+
+def _unreadable() -> CaptureError:
+    return CaptureError(Code.INVALID_ARGUMENT, f"the arguments cannot be read: send them as {_FORM}, in UTF-8")
+
+
+async def read_caller(request: web.Request, arguments: Arguments) -> Caller:
+    """Return the client that calls: by Basic, or by `client_id` and `client_secret` in the form.
+
+    Raises:
+        CaptureError: it signs in by something else, such as a signature, which cannot be checked from a digest.
+        BadCredentials: there are no credentials, or two different ones, or they are not good.
+        Forbidden: they are good, but not from this address.
+        Unavailable: the database does not answer.
+    """
+    headers = request.headers.getall(hdrs.AUTHORIZATION, ())
+    if any(header.partition(" ")[0].lower() != "basic" for header in headers):
+        raise CaptureError(Code.INVALID_AUTH_METHOD, "request used an http auth method other than Basic or OAuth")
+    given = {parse_basic(header) for header in headers}
+    client_id, secret = (arguments.find(name) for name in _CREDENTIALS)
+    if client_id is not None or secret is not None:
+        given.add(None if client_id is None or secret is None else Credentials(client_id, secret))
+    if not given:
+        raise CaptureError(
+            Code.INVALID_CLIENT_CREDENTIALS,
+            "no client credentials came: send them with Basic, or as the form fields client_id and client_secret",
+        )
+    credentials = given.pop()
+    if credentials is None or given:
+        raise refused(request, None)
+    return await authenticate_client(request, credentials, Surface.CAPTURE)

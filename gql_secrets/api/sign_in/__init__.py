@@ -1,0 +1,1 @@
+"""How people sign in: one-time links and sessions."""

@@ -1,0 +1,99 @@
+"""Is whoever signed in still who they were? Judged again for every change, and for streams that outlive a request."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from gql_secrets.domain.access import ActorKind, Caller, Role, parse_features, role_of
+from gql_secrets.domain.errors import Unauthenticated
+from gql_secrets.domain.rotation import SecretState, SecretStatus, judge
+from gql_secrets.domain.sessions import is_session_good
+from gql_secrets.storage.models import ClientFeature, ClientSecret, Session
+
+_SECRET_ENDED = "The secret that you signed in with has ended meanwhile."  # noqa: S105  a sentence
+_SESSION_ENDED = "Your session has ended. Sign in again."
+
+
+class SecretDue(Unauthenticated):
+    """The time of the caller's secret is over, and nobody has written it down yet: write EXPIRED."""
+
+    def __init__(self, client_id: str) -> None:
+        super().__init__(_SECRET_ENDED)
+        self.client_id = client_id
+
+
+class CallerSnapshot:
+    """What callers are judged by, as it was read at one moment: three questions, however many callers."""
+
+    def __init__(
+        self,
+        now: datetime,
+        secrets: Mapping[int, ClientSecret],
+        features: Mapping[str, list[str]],
+        sessions: Mapping[int, Session],
+    ) -> None:
+        self._now = now
+        self._secrets = secrets
+        self._features = features
+        self._sessions = sessions
+
+    @classmethod
+    async def read(cls, connection: BaseDBAsyncClient, callers: Iterable[Caller], now: datetime) -> "CallerSnapshot":
+        """Read what these callers are judged by."""
+        callers = list(callers)
+        secret_ids = {caller.secret_id for caller in callers} - {None}
+        session_ids = {caller.session_id for caller in callers} - {None}
+        secrets: dict[int, ClientSecret] = {}
+        features: dict[str, list[str]] = {}
+        sessions: dict[int, Session] = {}
+        if secret_ids:
+            rows = await ClientSecret.filter(id__in=list(secret_ids)).using_db(connection).select_related("client")
+            secrets = {row.id: row for row in rows}
+            client_ids = {row.client_id for row in rows}
+            for each in await ClientFeature.filter(client_id__in=list(client_ids)).using_db(connection):
+                features.setdefault(each.client_id, []).append(each.feature)
+        if session_ids:
+            sessions = {row.id: row for row in await Session.filter(id__in=list(session_ids)).using_db(connection)}
+        return cls(now, secrets, features, sessions)
+
+    def judge(self, caller: Caller) -> Caller:
+        """Return the caller as it is now, with the role and the secret's state that it has at this moment.
+
+        Raises:
+            Unauthenticated: nobody signed in, or the secret or the session ended since (SecretDue where this is the
+                first to see that a secret's time is over).
+        """
+        if caller.is_anonymous:
+            raise Unauthenticated
+        if caller.kind is ActorKind.API_CLIENT:
+            return self._judge_client(caller)
+        return caller if caller.session_id is None else self._judge_person(caller, caller.session_id)
+
+    def _judge_client(self, caller: Caller) -> Caller:
+        row = None if caller.secret_id is None else self._secrets.get(caller.secret_id)
+        if row is None:
+            raise Unauthenticated(_SECRET_ENDED)
+        match judge(SecretState(row.state), row.expires_at, enabled=row.client.enabled, now=self._now):
+            case SecretStatus.DUE:
+                raise SecretDue(row.client_id)
+            case SecretStatus.ENDED | SecretStatus.DISABLED:
+                raise Unauthenticated(_SECRET_ENDED)
+            case SecretStatus.VALID:
+                pass
+        role = role_of(parse_features(self._features.get(row.client_id, ())))
+        return replace(caller, role=role, secret_state=SecretState(row.state))
+
+    def _judge_person(self, caller: Caller, session_id: int) -> Caller:
+        row = self._sessions.get(session_id)
+        if row is None or not is_good(row, self._now):
+            raise Unauthenticated(_SESSION_ENDED)
+        return replace(caller, role=Role(row.role))
+
+
+def is_good(session: Session, now: datetime) -> bool:
+    """Whether this session is good at `now`."""
+    return is_session_good(
+        created_at=session.created_at, last_seen_at=session.last_seen_at, ended_at=session.ended_at, now=now
+    )

@@ -1,0 +1,369 @@
+"""One change: lock, look at the clock, judge the caller again, decide, write, audit, commit (rules 10 and 11).
+
+The order of locks is the same in every change, so no two wait for each other: the client's row, the rows of
+its living secrets, the installation's row. The last one is held to the commit, so revisions become visible in the
+order in which they were given, and what is read after it cannot be changed by anybody else.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypedDict, TypeVar, Unpack
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from gql_secrets.domain.access import ActorKind, Caller, Feature, parse_features, system_caller
+from gql_secrets.domain.audit import AuditAction, AuditEntry
+from gql_secrets.domain.credentials import Pepper, is_client_id
+from gql_secrets.domain.errors import ClientNotFound, Conflict
+from gql_secrets.domain.rotation import ActiveSecrets, End, Secret, SecretEndReason, SecretState, SecretStatus, judge
+from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
+from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation
+from gql_secrets.storage.usage import add_last_uses
+
+T = TypeVar("T")
+
+
+class Facts(TypedDict, total=False):
+    """What an audit event may say beside who, when and what."""
+
+    client_id: str | None
+    generation_before: int | None
+    generation_after: int | None
+    secret_id: int | None
+    ended: Iterable[End]
+    hours_to_live: int | None
+    expires_at: datetime | None
+    reason: str | None
+
+
+ACTIVE_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
+_ATTEMPTS: Final = 3
+
+
+class _ExpiryDue(Exception):  # noqa: N818  a signal between two transactions, told to nobody
+    """The time of this client's old secret is over and nobody has written it down."""
+
+    def __init__(self, client_id: str) -> None:
+        super().__init__()
+        self.client_id = client_id
+
+
+@dataclass(slots=True)
+class Change:
+    """A change under way: everything locked, `now` read after the locks."""
+
+    tx: Transaction
+    now: datetime
+    caller: Caller
+    installation: Installation
+    pepper: Pepper
+
+    @property
+    def connection(self) -> BaseDBAsyncClient:
+        """The transaction's connection: pass it to `using_db`."""
+        return self.tx.connection
+
+    async def record(self, action: AuditAction, **facts: Unpack[Facts]) -> None:
+        """Write the change's one audit event, chained to the one before, and the revision that goes with it."""
+        await append_to_audit(self.tx, self.installation, [self.entry(action, **facts)], self.pepper)
+
+    async def record_each(self, entries: Sequence[AuditEntry]) -> None:
+        """Write the audit events of a change of many clients, in this order."""
+        await append_to_audit(self.tx, self.installation, entries, self.pepper)
+
+    def entry(self, action: AuditAction, *, place: int = 0, **facts: Unpack[Facts]) -> AuditEntry:
+        """Return the audit entry of an event of this change, the one at this place where there are several."""
+        ended = tuple(facts.get("ended", ()))
+        return AuditEntry(
+            revision=self.installation.revision + 1 + place,
+            at=self.now,
+            action=action.value,
+            actor=self.caller.actor,
+            actor_kind=(self.caller.kind or ActorKind.SYSTEM).value,
+            surface=self.caller.surface.value,
+            request_id=self.caller.request_id,
+            address=self.caller.address,
+            client_id=facts.get("client_id"),
+            generation_before=facts.get("generation_before"),
+            generation_after=facts.get("generation_after"),
+            secret_id=facts.get("secret_id"),
+            ended_secret_ids=",".join(str(end.secret.id) for end in ended),
+            hours_to_live=facts.get("hours_to_live"),
+            expires_at=facts.get("expires_at"),
+            reason=facts.get("reason") or (",".join(sorted({end.reason.value for end in ended})) or None),
+        )
+
+
+@dataclass(slots=True)
+class ClientChange(Change):
+    """A change of one client."""
+
+    client: Client
+    features: frozenset[Feature]
+    secrets: dict[int, ClientSecret]
+    living: ActiveSecrets
+
+    async def record_next_generation(
+        self,
+        action: AuditAction,
+        *,
+        secret_id: int | None = None,
+        ended: Iterable[End] = (),
+        hours_to_live: int | None = None,
+        expires_at: datetime | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Add one to the client's generation and write the audit event."""
+        before = self.client.generation
+        self.client.generation = before + 1
+        await self.client.save(using_db=self.connection, update_fields=["generation"])
+        await self.record(
+            action,
+            client_id=self.client.client_id,
+            generation_before=before,
+            generation_after=before + 1,
+            secret_id=secret_id,
+            ended=ended,
+            hours_to_live=hours_to_live,
+            expires_at=expires_at,
+            reason=reason,
+        )
+
+    def require_generation(self, expected: int | None) -> None:
+        """Pass if the caller named no generation, or the one that is there.
+
+        Raises:
+            Conflict: the client changed since the caller read it.
+        """
+        if expected is not None and expected != self.client.generation:
+            raise Conflict(
+                f"The client is at generation {self.client.generation} now: it changed since you read it.",
+                argument="if_generation",
+            )
+
+    async def end(self, *ends: End) -> None:
+        """End secrets; what ended stays ended."""
+        for end in ends:
+            row = self.secrets[end.secret.id]
+            row.state = end.reason.state.value
+            row.ended_at = self.now
+            row.end_reason = end.reason.value
+            await save_active_secret(row, self.connection, "state", "ended_at", "end_reason")
+
+    async def retain(self, secret: Secret, *, replaced_at: datetime, expires_at: datetime) -> None:
+        """Make a living secret the old one, good until `expires_at`."""
+        row = self.secrets[secret.id]
+        row.state, row.replaced_at, row.expires_at = SecretState.RETAINED.value, replaced_at, expires_at
+        await save_active_secret(row, self.connection, "state", "replaced_at", "expires_at")
+
+    async def make_current(self, secret: Secret) -> None:
+        """Make the old secret the current one again."""
+        row = self.secrets[secret.id]
+        row.state, row.replaced_at, row.expires_at = SecretState.CURRENT.value, None, None
+        await save_active_secret(row, self.connection, "state", "replaced_at", "expires_at")
+
+
+class Changes:
+    """The one way to change anything."""
+
+    def __init__(self, database: Database, pepper: Pepper) -> None:
+        """Make it for one open database and its pepper."""
+        self.database = database
+        self.pepper = pepper
+
+    async def change_client(self, client_id: str, caller: Caller, work: Callable[[ClientChange], Awaitable[T]]) -> T:
+        """Run `work` on a locked client in one transaction.
+
+        An old secret whose time is over, the client's or the caller's own, is written EXPIRED first, in a transaction
+        of its own, so that it stays ended whatever becomes of the change.
+
+        Raises:
+            ClientNotFound: there is no such client, or it was deleted.
+            Unauthenticated: the caller's own secret or session ended meanwhile.
+            Conflict: the lock was not had in time.
+        """
+        if not is_client_id(client_id):
+            raise ClientNotFound
+
+        async def body(tx: Transaction) -> T:
+            return await work(await self._begin_client_change(tx, client_id, caller))
+
+        return await self._run(body)
+
+    async def change_installation(self, caller: Caller, work: Callable[[Change], Awaitable[T]]) -> T:
+        """Run `work` in one transaction that changes no existing client.
+
+        Raises:
+            Unauthenticated: the caller's own secret or session ended meanwhile.
+            Conflict: the lock was not had in time.
+        """
+
+        async def body(tx: Transaction) -> T:
+            installation = await lock_installation(tx)
+            now = await tx.now()
+            return await work(Change(tx, now, await evaluate_caller(tx, caller, now), installation, self.pepper))
+
+        return await self._run(body)
+
+    async def _run(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self.database.run_tx(body)
+            except _ExpiryDue as due:
+                await self.expire_old_secret(due.client_id)
+        raise Conflict("The client keeps changing. Try again.")
+
+    async def expire_old_secret(self, client_id: str) -> bool:
+        """Write EXPIRED if the client's old secret is due; return whether it was.
+
+        Its own transaction, audit event (actor `system`) and revision; no generation.
+        """
+
+        async def body(tx: Transaction) -> bool:
+            client = await Client.filter(client_id=client_id).using_db(tx.connection).select_for_update().first()
+            rows = await lock_active_secrets(tx, client_id)
+            installation = await lock_installation(tx)
+            now = await tx.now()
+            retained = next((row for row in rows if row.state == SecretState.RETAINED), None)
+            if client is None or retained is None:
+                return False
+            if judge(SecretState(retained.state), retained.expires_at, enabled=True, now=now) is not SecretStatus.DUE:
+                return False
+            retained.state = SecretState.EXPIRED.value
+            retained.ended_at = retained.expires_at
+            retained.end_reason = SecretEndReason.EXPIRED.value
+            await save_active_secret(retained, tx.connection, "state", "ended_at", "end_reason")
+            change = Change(tx, now, system_caller(), installation, self.pepper)
+            end = End(secret_facts(retained), SecretEndReason.EXPIRED)
+            await change.record(
+                AuditAction.OLD_SECRET_EXPIRED,
+                client_id=client_id,
+                generation_before=client.generation,
+                generation_after=client.generation,
+                secret_id=retained.id,
+                ended=(end,),
+                expires_at=retained.expires_at,
+            )
+            return True
+
+        return await self.database.run_tx(body)
+
+    async def _begin_client_change(self, tx: Transaction, client_id: str, caller: Caller) -> ClientChange:
+        client = (
+            await Client.filter(client_id=client_id, deleted_at=None)
+            .using_db(tx.connection)
+            .select_for_update()
+            .first()
+        )
+        rows = await lock_active_secrets(tx, client_id) if client else []
+        installation = await lock_installation(tx)
+        now = await tx.now()
+        caller = await evaluate_caller(tx, caller, now)
+        if client is None:
+            raise ClientNotFound
+        living = active_secrets_of(rows)
+        if living.due is not None and now >= living.due:
+            raise _ExpiryDue(client_id)
+        return ClientChange(
+            tx=tx,
+            now=now,
+            caller=caller,
+            installation=installation,
+            pepper=self.pepper,
+            client=client,
+            features=await features_of(tx.connection, client_id),
+            secrets={row.id: row for row in rows},
+            living=living,
+        )
+
+
+async def lock_installation(tx: Transaction) -> Installation:
+    """Lock the installation's row to the end of the transaction: always the last lock taken."""
+    return await Installation.filter(id=1).using_db(tx.connection).select_for_update().get()
+
+
+async def lock_active_secrets(tx: Transaction, client_id: str) -> list[ClientSecret]:
+    """Lock the client's living secrets."""
+    query = ClientSecret.filter(client_id=client_id, state__in=[state.value for state in ACTIVE_STATES])
+    rows = await query.using_db(tx.connection).select_for_update().order_by("id")
+    await add_last_uses(tx, rows)
+    return rows
+
+
+async def evaluate_caller(tx: Transaction, caller: Caller, now: datetime) -> Caller:
+    """Return the caller as it is now, with the role and the secret's state that it has at this moment.
+
+    Raises:
+        Unauthenticated: nobody signed in, or the secret or the session ended since.
+        _ExpiryDue: this is the first to see that the secret's time is over.
+    """
+    judges = await CallerSnapshot.read(tx.connection, [caller], now)
+    try:
+        return judges.judge(caller)
+    except SecretDue as due:
+        raise _ExpiryDue(due.client_id) from due
+
+
+async def features_of(connection: BaseDBAsyncClient, client_id: str) -> frozenset[Feature]:
+    """Return the client's features."""
+    names = await ClientFeature.filter(client_id=client_id).using_db(connection).values_list("feature", flat=True)
+    return parse_features(str(name) for name in names)
+
+
+async def save_active_secret(row: ClientSecret, connection: BaseDBAsyncClient, *fields: str) -> None:
+    """Write these fields of a secret, only if it has not ended: no path brings an ended one back."""
+    values = {field: getattr(row, field) for field in fields}
+    query = ClientSecret.filter(id=row.id, state__in=[state.value for state in ACTIVE_STATES])
+    if await query.using_db(connection).update(**values) != 1:
+        raise Conflict("The secret has ended meanwhile.")
+
+
+async def append_to_audit(
+    tx: Transaction, installation: Installation, entries: Sequence[AuditEntry], pepper: Pepper
+) -> None:
+    """Add the entries to the chain, one revision each, and move the installation's revision and signed head along."""
+    if not entries:
+        return
+    rows = []
+    head = installation.audit_head
+    for revision, entry in enumerate(entries, start=installation.revision + 1):
+        if entry.revision != revision:
+            raise ValueError("One event, one revision: the next one is the one before plus 1.")
+        head = entry.hash_after(head)
+        rows.append({"hash": head, **{field: getattr(entry, field) for field in AuditEntry.__slots__}})
+    await tx.insert(AuditEvent, rows)
+    installation.revision = entries[-1].revision
+    installation.audit_head = head
+    installation.audit_key_id = pepper.first.key_id
+    installation.audit_mac = sign_head(pepper, installation.revision, head)
+    await installation.save(
+        using_db=tx.connection, update_fields=["revision", "audit_head", "audit_key_id", "audit_mac"]
+    )
+
+
+def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:
+    """Return the MAC of the chain's head under a key derived from the pepper's first key."""
+    return hmac.digest(pepper.first.subkey("audit head"), revision.to_bytes(8, "big") + head, "sha256")
+
+
+def active_secrets_of(rows: Iterable[ClientSecret]) -> ActiveSecrets:
+    """Return the rules' view of a client's living secrets (rule 1: the current one always exists)."""
+    by_state = {row.state: secret_facts(row) for row in rows}
+    return ActiveSecrets(by_state[SecretState.CURRENT], by_state.get(SecretState.RETAINED))
+
+
+def secret_facts(row: ClientSecret) -> Secret:
+    """Return the rules' view of a secret."""
+    return Secret(
+        id=row.id,
+        state=SecretState(row.state),
+        created_at=row.created_at,
+        created_by=row.created_by,
+        replaced_at=row.replaced_at,
+        expires_at=row.expires_at,
+        first_used_at=row.first_used_at,
+        last_used_at=row.last_used_at,
+    )

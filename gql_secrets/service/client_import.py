@@ -1,0 +1,259 @@
+"""Clients that come from another system with the secrets they have: digested on the way in, good at once.
+
+A run takes a file in batches. A batch is one transaction, so a client is there whole or not at all; each client has an
+audit event and a revision of its own. Run again, the same file changes nothing.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Self
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from gql_secrets.domain.access import Caller, Feature, Role, parse_features, require_role
+from gql_secrets.domain.audit import AuditAction
+from gql_secrets.domain.clients import name_from, parse_description, parse_name
+from gql_secrets.domain.credentials import Pepper, PlaintextSecret, is_client_id
+from gql_secrets.domain.errors import Conflict, Failure
+from gql_secrets.domain.networks import AllowList
+from gql_secrets.domain.rotation import SecretState, SecretStatus, judge
+from gql_secrets.domain.strength import MIN_BITS, MIN_STRONG, is_weak
+from gql_secrets.service.changes import Change, Changes
+from gql_secrets.service.clients import values_of_client, values_of_features, values_of_networks
+from gql_secrets.service.secret_store import values_of_secret
+from gql_secrets.storage.models import Client, ClientFeature, ClientNetwork, ClientSecret
+
+# Other changes wait for a batch: about a fifth of a second.
+MAX_BATCH: Final = 500
+WEAK_SECRET: Final = "WEAK_SECRET"  # noqa: S105  what the audit says of it
+
+_MAX_SECRET: Final = 1024
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_ATTEMPTS: Final = 4
+
+_DELETED: Final = "a client with this id was deleted, and ids are never used again"
+_HAS_ANOTHER: Final = "this client is here with another secret; change that one with a reset"
+_ENDED: Final = "this client once had this secret, and it has ended; what ended stays ended"
+_TWICE: Final = "the file has this client before, with another secret"
+_DIFFERS: Final = "its description, features or allow list differ from the file's and stay as they are"
+_WEAK: Final = (
+    f"the secret has under {MIN_STRONG} characters or under an estimated {MIN_BITS:.0f} bits, so a copy of the "
+    "database would give it away; reset it there first, or say --allow-weak"
+)
+
+
+class RowRefused(Failure):
+    """A client that cannot be imported; the text says why, and never holds its secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedClient:
+    """A client as another system has it, checked."""
+
+    client_id: str
+    secret: PlaintextSecret
+    name: str
+    description: str | None
+    features: frozenset[Feature]
+    allow_list: AllowList
+    is_weak: bool
+
+    @classmethod
+    def of(
+        cls, client_id: str, secret: str, *, description: str | None, features: Sequence[str], allow_list: AllowList
+    ) -> Self:
+        """Check what another system says of a client.
+
+        Raises:
+            RowRefused: the id or the secret cannot be sent with Basic (RFC 7617).
+            Refusal: INVALID_DESCRIPTION, INVALID_NAME or INVALID_FEATURE.
+        """
+        if not is_client_id(client_id):
+            raise RowRefused("a client id has 1 to 128 characters, no colon and no control characters")
+        if not 1 <= len(secret) <= _MAX_SECRET or _CONTROL.search(secret):
+            raise RowRefused(f"a secret has 1 to {_MAX_SECRET} characters and no control characters")
+        kept = parse_description(description)
+        return cls(
+            client_id,
+            PlaintextSecret(secret),
+            parse_name(name_from(kept) if kept else client_id),
+            kept,
+            parse_features(features),
+            allow_list,
+            is_weak(secret),
+        )
+
+
+class Outcome(StrEnum):
+    """What became of one client of the file."""
+
+    CREATED = "created"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of one client of the file, and why."""
+
+    outcome: Outcome
+    reason: str | None = None
+    is_weak: bool = False
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the database has of the clients of a batch."""
+
+    clients: dict[str, Client] = field(default_factory=dict)
+    secrets: dict[str, list[ClientSecret]] = field(default_factory=dict)
+    features: dict[str, set[str]] = field(default_factory=dict)
+    networks: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Import:
+    """One run over one file."""
+
+    def __init__(self, changes: Changes, *, by: Caller, allow_weak: bool = False, dry_run: bool = False) -> None:
+        """Make it; a dry run says what would become of each client and changes nothing."""
+        self._changes = changes
+        self._by = by
+        self._allow_weak = allow_weak
+        self._dry_run = dry_run
+        self._promised: dict[str, PlaintextSecret] = {}
+
+    async def take(self, batch: Sequence[ImportedClient]) -> list[Imported]:
+        """Import at most 500 clients, or none of them; return what became of each.
+
+        Raises:
+            Forbidden: the caller is no ADMIN.
+            Conflict: the lock was not had in time.
+            Unavailable: the database does not answer.
+        """
+        require_role(self._by, Role.ADMIN)
+        if self._dry_run:
+            return await self._changes.database.read(lambda connection: self._foretell(connection, batch))
+        for _ in range(_ATTEMPTS):
+            try:
+                results, due = await self._changes.change_installation(
+                    self._by, lambda change: self._act(change, batch)
+                )
+            except Conflict:
+                continue
+            if not due:
+                return results
+            for client_id in due:  # written down before anything is decided on it
+                await self._changes.expire_old_secret(client_id)
+        raise Conflict("Other changes are in the way. Run the import again: what is done is done.")
+
+    async def _foretell(self, connection: BaseDBAsyncClient, batch: Sequence[ImportedClient]) -> list[Imported]:
+        known = await _read(connection, batch)
+        now = await self._changes.database.read_clock(connection)
+        results, _ = self._judge(batch, known, now, self._promised)
+        return results
+
+    async def _act(self, change: Change, batch: Sequence[ImportedClient]) -> tuple[list[Imported], list[str]]:
+        """Write what is new; if a secret's time is over and nobody wrote it down, write nothing and name its client.
+
+        Every change holds the installation's row to its commit, and so does this one: what is read here stays so.
+        """
+        require_role(change.caller, Role.ADMIN)
+        known = await _read(change.connection, batch)
+        results, due = self._judge(batch, known, change.now, {})
+        if not due:
+            pairs = zip(batch, results, strict=True)
+            await _write(change, [row for row, result in pairs if result.outcome is Outcome.CREATED])
+        return results, due
+
+    def _judge(
+        self, batch: Sequence[ImportedClient], known: _Known, now: datetime, promised: dict[str, PlaintextSecret]
+    ) -> tuple[list[Imported], list[str]]:
+        """Say what becomes of each client; `promised` are the clients that the run creates and `known` lacks."""
+        results, due = [], []
+        for row in batch:
+            client = known.clients.get(row.client_id)
+            if client is not None:
+                result, is_due = _judge_known(row, client, known, self._changes.pepper, now)
+                results.append(result)
+                if is_due:
+                    due.append(row.client_id)
+            elif row.client_id in promised:
+                same = promised[row.client_id] == row.secret
+                results.append(Imported(Outcome.UNCHANGED) if same else Imported(Outcome.REFUSED, _TWICE))
+            elif row.is_weak and not self._allow_weak:
+                results.append(Imported(Outcome.REFUSED, _WEAK, is_weak=True))
+            else:
+                promised[row.client_id] = row.secret
+                results.append(Imported(Outcome.CREATED, is_weak=row.is_weak))
+        return results, due
+
+
+def _judge_known(
+    row: ImportedClient, client: Client, known: _Known, pepper: Pepper, now: datetime
+) -> tuple[Imported, bool]:
+    """Say what becomes of a client that is here already, and whether its old secret is due."""
+    if client.deleted_at is not None:
+        return Imported(Outcome.REFUSED, _DELETED), False
+    digests = pepper.digests(row.client_id, row.secret.reveal())
+    secret = next((each for each in known.secrets.get(row.client_id, ()) if each.digest in digests), None)
+    if secret is None:
+        return Imported(Outcome.REFUSED, _HAS_ANOTHER), False
+    verdict = judge(SecretState(secret.state), secret.expires_at, enabled=True, now=now)
+    if verdict is not SecretStatus.VALID:
+        return Imported(Outcome.REFUSED, _ENDED), verdict is SecretStatus.DUE
+    is_same = (
+        client.description == row.description
+        and known.features.get(row.client_id, set()) == row.features
+        and tuple(known.networks.get(row.client_id, ()))
+        == (() if row.allow_list.is_everywhere else row.allow_list.texts)
+    )
+    return Imported(Outcome.UNCHANGED, None if is_same else _DIFFERS, is_weak=secret.is_weak), False
+
+
+async def _read(connection: BaseDBAsyncClient, batch: Sequence[ImportedClient]) -> _Known:
+    wanted = list({row.client_id for row in batch})
+    clients = await Client.filter(client_id__in=wanted).using_db(connection)
+    known = _Known({client.client_id: client for client in clients})
+    if not clients:
+        return known
+    here = list(known.clients)
+    for secret in await ClientSecret.filter(client_id__in=here).using_db(connection):
+        known.secrets.setdefault(secret.client_id, []).append(secret)
+    for feature in await ClientFeature.filter(client_id__in=here).using_db(connection):
+        known.features.setdefault(feature.client_id, set()).add(feature.feature)
+    for network in await ClientNetwork.filter(client_id__in=here).using_db(connection).order_by("position"):
+        known.networks.setdefault(network.client_id, []).append(network.network)
+    return known
+
+
+async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
+    """Write new clients with their secrets, and an audit event for each."""
+    if not rows:
+        return
+    clients = [values_of_client(change, row.client_id, row.name, row.description, row.allow_list) for row in rows]
+    features = [each for row in rows for each in values_of_features(row.client_id, row.features)]
+    networks = [each for row in rows for each in values_of_networks(row.client_id, row.allow_list)]
+    secrets = [values_of_secret(change, row.client_id, row.secret, is_weak=row.is_weak) for row in rows]
+    await change.tx.insert(Client, clients)
+    await change.tx.insert(ClientFeature, features)
+    await change.tx.insert(ClientNetwork, networks)
+    await change.tx.insert(ClientSecret, secrets)
+    written = ClientSecret.filter(client_id__in=[row.client_id for row in rows]).using_db(change.connection)
+    secret_ids = dict(await written.values_list("client_id", "id"))
+    await change.record_each(
+        [
+            change.entry(
+                AuditAction.CLIENT_IMPORTED,
+                place=place,
+                client_id=row.client_id,
+                generation_before=0,
+                generation_after=1,
+                secret_id=secret_ids[row.client_id],
+                reason=WEAK_SECRET if row.is_weak else None,
+            )
+            for place, row in enumerate(rows)
+        ]
+    )

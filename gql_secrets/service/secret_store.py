@@ -1,0 +1,40 @@
+"""How a secret comes into the database: as a digest, and in no other way."""
+
+from tortoise.exceptions import IntegrityError
+
+from gql_secrets.domain.credentials import PlaintextSecret
+from gql_secrets.domain.errors import Conflict
+from gql_secrets.domain.rotation import SecretState
+from gql_secrets.service.changes import Change
+from gql_secrets.storage.models import Client, ClientSecret
+
+
+async def store_secret(change: Change, client: Client, plaintext: PlaintextSecret) -> ClientSecret:
+    """Store the client's new current secret: its digest and its hint.
+
+    Raises:
+        Conflict: this client had this very secret before (only an imported one can).
+    """
+    row = ClientSecret(**values_of_secret(change, client.client_id, plaintext))
+    try:
+        await row.save(using_db=change.connection, force_create=True)
+    except IntegrityError as error:
+        raise Conflict("This client had this secret before.") from error
+    return row
+
+
+def values_of_secret(
+    change: Change, client_id: str, plaintext: PlaintextSecret, *, is_weak: bool = False
+) -> dict[str, object]:
+    """Return the row of a client's new current secret."""
+    key = change.pepper.first
+    return {
+        "client_id": client_id,
+        "digest": key.digest(client_id, plaintext.reveal()),
+        "pepper_key_id": key.key_id,
+        "hint": plaintext.hint,
+        "is_weak": is_weak,
+        "state": SecretState.CURRENT.value,
+        "created_at": change.now,
+        "created_by": change.caller.actor,
+    }

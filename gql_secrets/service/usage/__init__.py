@@ -1,0 +1,1 @@
+"""Counting the uses of secrets, and reading the counts."""

@@ -1,0 +1,173 @@
+"""Who uses which secret, and what that says about a rollover: what is stored, and what this process has yet to write.
+
+Uses that other processes have counted and not written are missing here: those of the last five seconds, as a rule.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from gql_secrets.domain.advice import RolloverAdvice, advise
+from gql_secrets.domain.rotation import SecretState
+from gql_secrets.service.queries import Reading
+from gql_secrets.service.usage.counter import Source, Usage, total_of
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.usage import MAX_SOURCES, SecretUse, Totals, UsageBucket, find_buckets, find_totals, find_uses
+
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 3
+_KINDS: Final = (False, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollover:
+    """A rollover under way, and whether the old secret may be revoked."""
+
+    old_secret: ClientSecret
+    new_secret: ClientSecret
+    started_at: datetime
+    ends_at: datetime
+    remaining_seconds: int
+    safe_to_revoke: bool
+    advice: RolloverAdvice
+    reason: str
+
+
+class UsageReading:
+    """Reads; changes nothing. Every question is about many secrets or clients at once."""
+
+    def __init__(self, database: Database, reading: Reading, usage: Usage, quiet_time: timedelta) -> None:
+        """Make it; `quiet_time` is how long nobody must have used the old secret before it is called safe to revoke."""
+        self._database = database
+        self._reading = reading
+        self._usage = usage
+        self._quiet_time = quiet_time
+
+    async def uses_of(self, secret_ids: Sequence[int]) -> dict[int, list[SecretUse]]:
+        """Return each secret's recent sources, the most recent first: at most 50 of uses and 50 of refused attempts."""
+
+        async def read() -> dict[int, list[SecretUse]]:
+            stored: dict[int, dict[tuple[Source, bool], SecretUse]] = defaultdict(dict)
+            for secret_id, use in await find_uses(self._database, secret_ids):
+                stored[secret_id][Source(use.address, use.user_agent), use.refused] = use
+            return {secret_id: self._with_unwritten(secret_id, stored[secret_id]) for secret_id in secret_ids}
+
+        return await self._steadily(read)
+
+    async def usage_of(self, secret_ids: Sequence[int]) -> dict[int, list[UsageBucket]]:
+        """Return the hours in which each secret was used or refused, the oldest first."""
+        now = await self._reading.now()
+
+        async def read() -> dict[int, list[UsageBucket]]:
+            buckets: dict[int, dict[datetime, UsageBucket]] = defaultdict(dict)
+            for secret_id, bucket in await find_buckets(self._database, secret_ids, now):
+                buckets[secret_id][bucket.starts_at] = bucket
+            for secret_id in secret_ids:
+                mine = buckets[secret_id]
+                for refused in _KINDS:
+                    for hour, tally in self._usage.unwritten(secret_id, refused=refused):
+                        stored = mine.get(hour) or UsageBucket(hour, 0, 0)
+                        count, _ = total_of(tally)
+                        mine[hour] = UsageBucket(
+                            hour, stored.count + (0 if refused else count), stored.refused + (count if refused else 0)
+                        )
+            return {secret_id: [mine[hour] for hour in sorted(mine)] for secret_id, mine in buckets.items()}
+
+        return await self._steadily(read)
+
+    async def totals_of(self, secret_ids: Sequence[int]) -> dict[int, Totals]:
+        """Return each secret's totals."""
+
+        async def read() -> dict[int, Totals]:
+            totals = await find_totals(self._database, secret_ids)
+            for secret_id, stored in totals.items():
+                totals[secret_id] = stored.plus(
+                    used=self._unwritten_total(secret_id, refused=False),
+                    refused=self._unwritten_total(secret_id, refused=True),
+                )
+            return totals
+
+        return await self._steadily(read)
+
+    async def rollovers_of(
+        self, client_ids: Sequence[str], *, quiet_time: timedelta | None = None
+    ) -> dict[str, Rollover]:
+        """Return the rollover of each client that has one.
+
+        Args:
+            client_ids: which clients.
+            quiet_time: instead of the installation's.
+        """
+
+        async def read() -> dict[str, Rollover]:
+            # The clock first: a use that comes after it speaks against the revoke, never for it.
+            now = await self._reading.now()
+            living = (await self._reading.living_secrets(client_ids)).values()
+            pairs = [(secrets.get(SecretState.CURRENT), secrets.get(SecretState.RETAINED)) for secrets in living]
+            totals = await find_totals(self._database, [old.id for _, old in pairs if old])
+            rollovers = {}
+            for new, old in pairs:
+                if new is None or old is None or old.replaced_at is None or old.expires_at is None:
+                    continue
+                opinion = advise(
+                    new_first_used_at=new.first_used_at,
+                    old_last_used_at=totals[old.id]
+                    .plus(used=self._unwritten_total(old.id, refused=False))
+                    .last_used_at,
+                    quiet_time=self._quiet_time if quiet_time is None else quiet_time,
+                    now=now,
+                )
+                rollovers[old.client_id] = Rollover(
+                    old_secret=old,
+                    new_secret=new,
+                    started_at=old.replaced_at,
+                    ends_at=old.expires_at,
+                    remaining_seconds=max(0, int((old.expires_at - now).total_seconds())),
+                    safe_to_revoke=opinion.is_safe_to_revoke,
+                    advice=opinion.advice,
+                    reason=opinion.reason,
+                )
+            return rollovers
+
+        return await self._steadily(read)
+
+    async def rollover_of(self, client_id: str, *, quiet_time: timedelta | None = None) -> Rollover | None:
+        """Return the client's rollover, or None without one."""
+        return (await self.rollovers_of([client_id], quiet_time=quiet_time)).get(client_id)
+
+    async def _steadily(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read while no batch is written, so that each use is seen once: stored, or counted and not yet written."""
+        for _ in range(_ATTEMPTS):
+            async with self._usage.writing:
+                batches = self._usage.batches
+            result = await read()
+            if self._usage.batches == batches:
+                break
+        return result
+
+    def _unwritten_total(self, secret_id: int, *, refused: bool) -> tuple[int, datetime | None]:
+        totals = [total_of(tally) for _, tally in self._usage.unwritten(secret_id, refused=refused)]
+        return sum(count for count, _ in totals), max((last_at for _, last_at in totals), default=None)
+
+    def _with_unwritten(self, secret_id: int, uses: dict[tuple[Source, bool], SecretUse]) -> list[SecretUse]:
+        for refused in _KINDS:
+            for _, tally in self._usage.unwritten(secret_id, refused=refused):
+                for source, seen in tally.items():
+                    if source is None:
+                        continue
+                    stored = uses.get((source, refused))
+                    uses[source, refused] = SecretUse(
+                        source.address,
+                        source.user_agent,
+                        stored.first_seen_at if stored else seen.first_at,
+                        max(stored.last_seen_at, seen.last_at) if stored else seen.last_at,
+                        (stored.count if stored else 0) + seen.count,
+                        refused,
+                    )
+        newest = sorted(uses.values(), key=lambda use: use.last_seen_at, reverse=True)
+        kept = [[use for use in newest if use.refused is refused][:MAX_SOURCES] for refused in _KINDS]
+        return sorted((*kept[0], *kept[1]), key=lambda use: use.last_seen_at, reverse=True)

@@ -1,0 +1,168 @@
+"""The parts of one running installation, put together once for both doors (the server and the command line)."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.errors import SetupError, Unavailable
+from gql_secrets.service.background import repeat
+from gql_secrets.service.changes import Changes
+from gql_secrets.service.clients import Clients, Registration
+from gql_secrets.service.event_feed import Feed
+from gql_secrets.service.installation import is_installed, prepare
+from gql_secrets.service.maintenance import Tidier
+from gql_secrets.service.queries import Reading
+from gql_secrets.service.rate_counters import Limits
+from gql_secrets.service.rotation import Rotation
+from gql_secrets.service.sessions import Sessions
+from gql_secrets.service.usage.counter import Usage
+from gql_secrets.service.usage.queries import UsageReading
+from gql_secrets.service.verification import Verifier
+from gql_secrets.settings import PEPPER_FILE, Settings
+from gql_secrets.storage.address import DatabaseAddress, PoolSettings
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.migrate import pending, upgrade
+from gql_secrets.storage.postgres.lookup import PostgresLookup
+from gql_secrets.storage.secret_index import Lookup
+from gql_secrets.storage.sqlite.lookup import SqliteLookup
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the doors hand to the dialects."""
+
+    database: Database
+    changes: Changes
+    rotation: Rotation
+    clients: Clients
+    reading: Reading
+    usage: Usage
+    usage_reading: UsageReading
+    verifier: Verifier
+    lookup: Lookup
+    sessions: Sessions
+    feed: Feed
+    limits: Limits
+    first_owner: Registration | None
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.feed.close()
+        await self.lookup.close()
+        await self.database.close()
+
+
+@contextlib.asynccontextmanager
+async def background(services: Services) -> AsyncIterator[None]:
+    """Do what a server does beside its requests: write the counts of uses, expire, prune, read ahead.
+
+    When it ends, every count is written.
+    """
+    stop = asyncio.Event()
+    tidier = Tidier(services.database, services.changes)
+    tasks = [
+        asyncio.create_task(repeat(services.usage.keep_flushing, stop)),
+        asyncio.create_task(repeat(tidier.keep_tidy, stop)),
+        asyncio.create_task(repeat(services.lookup.read_ahead, stop)),
+    ]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+        try:
+            await services.usage.flush()
+        except Unavailable as failure:
+            _log.error("the last counts of uses are lost: %s", failure)
+
+
+async def open_services(
+    settings: Settings,
+    *,
+    migrate: bool = True,
+    with_owner: bool = True,
+    adjust_clock: Callable[[datetime], datetime] | None = None,
+) -> Services:
+    """Open the installation that the settings name: migrated, its pepper checked, with an owner where it is new.
+
+    Args:
+        settings: which database, which pepper.
+        migrate: bring the database to the newest migration; otherwise refuse one that is not.
+        with_owner: make the first owner in a new installation.
+        adjust_clock: what tests make of the database's clock.
+
+    Raises:
+        SetupError: the database is not migrated, or belongs to another pepper.
+        Unavailable: the database does not answer.
+    """
+    settings.make_data_dir()
+    database = await open_database(settings, adjust_clock=adjust_clock)
+    try:
+        if migrate:
+            await upgrade(database)
+        elif await pending(database):
+            raise SetupError("The database is not at the newest migration. Run: gql-secrets db upgrade")
+        pepper = settings.load_pepper()
+        made = None if pepper else await _make_pepper(settings, database)
+        changes = Changes(database, pepper or made or Pepper(()))
+        try:
+            prepared = await prepare(changes, with_owner=with_owner)
+        except SetupError:
+            # Another node was first, with a key of its own: this one belongs to nothing. After any other failure it
+            # stays, for another process may have begun to digest with it.
+            if made is not None:
+                (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
+            raise
+        usage, reading = Usage(database), Reading(database)
+        lookup = SqliteLookup(database) if database.is_sqlite else await PostgresLookup.open(database)
+        return Services(
+            database=database,
+            changes=changes,
+            rotation=Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client)),
+            clients=Clients(changes),
+            reading=reading,
+            usage=usage,
+            usage_reading=UsageReading(database, reading, usage, settings.quiet_time),
+            verifier=Verifier(database, changes.pepper, lookup, changes, usage),
+            lookup=lookup,
+            sessions=Sessions(database),
+            feed=Feed(database, expire_due_secrets=Tidier(database, changes).expire_due_secrets),
+            limits=Limits(
+                failures_per_address=settings.limit(settings.limit_failures_per_address),
+                failures_per_client=settings.limit(settings.limit_failures_per_client),
+                sign_ins_per_address=settings.limit(settings.limit_sign_ins_per_address),
+            ),
+            first_owner=prepared.first_owner,
+        )
+    except BaseException:
+        await database.close()
+        raise
+
+
+async def open_database(settings: Settings, *, adjust_clock: Callable[[datetime], datetime] | None = None) -> Database:
+    """Open the database that the settings name, as it is.
+
+    Raises:
+        SetupError: the URL is malformed, or the database does not keep what it commits.
+        Unavailable: it does not answer.
+    """
+    pool = PoolSettings(settings.database_pool_size, settings.statement_cache_size)
+    database = Database(DatabaseAddress.parse(settings.resolved_database_url), pool, adjust_clock=adjust_clock)
+    await database.open()
+    return database
+
+
+async def _make_pepper(settings: Settings, database: Database) -> Pepper:
+    if await is_installed(database):
+        raise SetupError(
+            "This database has a pepper, and this process has none: no secret would be found. Set GQL_SECRETS_PEPPER, "
+            f"or copy {PEPPER_FILE} into {settings.data_dir}."
+        )
+    return settings.write_new_pepper()

@@ -1,0 +1,460 @@
+"""Each mutation: done, refused value, not found, lost race, replay. (Not allowed: test_roles.py.)"""
+
+from typing import Any, Final
+
+import pytest
+from support.callers import Made, verify
+from support.clocks import DAYS, HOUR, MINUTE, NOW, SECOND, Clock
+from support.installation import MakeClient
+
+from gql_secrets.service.verification import Accepted
+from gql_secrets.wiring import Services
+
+ERRORS: Final = "userErrors { code field message minimum maximum oldSecretExpiresAt oldSecretLastUsedAt }"
+SECRET: Final = "{ id state hint createdAt replacedAt expiresAt endedAt endReason }"
+RESET: Final = f"""
+mutation ($id: ID!, $hours: Int!, $key: String, $end: Boolean! = false, $generation: Int) {{
+  resetSecret(
+    clientId: $id, hoursToLive: $hours, idempotencyKey: $key, endActiveRollover: $end, ifGeneration: $generation
+  ) {{
+    client {{ clientId generation inRollover currentSecret {SECRET} oldSecret {SECRET} }}
+    newSecret oldSecret {SECRET} oldSecretExpiresAt withdrawnSecret {SECRET} displacedSecret {SECRET} replayed {ERRORS}
+  }}
+}}"""
+REVOKE: Final = f"""
+mutation ($id: ID!, $secret: ID, $generation: Int) {{
+  revokeOldSecret(clientId: $id, secretId: $secret, ifGeneration: $generation) {{
+    client {{ inRollover generation }} revokedSecret {SECRET} alreadyEnded {ERRORS}
+  }}
+}}"""
+RETENTION: Final = f"""
+mutation ($id: ID!, $hours: Int!, $generation: Int) {{
+  changeRetention(clientId: $id, hoursToLive: $hours, ifGeneration: $generation) {{
+    client {{ generation }} oldSecret {SECRET} oldSecretExpiresAt clamped {ERRORS}
+  }}
+}}"""
+CANCEL: Final = f"""
+mutation ($id: ID!, $generation: Int) {{
+  cancelRollover(clientId: $id, ifGeneration: $generation) {{
+    client {{ inRollover generation }} currentSecret {SECRET} withdrawnSecret {SECRET} {ERRORS}
+  }}
+}}"""
+CREATE: Final = f"""
+mutation ($name: String!, $description: String, $features: [String!], $allowList: [String!]) {{
+  createClient(name: $name, description: $description, features: $features, allowList: $allowList) {{
+    client {{ clientId name description features allowList enabled generation currentSecret {SECRET} }} secret {ERRORS}
+  }}
+}}"""
+UPDATE: Final = f"""
+mutation ($id: ID!, $name: String, $description: String, $features: [String!], $allowList: [String!]) {{
+  updateClient(clientId: $id, name: $name, description: $description, features: $features, allowList: $allowList) {{
+    client {{ name description features allowList generation }} {ERRORS}
+  }}
+}}"""
+ENABLE: Final = f"""
+mutation ($id: ID!, $enabled: Boolean!) {{
+  setClientEnabled(clientId: $id, enabled: $enabled) {{ client {{ enabled generation }} {ERRORS} }}
+}}"""
+DELETE: Final = f"mutation ($id: ID!) {{ deleteClient(clientId: $id) {{ deletedClientId {ERRORS} }} }}"
+
+
+def stamp(instant: Any) -> str:
+    return str(instant.isoformat().replace("+00:00", "Z"))
+
+
+async def is_good(services: Services, client_id: str, secret: str) -> bool:
+    return isinstance(await verify(services, client_id, secret), Accepted)
+
+
+async def test_a_smooth_reset_gives_a_new_secret_and_keeps_the_old_one(
+    gql: Any, owner: Made, client: Made, services: Services
+):
+    payload = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]
+
+    assert payload["userErrors"] == []
+    assert payload["newSecret"].startswith("gqls_")
+    assert payload["oldSecretExpiresAt"] == stamp(NOW + 24 * HOUR)
+    assert payload["oldSecret"]["state"] == "RETAINED"
+    assert payload["oldSecret"]["hint"] == client.secret[-4:]
+    assert payload["client"]["currentSecret"]["hint"] == payload["newSecret"][-4:]
+    assert payload["client"]["inRollover"]
+    assert payload["client"]["generation"] == 2
+    assert not payload["replayed"]
+    assert await is_good(services, client.id, client.secret)
+    assert await is_good(services, client.id, payload["newSecret"])
+
+
+async def test_a_hard_reset_ends_every_older_secret(gql: Any, owner: Made, client: Made, services: Services):
+    first = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["newSecret"]
+    payload = (await gql(RESET, as_=owner, id=client.id, hours=0))["resetSecret"]
+
+    assert payload["oldSecret"] is None
+    assert payload["displacedSecret"]["endReason"] == "HARD_RESET"
+    assert payload["displacedSecret"]["hint"] == client.secret[-4:]
+    good = [await is_good(services, client.id, secret) for secret in (client.secret, first, payload["newSecret"])]
+    assert good == [False, False, True]
+
+
+@pytest.mark.parametrize("hours", [-1, 169, 320, 2**31 - 1, -(2**31)])
+async def test_hours_out_of_bounds_are_data_and_change_nothing(hours: int, gql: Any, owner: Made, client: Made):
+    payload = (await gql(RESET, as_=owner, id=client.id, hours=hours))["resetSecret"]
+    [error] = payload["userErrors"]
+    assert (error["code"], error["field"], error["minimum"], error["maximum"]) == (
+        "INVALID_HOURS_TO_LIVE",
+        ["hoursToLive"],
+        0,
+        168,
+    )
+    assert payload["newSecret"] is None
+    answer = await gql(f'{{ client(clientId: "{client.id}") {{ generation inRollover }} }}', as_=owner)
+    assert answer["client"] == {"generation": 1, "inRollover": False}
+
+
+@pytest.mark.parametrize(
+    ("mutation", "variables"),
+    [
+        (RESET, {"hours": 1}),
+        (REVOKE, {}),
+        (RETENTION, {"hours": 1}),
+        (CANCEL, {}),
+        (UPDATE, {"name": "x"}),
+        (ENABLE, {"enabled": True}),
+        (DELETE, {}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["unknown", "deleted"])
+async def test_an_unknown_client_is_not_found(
+    kind: str, mutation: str, variables: dict[str, Any], gql: Any, owner: Made, client: Made
+):
+    client_id = "no-such-client"
+    if kind == "deleted":
+        client_id = client.id
+        await gql(DELETE, as_=owner, id=client.id)
+    answer = await gql(mutation, as_=owner, id=client_id, **variables)
+    assert answer.data
+    [payload] = answer.data.values()
+    assert [(error["code"], error["field"]) for error in payload["userErrors"]] == [("CLIENT_NOT_FOUND", ["clientId"])]
+
+
+@pytest.mark.parametrize("mutation", [RESET, REVOKE, RETENTION, CANCEL])
+async def test_a_change_of_what_has_changed_since_is_a_conflict(mutation: str, gql: Any, owner: Made, client: Made):
+    """The lost race: a stale page cannot act on a newer client."""
+    await gql(RESET, as_=owner, id=client.id, hours=24)
+    hours = {"hours": 5} if "$hours" in mutation else {}
+    answer = await gql(mutation, as_=owner, id=client.id, generation=1, **hours)
+    [payload] = answer.data.values()
+    assert [(error["code"], error["field"]) for error in payload["userErrors"]] == [("CONFLICT", ["ifGeneration"])]
+    answer = await gql(f'{{ client(clientId: "{client.id}") {{ generation inRollover }} }}', as_=owner)
+    assert answer["client"] == {"generation": 2, "inRollover": True}
+
+
+async def test_a_replay_gives_the_same_new_secret(gql: Any, owner: Made, client: Made):
+    """GitLab #524639: a retry of rotate killed the new token."""
+    key = "6d1f3c0e-replay-me"
+    first = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]
+    again = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]
+    assert again["replayed"]
+    assert again["newSecret"] == first["newSecret"]
+    assert again["client"]["generation"] == first["client"]["generation"]
+
+
+@pytest.mark.parametrize("changed", [{"hours": 25}, {"end": True}, {"generation": 1}])
+async def test_the_key_with_other_arguments_is_refused(changed: dict[str, Any], gql: Any, owner: Made, client: Made):
+    variables = {"id": client.id, "hours": 24, "key": "one-key-for-two-requests"}
+    await gql(RESET, as_=owner, **variables)
+    payload = (await gql(RESET, as_=owner, **(variables | changed)))["resetSecret"]
+    assert [error["code"] for error in payload["userErrors"]] == ["IDEMPOTENCY_KEY_REUSED"]
+
+
+async def test_the_key_for_another_client_is_refused(gql: Any, owner: Made, client: Made, make_client: MakeClient):
+    other = await make_client()
+    await gql(RESET, as_=owner, id=client.id, hours=24, key="one-key-for-two-clients")
+    payload = (await gql(RESET, as_=owner, id=other.id, hours=24, key="one-key-for-two-clients"))["resetSecret"]
+    assert [error["code"] for error in payload["userErrors"]] == ["IDEMPOTENCY_KEY_REUSED"]
+
+
+async def test_a_key_is_forgotten_after_ten_minutes(gql: Any, owner: Made, client: Made, clock: Clock):
+    key = "forgotten-after-ten-minutes"
+    first = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]["newSecret"]
+    clock.move(10 * MINUTE)
+    payload = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]
+    assert payload["newSecret"] != first
+    assert payload["withdrawnSecret"]["endReason"] == "WITHDRAWN"
+
+
+async def test_a_replay_of_a_secret_that_ended_says_so(gql: Any, owner: Made, client: Made):
+    key = "its-result-has-ended"
+    await gql(RESET, as_=owner, id=client.id, hours=24, key=key)
+    await gql(RESET, as_=owner, id=client.id, hours=0)
+    payload = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]
+    assert [error["code"] for error in payload["userErrors"]] == ["IDEMPOTENCY_RESULT_ENDED"]
+
+
+async def test_an_owner_who_lost_the_answer_gets_it_again_with_the_old_secret(gql: Any, make_client: MakeClient):
+    boss = await make_client("owner")
+    first = (await gql(RESET, as_=boss, id=boss.id, hours=24, key="my-own-reset-answer"))["resetSecret"]["newSecret"]
+    again = (await gql(RESET, as_=boss, id=boss.id, hours=24, key="my-own-reset-answer"))["resetSecret"]
+    assert (again["newSecret"], again["replayed"]) == (first, True)
+
+
+@pytest.mark.parametrize("key", ["short", "x" * 256, "with-ümlaut-and-length"])
+async def test_a_weak_idempotency_key_is_refused(key: str, gql: Any, owner: Made, client: Made):
+    payload = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]
+    assert [error["code"] for error in payload["userErrors"]] == ["INVALID_IDEMPOTENCY_KEY"]
+
+
+async def test_a_rollover_in_progress_says_what_would_be_cut_off(
+    gql: Any, owner: Made, client: Made, services: Services, clock: Clock
+):
+    new = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["newSecret"]
+    clock.move(MINUTE)
+    await verify(services, client.id, client.secret)
+    await verify(services, client.id, new)
+    payload = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]
+    [error] = payload["userErrors"]
+    assert error["code"] == "ROLLOVER_IN_PROGRESS"
+    assert error["oldSecretExpiresAt"] == stamp(NOW + 24 * HOUR)
+    assert error["oldSecretLastUsedAt"] == stamp(NOW + MINUTE)
+    assert owner.id in error["message"]
+
+    payload = (await gql(RESET, as_=owner, id=client.id, hours=24, end=True))["resetSecret"]
+    assert payload["displacedSecret"]["endReason"] == "DISPLACED"
+    assert not await is_good(services, client.id, client.secret)
+    assert await is_good(services, client.id, new)
+
+
+async def test_a_double_click_withdraws_the_unused_secret_and_spares_the_one_in_use(
+    gql: Any, owner: Made, client: Made, services: Services
+):
+    first = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["newSecret"]
+    second = (await gql(RESET, as_=owner, id=client.id, hours=48))["resetSecret"]
+    assert second["withdrawnSecret"]["endReason"] == "WITHDRAWN"
+    assert second["oldSecretExpiresAt"] == stamp(NOW + 48 * HOUR)
+    good = [await is_good(services, client.id, secret) for secret in (client.secret, first, second["newSecret"])]
+    assert good == [True, False, True]
+
+
+async def test_revoking_twice_is_no_error(gql: Any, owner: Made, client: Made, services: Services):
+    await gql(RESET, as_=owner, id=client.id, hours=24)
+    first = (await gql(REVOKE, as_=owner, id=client.id))["revokeOldSecret"]
+    again = (await gql(REVOKE, as_=owner, id=client.id))["revokeOldSecret"]
+    assert (first["alreadyEnded"], again["alreadyEnded"]) == (False, True)
+    assert first["revokedSecret"] == again["revokedSecret"]
+    assert first["revokedSecret"]["endReason"] == "REVOKED"
+    assert (first["client"], again["client"]) == ({"inRollover": False, "generation": 3},) * 2
+    assert not await is_good(services, client.id, client.secret)
+
+
+async def test_revoking_after_the_expiry_shows_the_expired_secret(gql: Any, owner: Made, client: Made, clock: Clock):
+    await gql(RESET, as_=owner, id=client.id, hours=1)
+    clock.move(HOUR)
+    payload = (await gql(REVOKE, as_=owner, id=client.id))["revokeOldSecret"]
+    assert payload["alreadyEnded"]
+    assert (payload["revokedSecret"]["state"], payload["revokedSecret"]["endReason"]) == ("EXPIRED", "EXPIRED")
+    assert payload["revokedSecret"]["endedAt"] == stamp(NOW + HOUR)
+
+
+async def test_revoking_without_a_rollover_ever_revokes_nothing(gql: Any, owner: Made, client: Made):
+    payload = (await gql(REVOKE, as_=owner, id=client.id))["revokeOldSecret"]
+    assert (payload["revokedSecret"], payload["userErrors"]) == (None, [])
+
+
+async def test_a_late_click_cannot_end_a_newer_secret(gql: Any, owner: Made, client: Made, services: Services):
+    first = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]
+    meant = first["oldSecret"]["id"]
+    await verify(services, client.id, first["newSecret"])
+    await gql(RESET, as_=owner, id=client.id, hours=24, end=True)  # now `first.newSecret` is the old one
+    payload = (await gql(REVOKE, as_=owner, id=client.id, secret=meant))["revokeOldSecret"]
+    assert payload["alreadyEnded"]
+    assert payload["revokedSecret"]["endReason"] == "DISPLACED"
+    assert await is_good(services, client.id, first["newSecret"])
+
+
+async def test_a_current_or_foreign_secret_is_not_an_old_one(
+    gql: Any, owner: Made, client: Made, make_client: MakeClient
+):
+    current = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["client"]["currentSecret"]["id"]
+    other = await make_client()
+    foreign = (await gql(RESET, as_=owner, id=other.id, hours=24))["resetSecret"]["oldSecret"]["id"]
+    for secret in (current, foreign, "Q2xpZW50Ong"):
+        payload = (await gql(REVOKE, as_=owner, id=client.id, secret=secret))["revokeOldSecret"]
+        assert [error["code"] for error in payload["userErrors"]] == ["SECRET_NOT_OLD"]
+
+
+async def test_a_retention_is_counted_from_now_and_clamped_to_seven_days(
+    gql: Any, owner: Made, client: Made, clock: Clock
+):
+    await gql(RESET, as_=owner, id=client.id, hours=24)
+    clock.move(2 * HOUR)
+    shorter = (await gql(RETENTION, as_=owner, id=client.id, hours=1))["changeRetention"]
+    assert (shorter["oldSecretExpiresAt"], shorter["clamped"]) == (stamp(NOW + 3 * HOUR), False)
+    longest = (await gql(RETENTION, as_=owner, id=client.id, hours=168))["changeRetention"]
+    assert (longest["oldSecretExpiresAt"], longest["clamped"]) == (stamp(NOW + 7 * DAYS), True)
+
+
+@pytest.mark.parametrize("hours", [0, -1, 169])
+async def test_a_retention_out_of_bounds_is_refused(hours: int, gql: Any, owner: Made, client: Made):
+    await gql(RESET, as_=owner, id=client.id, hours=24)
+    [error] = (await gql(RETENTION, as_=owner, id=client.id, hours=hours))["changeRetention"]["userErrors"]
+    assert (error["code"], error["minimum"], error["maximum"]) == ("INVALID_HOURS_TO_LIVE", 1, 168)
+
+
+@pytest.mark.parametrize(("mutation", "variables"), [(RETENTION, {"hours": 1}), (CANCEL, {})])
+async def test_without_a_rollover_there_is_nothing_to_change(
+    mutation: str, variables: dict[str, Any], gql: Any, owner: Made, client: Made
+):
+    answer = await gql(mutation, as_=owner, id=client.id, **variables)
+    [payload] = answer.data.values()
+    assert [error["code"] for error in payload["userErrors"]] == ["NO_ROLLOVER"]
+
+
+async def test_a_cancelled_rollover_makes_the_old_secret_current_again(
+    gql: Any, owner: Made, client: Made, services: Services, clock: Clock
+):
+    new = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["newSecret"]
+    payload = (await gql(CANCEL, as_=owner, id=client.id))["cancelRollover"]
+    assert payload["currentSecret"]["state"] == "CURRENT"
+    assert (payload["currentSecret"]["replacedAt"], payload["currentSecret"]["expiresAt"]) == (None, None)
+    assert payload["withdrawnSecret"]["endReason"] == "CANCELLED"
+    clock.move(30 * DAYS)
+    assert await is_good(services, client.id, client.secret)
+    assert not await is_good(services, client.id, new)
+
+
+async def test_a_rollover_whose_new_secret_was_used_is_not_cancelled(
+    gql: Any, owner: Made, client: Made, services: Services
+):
+    new = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["newSecret"]
+    await verify(services, client.id, new)
+    payload = (await gql(CANCEL, as_=owner, id=client.id))["cancelRollover"]
+    assert [error["code"] for error in payload["userErrors"]] == ["NEW_SECRET_IN_USE"]
+
+
+async def test_a_client_is_registered_with_its_first_secret(gql: Any, owner: Made, services: Services):
+    payload = (
+        await gql(CREATE, as_=owner, name=" Billing ", description="d", features=["viewer"], allowList=["10.0.0.0/8"])
+    )["createClient"]
+    made = payload["client"]
+    assert (made["name"], made["description"], made["features"], made["allowList"]) == (
+        "Billing",
+        "d",
+        ["viewer"],
+        ["10.0.0.0/8"],
+    )
+    assert (made["enabled"], made["generation"], made["currentSecret"]["state"]) == (True, 1, "CURRENT")
+    assert isinstance(await verify(services, made["clientId"], payload["secret"], "10.1.2.3"), Accepted)
+
+
+BAD: Final = [
+    ({"name": " "}, "INVALID_NAME", ["name"]),
+    ({"name": "x" * 201}, "INVALID_NAME", ["name"]),
+    ({"name": "a\nb"}, "INVALID_NAME", ["name"]),
+    ({"description": "x" * 2001}, "INVALID_DESCRIPTION", ["description"]),
+    ({"features": ["root"]}, "INVALID_FEATURE", ["features"]),
+    ({"allowList": []}, "INVALID_ALLOW_LIST", ["allowList"]),
+    ({"allowList": ["10.0.0.1/8"]}, "INVALID_ALLOW_LIST", ["allowList"]),
+]
+
+
+@pytest.mark.parametrize(("given", "code", "field"), BAD)
+@pytest.mark.parametrize("mutation", [CREATE, UPDATE])
+async def test_what_a_client_cannot_be_is_refused(
+    mutation: str, given: dict[str, Any], code: str, field: list[str], gql: Any, owner: Made, client: Made
+):
+    variables = {"name": "Fine", **given, **({"id": client.id} if mutation is UPDATE else {})}
+    answer = await gql(mutation, as_=owner, **variables)
+    [payload] = answer.data.values()
+    assert [(error["code"], error["field"]) for error in payload["userErrors"]] == [(code, field)]
+    for value in given.values():
+        assert str(value).strip("[]'") in ("", " ") or str(value) not in str(answer.data)
+
+
+async def test_editing_changes_what_was_given_and_leaves_the_rest(gql: Any, owner: Made, client: Made):
+    first = (await gql(UPDATE, as_=owner, id=client.id, description="d", features=["login_client"]))["updateClient"]
+    assert first["client"]["generation"] == 2
+    second = (await gql(UPDATE, as_=owner, id=client.id, name="New", description=""))["updateClient"]["client"]
+    assert second == {
+        "name": "New",
+        "description": None,
+        "features": ["login_client"],
+        "allowList": ["0.0.0.0/0", "::/0"],
+        "generation": 3,
+    }
+    unchanged = (await gql(UPDATE, as_=owner, id=client.id, name="New"))["updateClient"]["client"]
+    assert unchanged["generation"] == 3
+
+
+async def test_a_disabled_client_is_refused_and_goes_on_ageing(
+    gql: Any, owner: Made, client: Made, services: Services, clock: Clock
+):
+    await gql(RESET, as_=owner, id=client.id, hours=1)
+    await gql(ENABLE, as_=owner, id=client.id, enabled=False)
+    assert not await is_good(services, client.id, client.secret)
+    clock.move(HOUR)
+    await gql(ENABLE, as_=owner, id=client.id, enabled=True)
+    assert not await is_good(services, client.id, client.secret)
+
+
+@pytest.mark.parametrize(
+    ("mutation", "variables"), [(ENABLE, {"enabled": False}), (DELETE, {}), (UPDATE, {"features": ["viewer"]})]
+)
+async def test_the_last_owner_stays(mutation: str, variables: dict[str, Any], gql: Any, owner: Made):
+    answer = await gql(mutation, as_=owner, id=owner.id, **variables)
+    [payload] = answer.data.values()
+    assert [error["code"] for error in payload["userErrors"]] == ["LAST_OWNER"]
+
+
+async def test_an_owner_cannot_lock_its_own_address_out(gql: Any, owner: Made):
+    payload = (await gql(UPDATE, as_=owner, id=owner.id, allowList=["203.0.113.0/24"]))["updateClient"]
+    assert [error["code"] for error in payload["userErrors"]] == ["INVALID_ALLOW_LIST"]
+    payload = (await gql(UPDATE, as_=owner, id=owner.id, allowList=["127.0.0.0/8"]))["updateClient"]
+    assert payload["userErrors"] == []
+
+
+async def test_a_deleted_client_is_gone_and_its_audit_stays(gql: Any, owner: Made, client: Made, services: Services):
+    answer = await gql(DELETE, as_=owner, id=client.id)
+    assert answer["deleteClient"]["deletedClientId"] == client.id
+    assert not await is_good(services, client.id, client.secret)
+    events = f'auditEvents(clientId: "{client.id}") {{ nodes {{ action }} }}'
+    answer = await gql(f'{{ client(clientId: "{client.id}") {{ name }} {events} }}', as_=owner)
+    assert answer["client"] is None
+    assert [event["action"] for event in answer["auditEvents"]["nodes"]] == ["CLIENT_DELETED", "CLIENT_CREATED"]
+
+
+async def test_a_refused_sibling_does_not_erase_a_new_secret(gql: Any, owner: Made, client: Made):
+    """The siblings of one request are changes of their own; what was committed is answered."""
+    query = f"""mutation {{
+      a: resetSecret(clientId: "{client.id}", hoursToLive: 24) {{ newSecret client {{ oldSecret {{ id }} }} }}
+      b: resetSecret(clientId: "nobody", hoursToLive: 24) {{ newSecret userErrors {{ code }} }}
+      c: revokeOldSecret(clientId: "{client.id}") {{ client {{ oldSecret {{ id }} }} }}
+    }}"""
+    answer = await gql(query, as_=owner)
+    assert answer["a"]["newSecret"]
+    assert answer["a"]["client"]["oldSecret"]
+    assert answer["b"]["userErrors"] == [{"code": "CLIENT_NOT_FOUND"}]
+    assert answer["c"]["client"]["oldSecret"] is None
+
+
+async def test_the_audit_says_who_did_what(gql: Any, owner: Made, client: Made, clock: Clock):
+    reset = await gql(RESET, as_=owner, id=client.id, hours=24)
+    clock.move(SECOND)
+    await gql(REVOKE, as_=owner, id=client.id)
+    answer = await gql(
+        f"""{{ client(clientId: "{client.id}") {{ auditEvents(first: 2) {{ totalCount nodes {{
+            at action actor actorKind surface requestId address clientId generationBefore generationAfter
+            secretId endedSecretIds hoursToLive expiresAt reason }} }} }} }}""",
+        as_=owner,
+    )
+    revoked, made = answer["client"]["auditEvents"]["nodes"]
+    old = reset["resetSecret"]["oldSecret"]["id"]
+    assert answer["client"]["auditEvents"]["totalCount"] == 3
+    assert made["requestId"] == reset.headers["X-Request-Id"]
+    assert (made["actor"], made["actorKind"], made["surface"]) == (f"api_client:{owner.id}", "API_CLIENT", "GRAPHQL")
+    assert (made["hoursToLive"], made["expiresAt"]) == (24, stamp(NOW + 24 * HOUR))
+    assert (made["generationBefore"], made["generationAfter"], made["address"]) == (1, 2, "127.0.0.1")
+    assert (revoked["at"], revoked["action"], revoked["reason"]) == (
+        stamp(NOW + SECOND),
+        "OLD_SECRET_REVOKED",
+        "REVOKED",
+    )
+    assert (revoked["secretId"], revoked["endedSecretIds"]) == (old, [old])

@@ -1,0 +1,254 @@
+"""The table of roles (DESIGN.md, "Who may do what"), over the whole schema: a field without a decision fails."""
+
+from typing import Any, Final
+
+import pytest
+from graphql import GraphQLObjectType, build_schema
+from support.callers import DAY, HARD, Made, sign_in
+from support.installation import MakeClient
+
+from gql_secrets.api.graphql.schema import print_schema
+from gql_secrets.wiring import Services
+
+# Roles are decided above the database: one kind of it is enough here.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+ANYONE, VIEWER, OPERATOR, ADMIN = 0, 1, 2, 3
+SCHEMA: Final = build_schema(print_schema(), assume_valid_sdl=True)
+
+# The least role for every root field, with an operation that is allowed to that role.
+ROOT: Final[dict[str, tuple[int, str]]] = {
+    "Query.viewer": (ANYONE, "{ viewer { name } }"),
+    "Query.serverTime": (ANYONE, "{ serverTime }"),
+    "Query.client": (VIEWER, '{ client(clientId: "ID") { name } }'),
+    "Query.clients": (VIEWER, "{ clients { totalCount } }"),
+    "Query.node": (VIEWER, '{ node(id: "Q2xpZW50Onh4") { id } }'),
+    "Query.auditEvents": (ADMIN, "{ auditEvents { totalCount } }"),
+    "Mutation.createClient": (ADMIN, 'mutation { createClient(name: "x") { secret } }'),
+    "Mutation.updateClient": (ADMIN, 'mutation { updateClient(clientId: "ID", name: "y") { client { name } } }'),
+    "Mutation.setClientEnabled": (
+        ADMIN,
+        'mutation { setClientEnabled(clientId: "ID", enabled: false) { client { enabled } } }',
+    ),
+    "Mutation.deleteClient": (ADMIN, 'mutation { deleteClient(clientId: "ID") { deletedClientId } }'),
+    "Mutation.resetSecret": (OPERATOR, 'mutation { resetSecret(clientId: "ID", hoursToLive: 0) { newSecret } }'),
+    "Mutation.revokeOldSecret": (ADMIN, 'mutation { revokeOldSecret(clientId: "ID") { alreadyEnded } }'),
+    "Mutation.changeRetention": (
+        ADMIN,
+        'mutation { changeRetention(clientId: "ID", hoursToLive: 5) { clamped userErrors { code } } }',
+    ),
+    "Mutation.signOut": (ANYONE, "mutation { signOut { signedOut } }"),
+    "Mutation.cancelRollover": (ADMIN, 'mutation { cancelRollover(clientId: "ID") { userErrors { code } } }'),
+}
+# Fields that ask for more than the field through which their object was reached.
+INNER: Final[dict[str, tuple[int, str]]] = {
+    "Client.auditEvents": (ADMIN, '{ client(clientId: "ID") { auditEvents { totalCount } } }'),
+    "ClientSecret.uses": (OPERATOR, '{ client(clientId: "ID") { currentSecret { uses { count } } } }'),
+}
+# Types whose other fields are seen by whoever was given the object.
+OPEN_TYPES: Final = {
+    "AuditEvent",
+    "AuditEventConnection",
+    "AuditEventEdge",
+    "Client",
+    "ClientConnection",
+    "ClientEdge",
+    "ClientEvent",
+    "ClientSecret",
+    "ClientSecretConnection",
+    "ClientSecretEdge",
+    "PageInfo",
+    "Rollover",
+    "SecretUse",
+    "UsageBucket",
+    "UserError",
+    "Viewer",
+}
+ARGUMENT: Final[dict[str, tuple[int, str]]] = {
+    "Mutation.resetSecret(hoursToLive)": (
+        ADMIN,
+        'mutation { resetSecret(clientId: "ID", hoursToLive: 24) { newSecret } }',
+    ),
+}
+DECISIONS: Final = ROOT | INNER | ARGUMENT
+# Streams are asked for by other transports: test_subscriptions.py holds them to this.
+STREAMS: Final[dict[str, int]] = {"Subscription.clientEvents": VIEWER}
+# Through which field one comes to these: its guard speaks first.
+OUTER: Final = {
+    "Client.auditEvents": VIEWER,
+    "ClientSecret.uses": VIEWER,
+    "Mutation.resetSecret(hoursToLive)": OPERATOR,
+}
+CALLERS: Final = {"anonymous": -1, "roleless": 0, "viewer": VIEWER, "operator": OPERATOR, "owner": ADMIN}
+
+
+@pytest.mark.usefixtures("database_url")
+def test_every_field_of_the_schema_has_a_decision():
+    undecided = []
+    for type_ in SCHEMA.type_map.values():
+        if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
+            continue
+        for field in type_.fields:
+            name = f"{type_.name}.{field}"
+            if (
+                name not in {*DECISIONS, *STREAMS}
+                and type_.name not in OPEN_TYPES
+                and not type_.name.endswith("Payload")
+            ):
+                undecided.append(name)
+    assert undecided == []
+
+
+@pytest.mark.usefixtures("database_url")
+def test_the_schema_prints_what_is_decided():
+    """An explorer shows the guards as they are: `@requiresRole` on the field or the argument."""
+    names = {VIEWER: "VIEWER", OPERATOR: "OPERATOR", ADMIN: "ADMIN"}
+    printed = {}
+    for type_ in SCHEMA.type_map.values():
+        for field, definition in type_.fields.items() if isinstance(type_, GraphQLObjectType) else ():
+            if definition.ast_node is None:
+                continue
+            nodes = [(f"{type_.name}.{field}", definition.ast_node)]
+            nodes += [
+                (f"{type_.name}.{field}({each.name.value})", each) for each in definition.ast_node.arguments or ()
+            ]
+            for name, node in nodes:
+                for directive in node.directives or ():
+                    roles = directive.arguments[0].value.values
+                    printed[name] = roles[-1].value
+    decided = {name: least for name, (least, _) in DECISIONS.items()} | STREAMS
+    assert printed == {name: names[least] for name, least in decided.items() if least > ANYONE}
+
+
+@pytest.mark.parametrize("field", DECISIONS)
+@pytest.mark.parametrize("who", CALLERS)
+async def test_a_role_may_what_the_table_says(field: str, who: str, gql: Any, make_client: MakeClient):
+    least, operation = DECISIONS[field]
+    target = await make_client()
+    caller = None if who == "anonymous" else await make_client(*([] if who == "roleless" else [who]), name=who)
+
+    answer = await gql(operation.replace("ID", target.id), as_=caller)
+
+    if CALLERS[who] >= least or least == ANYONE:
+        assert answer.errors == []
+    elif caller is None:
+        assert answer.codes == ["UNAUTHENTICATED"]
+    else:
+        is_stopped_before = CALLERS[who] < OUTER.get(field, 0)
+        required = OUTER[field] if is_stopped_before else least
+        assert answer.codes == ["FORBIDDEN"]
+        assert answer.errors[0]["extensions"]["requiredRoles"] == ["ADMIN", "OPERATOR", "VIEWER"][: 4 - required]
+        argument = "hoursToLive" if "(" in field and not is_stopped_before else None
+        assert answer.errors[0]["extensions"].get("argument") == argument
+
+
+@pytest.mark.parametrize("features", [["owner"], ["operator"], ["viewer"], []])
+async def test_an_operator_resets_nobody_above_itself(features: list[str], gql: Any, make_client: MakeClient):
+    operator, target = await make_client("operator"), await make_client(*features)
+    answer = await gql(
+        f'mutation {{ resetSecret(clientId: "{target.id}", hoursToLive: 0) {{ newSecret }} }}', as_=operator
+    )
+    if features == ["owner"]:
+        assert answer.codes == ["FORBIDDEN"]
+        assert answer.errors[0]["extensions"]["argument"] == "clientId"
+    else:
+        assert answer["resetSecret"]["newSecret"]
+
+
+CHANGES: Final = {
+    "reset": 'resetSecret(clientId: "ID", hoursToLive: 0) { userErrors { code } }',
+    "smooth": 'resetSecret(clientId: "ID", hoursToLive: 1, endActiveRollover: true) { userErrors { code } }',
+    "revoke": 'revokeOldSecret(clientId: "ID") { userErrors { code } }',
+    "retention": 'changeRetention(clientId: "ID", hoursToLive: 1) { userErrors { code } }',
+    "cancel": 'cancelRollover(clientId: "ID") { userErrors { code } }',
+    "edit": 'updateClient(clientId: "ID", description: "d") { userErrors { code } }',
+    "disable": 'setClientEnabled(clientId: "ID", enabled: false) { userErrors { code } }',
+    "delete": 'deleteClient(clientId: "ID") { userErrors { code } }',
+}
+
+
+@pytest.mark.parametrize("feature", ["owner", "operator", "viewer", None])
+@pytest.mark.parametrize("change", CHANGES)
+async def test_an_old_owner_secret_does_not_take_the_house(
+    change: str, feature: str | None, gql: Any, make_client: MakeClient, services: Services
+):
+    """Whoever holds an old owner secret may read and change clients without a role, and no other."""
+    owner = await make_client("owner")
+    admin = await sign_in(services, owner.id, owner.secret)
+    await services.rotation.reset_secret(owner.id, DAY, by=admin)  # now `owner.secret` is the old one
+    target = await make_client(*([feature] if feature else []))
+
+    assert (await gql("{ clients { totalCount } }", as_=owner))["clients"]["totalCount"] == 3
+    answer = await gql(f"mutation {{ {CHANGES[change].replace('ID', target.id)} }}", as_=owner)
+
+    if feature is None:
+        assert answer.errors == []
+    else:
+        assert answer.codes == ["FORBIDDEN"]
+        assert answer.errors[0]["extensions"]["reason"] == "RETAINED_SECRET"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_an_old_owner_secret_does_not_change_its_own_client(
+    change: str, gql: Any, make_client: MakeClient, services: Services
+):
+    owner = await make_client("owner")
+    await services.rotation.reset_secret(owner.id, DAY, by=await sign_in(services, owner.id, owner.secret))
+    answer = await gql(f"mutation {{ {CHANGES[change].replace('ID', owner.id)} }}", as_=owner)
+    assert answer.codes == ["FORBIDDEN"]
+    assert answer.errors[0]["extensions"]["reason"] == "RETAINED_SECRET"
+
+
+@pytest.mark.parametrize("feature", ["owner", "operator", "viewer"])
+async def test_an_old_owner_secret_grants_no_role(
+    feature: str, gql: Any, make_client: MakeClient, services: Services, client: Made
+):
+    owner = await make_client("owner")
+    await services.rotation.reset_secret(owner.id, DAY, by=await sign_in(services, owner.id, owner.secret))
+    for operation in (
+        f'createClient(name: "x", features: ["{feature}"]) {{ secret }}',
+        f'updateClient(clientId: "{client.id}", features: ["{feature}"]) {{ client {{ name }} }}',
+    ):
+        answer = await gql(f"mutation {{ {operation} }}", as_=owner)
+        assert answer.codes == ["FORBIDDEN"]
+        assert answer.errors[0]["extensions"]["reason"] == "RETAINED_SECRET"
+
+
+async def test_the_viewers_rights_are_what_a_frontend_shows(gql: Any, make_client: MakeClient, services: Services):
+    """A toggle that the viewer may not use is absent: the frontend asks here, never for a role's name."""
+    fields = "viewerCanResetSecret viewerCanSmoothReset viewerCanRevokeOldSecret viewerCanEdit"
+    plain, boss = await make_client(), await make_client("owner")
+    rights = {}
+    for who in ("viewer", "operator", "owner"):
+        caller = await make_client(who)
+        for target, name in ((plain, "plain"), (boss, "boss")):
+            answer = await gql(f'{{ client(clientId: "{target.id}") {{ {fields} }} }}', as_=caller)
+            rights[who, name] = list(answer["client"].values())
+    assert rights == {
+        ("viewer", "plain"): [False, False, False, False],
+        ("viewer", "boss"): [False, False, False, False],
+        ("operator", "plain"): [True, False, False, False],
+        ("operator", "boss"): [False, False, False, False],
+        ("owner", "plain"): [True, True, True, True],
+        ("owner", "boss"): [True, True, True, True],
+    }
+    await services.rotation.reset_secret(boss.id, DAY, by=await sign_in(services, boss.id, boss.secret))
+    answer = await gql(f'{{ client(clientId: "{boss.id}") {{ {fields} }} }}', as_=boss)
+    assert list(answer["client"].values()) == [False, False, False, False]
+
+
+async def test_a_role_that_was_lost_is_lost_at_once(gql: Any, make_client: MakeClient, services: Services):
+    caller = await make_client("owner")
+    await gql("{ viewer { roles } }", as_=caller)
+    await services.clients.update_client(caller.id, features=[], by=await sign_in(services, caller.id, caller.secret))
+    assert (await gql("{ clients { totalCount } }", as_=caller)).codes == ["FORBIDDEN"]
+
+
+async def test_a_hard_reset_of_oneself_ends_the_secret_that_asked(gql: Any, make_client: MakeClient):
+    caller = await make_client("owner")
+    answer = await gql(
+        f'mutation {{ resetSecret(clientId: "{caller.id}", hoursToLive: {HARD.hours}) {{ newSecret }} }}', as_=caller
+    )
+    assert (await gql("{ viewer { name } }", as_=caller)).status == 401
+    renewed = Made(caller.id, answer["resetSecret"]["newSecret"])
+    assert (await gql("{ viewer { name } }", as_=renewed))["viewer"] == {"name": caller.id}

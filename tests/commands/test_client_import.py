@@ -1,0 +1,477 @@
+"""Clients of another system come in with the secrets they have, which go on working."""
+
+import json
+import re
+import secrets
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from support.callers import ADMIN, CLI, DAY, HARD, VIEWER, is_good, verify
+from support.clocks import HOUR, Clock
+from support.databases import apart
+from support.installation import MakeClient, OpenNode
+from support.serving import PROGRAM, environment
+
+from gql_secrets.commands.client_import import _read, clients_of_file
+from gql_secrets.domain.errors import Conflict, Failure, Forbidden, InvalidDescription, InvalidFeature, SetupError
+from gql_secrets.domain.networks import EVERYWHERE, AllowList, InvalidNetwork
+from gql_secrets.domain.strength import estimated_bits, is_weak
+from gql_secrets.service.audit_log import Auditing
+from gql_secrets.service.client_import import MAX_BATCH, Import, ImportedClient, Outcome, RowRefused
+from gql_secrets.service.queries import PageRequest
+from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services, open_services
+
+# As seed B writes them, 32 characters long; in two parts, so that no scanner takes them for real.
+STRONG = "wt4c3un9wkkcfvykn" + "qx44ync476afs68"
+OTHER = "k7hr2mneq5gs89fbr2" + "pd6sgnyvus6xz4"
+SHORT = "x8Kq2mZ7vR4tYw9PbN3cLd"
+SEQUENCE = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def row(client_id: str = "till", secret: str = STRONG, **given: Any) -> ImportedClient:
+    facts: dict[str, Any] = {"description": None, "features": [], "allow_list": EVERYWHERE, **given}
+    return ImportedClient.of(client_id, secret, **facts)
+
+
+async def take(services: Services, *rows: ImportedClient, **given: Any) -> list[tuple[str, str | None]]:
+    results = await Import(services.changes, by=CLI, **given).take(rows)
+    return [(result.outcome.name, result.reason) for result in results]
+
+
+async def revision_of(services: Services) -> int:
+    [found] = await services.database.fetch("SELECT revision FROM installation")
+    return int(found["revision"])
+
+
+async def events_of(services: Services, client_id: str) -> list[Any]:
+    page = await services.reading.page_of_audit_events(PageRequest(first=100), client_id=client_id)
+    return list(reversed(page.rows))
+
+
+# What an import does.
+
+
+async def test_an_imported_secret_is_good_at_once_and_stored_as_a_digest_alone(services: Services) -> None:
+    assert await take(services, row()) == [("CREATED", None)]
+    assert await is_good(services, "till", STRONG)
+    assert not await is_good(services, "till", STRONG + "x")
+    assert not await is_good(services, "tills", STRONG)
+    [stored] = await services.database.fetch("SELECT * FROM client_secret WHERE client_id = ?", ["till"])
+    assert STRONG.encode() not in b"".join(value for value in stored.values() if isinstance(value, bytes))
+    assert STRONG not in repr(stored)
+    assert stored["hint"] == STRONG[-4:]
+
+
+async def test_what_the_other_system_said_of_a_client_is_kept(services: Services) -> None:
+    allow_list = AllowList.parse(["192.0.2.0/24", "2001:db8::/32"])
+    await take(
+        services,
+        row(description="Till\nin the hall", features=["direct_access", "login_client"], allow_list=allow_list),
+        row("shop", OTHER),
+    )
+    till = await services.reading.find_client("till")
+    assert till is not None
+    assert (till.name, till.description, till.generation) == ("Till in the hall", "Till\nin the hall", 1)
+    assert (await services.reading.features(["till"]))["till"] == ["direct_access", "login_client"]
+    assert (await services.reading.allow_lists(["till"]))["till"] == list(allow_list.texts)
+    shop = await services.reading.find_client("shop")
+    assert shop is not None
+    assert (shop.name, shop.description) == ("shop", None)
+    assert not await is_good(services, "till", STRONG)  # from 198.51.100.7
+    assert (await verify(services, "till", STRONG, "2001:db8::1")).client_id == "till"
+
+
+async def test_each_client_has_an_audit_event_and_a_revision_and_the_chain_holds(services: Services) -> None:
+    before = await revision_of(services)
+    rows = [row(f"client-{number}", secrets.token_urlsafe(32)) for number in range(MAX_BATCH)]
+    assert await take(services, *rows) == [("CREATED", None)] * MAX_BATCH
+    assert await revision_of(services) == before + MAX_BATCH
+    [event] = await events_of(services, "client-7")
+    [secret] = (await services.reading.page_of_secrets("client-7", PageRequest(first=2))).rows
+    assert (event.action, event.actor, event.surface) == ("CLIENT_IMPORTED", "cli:root", "CLI")
+    assert (event.generation_before, event.generation_after, event.secret_id) == (0, 1, secret.id)
+    assert event.reason is None
+    assert secret.created_by == event.actor
+    report = await Auditing(services.database, services.changes.pepper).verify()
+    assert (report.events, report.problem) == (before + MAX_BATCH, None)
+
+
+async def test_an_imported_client_is_reset_smoothly_like_any_other(services: Services) -> None:
+    await take(services, row())
+    reset = await services.rotation.reset_secret("till", DAY, by=ADMIN)
+    assert await is_good(services, "till", STRONG)
+    assert await is_good(services, "till", reset.new_secret.reveal())
+
+
+async def test_the_same_file_again_changes_nothing(services: Services) -> None:
+    rows = [
+        row(features=["viewer"], allow_list=AllowList.parse(["10.0.0.0/8"])),
+        row("shop", OTHER, description="Shop"),
+    ]
+    await take(services, *rows)
+    before = await revision_of(services)
+    assert await take(services, *rows) == [("UNCHANGED", None)] * 2
+    assert await revision_of(services) == before
+
+
+async def test_a_client_that_was_edited_meanwhile_stays_as_it_is_and_the_report_says_so(services: Services) -> None:
+    rows = [row(), row("shop", OTHER), row("door", STRONG)]
+    await take(services, *rows)
+    await services.clients.update_client("till", by=ADMIN, description="Till")
+    await services.clients.update_client("shop", by=ADMIN, features=["viewer"])
+    await services.clients.update_client("door", by=ADMIN, allow_list=["10.0.0.0/8"])
+    for outcome, reason in await take(services, *rows):
+        assert outcome == "UNCHANGED"
+        assert reason is not None
+        assert "stay as they are" in reason
+
+
+async def test_an_old_secret_that_is_still_good_is_unchanged(services: Services) -> None:
+    await take(services, row())
+    await services.rotation.reset_secret("till", DAY, by=ADMIN)
+    assert await take(services, row()) == [("UNCHANGED", None)]
+
+
+async def test_a_secret_digested_with_an_older_key_of_the_pepper_is_found(
+    services: Services, open_node: OpenNode, settings: Settings
+) -> None:
+    await take(services, row())
+    newer = "newer:" + secrets.token_urlsafe(32)
+    node = await open_node(settings=replace(settings, pepper=f"{newer},{settings.pepper}"))
+    assert await take(node, row(), row("shop", OTHER)) == [("UNCHANGED", None), ("CREATED", None)]
+    assert await is_good(node, "shop", OTHER)
+
+
+# What an import refuses.
+
+
+async def refused(services: Services, *rows: ImportedClient, **given: Any) -> list[str]:
+    before = await revision_of(services)
+    results = await take(services, *rows, **given)
+    assert [outcome for outcome, _ in results] == ["REFUSED"] * len(rows)
+    assert await revision_of(services) == before
+    return [reason or "" for _, reason in results]
+
+
+async def test_a_deleted_client_does_not_come_back(services: Services) -> None:
+    await take(services, row())
+    await services.clients.delete_client("till", by=ADMIN)
+    assert "deleted" in (await refused(services, row()))[0]
+    assert "deleted" in (await refused(services, row(secret=OTHER)))[0]
+    assert not await is_good(services, "till", STRONG)
+
+
+async def test_a_secret_that_ended_does_not_come_back(services: Services, clock: Clock) -> None:
+    await take(services, row(), row("shop", OTHER))
+    await services.rotation.reset_secret("till", HARD, by=ADMIN)
+    await services.rotation.reset_secret("shop", DAY, by=ADMIN)
+    clock.move(24 * HOUR)
+    before = await revision_of(services)
+    [till, shop] = await take(services, row(), row("shop", OTHER))
+    assert till[0] == shop[0] == "REFUSED"
+    assert "ended" in (till[1] or "")
+    assert "ended" in (shop[1] or "")
+    # The import was the first to see that the time of shop's old secret is over, so it wrote that down, and only that.
+    assert await revision_of(services) == before + 1
+    clock.move(-HOUR)
+    assert not await is_good(services, "shop", OTHER)
+
+
+async def test_a_client_that_is_here_with_another_secret_keeps_it(services: Services, make_client: MakeClient) -> None:
+    client = await make_client()
+    assert "another secret" in (await refused(services, row(client.id)))[0]
+    assert await is_good(services, client.id, client.secret)
+
+
+async def test_a_client_that_stands_twice_in_the_file_comes_once(services: Services) -> None:
+    results = await take(services, row(), row(), row(secret=OTHER))
+    assert [outcome for outcome, _ in results] == ["CREATED", "UNCHANGED", "REFUSED"]
+    assert await is_good(services, "till", STRONG)
+    assert not await is_good(services, "till", OTHER)
+
+
+@pytest.mark.parametrize("weak", [SHORT, SEQUENCE, "a" * 40, "correct horse battery staple", "hunter2"])
+async def test_a_weak_secret_is_refused_unless_it_is_asked_for_then_marked_and_audited(
+    services: Services, weak: str
+) -> None:
+    assert "weak" in (await refused(services, row(secret=weak)))[0]
+    assert await take(services, row(secret=weak), allow_weak=True) == [("CREATED", None)]
+    assert await is_good(services, "till", weak)
+    [event] = await events_of(services, "till")
+    assert event.reason == "WEAK_SECRET"
+    [secret] = (await services.reading.page_of_secrets("till", PageRequest(first=2))).rows
+    assert secret.is_weak
+    assert secret.hint == (weak[-4:] if len(weak) >= 24 else "")
+    assert await take(services, row(secret=weak)) == [("UNCHANGED", None)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"client_id": ""}, RowRefused),
+        ({"client_id": "a:b"}, RowRefused),
+        ({"client_id": "a\nb"}, RowRefused),
+        ({"client_id": "x" * 129}, RowRefused),
+        ({"secret": ""}, RowRefused),
+        ({"secret": STRONG + "\n"}, RowRefused),
+        ({"secret": "x" * 1025}, RowRefused),
+        ({"features": ["root"]}, InvalidFeature),
+        ({"description": "\x07"}, InvalidDescription),
+    ],
+)
+def test_what_can_be_no_client_is_refused_before_the_database_is_asked(
+    facts: dict[str, Any], why: type[Failure]
+) -> None:
+    with pytest.raises(why) as told:
+        row(**facts)
+    assert STRONG not in str(told.value)
+
+
+# Whole or not at all.
+
+
+async def test_a_batch_that_fails_leaves_no_half_client(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("the power went")
+
+    before = await revision_of(services)
+    monkeypatch.setattr("gql_secrets.service.changes.append_to_audit", fail)
+    with pytest.raises(RuntimeError):
+        await take(services, row(features=["viewer"]), row("shop", OTHER))
+    monkeypatch.undo()
+    assert await revision_of(services) == before
+    assert await services.reading.find_client("till") is None
+    assert not await is_good(services, "till", STRONG)
+    assert await take(services, row(features=["viewer"]), row("shop", OTHER)) == [("CREATED", None)] * 2
+
+
+async def test_a_dry_run_foretells_the_run_and_changes_nothing(services: Services, make_client: MakeClient) -> None:
+    client = await make_client()
+    batches = [
+        [row(), row("shop", OTHER), row(client.id, OTHER), row("weak", SEQUENCE)],
+        [row(), row("shop", STRONG), row("door", STRONG)],
+    ]
+    before = await revision_of(services)
+    dry, wet = Import(services.changes, by=CLI, dry_run=True), Import(services.changes, by=CLI)
+    foretold = [[result.outcome for result in await dry.take(batch)] for batch in batches]
+    assert await revision_of(services) == before
+    assert await services.reading.find_client("till") is None
+    assert foretold == [[result.outcome for result in await wet.take(batch)] for batch in batches]
+    assert foretold[1] == [Outcome.UNCHANGED, Outcome.REFUSED, Outcome.CREATED]
+
+
+async def test_only_an_admin_imports(services: Services) -> None:
+    for dry_run in (False, True):
+        with pytest.raises(Forbidden):
+            await Import(services.changes, by=VIEWER, dry_run=dry_run).take([row()])
+
+
+async def test_an_import_that_cannot_have_the_lock_says_so(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(*_: object) -> None:
+        raise Conflict("Other changes are in the way right now. Try again.")
+
+    monkeypatch.setattr(type(services.changes), "change_installation", busy)
+    with pytest.raises(Conflict, match="again"):
+        await take(services, row())
+
+
+# What makes a secret weak.
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: secrets.token_urlsafe(24),
+        lambda: secrets.token_hex(16),
+        lambda: "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(32)),
+        lambda: "".join(secrets.choice("0123456789") for _ in range(40)),
+    ],
+    ids=["base64", "hexadecimal", "the vendor's", "digits"],
+)
+def test_random_secrets_are_strong(make: Callable[[], str]) -> None:
+    assert not any(is_weak(make()) for _ in range(500))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "password" * 4,
+        "changemechangemechangeme!",
+        "1234567890" * 3,
+        "correct horse battery staple",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "zyxwvutsrqponmlkjihgfedcba98765",
+        "supersecretsupersecretsecret",
+        "x8Kq2mZ7vR4tYw9PbN3cLdE",  # random, and of 23 characters
+    ],
+)
+def test_what_people_think_of_is_weak(secret: str) -> None:
+    assert is_weak(secret)
+    assert estimated_bits(secret) >= 0
+
+
+# The file.
+
+
+def written(results: Sequence[Any]) -> bytes:
+    return orjson.dumps({"results": results, "stat": "ok"})
+
+
+CLIENT = {"client_id": "till", "client_secret": STRONG}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        written([CLIENT]),
+        orjson.dumps([CLIENT]),
+        orjson.dumps(CLIENT),
+        orjson.dumps(CLIENT) + b"\n",
+        b"\xef\xbb\xbf" + written([CLIENT]),
+        json.dumps({"results": [CLIENT]}, indent=2).encode(),
+        json.dumps([CLIENT], indent=2).encode("utf-16"),
+    ],
+)
+def test_a_file_is_a_list_an_array_or_lines(raw: bytes) -> None:
+    assert clients_of_file(raw) == [CLIENT]
+
+
+def test_a_line_that_is_no_json_is_one_row_refused() -> None:
+    line = orjson.dumps(CLIENT)
+    values = clients_of_file(line + b"\n\n{\r\n" + line + b"\r\n")
+    assert values[0] == values[2] == CLIENT
+    with pytest.raises(RowRefused, match="not JSON"):
+        _read(values[1])
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"5", b"null", b"{}", b'{"stat": "error"}', b"[", b"\xff", b"<html>", b"{" * 10000]
+)
+def test_a_file_that_holds_no_clients_says_what_it_should_be(raw: bytes) -> None:
+    with pytest.raises(SetupError, match="results"):
+        clients_of_file(raw)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (5, "object"),
+        ({"client_secret": STRONG}, "client_id"),
+        ({"client_id": 5, "client_secret": STRONG}, "client_id"),
+        ({"client_id": "till"}, "client_secret"),
+        ({**CLIENT, "client_secret": None}, "client_secret"),
+        ({**CLIENT, "description": 5}, "description"),
+        ({**CLIENT, "features": "owner"}, "features"),
+        ({**CLIENT, "features": [5]}, "features"),
+        ({**CLIENT, "whitelist": "0.0.0.0/0"}, "whitelist"),
+    ],
+)
+def test_a_row_that_is_no_client_says_what_is_missing(value: object, why: str) -> None:
+    with pytest.raises(RowRefused, match=why) as told:
+        _read(value)
+    assert STRONG not in str(told.value)
+
+
+def test_a_rows_whitelist_is_read_as_its_system_means_it() -> None:
+    assert _read({**CLIENT, "whitelist": ["0.0.0.0/0"]}) == _read(CLIENT)
+    assert _read({**CLIENT, "features": None, "whitelist": None, "description": None}) == _read(CLIENT)
+    for whitelist in ([], ["10.0.0.0/33"]):
+        with pytest.raises(InvalidNetwork):
+            _read({**CLIENT, "whitelist": whitelist})
+
+
+# The command.
+
+
+@pytest.fixture
+def run(settings: Settings) -> Callable[..., subprocess.CompletedProcess[str]]:
+    apart(start(settings))
+    given = {"data_dir": str(settings.data_dir), "database_url": settings.database_url, "pepper": settings.pepper}
+
+    def run_program(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, "client", "import", *arguments],
+            env=environment(given),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run_program
+
+
+async def start(settings: Settings) -> None:
+    await (await open_services(settings)).close()
+
+
+def test_the_command_reports_each_row_and_run_twice_says_unchanged(
+    run: Callable[..., subprocess.CompletedProcess[str]], settings: Settings, data_dir: Path
+) -> None:
+    file = data_dir / "clients.json"
+    bad = {"client_id": "a:b", "client_secret": OTHER}
+    file.write_bytes(written([CLIENT, bad, {"client_id": "weak", "client_secret": SEQUENCE}]))
+
+    dry = run(str(file), "--dry-run")
+    assert (dry.returncode, dry.stdout.split()[0]) == (1, "created")
+    assert "nothing was changed" in dry.stderr
+
+    done = run(str(file))
+    assert done.returncode == 1
+    lines = [re.split(r"\s{2,}|: ", line, maxsplit=3) for line in done.stdout.splitlines()]
+    assert [line[:3] for line in lines] == [
+        ["created", "1", "till"],
+        ["refused", "2", "a:b"],
+        ["refused", "3", "weak"],
+    ]
+    assert "1 created, 0 unchanged, 2 refused." in done.stderr
+
+    again = run("-", "--allow-weak", "--json", stdin=file.read_text())
+    assert again.returncode == 1
+    told = json.loads(again.stdout)
+    assert {name: told[name] for name in ("dryRun", "created", "unchanged", "refused")} == {
+        "dryRun": False,
+        "created": 1,
+        "unchanged": 1,
+        "refused": 1,
+    }
+    assert told["rows"][2] == {"row": 3, "clientId": "weak", "outcome": "created", "reason": None, "isWeak": True}
+    for each in (dry, done, again):
+        assert not any(secret in each.stdout + each.stderr for secret in (STRONG, OTHER, SEQUENCE))
+
+    async def check() -> bool:
+        services = await open_services(settings)
+        try:
+            return await is_good(services, "till", STRONG) and await is_good(services, "weak", SEQUENCE)
+        finally:
+            await services.close()
+
+    assert apart(check())
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_command_takes_many_batches_and_exits_0(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    lines = [json.dumps({"client_id": f"c{number}", "client_secret": secrets.token_hex(16)}) for number in range(1203)]
+    done = run("-", stdin="\n".join(lines))
+    assert done.returncode == 0
+    assert "1203 created, 0 unchanged, 0 refused." in done.stderr
+    assert [line.split()[1:] for line in done.stdout.splitlines()] == [[str(n + 1), f"c{n}"] for n in range(1203)]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_file_that_is_not_there_or_no_list_is_told_in_a_sentence(
+    run: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    assert run("/nowhere.json").returncode == 2
+    done = run("-", stdin="<html>")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "/clients/list" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,168 @@
+"""`gql-secrets client wait-unused`."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from support.callers import ADMIN, DAY, HARD, Made, is_good
+from support.clocks import HOUR, MINUTE, SECOND, Clock
+from support.installation import PEPPER, OpenNode
+
+from gql_secrets.commands import waiting
+from gql_secrets.commands.wait import wait_until_unused
+from gql_secrets.domain.errors import ClientNotFound, NoRollover, Unavailable
+from gql_secrets.domain.rotation import Retention
+from gql_secrets.service.usage.queries import Rollover
+from gql_secrets.storage.models import ClientSecret
+from gql_secrets.wiring import Services
+
+LONG = timedelta(seconds=20)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(waiting, "STEADY_SECONDS", 0.05)
+
+
+@pytest.fixture
+async def command(open_node: OpenNode, services: Services) -> Services:
+    """What the command has: a process of its own on the database."""
+    del services
+    return await open_node(with_owner=False)
+
+
+async def begin_rollover(services: Services, client: Made) -> str:
+    return (await services.rotation.reset_secret(client.id, DAY, by=ADMIN)).new_secret.reveal()
+
+
+async def test_it_waits_for_the_new_secret_and_for_quiet(
+    services: Services, command: Services, client: Made, clock: Clock
+) -> None:
+    new = await begin_rollover(services, client)
+    wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=15 * MINUTE, within=LONG))
+    await asyncio.sleep(0.2)
+    assert not wait.done()
+    assert await is_good(services, client.id, new)
+    await asyncio.sleep(0.2)
+    assert not wait.done()
+    clock.move(15 * MINUTE)
+    safe = await wait
+    assert isinstance(safe, Rollover)
+    assert safe.safe_to_revoke
+
+
+async def test_a_use_that_the_server_writes_a_little_later_is_waited_for(
+    services: Services, command: Services, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "STEADY_SECONDS", 0.4)
+    new = await begin_rollover(services, client)
+    assert await is_good(services, client.id, client.secret)
+    assert await is_good(services, client.id, new)
+    clock.move(HOUR)
+    assert await is_good(services, client.id, client.secret)
+    wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
+    await asyncio.sleep(0.15)
+    await services.usage.flush()
+    await asyncio.sleep(0.6)
+    assert not wait.done()
+    clock.move(HOUR)
+    assert isinstance(await wait, Rollover)
+
+
+async def test_when_the_time_is_over_it_says_so(services: Services, command: Services, client: Made) -> None:
+    await begin_rollover(services, client)
+    assert await wait_until_unused(command, client.id, quiet=HOUR, within=timedelta(seconds=0.1)) is None
+
+
+async def test_an_old_secret_that_ends_meanwhile_is_unused(services: Services, command: Services, client: Made) -> None:
+    await begin_rollover(services, client)
+    wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
+    await asyncio.sleep(0.1)
+    await services.rotation.revoke_old_secret(client.id, by=ADMIN)
+    ended = await wait
+    assert isinstance(ended, ClientSecret)
+    assert (ended.state, ended.end_reason) == ("REVOKED", "REVOKED")
+
+
+async def test_a_newer_rollover_is_not_the_one_that_was_waited_for(
+    services: Services, command: Services, client: Made
+) -> None:
+    """With `--revoke` it must never end a secret that nobody asked about."""
+    await begin_rollover(services, client)
+    wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
+    await asyncio.sleep(0.1)
+    hard = (await services.rotation.reset_secret(client.id, HARD, by=ADMIN)).new_secret.reveal()
+    assert await is_good(services, client.id, hard)
+    await begin_rollover(services, client)
+    ended = await wait
+    assert isinstance(ended, ClientSecret)
+    assert ended.end_reason == "HARD_RESET"
+
+
+async def test_without_a_rollover_there_is_nothing_to_wait_for(
+    services: Services, command: Services, client: Made, clock: Clock
+) -> None:
+    with pytest.raises(NoRollover):
+        await wait_until_unused(command, client.id, quiet=HOUR, within=LONG)
+    with pytest.raises(ClientNotFound):
+        await wait_until_unused(command, "nobody", quiet=HOUR, within=LONG)
+    await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+    clock.move(HOUR + SECOND)
+    assert isinstance(await wait_until_unused(command, client.id, quiet=HOUR, within=LONG), ClientSecret)
+
+
+async def test_a_restart_of_the_database_does_not_end_the_wait(
+    services: Services, command: Services, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = await begin_rollover(services, client)
+    assert await is_good(services, client.id, new)
+    clock.move(HOUR)
+
+    async def gone(*_: object, **__: object) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(type(command.usage_reading), "rollover_of", gone)
+        wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
+        await asyncio.sleep(0.1)
+        assert not wait.done()
+    assert isinstance(await wait, Rollover)
+
+
+# The command itself, on SQLite and with the machine's clock
+
+
+def run(data_dir: Path, *arguments: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "gql_secrets.cli", "client", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"GQL_SECRETS_DATA_DIR": str(data_dir), "GQL_SECRETS_PEPPER": PEPPER, "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_the_command_revokes_when_it_is_told_to(
+    services: Services, client: Made, clock: Clock, data_dir: Path
+) -> None:
+    clock.set(datetime.now(UTC) - 2 * HOUR)
+    new = await begin_rollover(services, client)
+    execute: Callable[..., str] = run
+    assert await asyncio.to_thread(execute, data_dir, "wait-unused", client.id, "--timeout", "1s", code=3) == ""
+    assert await is_good(services, client.id, new)
+    told = await asyncio.to_thread(execute, data_dir, "wait-unused", client.id, "--quiet", "15m", "--revoke", "--json")
+    assert json.loads(told)["oldSecret"]["state"] == "REVOKED"
+    assert not await is_good(services, client.id, client.secret)
+    again = await asyncio.to_thread(execute, data_dir, "wait-unused", client.id, "--json")
+    assert json.loads(again)["alreadyEnded"] is True
+    assert await asyncio.to_thread(execute, data_dir, "wait-unused", client.id, "--quiet", "soon", code=2) == ""

@@ -1,0 +1,405 @@
+"""The budget of documents: what each limit lets pass and what it refuses, and what the refusals cost."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import runpy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from graphql import GraphQLError, StringValueNode, parse
+from graphql.language import Lexer, Source, TokenKind
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from hypothesis_graphql import from_schema
+from support.hostile_documents import BOMBS, HEAVY, INTROSPECTION, KIB_64, Hostile
+from support.paths import TESTS
+from support.toy_graphql import Caller, Context, make_endpoint, schema
+
+from gql_secrets.graphql_server.cost import Budget, Limits, Weight, fragments_of
+from gql_secrets.graphql_server.documents import Documents
+from gql_secrets.graphql_server.engine import Admitted, Call
+from gql_secrets.graphql_server.parsing import DocumentRefused, TextLexer, parse_document
+
+benchmark = runpy.run_path(str(TESTS / "benchmarks" / "budget_cost.py"))
+measure: Callable[[Hostile, int], Any] = benchmark["measure"]
+
+
+def admit(query: str, variables: dict[str, object] | None = None, limits: dict[str, int] | None = None) -> Admitted:
+    engine = make_endpoint(limits=Limits(**limits or {})).engine
+    return engine.admit(Call(query, variables or {}), Context())
+
+
+def weigh(query: str, variables: dict[str, object] | None = None) -> Weight:
+    """What the operation weighs, with all limits out of the way."""
+    limits = Limits(cost=10**9, fields=10**9)
+    budget = make_endpoint(limits=limits).engine.documents.budget
+    document = parse(query)
+    [(operation, _)] = budget.check_document(document)
+    return budget.check_operation(operation, fragments_of(document), variables or {})
+
+
+def refusal(query: str, variables: dict[str, object] | None = None, limits: dict[str, int] | None = None) -> str:
+    with pytest.raises(DocumentRefused) as refused:
+        admit(query, variables, limits)
+    [error] = refused.value.errors
+    assert error["extensions"] == {"code": "BAD_REQUEST"}
+    return str(error["message"])
+
+
+# -- Each limit lets pass what reaches it and refuses what is over it
+
+EDGES: dict[str, tuple[str, int, str]] = {
+    "tokens": ("{ viewer { name } }", 6, "more than 5 tokens"),
+    "literal_characters": ('{ client(clientId: "abc") { id } }', 5, "exceed 4 characters"),
+    "document_bytes": ('{ client(clientId: "é") { id } }', 33, "longer than 32 bytes"),
+    "operations": ("query A { viewer { name } } query B { viewer { name } } query C { __typename }", 3, "3 operations"),
+    "fragments": (
+        "{ ...A ...B } fragment A on Query { __typename } fragment B on Query { viewer { name } }",
+        2,
+        "2 frag",
+    ),
+    "depth": ("{ a: client(clientId: 1) { b: currentSecret { uses { count } } } }", 4, "nested 4 deep"),
+    "fields": ("{ client(clientId: 1) { id ...F ...F } } fragment F on Client { id name }", 6, "6 fields"),
+    "root_fields": ("{ viewer { name } ...F } fragment F on Query { a: viewer { name } b: __typename }", 3, "3 root"),
+    "mutation_fields": (
+        (
+            'mutation { a: createClient(name: "a") { id } ...F } '
+            'fragment F on Mutation { b: createClient(name: "b") { id } }'
+        ),
+        2,
+        "changes 2 things",
+    ),
+    "aliases": ("{ a: viewer { b: name ...F ...F } } fragment F on Viewer { c: name }", 4, "4 aliases"),
+    "directives": (
+        (
+            "query ($y: Boolean = true) { viewer @include(if: $y) { name @skip(if: $y) ...F @skip(if: $y) } } "
+            "fragment F on Viewer { ... @include(if: $y) { name } }"
+        ),
+        4,
+        "4 directives",
+    ),
+    "cost": ("{ clients(first: 3) { nodes { id name } totalCount } }", 12, "may cost 12"),
+}
+
+
+@pytest.mark.parametrize("limit", EDGES)
+def test_a_limit_is_reached_but_not_passed(limit: str) -> None:
+    query, needed, sentence = EDGES[limit]
+    if limit == "operations":
+        # Which of them runs is another question.
+        query = query.replace("query C { __typename }", "")
+        needed, sentence = 2, "2 operations"
+        with pytest.raises(DocumentRefused, match="refused") as refused:
+            admit(query, limits={limit: needed})
+        assert "operationName" in str(refused.value.errors)
+    else:
+        admit(query, limits={limit: needed})
+
+    assert sentence in refusal(query, limits={limit: needed - 1})
+
+
+@pytest.mark.parametrize(
+    ("variables", "limits"),
+    [
+        ({"f": ["a", "b"]}, {"variable_values": 3}),
+        ({"f": ["a"], "unknown": {"a": 1, "b": 2}}, {"variable_values": 5}),
+        ({"f": [], "unknown": [[["x"]]]}, {"variable_depth": 4}),
+    ],
+)
+def test_variables_are_bounded_too(variables: dict[str, object], limits: dict[str, int]) -> None:
+    query = 'mutation ($f: [String!]) { createClient(name: "a", features: $f) { id } }'
+    admit(query, variables, limits)
+
+    assert "variables" in refusal(query, variables, {name: limit - 1 for name, limit in limits.items()})
+
+
+# -- What lists weigh
+
+
+@pytest.mark.parametrize(
+    ("arguments", "items"),
+    [
+        ("first: 7", 7),
+        ("last: 7, first: null", 20),
+        ("first: 7, last: 50", 50),
+        ('search: "a"', 20),
+        ("first: null", 20),
+        ("first: -5", 0),
+        ("first: $n", 20),
+    ],
+)
+def test_a_page_weighs_what_is_asked_or_its_default(arguments: str, items: int) -> None:
+    query = f"query ($n: Int) {{ clients({arguments}) {{ nodes {{ id }} }} }}"
+
+    assert weigh(query).cost == 2 + 2 * items
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "items"),
+    [
+        ("$n: Int", {"n": 9}, 9),
+        ("$n: Int", {}, 20),
+        ("$n: Int", {"n": None}, 20),
+        ("$n: Int = 8", {}, 8),
+        ("$n: Int = 8", {"n": 9}, 9),
+        ("$n: Int", {"n": 9.0}, 9),
+        ("$n: Int", {"n": -1}, 0),
+        ("$n: Int", {"n": "900"}, 20),
+        ("$n: Int", {"n": float("inf")}, 20),
+        ("$n: Int", {"n": float("nan")}, 20),
+        ("$n: Int", {"other": 900}, 20),
+    ],
+)
+def test_a_page_sized_by_a_variable_weighs_its_value(declared: str, given: dict[str, object], items: int) -> None:
+    query = f"query ({declared}) {{ clients(first: $n) {{ nodes {{ id }} }} }}"
+    weight = weigh(query, given)
+
+    assert weight.cost == 2 + 2 * items
+    assert weight.size_variables == ("n",)
+
+
+def test_sizes_are_multiplied_along_nested_lists_and_added_beside_each_other() -> None:
+    one = "{ clients(first: 10) { nodes { secrets(first: 5) { nodes { id } } } } }"
+    two = "{ clients(first: 10) { nodes { secrets(first: 5) { nodes { id } } } edges { node { id } } totalCount } }"
+
+    assert weigh(one).cost == 2 + 10 * (1 + 2 + 5 * 2)
+    assert weigh(two).cost == weigh(one).cost + 1 + 10 * (1 + 1 + 1) + 1
+
+
+def test_a_list_that_takes_a_size_weighs_it_itself() -> None:
+    assert weigh("{ recent(first: 7) { id name } }").cost == 1 + 7 * 3
+    assert weigh("{ recent { id name } }").cost == 1 + 10 * 3
+
+
+def test_directives_are_counted_wherever_they_stand() -> None:
+    query = "query Q($v: Int) @a { viewer @b { ...F @c } ... @d { __typename } } fragment F on Viewer @e { name @f @g }"
+
+    assert weigh(query).directives == 7
+
+
+def test_what_nests_deeper_than_the_walk_can_follow_is_refused() -> None:
+    """Within generous limits too: each of these is a selection in a selection, and none is a field."""
+    deep = "{ viewer " + "{ ... " * 36 + "{ ...F0 }" + " }" * 36 + " } "
+    chain = (
+        " ".join(f"fragment F{n} on Viewer {{ ...F{n + 1} }}" for n in range(900)) + " fragment F900 on Viewer { name }"
+    )
+
+    limits = {"tokens": 100_000, "fragments": 10_000}
+    assert "nested more than 100 deep" in refusal(deep + chain, limits=limits)
+    assert "brackets more than 40 deep" in refusal("{ viewer " + "{ ... " * 200, limits=limits)
+
+
+def test_a_wide_document_is_not_a_deep_one() -> None:
+    admit(
+        "{ viewer { " + "... { __typename } " * 110 + "...F " * 60 + "} } fragment F on Viewer { name }",
+        limits={"tokens": 1000, "comparisons": 100_000},
+    )
+
+
+def test_a_list_without_a_size_is_taken_to_be_short() -> None:
+    assert weigh("{ client(clientId: 1) { currentSecret { uses { count } } } }").cost == 3 + 10 * 2
+
+
+def test_every_size_is_weighed_however_well_the_document_is_known() -> None:
+    """The document is cached; what it costs with other variables is not taken from there."""
+    engine = make_endpoint().engine
+    query = "query ($n: Int) { clients(first: $n) { nodes { secrets(first: $n) { nodes { id } } } } }"
+    for _ in range(2):
+        engine.admit(Call(query, {"n": 10}), Context())
+        with pytest.raises(DocumentRefused):
+            engine.admit(Call(query, {"n": 100}), Context())
+    with pytest.raises(DocumentRefused):
+        engine.admit(Call(query, {"n": True, "m": 1} | {"n": 10**30}), Context())
+
+
+def test_a_size_that_did_not_change_is_not_weighed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make_endpoint().engine
+    query = "query ($n: Int) { clients(first: $n) { nodes { id } } }"
+    weighed = 0
+    check = Budget.check_operation
+
+    def count(*arguments: Any) -> Weight:
+        nonlocal weighed
+        weighed += 1
+        return check(*arguments)
+
+    monkeypatch.setattr(Budget, "check_operation", count)
+    for size in (5, 5, 5, 6, 6):
+        engine.admit(Call(query, {"n": size}), Context())
+
+    assert weighed == 1 + 2
+
+
+def test_what_a_fragment_holds_is_counted_each_time_it_is_spread() -> None:
+    engine = make_endpoint().engine
+    query = "{ client(clientId: 1) { ...F ...F ... on Client { ...F } } } fragment F on Client { a: id name }"
+    weight = engine.admit(Call(query), Context()).operation.weight
+
+    assert (weight.fields, weight.aliases, weight.depth) == (7, 3, 2)
+
+
+# -- Introspection
+
+
+def test_tools_may_ask_for_the_whole_schema_once() -> None:
+    admitted = admit(INTROSPECTION)
+
+    assert admitted.operation.weight.introspection > 0
+    assert admitted.operation.weight.cost == 0
+
+
+def test_asking_for_the_schema_buys_nothing_else() -> None:
+    """The whole schema costs more than any other question may: the two accounts are apart."""
+    page = "{ clients(first: 100) { nodes { secrets(first: 40) { nodes { id } } } } __schema { description } }"
+
+    assert "may cost" in refusal(page)
+
+
+def test_introspection_is_weighed_for_the_caller_who_may_not_see_it_too() -> None:
+    engine = make_endpoint().engine
+    with pytest.raises(DocumentRefused) as refused:
+        engine.admit(Call(INTROSPECTION), Context(caller=Caller(None)))
+
+    assert refused.value.errors[0]["extensions"] == {"code": "UNAUTHENTICATED"}
+
+
+# -- The bombs
+
+
+def test_the_corpus_is_what_was_promised() -> None:
+    assert len(BOMBS) >= 40
+    assert all(len(hostile.query.encode()) <= KIB_64 for hostile in (*BOMBS.values(), *HEAVY.values()))
+
+
+# What they cost is measured, and bounded, by tests/benchmarks/budget_cost.py: a busy machine would fail a test of time.
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_in_few_words(name: str) -> None:
+    cost = measure(BOMBS[name], 1)
+
+    assert cost.refused
+    assert len(cost.told) < 1000
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_the_heaviest_allowed_document_is_answered(name: str) -> None:
+    cost = measure(HEAVY[name], 1)
+
+    assert not cost.refused, cost.told
+    assert cost.told == "0 errors"
+
+
+# -- The lexer reads what graphql-core's reads
+
+ENDPOINT = make_endpoint()
+WORDS = [
+    *["{", "}", "(", ")", "[", "]", ":", "!", "$", "@", "=", "|", "&", "...", "..", ".", ",", " ", "\n", "\r\n", "\r"],
+    *[
+        "\t",
+        "\ufeff",
+        "#",
+        "# x\n",
+        '"',
+        '""',
+        '"""',
+        "\\",
+        '\\"',
+        '\\"""',
+        '"x"',
+        '"\\n"',
+        '"\\u00e9"',
+        '"\\u{1F600}"',
+    ],
+    *['"\\ud83d\\ude00"', '"\\ud83d"', '"\\q"', '"""x"""', '"""\n  x\n   y\n"""', '"é\U0001f4a3"', '"\x00"', "query"],
+    *[
+        "fragment",
+        "on",
+        "true",
+        "null",
+        "a",
+        "_b1",
+        "é",
+        "0",
+        "-",
+        "-1",
+        "00",
+        "1.",
+        "1.5",
+        "1e3",
+        "-0.5E-2",
+        "1a",
+        ".",
+    ],
+    *["mutation", "subscription", "type", "'", "`", "\x01", "%", "\U0001f4a3"],
+]
+texts = st.lists(st.sampled_from(WORDS), max_size=12).map("".join) | st.text(max_size=20)
+
+
+def tokens_of(lexer: Lexer) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = []
+    while True:
+        token = lexer.advance()
+        found.append((token.kind, token.start, token.end, token.line, token.column, token.value))
+        if token.kind is TokenKind.EOF:
+            return found
+
+
+@given(text=texts)
+@example(text='"""a\r\nb""" c')
+@example(text='"a"""')
+@example(text='""""""" "')
+@example(text='"""\\"""" x')
+@example(text="#\r#\n\r\n \ufeff{")
+def test_tokens_are_those_of_graphql_core(text: str) -> None:
+    """Kinds, places, lines, columns and values; where the one finds an error, so does the other, at the same place."""
+
+    def outcome(lexer: Lexer) -> object:
+        try:
+            return tokens_of(lexer)
+        except GraphQLError as error:
+            return error.positions if '"' not in text else "an error"
+
+    assert outcome(TextLexer(Source(text), 10**6, 10**6)) == outcome(Lexer(Source(text)))
+
+
+def test_a_document_parses_to_the_tree_of_graphql_core() -> None:
+    for hostile in HEAVY.values():
+        ours = parse_document(hostile.query, tokens=400, literal_characters=16_384)
+        assert ours == parse(hostile.query)
+
+
+@given(text=texts)
+def test_no_text_breaks_the_reading(text: str) -> None:
+    engine = ENDPOINT.engine
+    with contextlib.suppress(DocumentRefused):
+        engine.admit(Call(text), Context())
+
+
+instants = st.just(StringValueNode(value="2026-11-21T12:00:00Z"))
+
+
+@given(text=from_schema(schema.as_str(), custom_scalars={"DateTime": instants}))
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_a_valid_document_is_refused_for_its_weight_alone(text: str) -> None:
+    try:
+        ENDPOINT.engine.admit(Call(text), Context())
+    except DocumentRefused as refused:
+        told = str(refused.errors)
+        assert "at most" in told or "more than" in told or "ended here" in told or "several operations" in told
+
+
+def test_the_limits_cannot_be_changed_on_the_way() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Limits().cost = 10**9  # type: ignore[misc]
+
+
+def test_documents_are_read_under_the_limits_they_were_made_with() -> None:
+    documents = make_endpoint(limits=Limits(aliases=1)).engine.documents
+    assert isinstance(documents, Documents)
+    documents.read("{ a: viewer { name } }")
+    with pytest.raises(DocumentRefused):
+        documents.read("{ a: viewer { b: name } }")

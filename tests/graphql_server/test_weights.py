@@ -1,0 +1,90 @@
+"""The budget knows what the product's own fields cost: a resolver without a weight is a hole in it."""
+
+import json
+
+import pytest
+from graphql import GraphQLObjectType
+
+from gql_secrets.api.graphql.schema import build_schema
+from gql_secrets.graphql_server.cost import Budget, Limits
+from gql_secrets.graphql_server.documents import Documents
+from gql_secrets.graphql_server.parsing import DocumentRefused
+from gql_secrets.graphql_server.weights import Weighs, weight_of
+from gql_secrets.service.usage.counter import MAX_SOURCES
+
+SCHEMA = build_schema()._schema
+# What it answers with costs nothing to find; the number of mutations in a document is a limit of its own.
+FREE = {"Query.viewer"}
+
+
+def resolved_fields() -> list[tuple[str, Weighs | None]]:
+    """Every field that is more than an attribute of what is there already, with its weight."""
+    return [
+        (f"{type_.name}.{name}", weight_of(field))
+        for type_ in SCHEMA.type_map.values()
+        if isinstance(type_, GraphQLObjectType) and type_.name not in ("Mutation", "Subscription")
+        for name, field in type_.fields.items()
+        if getattr(field.extensions.get("strawberry-definition"), "base_resolver", None) is not None
+    ]
+
+
+def cost_of(query: str) -> int:
+    documents = Documents(SCHEMA, Limits(cost=10**9))
+    return documents.read(query).operation(None).weight.cost
+
+
+def test_every_resolver_says_what_it_costs() -> None:
+    found = dict(resolved_fields())
+    assert len(found) > 20
+    assert {name for name, weight in found.items() if weight is None} == FREE
+
+
+def test_rows_are_counted_whether_or_not_anything_of_them_is_asked_for() -> None:
+    """The page is read before it is known what is wanted of it."""
+    counted = "{{ auditEvents(first: {}) {{ totalCount }} }}"
+    assert cost_of(counted.format(100)) - cost_of(counted.format(0)) == 100 * 5
+
+
+def test_a_page_of_many_pages_counts_a_query_for_each() -> None:
+    one = cost_of("{ clients(first: 1) { nodes { secrets(first: 0) { totalCount } } } }")
+    two = cost_of("{ clients(first: 2) { nodes { secrets(first: 0) { totalCount } } } }")
+    assert two - one >= 80 + 35
+
+
+@pytest.mark.parametrize(("field", "size"), [("usage { count }", 192), ("uses { count }", 2 * MAX_SOURCES)])
+def test_lists_that_take_no_size_count_as_long_as_they_can_be(field: str, size: int) -> None:
+    query = "{ clients(first: 1) { nodes { currentSecret { FIELD } } } }"
+    assert cost_of(query.replace("FIELD", field)) - cost_of(query.replace("FIELD", "id")) >= size * 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ clients(first: 100) { nodes { currentSecret { usage { count } } } } }",
+        "{ clients(first: 100) { nodes { secrets(first: 0) { totalCount } } } }",
+        "{ clients(first: 50) { nodes { secrets(first: 5) { nodes { state hint } } } } }",
+        "{" + " ".join(f"a{n}: auditEvents(first: 100) {{ totalCount }}" for n in range(20)) + "}",
+    ],
+)
+def test_what_was_dear_and_looked_cheap_is_refused(query: str) -> None:
+    with pytest.raises(DocumentRefused) as refused:
+        Documents(SCHEMA, Limits()).read(query)
+    assert "may cost" in json.dumps(refused.value.errors)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ clients(first: 100) { totalCount nodes { clientId name enabled inRollover features } } }",
+        "{ clients(first: 100) { nodes { clientId name allowList } } }",
+        "{ clients(first: 50) { nodes { clientId currentSecret { hint lastUsedAt } rollover { advice endsAt } } } }",
+        '{ client(clientId: "x") { currentSecret { uses { address count } usage { startsAt count refused } } } }',
+        "{ auditEvents(first: 100) { totalCount nodes { at action actor clientId reason } } }",
+    ],
+)
+def test_what_frontends_ask_is_answered(query: str) -> None:
+    Documents(SCHEMA, Limits()).read(query)
+
+
+def test_the_budget_reads_the_weights_of_a_schema_it_is_given() -> None:
+    assert Budget(SCHEMA, Limits())._fields["Client"]["secrets"].row == 7

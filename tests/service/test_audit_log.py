@@ -1,0 +1,162 @@
+"""The audit can be trusted: no edit of it goes unseen."""
+
+import json
+import random
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.callers import ADMIN, CLI, DAY, HARD
+from support.installation import MakeClient
+from tortoise.exceptions import OperationalError
+
+from gql_secrets.domain.errors import BadRequest, Failure, Unavailable
+from gql_secrets.service.audit_log import Auditing, last_revision_of
+from gql_secrets.wiring import Services
+
+COLUMNS = (
+    "revision",
+    "at",
+    "action",
+    "actor",
+    "actor_kind",
+    "surface",
+    "request_id",
+    "address",
+    "client_id",
+    "generation_before",
+    "generation_after",
+    "secret_id",
+    "ended_secret_ids",
+    "hours_to_live",
+    "expires_at",
+    "reason",
+    "hash",
+)
+
+
+@pytest.fixture
+async def auditing(services: Services, make_client: MakeClient) -> Auditing:
+    """An audit of a dozen events of every kind."""
+    made = await make_client("viewer")
+    await services.rotation.reset_secret(made.id, DAY, by=ADMIN)
+    await services.rotation.change_retention(made.id, DAY, by=ADMIN)
+    await services.rotation.cancel_rollover(made.id, by=CLI)
+    await services.rotation.reset_secret(made.id, DAY, by=ADMIN)
+    await services.rotation.revoke_old_secret(made.id, by=ADMIN)
+    await services.rotation.reset_secret(made.id, HARD, by=CLI)
+    await services.clients.update_client(made.id, description="ä\n☃", by=ADMIN)
+    await services.clients.set_client_enabled(made.id, enabled=False, by=ADMIN)
+    await services.clients.delete_client(made.id, by=ADMIN)
+    return Auditing(services.database, services.changes.pepper)
+
+
+async def test_an_untouched_audit_is_whole(auditing: Auditing):
+    report = await auditing.verify()
+    assert (report.events, report.problem) == (11, None)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_no_edit_goes_unseen(auditing: Auditing, services: Services):
+    """1,000 random edits by somebody with access to the database alone: a field, a removal, a swap, a cut tail."""
+    chance = random.Random(20261121)  # noqa: S311  a fixed seed makes a failure repeatable
+    path = services.database.address.path
+    assert path
+    connection = sqlite3.connect(path, isolation_level=None)
+    columns = connection.execute("SELECT name FROM pragma_table_info('audit_event')").fetchall()
+    assert [name for (name,) in columns] == list(COLUMNS)
+    rows = connection.execute("SELECT * FROM audit_event ORDER BY revision").fetchall()
+    for _ in range(1000):
+        edited = edit(rows, chance)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM audit_event")
+        connection.executemany("INSERT INTO audit_event VALUES (" + ", ".join("?" * len(COLUMNS)) + ")", edited)  # noqa: S608  only question marks
+        connection.execute("COMMIT")
+        assert await is_broken(auditing)
+    connection.close()
+
+
+async def is_broken(auditing: Auditing) -> bool:
+    try:
+        return (await auditing.verify()).problem is not None
+    except Failure:
+        return True
+
+
+def edit(rows: list[tuple[Any, ...]], chance: random.Random) -> list[tuple[Any, ...]]:
+    edited = [list(row) for row in rows]
+    match chance.choice(["field", "field", "field", "remove", "swap", "cut"]):
+        case "field":
+            row, column = chance.choice(edited), chance.randrange(1, len(COLUMNS))
+            value = row[column]
+            if isinstance(value, bytes):
+                row[column] = bytes([value[0] ^ 1]) + value[1:]
+            elif isinstance(value, int):
+                row[column] = value + chance.choice([-1, 1, 3600, 2**40])
+            else:
+                row[column] = f"{value or ''}x"
+        case "remove":
+            del edited[chance.randrange(len(edited))]
+        case "swap":
+            first, second = chance.sample(range(len(edited)), 2)
+            edited[first][1:], edited[second][1:] = edited[second][1:], edited[first][1:]
+        case "cut":
+            del edited[chance.randrange(len(edited)) :]
+    return [tuple(row) for row in edited]
+
+
+async def test_a_tail_cut_off_together_with_the_head_lacks_the_signature(auditing: Auditing, services: Services):
+    """Somebody who edits the head too has no pepper to sign it with."""
+    last = await services.database.fetch("SELECT hash FROM audit_event WHERE revision = 9")
+
+    async def cut(tx: Any) -> None:
+        await tx.execute("DELETE FROM audit_event WHERE revision > 9")
+        await tx.execute("UPDATE installation SET revision = 9, audit_head = ?", last[0]["hash"])
+
+    await services.database.run_tx(cut)
+    assert "signature" in str((await auditing.verify()).problem)
+
+
+async def test_an_export_goes_on_where_it_stopped_and_holds_the_audit_to_itself(
+    auditing: Auditing, make_client: MakeClient
+):
+    lines = [line async for line in auditing.export()]
+    await make_client()
+    lines += [line async for line in auditing.export(after=last_revision_of(lines))]
+
+    assert [json.loads(line)["revision"] for line in lines] == list(range(1, 13))
+    assert (await auditing.verify(lines)).problem is None
+    forged = json.loads(lines[4]) | {"hash": "00" * 32}
+    assert "Event 5" in str((await auditing.verify([*lines[:4], json.dumps(forged)])).problem)
+    later = json.loads(lines[-1]) | {"revision": 99}
+    assert "99" in str((await auditing.verify([*lines, json.dumps(later)])).problem)
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", "x", '{"revision": "a", "hash": ""}'])
+async def test_a_line_of_something_else_is_no_export(line: str, auditing: Auditing):
+    with pytest.raises(BadRequest):
+        await auditing.verify([line])
+
+
+async def test_an_event_that_cannot_be_written_leaves_no_change(services: Services, make_client: MakeClient):
+    """OpenBao CVE-2026-115357: the act completed though its audit failed."""
+    made = await make_client()
+
+    async def block(tx: Any) -> None:
+        await tx.execute("ALTER TABLE audit_event RENAME TO audit_event_gone")
+
+    await services.database.run_tx(block)
+    with pytest.raises((Unavailable, OperationalError)):
+        await services.rotation.reset_secret(made.id, DAY, by=ADMIN)
+    [row] = await services.database.fetch("SELECT count(*) AS n FROM client_secret WHERE client_id = ?", [made.id])
+    assert row["n"] == 1
+
+
+def test_an_export_that_was_cut_off_in_a_line_goes_on_before_it(tmp_path: Path):
+    from gql_secrets.commands.audit import _whole_lines_of  # noqa: PLC0415  the command line is loaded only here
+
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"revision": 1, "hash": "a"}\n{"revision": 2, "ha')
+    assert last_revision_of(_whole_lines_of(path)) == 1
+    assert path.read_text() == '{"revision": 1, "hash": "a"}\n'

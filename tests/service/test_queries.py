@@ -1,0 +1,224 @@
+"""Reads: keyset pages that neither lose nor repeat a row, and a search by prefix."""
+
+import base64
+
+import pytest
+from support.callers import ADMIN, DAY, Made
+from support.clocks import HOUR, SECOND, Clock
+from support.installation import MakeClient
+
+from gql_secrets.domain.errors import BadRequest
+from gql_secrets.domain.rotation import SecretState
+from gql_secrets.service.queries import Page, PageRequest
+from gql_secrets.storage.models import Client
+from gql_secrets.wiring import Services
+
+BACKWARDS = PageRequest(last=3)
+
+
+def names(page: Page[Client]) -> list[str]:
+    return [row.name for row in page.rows]
+
+
+@pytest.fixture
+async def ten(services: Services, clock: Clock) -> list[str]:
+    """Ten clients, newest first; each pair was made at one instant, so the id decides between the two."""
+    made = []
+    for number in range(10):
+        if number % 2 == 0:
+            clock.move(SECOND)
+        client = (await services.clients.create_client(f"Client {number}", by=ADMIN)).client
+        made.append((client.created_at, client.client_id, client.name))
+    return [name for *_, name in sorted(made, reverse=True)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 10, 11, 100])
+async def test_pages_forward_give_every_row_once_newest_first(services: Services, ten: list[str], size: int) -> None:
+    found, after = [], None
+    while True:
+        page = await services.reading.page_of_clients(PageRequest(first=size, after=after), search="client")
+        found += names(page)
+        assert page.has_previous == (after is not None)
+        assert await services.reading.count(page) == 10
+        if not page.has_next:
+            break
+        after = page.cursors[-1]
+    assert found == ten
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 11])
+async def test_pages_backward_give_every_row_once_each_page_in_the_same_order(
+    services: Services, ten: list[str], size: int
+) -> None:
+    found: list[str] = []
+    before = None
+    while True:
+        page = await services.reading.page_of_clients(PageRequest(last=size, before=before), search="client")
+        found = names(page) + found
+        assert page.has_next == (before is not None)
+        if not page.has_previous:
+            break
+        before = page.cursors[0]
+    assert found == ten
+
+
+async def test_rows_that_appear_or_go_between_two_pages_shift_nothing(
+    services: Services, ten: list[str], clock: Clock
+) -> None:
+    page = await services.reading.page_of_clients(PageRequest(first=4), search="client")
+    clock.move(HOUR)
+    await services.clients.create_client("Client new", by=ADMIN)
+    await services.clients.delete_client(page.rows[-1].client_id, by=ADMIN)
+    rest = await services.reading.page_of_clients(PageRequest(first=100, after=page.cursors[-1]), search="client")
+    assert names(page) + names(rest) == ten
+
+
+async def test_an_empty_page_is_a_page(services: Services, ten: list[str]) -> None:
+    page = await services.reading.page_of_clients(PageRequest(first=0))
+    assert (page.rows, page.cursors, page.has_next) == ([], [], True)
+    assert await services.reading.count(page) == len(ten) + 1
+    none = await services.reading.page_of_clients(PageRequest(), search="no such")
+    assert (none.rows, none.has_next, none.has_previous) == ([], False, False)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"first": -1},
+        {"first": 101},
+        {"last": -1},
+        {"last": 101},
+        {"first": 2**40},
+        {"last": 5, "after": "x"},
+        {"first": 5, "before": "x"},
+        {"before": "x"},
+    ],
+)
+def test_a_page_that_cannot_be_is_refused_with_its_argument(given: dict[str, object]) -> None:
+    with pytest.raises(BadRequest) as refused:
+        PageRequest(**given)  # type: ignore[arg-type]
+    assert refused.value.argument in given
+
+
+def written(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "====",
+        "é",
+        "\x00",
+        "\ud800",
+        written(""),
+        written("1"),
+        written("x\ny"),
+        written("-1\nid"),
+        written("9" * 30 + "\nid"),
+        written("9" * 5000 + "\nid"),
+        written("1\nid\x00"),
+        written("1\n" + "x" * 5000),
+        written("1.5\nid"),
+        base64.urlsafe_b64encode(b"\xff\xfe").decode(),
+        "A" * 100_000,
+    ],
+)
+async def test_a_cursor_that_is_none_of_ours_is_a_bad_request(services: Services, cursor: str) -> None:
+    with pytest.raises(BadRequest):
+        await services.reading.page_of_clients(PageRequest(first=1, after=cursor))
+    with pytest.raises(BadRequest):
+        await services.reading.page_of_clients(PageRequest(last=1, before=cursor))
+
+
+@pytest.mark.parametrize("text", [str(2**63), str(-1), "x", "1\n2", "9" * 5000])
+async def test_a_cursor_of_audit_events_or_secrets_is_a_number(services: Services, owner: Made, text: str) -> None:
+    with pytest.raises(BadRequest):
+        await services.reading.page_of_audit_events(PageRequest(after=written(text)))
+    with pytest.raises(BadRequest):
+        await services.reading.page_of_secrets(owner.id, PageRequest(after=written(text)))
+
+
+# Search
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("shop", {"Shop one", "SHOP two", "shop"}),
+        ("SHOP ", {"Shop one", "SHOP two"}),
+        ("hop", set()),
+        ("ÄPFEL", {"Äpfel & Birnen"}),
+        ("äpfel", {"Äpfel & Birnen"}),
+        ("STRASSE", {"Straße"}),
+        ("straß", {"Straße"}),
+        ("%", {"%percent"}),
+        ("_", {"_under"}),
+        ("100", {"100%"}),
+        ("100_", set()),
+        ("\\", {"\\back"}),
+        ("'", {"'quote"}),
+        ("日本", {"日本語"}),
+        ("🦊", {"🦊 fox"}),
+        ("ﬁne", {"fine"}),  # a ligature folds to its letters
+        ("\x00", set()),
+        ("\ud800", set()),
+        ("shop\n", set()),
+        ("x" * 5000, set()),
+    ],
+)
+async def test_a_search_finds_names_by_their_beginning_in_any_case(
+    services: Services, make_client: MakeClient, search: str, found: set[str]
+) -> None:
+    for name in (
+        "Shop one", "SHOP two", "shop", "Äpfel & Birnen", "Straße", "%percent", "_under", "100%", "\\back", "'quote",
+        "日本語", "🦊 fox", "fine",
+    ):  # fmt: skip
+        await make_client(name=name)
+    assert set(names(await services.reading.page_of_clients(PageRequest(first=100), search=search))) == found
+
+
+async def test_a_search_finds_client_ids_too(services: Services, client: Made) -> None:
+    for text in (client.id, client.id[:5], client.id.upper()):
+        page = await services.reading.page_of_clients(PageRequest(), search=text)
+        assert [row.client_id for row in page.rows] == [client.id]
+
+
+async def test_who_is_in_a_rollover_follows_the_clock(
+    services: Services, make_client: MakeClient, clock: Clock
+) -> None:
+    one, other = await make_client(name="One"), await make_client(name="Other")
+    await services.rotation.reset_secret(one.id, DAY, by=ADMIN)
+    await services.clients.set_client_enabled(one.id, enabled=False, by=ADMIN)
+    running = await services.reading.page_of_clients(PageRequest(), in_rollover=True)
+    resting = await services.reading.page_of_clients(PageRequest(), in_rollover=False, search="O")
+    assert (names(running), names(resting)) == (["One"], ["Other"])
+    clock.move(24 * HOUR)
+    assert not (await services.reading.page_of_clients(PageRequest(), in_rollover=True)).rows
+    living = await services.reading.living_secrets([one.id, other.id, "nobody"])
+    assert {client_id: set(states) for client_id, states in living.items()} == {
+        one.id: {SecretState.CURRENT},
+        other.id: {SecretState.CURRENT},
+    }
+
+
+async def test_odd_filters_of_the_audit_find_nothing(services: Services, owner: Made) -> None:
+    for text in ("\x00", "\ud800", "nobody", "'", "x" * 5000):
+        for name in ("client_id", "actor"):
+            page = await services.reading.page_of_audit_events(PageRequest(), **{name: text})  # type: ignore[arg-type]
+            assert page.rows == []
+    assert (await services.reading.page_of_audit_events(PageRequest(), client_id=owner.id)).rows
+
+
+async def test_audit_events_are_filtered_by_time_from_and_before(
+    services: Services, client: Made, clock: Clock
+) -> None:
+    began = clock.now
+    clock.move(HOUR)
+    await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    page = await services.reading.page_of_audit_events(PageRequest(), since=clock.now)
+    assert [event.action for event in page.rows] == ["SECRET_RESET"]
+    page = await services.reading.page_of_audit_events(PageRequest(), since=began, until=clock.now)
+    assert [event.action for event in page.rows] == ["CLIENT_CREATED", "CLIENT_CREATED"]

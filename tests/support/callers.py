@@ -1,0 +1,53 @@
+"""Who asks in tests: one caller of each kind, and the client callers that sign in with a secret."""
+
+from dataclasses import dataclass
+
+from gql_secrets.domain.access import ActorKind, Caller, Role, Surface, role_of
+from gql_secrets.domain.rotation import Retention
+from gql_secrets.service.changes import features_of
+from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.verification import Accepted, Verdict
+from gql_secrets.wiring import Services
+
+ADMIN = Caller("ada", ActorKind.USER, Role.ADMIN, Surface.GRAPHQL, address="192.0.2.1", request_id="request-1")
+OTHER_ADMIN = Caller("bob", ActorKind.USER, Role.ADMIN, Surface.GRAPHQL)
+OPERATOR = Caller("olga", ActorKind.USER, Role.OPERATOR, Surface.GRAPHQL)
+VIEWER = Caller("vera", ActorKind.USER, Role.VIEWER, Surface.GRAPHQL)
+NOBODY = Caller("nobody", ActorKind.USER, None, Surface.GRAPHQL)
+ANONYMOUS = Caller.anonymous(Surface.GRAPHQL)
+CLI = Caller("cli:root", ActorKind.CLI, Role.ADMIN, Surface.CLI)
+
+HARD = Retention(0)
+DAY = Retention(24)
+WEEK = Retention(168)
+
+
+@dataclass(slots=True)
+class Made:
+    """A client that a test made, with its first secret."""
+
+    id: str
+    secret: str
+
+
+async def verify(services: Services, client_id: str, secret: str, address: str = "198.51.100.7") -> Verdict:
+    return await services.verifier.verify(client_id, secret, Source(address, "curl/8"))
+
+
+async def is_good(services: Services, client_id: str, secret: str) -> bool:
+    return isinstance(await verify(services, client_id, secret), Accepted)
+
+
+async def sign_in(services: Services, client_id: str, secret: str, surface: Surface = Surface.GRAPHQL) -> Caller:
+    """The caller who sent this credential, as the doors make it."""
+    accepted = await verify(services, client_id, secret)
+    assert isinstance(accepted, Accepted)
+    features = await services.database.read(lambda connection: features_of(connection, client_id))
+    return Caller(
+        client_id,
+        ActorKind.API_CLIENT,
+        role_of(features),
+        surface,
+        secret_id=accepted.secret_id,
+        secret_state=accepted.state,
+    )

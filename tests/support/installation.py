@@ -1,0 +1,14 @@
+"""What the tests' installations have in common, and the types of the fixtures that make them."""
+
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable
+
+from gql_secrets.wiring import Services
+from support.callers import Made
+
+# Any 32 bytes that do not repeat; nothing but the tests' databases is ever digested with them.
+PEPPER = "test:" + base64.urlsafe_b64encode(hashlib.sha256(b"pepper of the tests").digest()).decode().rstrip("=")
+
+MakeClient = Callable[..., Awaitable[Made]]
+OpenNode = Callable[..., Awaitable[Services]]
