@@ -32,7 +32,7 @@ from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.limits import Rate
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.logs import LineFormatter
-from gql_secrets.service import change as change_module
+from gql_secrets.service import changes as change_module
 from gql_secrets.service.changes import Change
 from gql_secrets.service.clients import write_client
 from gql_secrets.service.queries import PageRequest

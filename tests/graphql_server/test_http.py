@@ -22,7 +22,7 @@ from graphql import GraphQLError, parse
 from strawberry.extensions import SchemaExtension
 from support.toy_graphql import Caller, Context, Query, make_app, make_endpoint
 
-from gql_secrets.api.graphql import documents
+from gql_secrets.graphql_server import documents
 from gql_secrets.graphql_server.cost import Limits
 from gql_secrets.graphql_server.documents import Documents, TrustedDocuments, digest_of
 from gql_secrets.graphql_server.engine import Admitted, Answer, Call, RequestContext

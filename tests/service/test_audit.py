@@ -13,7 +13,7 @@ from support.installation import MakeClient
 from gql_secrets.domain.audit import FIRST_HASH, AuditEntry
 from gql_secrets.domain.errors import Refusal
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service import change as change_module
+from gql_secrets.service import changes as change_module
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.storage.database import Transaction
 from gql_secrets.wiring import Services

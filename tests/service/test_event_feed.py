@@ -12,7 +12,7 @@ from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.audit import AuditAction, AuditEntry
 from gql_secrets.domain.errors import Failure, Forbidden, StreamEnded, Unauthenticated, Unavailable
 from gql_secrets.domain.events import ClientEvent, ClientEventKind, events_of
-from gql_secrets.service import events
+from gql_secrets.service import event_feed as events
 from gql_secrets.service.event_feed import ClientEvents
 from gql_secrets.wiring import Services
 

@@ -10,7 +10,7 @@ import pytest
 from support.callers import ADMIN, DAY, is_good
 from support.installation import PEPPER, OpenNode
 
-from gql_secrets import services as services_module
+from gql_secrets import wiring
 from gql_secrets.domain.errors import Conflict, SetupError, Unavailable
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.rotation import Rotation
@@ -163,13 +163,13 @@ async def test_trouble_during_the_first_start_leaves_the_pepper_that_another_pro
 ) -> None:
     """The pepper is the one thing that cannot be made again: deleting it would end every secret."""
     keyless = replace(settings, pepper="")
-    prepare = services_module.prepare
+    prepare = wiring.prepare
 
     async def another_process_was_quicker(*args: object, **given: object) -> object:
         await prepare(*args, **given)  # type: ignore[arg-type]
         raise trouble
 
-    monkeypatch.setattr(services_module, "prepare", another_process_was_quicker)
+    monkeypatch.setattr(wiring, "prepare", another_process_was_quicker)
     with pytest.raises(type(trouble)):
         await start(keyless)
     monkeypatch.undo()
@@ -186,7 +186,7 @@ async def test_a_pepper_made_for_a_database_that_has_another_is_taken_back(
     async def not_yet(*_: object) -> bool:
         return False
 
-    monkeypatch.setattr(services_module, "is_installed", not_yet)
+    monkeypatch.setattr(wiring, "is_installed", not_yet)
     with pytest.raises(SetupError):
         await start(replace(settings, pepper=""))
     assert not (data_dir / PEPPER_FILE).exists()

@@ -16,9 +16,9 @@ from support.clocks import DAYS, MINUTE, Clock
 from support.installation import MakeClient
 from support.sockets import EVENTS, Socket, open_socket, until
 
-from gql_secrets.api.graphql import event_streams
 from gql_secrets.api.keys import SERVICES, SOCKETS
 from gql_secrets.domain.access import Role
+from gql_secrets.graphql_server import sse as sse_module
 from gql_secrets.graphql_server.websocket import SocketLimits, Sockets
 from gql_secrets.storage.usage import find_totals
 from gql_secrets.wiring import Services
@@ -505,7 +505,7 @@ class TestAsAnEventStream:
     async def test_a_reader_that_left_is_noticed(
         self, api: Any, viewer: Made, services: Services, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(event_streams, "KEEP_ALIVE_SECONDS", 0.05)
+        monkeypatch.setattr(sse_module, "KEEP_ALIVE_SECONDS", 0.05)
         async with sse(api, {"Authorization": encode_basic_auth(viewer.id, viewer.secret)}) as stream:
             assert await next_event(stream) is None
             assert len(services.feed._streams) == 1

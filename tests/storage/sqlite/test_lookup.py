@@ -10,7 +10,7 @@ from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted
-from gql_secrets.storage import sqlite_lookup
+from gql_secrets.storage.sqlite import lookup as sqlite_lookup
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
 from gql_secrets.wiring import Services
 
