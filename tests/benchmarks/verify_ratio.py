@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -197,9 +198,8 @@ async def load(server: Server, seconds: float, connections: int, first: int | No
     answers = []
     for _ in range(connections):
         done = loop.create_future()
-        await loop.create_connection(
-            lambda done=done: Caller(requests, expected, ends_at, done), "127.0.0.1", server.port
-        )  # type: ignore[misc]
+        caller = partial(Caller, requests, expected, ends_at, done)
+        await loop.create_connection(caller, "127.0.0.1", server.port)
         answers.append(done)
     return sum(await asyncio.gather(*answers))
 

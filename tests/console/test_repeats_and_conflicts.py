@@ -19,7 +19,7 @@ def test_after_a_lost_answer_the_same_dialog_gives_the_same_secret_and_no_second
 ) -> None:
     window.expects_failures = True
     window.open(client)
-    lost = []
+    lost: list[object] = []
 
     def lose_first_answer(route: Route) -> None:
         if "mutation" in (route.request.post_data or "") and not lost:

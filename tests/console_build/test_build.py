@@ -38,7 +38,8 @@ class Build:
     """A package with a console, and the commands that its hook runs."""
 
     def __init__(self, module: ModuleType, root: Path) -> None:
-        self.module, self.root, self.ran = module, root, []
+        self.module, self.root = module, root
+        self.ran: list[Any] = []
         self.console = root / "gql_secrets" / "console"
         self.console.mkdir(parents=True)
         (self.console / "package-lock.json").write_text("{}")

@@ -10,7 +10,7 @@ from gql_secrets.graphql_server.cost import Budget, Limits
 from gql_secrets.graphql_server.documents import Documents
 from gql_secrets.graphql_server.parsing import DocumentRefused
 from gql_secrets.graphql_server.weights import Weighs, weight_of
-from gql_secrets.service.usage.counter import MAX_SOURCES
+from gql_secrets.storage.usage import MAX_SOURCES
 
 SCHEMA = build_schema()._schema
 # What it answers with costs nothing to find; the number of mutations in a document is a limit of its own.

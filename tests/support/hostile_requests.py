@@ -195,7 +195,7 @@ FORM = {
     "hours_to_live": ("24", "0", "168", "320", "-1", "\u0664", "1e1", " 1", "0" * 400),
     "whitelist": ('["0.0.0.0/0"]', '["x"]', "[]", '["::1/999"]', '["\\u0000"]'),
 }
-MESSAGES = (
+MESSAGES: tuple[object, ...] = (
     {"type": "connection_init"},
     {"type": "connection_init", "payload": {"Authorization": "BASIC"}},
     {"type": "connection_init", "payload": {"Authorization": ["x"]}},

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from aiohttp import ClientSession, web
 
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner, ConnectionLimits
+from gql_secrets.api.web.aiohttp_internals import BoundedRunner, BoundedServer, ConnectionLimits
 
 SHORT = ConnectionLimits(head_seconds=0.4, body_seconds=0.4, idle_seconds=1.2, unread_seconds=1.0, linger_seconds=0.2)
 PATIENT = 5.0  # how long a test waits for what takes a fraction of that
@@ -335,7 +335,7 @@ async def test_nothing_is_remembered_of_a_connection_that_is_gone(serve: Serve) 
         (await server.open()).writer.close()
     await asyncio.sleep(0.2)
     inner = server.runner.server
-    assert inner is not None
+    assert isinstance(inner, BoundedServer)
     assert (server.connections, inner.heads, inner.bodies) == (0, {}, {})
 
 

@@ -376,7 +376,9 @@ def test_no_document_of_the_schema_is_too_much(target: Target) -> None:
                 if caller != "anonymous":
                     headers |= basic(target.credentials[caller])
                 if chance.random() < 0.1:
-                    query = "&".join(f"{k}={quote(v if k == 'query' else json.dumps(v))}" for k, v in body.items() if v)
+                    query = "&".join(
+                        f"{k}={quote(str(v) if k == 'query' else json.dumps(v))}" for k, v in body.items() if v
+                    )
                     path = f"/graphql?{query}"
                     status, content = target.ask("GET", path[:60_000].rstrip("%"), headers=headers)
                 else:

@@ -48,7 +48,7 @@ def ask(connection: http.client.HTTPConnection, owner: str, query: str, **variab
     connection.request("POST", "/graphql", body, {"Content-Type": "application/json", "Authorization": authorization})
     [payload] = json.loads(connection.getresponse().read())["data"].values()
     assert payload["userErrors"] == []
-    return payload  # type: ignore[no-any-return]
+    return payload
 
 
 class Load:

@@ -669,6 +669,7 @@ async def test_statuses_are_mapped_where_the_setting_says_so(
     app = build_app(replace(settings, capture_status="mapped"), adjust_clock=clock)
     api = await aiohttp_client(app)
     owner = app[SERVICES].first_owner
+    assert owner is not None
     headers = {"Authorization": encode_basic_auth(owner.client.client_id, owner.secret.reveal())}
     wrong = {"Authorization": encode_basic_auth(owner.client.client_id, "wrong")}
 

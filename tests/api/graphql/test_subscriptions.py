@@ -100,7 +100,7 @@ class TestOverAWebSocket:
             assert response.status == 401
 
     @pytest.mark.parametrize(("who", "code"), [(None, "UNAUTHENTICATED"), ("", "FORBIDDEN"), ("viewer", None)])
-    async def test_who_may_listen(self, api: Any, make_client: MakeClient, who: str | None, code: str):
+    async def test_who_may_listen(self, api: Any, make_client: MakeClient, who: str | None, code: str | None):
         caller = None if who is None else await make_client(*who.split())
         async with open_socket(api) as socket:
             await socket.initialise(caller)
@@ -514,7 +514,8 @@ class TestAsAnEventStream:
 
 
 async def test_no_event_holds_a_secret(api: Any, viewer: Made, owner: Made, client: Made, gql: Any):
-    texts, secrets = [], [client.secret, viewer.secret, owner.secret]
+    texts: list[str] = []
+    secrets = [client.secret, viewer.secret, owner.secret]
     async with open_socket(api) as socket:
         await socket.initialise(viewer)
         await socket.subscribe()
