@@ -166,6 +166,10 @@ class Documents:
             self.bytes -= oldest.bytes
 
 
+class InvalidTrustedDocuments(ValueError):  # noqa: N818  (named like the rest of the family)
+    """The manifest of trusted documents is malformed, or a document in it cannot be executed."""
+
+
 class TrustedDocuments:
     """The documents of a manifest, by their sha256; where one is configured, nothing else is executed."""
 
@@ -176,12 +180,17 @@ class TrustedDocuments:
     @classmethod
     def load(cls, manifest: Path, *, besides: Iterable[str] = ()) -> TrustedDocuments:
         """The documents of a JSON file `{sha256: document}` and those in `besides`; ValueError if one is amiss."""
-        content = json.loads(manifest.read_bytes())
+        try:
+            content = json.loads(manifest.read_bytes())
+        except ValueError as error:
+            raise InvalidTrustedDocuments(f"{manifest} is not JSON in UTF-8.") from error
         if not isinstance(content, dict) or not all(isinstance(text, str) for text in content.values()):
-            raise ValueError(f"{manifest} must be a JSON object of sha256 to document.")
+            raise InvalidTrustedDocuments(f"{manifest} must be a JSON object of sha256 to document.")
         for digest, text in content.items():
             if digest.lower() != digest_of(text):
-                raise ValueError(f"{manifest}: the document under {digest[:12]}… has another sha256: write it anew.")
+                raise InvalidTrustedDocuments(
+                    f"{manifest}: the document at {digest[:12]}… has another sha256; generate the manifest again."
+                )
         return cls([*content.values(), *besides])
 
     def __iter__(self) -> Iterator[str]:

@@ -12,7 +12,13 @@ from graphql import ExecutionResult, GraphQLError, OperationType, VariableDefini
 from strawberry.execution import optimized_is_awaitable
 
 from gql_secrets.graphql_server.cost import Limits, check_variables
-from gql_secrets.graphql_server.documents import Document, Documents, Operation, TrustedDocuments
+from gql_secrets.graphql_server.documents import (
+    Document,
+    Documents,
+    InvalidTrustedDocuments,
+    Operation,
+    TrustedDocuments,
+)
 from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -114,7 +120,9 @@ class Engine:
             try:
                 self.documents.read(text)
             except DocumentRefused as refused:
-                raise ValueError(f"A trusted document cannot run here: {refused.errors[0]['message']}") from refused
+                raise InvalidTrustedDocuments(
+                    f"A trusted document cannot be executed: {refused.errors[0]['message']}"
+                ) from refused
 
     def admit(self, call: Call, context: RequestContext) -> Admitted:
         """The operation that the call names, ready to be executed, or DocumentRefused."""

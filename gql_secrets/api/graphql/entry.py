@@ -1,0 +1,118 @@
+"""The `/graphql` entry: from an HTTP request to the GraphQL server, with this product's callers and origins."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from aiohttp import hdrs, web
+from graphql import OperationType
+
+from gql_secrets.api.authentication import CHALLENGE, authenticate
+from gql_secrets.api.console import console_documents, explorer_page, wants_explorer
+from gql_secrets.api.graphql.context import Context
+from gql_secrets.api.graphql.errors import HTTP_STATUS, present
+from gql_secrets.api.graphql.schema import build_schema
+from gql_secrets.api.graphql.streaming import (
+    check_socket_origin,
+    end_streams,
+    serve_event_stream,
+    serve_socket,
+    wants_socket,
+)
+from gql_secrets.api.keys import GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS
+from gql_secrets.api.web.cors import GRAPHQL_PATH, preflight
+from gql_secrets.api.web.origin import ForeignOrigin
+from gql_secrets.domain.access import Surface
+from gql_secrets.domain.errors import Failure, SetupError
+from gql_secrets.graphql_server.cost import Limits
+from gql_secrets.graphql_server.documents import InvalidTrustedDocuments, TrustedDocuments
+from gql_secrets.graphql_server.engine import RequestContext
+from gql_secrets.graphql_server.errors import FORBIDDEN, UNAUTHENTICATED, RequestRefused
+from gql_secrets.graphql_server.http import GraphQLEndpoint, refusal
+from gql_secrets.graphql_server.websocket import Sockets
+from gql_secrets.settings import Settings
+
+# Which callers may query the schema itself, by the value of GQL_SECRETS_INTROSPECTION.
+_MAY_INTROSPECT: Final[Mapping[str, Callable[[RequestContext], bool]]] = {
+    "everyone": lambda _: True,
+    "nobody": lambda _: False,
+    "signed-in": lambda context: not context.caller.is_anonymous,
+}
+
+
+def add_graphql_routes(app: web.Application, settings: Settings) -> None:
+    """Add the `/graphql` route, its endpoint and its WebSockets.
+
+    Raises:
+        SetupError: the trusted documents cannot be read, or do not fit the schema.
+    """
+    app[GRAPHQL] = _endpoint(settings)
+    app[SOCKETS] = Sockets(app[GRAPHQL].engine)
+    app.on_shutdown.append(end_streams)
+    app.router.add_route("*", GRAPHQL_PATH, _handle)
+
+
+def _endpoint(settings: Settings) -> GraphQLEndpoint:
+    schema = build_schema()
+    try:
+        trusted = (
+            TrustedDocuments.load(Path(settings.trusted_documents), besides=console_documents())
+            if settings.trusted_documents
+            else None
+        )
+        return GraphQLEndpoint(
+            schema,
+            limits=Limits(),
+            introspection=_MAY_INTROSPECT[settings.introspection],
+            present=present,
+            trusted_documents=trusted,
+            stream=serve_event_stream,
+            permit=_check_mutation_origin,
+        )
+    except OSError as error:
+        raise SetupError(
+            f"GQL_SECRETS_TRUSTED_DOCUMENTS: {settings.trusted_documents} cannot be read: {error.strerror}."
+        ) from error
+    except InvalidTrustedDocuments as error:
+        raise SetupError(f"GQL_SECRETS_TRUSTED_DOCUMENTS: {error}") from error
+
+
+async def _handle(request: web.Request) -> web.StreamResponse:
+    if (answer := preflight(request)) is not None:
+        return answer
+    if wants_explorer(request):
+        return explorer_page(request)
+    try:
+        caller = await authenticate(request, Surface.GRAPHQL)
+        if wants_socket(request):
+            check_socket_origin(request, caller)
+    except Failure as failure:
+        refused = present(failure)
+        if refused is None:
+            raise
+        challenge: Mapping[str, str] = {hdrs.WWW_AUTHENTICATE: CHALLENGE} if refused.code == UNAUTHENTICATED else {}
+        return refusal(request, refused, status=HTTP_STATUS[refused.code], headers=challenge)
+    if wants_socket(request):
+        return await serve_socket(request, caller)
+    context = Context(request.app[SERVICES], caller, request[REQUEST_ID])
+    return await request.app[GRAPHQL].handle(request, context)
+
+
+def _check_mutation_origin(request: web.Request, kind: OperationType, context: RequestContext) -> None:
+    """Pass unless the request is a mutation that another site's page could have sent.
+
+    A session's cookie is sent by the browser automatically, so with a cookie the request must prove its origin.
+
+    Raises:
+        RequestRefused: the origin is not allowed, or not proven.
+    """
+    if kind is not OperationType.MUTATION:
+        return
+    own = request.app[OWN_ORIGIN]
+    try:
+        if isinstance(context, Context) and context.caller.session_id is not None:
+            own.require_proof(request)
+        else:
+            own.require_allowed_origin(request)
+    except ForeignOrigin as foreign:
+        raise RequestRefused(FORBIDDEN, str(foreign), {"reason": foreign.reason}) from None
