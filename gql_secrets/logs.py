@@ -1,4 +1,8 @@
-"""The log: one line of `key=value` for each record, on stderr, and never a credential in it."""
+"""The log: one line of `key=value` pairs for each record, on stderr, without credentials.
+
+Code logs an event with keys, `_log.info("request", extra={"method": method, "status": status})`: the message is a
+stable event name in snake_case without values in it, and what varies goes into `extra`.
+"""
 
 import contextlib
 import json
@@ -10,12 +14,17 @@ from datetime import UTC, datetime
 from typing import Final
 
 _OURS: Final = "gql_secrets"
-# Loggers that write what callers sent, or SQL with its values. Their warnings come through; their chatter never does.
+# These loggers write what callers sent, or SQL with its values: only their warnings and errors are kept.
 _QUIET_AT_WARNING: Final = ("aiohttp", "asyncio", "aiosqlite", "asyncpg", "tortoise", "py.warnings")
-# These would tell nothing that ours do not: access logs hold every query string, Strawberry's hold documents.
+# These add nothing to our own records, and are unsafe: access logs hold query strings, Strawberry's logs documents.
 _SILENT: Final = ("aiohttp.access", "strawberry.execution", "tortoise.db_client")
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 _PLAIN: Final = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f]+")
+# Under these keys no value is written, whatever it looks like.
+_SECRET_KEYS: Final = frozenset(
+    ("authorization", "client_secret", "cookie", "new_secret", "password", "pepper", "secret", "token")
+)
+_REDACTED: Final = "..."
 _CREDENTIALS: Final = (
     (re.compile(r"gqls_[0-9A-Za-z]{8,}"), "gqls_..."),
     (re.compile(r"\b(basic|bearer|signature)[ +]+[\w.~+/:-]{16,}=*", re.IGNORECASE), r"\1 ..."),
@@ -23,9 +32,9 @@ _CREDENTIALS: Final = (
 
 
 def set_up_logging(level: str) -> None:
-    """Write the log to stderr: ours from `level` on, of libraries only warnings, of their requests and SQL nothing.
+    """Write our records from `level` on to stderr, and the warnings of libraries.
 
-    Said again, the later call counts.
+    Calling it again replaces the earlier configuration.
     """
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, StderrHandler)]:
@@ -41,14 +50,14 @@ def set_up_logging(level: str) -> None:
 
 
 class StderrHandler(logging.Handler):
-    """Writes to whatever stderr is at that moment."""
+    """Writes to `sys.stderr` as it is at the time of each record."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(LineFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record's line; trouble with the log must not become trouble with the request."""
+        """Write the record's line. A failure to log must not fail the request."""
         try:
             sys.stderr.write(self.format(record) + "\n")
             sys.stderr.flush()
@@ -58,10 +67,10 @@ class StderrHandler(logging.Handler):
 
 
 class LineFormatter(logging.Formatter):
-    """Writes a record as one line: `at=… level=… logger=… message=…`, then its `extra`, then its exception.
+    """Formats a record as one line: `at=… level=… logger=… message=…`, then its `extra`, then its exception.
 
-    A value with blanks, quotes or control characters stands in quotes as JSON has them, so that nobody can forge a
-    second line. What looks like a credential is cut short, whoever wrote it.
+    A value with blanks, quotes or control characters is written as a JSON string, so that no value can forge a second
+    line or field. Text that looks like a credential is redacted, in the message, in each value and in the exception.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -76,25 +85,33 @@ class LineFormatter(logging.Formatter):
         fields |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
         if record.exc_info and record.exc_info[1] is not None:
             fields["exception"] = _exception_text(record.exc_info[1])
-        return " ".join(f"{key}={_written(value)}" for key, value in fields.items())
+        return " ".join(f"{key}={_format_value(key, value)}" for key, value in fields.items())
 
 
 def without_credentials(text: str) -> str:
-    """Return the text with everything cut short that looks like a credential."""
+    """Return the text with everything redacted that looks like a credential."""
     for pattern, replacement in _CREDENTIALS:
         text = pattern.sub(replacement, text)
     return text
 
 
-def _written(value: object) -> str:
+def _format_value(key: str, value: object) -> str:
+    if value is None:
+        return "-"
+    if key in _SECRET_KEYS:
+        return _REDACTED
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
     text = without_credentials(str(value))
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def _exception_text(error: BaseException) -> str:
-    """Return the traceback; of one that aiohttp's parser had a part in, without what the exceptions say.
+    """Return the traceback; without the exceptions' messages where one of them comes from aiohttp.
 
-    These quote the head or the body that they could not read, `Authorization` included.
+    aiohttp's parser quotes the head or the body that it could not read, including `Authorization`.
     """
     chain = _chain(error)
     if not any(type(each).__module__.startswith("aiohttp") for each in chain):

@@ -9,10 +9,17 @@ from support.callers import ADMIN, Made
 from support.clocks import Clock
 from support.databases import PostgresServer, SqliteTemplate, temporary_directory
 from support.installation import PEPPER, MakeClient, OpenNode
+from support.logs import UnredactedFormatter
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
+
+
+@pytest.fixture(autouse=True)
+def _keys_in_caplog(caplog: pytest.LogCaptureFixture) -> None:
+    """Let `caplog.text` hold the keys and values of each record, not only its event name."""
+    caplog.handler.setFormatter(UnredactedFormatter())
 
 
 @pytest.fixture(scope="session")

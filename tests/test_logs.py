@@ -1,8 +1,9 @@
-"""The log: one line for each record, and no credential in it."""
+"""The log: one line for each record, without credentials."""
 
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine
@@ -28,7 +29,7 @@ def test_a_record_is_one_line_of_key_value() -> None:
 
 
 @pytest.mark.parametrize("mark", ["\n", "\r", "\x85", "\u2028", "\x1b[2J", "\x00", '" level=ERROR x="'])
-def test_nobody_forges_a_line_or_a_field(mark: str) -> None:
+def test_no_value_forges_a_line_or_a_field(mark: str) -> None:
     text = line(f"path=/{mark}at=1970")
     assert len(text.splitlines()) == 1
     assert text.isprintable()
@@ -39,14 +40,25 @@ def test_nobody_forges_a_line_or_a_field(mark: str) -> None:
     "said",
     [f"secret {SECRET}", f"Authorization: Basic {TOKEN}", f"{{'authorization': 'BEARER {TOKEN}'}}", f"basic+{TOKEN}"],
 )
-def test_what_looks_like_a_credential_is_cut_short(said: str) -> None:
+def test_text_that_looks_like_a_credential_is_redacted(said: str) -> None:
     for text in (line(said), line("x", detail=said), line_of(ValueError(said))):
         assert SECRET not in text
         assert TOKEN not in text
         assert "..." in text
 
 
-def test_an_unexpected_error_is_told_in_full_on_one_line() -> None:
+@pytest.mark.parametrize("key", ["secret", "token", "password", "authorization", "cookie", "pepper", "new_secret"])
+def test_no_value_is_written_under_the_name_of_a_credential(key: str) -> None:
+    assert line("event", **{key: "short"}).endswith(f" {key}=...")
+
+
+def test_values_have_one_spelling_each() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    text = line("event", user=None, is_new=True, expires_at=at, count=3)
+    assert text.endswith("message=event user=- is_new=true expires_at=2026-01-02T03:04:05Z count=3")
+
+
+def test_an_unexpected_error_is_logged_in_full_on_one_line() -> None:
     try:
         raise ValueError("the cause\nof it")
     except ValueError as error:
@@ -81,7 +93,7 @@ def _restored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_restored")
-def test_at_debug_only_our_own_records_are_many(capsys: pytest.CaptureFixture[str]) -> None:
+def test_at_debug_only_our_own_records_are_written(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging("INFO")
     set_up_logging("DEBUG")
     for name in (

@@ -94,7 +94,7 @@ async def _stream(request: web.Request, pages: Pages) -> web.StreamResponse:
         raise
     except Exception:  # noqa: BLE001  whatever it is, it is too late to say it
         # Half a JSON object on a broken connection passes for nothing.
-        _log.exception("a list broke off request_id=%s", request[REQUEST_ID])
+        _log.exception("list_aborted", extra={"request_id": request[REQUEST_ID]})
         if request.transport is not None:
             request.transport.abort()
     return response
@@ -136,5 +136,5 @@ def _headers(request: web.Request) -> dict[str, str]:
 
 def _defect(request: web.Request) -> CaptureError:
     """Return the error that says nothing of a defect of ours, which the log has."""
-    _log.exception("unexpected error request_id=%s", request[REQUEST_ID])
+    _log.exception("unexpected_error", extra={"request_id": request[REQUEST_ID]})
     return CaptureError(Code.UNEXPECTED_ERROR, "unexpected error", always=True)

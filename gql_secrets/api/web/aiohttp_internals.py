@@ -227,11 +227,11 @@ class Connection(web.RequestHandler):
         del message
         is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
         if isinstance(exc, ConnectionError) and is_disconnected(request):
-            _log.info("a caller left before the answer error=%s", type(exc).__name__)
+            _log.info("client_disconnected", extra={"error": type(exc).__name__})
         elif is_ours:
-            _log.error("unexpected error below the application", exc_info=exc)
+            _log.error("unexpected_error", exc_info=exc)
         else:
-            _log.info("no request that can be read status=%d error=%s", status, type(exc).__name__)
+            _log.info("malformed_request", extra={"status": status, "error": type(exc).__name__})
         if request.writer.output_size > 0:
             raise ConnectionError("An answer was begun already.")
         return _response(
@@ -242,7 +242,7 @@ class Connection(web.RequestHandler):
         """Write what failed in this connection to the log; a body that cannot be read is its sender's business."""
         error = kw.get("exc_info")
         if isinstance(error, web.RequestPayloadError | ConnectionError):
-            _log.info("the rest of a body cannot be read error=%s", type(error).__name__)
+            _log.info("body_unreadable", extra={"error": type(error).__name__})
         else:
             super().log_exception(*args, **kw)
 

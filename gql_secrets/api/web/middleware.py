@@ -55,7 +55,7 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
         if isinstance(error, ConnectionError) and is_disconnected(request):
             status = _HAS_LEFT
             return web.Response(status=400)  # which nobody reads
-        _log.exception("unexpected error request_id=%s", request_id)
+        _log.exception("unexpected_error", extra={"request_id": request_id})
         return web.Response(status=status, text="Unexpected error.")
     else:
         status = response.status
@@ -63,12 +63,14 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     finally:
         milliseconds = (time.perf_counter() - began) * 1000
         _log.info(
-            "request method=%s path=%s status=%d ms=%.1f request_id=%s",
-            request.method,
-            _route_of(request),
-            status,
-            milliseconds,
-            request_id,
+            "request",
+            extra={
+                "method": request.method,
+                "path": _route_of(request),
+                "status": status,
+                "ms": round(milliseconds, 1),
+                "request_id": request_id,
+            },
         )
 
 
