@@ -317,7 +317,7 @@ async def _each_client(
 
 async def _described(services: Services, clients: list[Client]) -> list[dict[str, object]]:
     ids = [client.client_id for client in clients]
-    secrets = await services.reading.living_secrets(ids)
+    secrets = await services.reading.active_secrets(ids)
     await add_last_uses(services.database, [row for each in secrets.values() for row in each.values()])
     features = await services.reading.features(ids)
     allow_lists = await services.reading.allow_lists(ids)

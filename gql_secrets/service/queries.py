@@ -1,6 +1,6 @@
-"""What people and frontends ask: clients, secrets, audit, a page at a time.
+"""Reads of clients, secrets, and audit events, in pages.
 
-Pages are keyset pages: the cursor holds the key of a row, so page 10,000 costs what page 1 costs.
+Pages are keyset pages: the cursor contains the key of a row, so page 10,000 costs as much as page 1.
 """
 
 import base64
@@ -42,10 +42,10 @@ _LAST_CHARACTER: Final = "\U0010ffff"
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which rows: the first so many after a cursor, or the last so many before one.
+    """Which rows to return: the first N after a cursor, or the last N before one.
 
     Raises:
-        BadRequest: sizes out of 0..100, or both directions at once.
+        BadRequest: a size is not between 0 and 100, or both directions are requested.
     """
 
     first: int | None = None
@@ -64,19 +64,19 @@ class PageRequest:
 
     @property
     def is_backward(self) -> bool:
-        """Whether the last rows are asked for."""
+        """Whether the last rows are requested."""
         return self.last is not None
 
     @property
     def size(self) -> int:
-        """How many rows at most."""
+        """The maximum number of rows."""
         size = self.last if self.last is not None else self.first
         return 20 if size is None else size
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """Rows in the order asked for, and whether there are more on either side."""
+    """Rows, newest first, and whether there are more on either side."""
 
     rows: list[Row]
     cursors: list[str]
@@ -89,14 +89,14 @@ class Page(Generic[Row]):
 
 
 class Reading:
-    """Reads; changes nothing."""
+    """Reads clients, secrets, and audit events. Changes nothing."""
 
     def __init__(self, database: Database) -> None:
-        """Make it for one open database."""
+        """Read from an open database."""
         self._database = database
 
     async def find_client(self, client_id: str) -> Client | None:
-        """Return the client, or None when it is unknown or deleted."""
+        """Return the client, or None if it does not exist or was deleted."""
         if not is_client_id(client_id):
             return None
         return await self._database.read(
@@ -104,13 +104,13 @@ class Reading:
         )
 
     async def find_secret(self, secret_id: int) -> ClientSecret | None:
-        """Return a secret of a client that is not deleted, or None."""
+        """Return the secret, or None if it does not exist or its client was deleted."""
         return await self._database.read(
             lambda connection: ClientSecret.filter(id=secret_id, client__deleted_at=None).using_db(connection).first()
         )
 
     async def find_audit_event(self, revision: int) -> AuditEvent | None:
-        """Return the audit event of this revision, or None."""
+        """Return the audit event of a revision, or None."""
         return await self._database.read(
             lambda connection: AuditEvent.filter(revision=revision).using_db(connection).first()
         )
@@ -125,17 +125,17 @@ class Reading:
     ) -> Page[Client]:
         """Return clients, newest first.
 
-        `search` is a case-insensitive prefix of the name or the client id; two index ranges answer it. A prefix that
-        many clients share costs the sorting of those. `has_features` asks for clients with any of these features.
+        `search` is a case-insensitive prefix of the name or the client id. Two index ranges answer it, and the clients
+        found are sorted, so a very common prefix is slower. `has_features` selects clients with any of these features.
         """
         now = await self._database.now()
 
         async def read(connection: BaseDBAsyncClient) -> Page[Client]:
             query = Client.filter(deleted_at=None).using_db(connection)
             if search and not is_writable(search):
-                query = query.filter(client_id="")  # no name and no client id holds this
+                query = query.filter(client_id="")  # no name and no client id contains this
             elif search:
-                prefix = folded(search)[: MAX_FOLDED - 1]  # its range ends with one character more
+                prefix = folded(search)[: MAX_FOLDED - 1]  # the end of its range is one character longer
                 query = query.filter(_has_prefix("name_folded", prefix) | _has_prefix("client_id_folded", prefix))
             if has_features:
                 having = ClientFeature.filter(feature__in=[feature.value for feature in has_features])
@@ -167,7 +167,7 @@ class Reading:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Page[AuditEvent]:
-        """Return audit events, newest first; of deleted clients too."""
+        """Return audit events, newest first, including those of deleted clients."""
         wanted: dict[str, Any] = {
             "client_id": client_id,
             "actor": actor,
@@ -178,19 +178,19 @@ class Reading:
         }
         filters = {name: value for name, value in wanted.items() if value is not None}
         if not (is_client_id(client_id or "-") and is_writable(actor or "") and len(actor or "") <= MAX_ACTOR):
-            filters = {"revision": 0}  # no event says this
+            filters = {"revision": 0}  # no event has this
         return await self._database.read(
             lambda connection: _keyset_page(AuditEvent.filter(**filters).using_db(connection), page, ("revision",))
         )
 
     async def count(self, page: Page[Any]) -> int:
-        """Return how many rows there are on all pages."""
+        """Return the number of rows on all pages."""
         return await self._database.read(lambda _: page.query.count())
 
-    async def living_secrets(self, client_ids: Sequence[str]) -> dict[str, dict[SecretState, ClientSecret]]:
-        """Return each client's current and old secret, one query for all of them.
+    async def active_secrets(self, client_ids: Sequence[str]) -> dict[str, dict[SecretState, ClientSecret]]:
+        """Return the current and the retained secret of each client, in one query.
 
-        An old secret whose time is over is not one of them, written down or not.
+        A retained secret that has expired is left out, even if its expiry is not recorded yet.
         """
         now = await self._database.now()
 
@@ -199,14 +199,14 @@ class Reading:
                 client_id__in=list(client_ids), state__in=[SecretState.CURRENT.value, SecretState.RETAINED.value]
             ).using_db(connection)
 
-        living: dict[str, dict[SecretState, ClientSecret]] = defaultdict(dict)
+        secrets: dict[str, dict[SecretState, ClientSecret]] = defaultdict(dict)
         for row in await self._database.read(read):
             if row.expires_at is None or now < row.expires_at:
-                living[row.client_id][SecretState(row.state)] = row
-        return living
+                secrets[row.client_id][SecretState(row.state)] = row
+        return secrets
 
     async def features(self, client_ids: Sequence[str]) -> dict[str, list[str]]:
-        """Return each client's features, one query for all of them."""
+        """Return the features of each client, in one query."""
 
         async def read(connection: BaseDBAsyncClient) -> list[tuple[str, str]]:
             rows = ClientFeature.filter(client_id__in=list(client_ids)).using_db(connection).order_by("feature")
@@ -218,7 +218,7 @@ class Reading:
         return features
 
     async def allow_lists(self, client_ids: Sequence[str]) -> dict[str, list[str]]:
-        """Return each client's allow list, one query for all of them."""
+        """Return the allow list of each client, in one query."""
 
         async def read(connection: BaseDBAsyncClient) -> list[tuple[str, str]]:
             rows = ClientNetwork.filter(client_id__in=list(client_ids)).using_db(connection).order_by("position")
@@ -230,7 +230,7 @@ class Reading:
         return {client_id: lists.get(client_id) or list(EVERYWHERE.texts) for client_id in client_ids}
 
     async def now(self) -> datetime:
-        """Return the database's clock."""
+        """Return the time by the database's clock."""
         return await self._database.now()
 
 

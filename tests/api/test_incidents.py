@@ -540,7 +540,7 @@ async def test_openbao_522_a_restored_snapshot_lengthens_no_life(
     backup = replace(settings, database_url=f"sqlite:///{tmp_path / DATABASE_FILE}")
     restored = await open_services(backup, adjust_clock=clock)
     try:
-        living = await restored.reading.living_secrets([client.id])
+        living = await restored.reading.active_secrets([client.id])
         assert [state.value for state in living[client.id]] == ["CURRENT"]
         assert not await is_good(restored, client.id, client.secret)
     finally:

@@ -120,7 +120,7 @@ def test_every_change_that_the_audit_knows_is_told(action: AuditAction, clock: C
 
 async def test_the_secrets_that_ended_are_named(services: Services, client: Made):
     await in_rollover(services, client)
-    living = (await services.reading.living_secrets([client.id]))[client.id]
+    living = (await services.reading.active_secrets([client.id]))[client.id]
     ids = {state.value: row.id for state, row in living.items()}
     stream = await services.feed.subscribe(client.id, by=VIEWER)
 

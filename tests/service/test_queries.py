@@ -197,7 +197,7 @@ async def test_who_is_in_a_rollover_follows_the_clock(
     assert (names(running), names(resting)) == (["One"], ["Other"])
     clock.move(24 * HOUR)
     assert not (await services.reading.page_of_clients(PageRequest(), in_rollover=True)).rows
-    living = await services.reading.living_secrets([one.id, other.id, "nobody"])
+    living = await services.reading.active_secrets([one.id, other.id, "nobody"])
     assert {client_id: set(states) for client_id, states in living.items()} == {
         one.id: {SecretState.CURRENT},
         other.id: {SecretState.CURRENT},

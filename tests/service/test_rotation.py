@@ -449,7 +449,7 @@ async def test_every_change_works_while_the_client_is_disabled(services: Service
     await services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN)
     await reset(services, client)
     await services.rotation.change_retention(client.id, WEEK, by=ADMIN)
-    living = (await services.reading.living_secrets([client.id]))[client.id]
+    living = (await services.reading.active_secrets([client.id]))[client.id]
     assert set(living) == {SecretState.CURRENT, SecretState.RETAINED}
     await services.rotation.cancel_rollover(client.id, by=ADMIN)
     await reset(services, client)

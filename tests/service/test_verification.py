@@ -99,7 +99,7 @@ async def test_a_secret_that_nobody_asked_about_expires_all_the_same(
     """VMware: up to an hour late, because a job had to come by."""
     await services.rotation.reset_secret(client.id, ONE_HOUR, by=ADMIN)
     clock.move(HOUR)
-    living = await services.reading.living_secrets([client.id])
+    living = await services.reading.active_secrets([client.id])
     assert set(living[client.id]) == {SecretState.CURRENT}
     assert not (await services.reading.page_of_clients(PageRequest(), in_rollover=True)).rows
 

@@ -479,7 +479,7 @@ async def everything(services: Services) -> None:
     await reading.page_of_secrets(client_id, PageRequest())
     for given in ({}, {"client_id": client_id}, {"actor": "x"}, {"action": "x"}, {"surface": "x"}):
         await reading.page_of_audit_events(PageRequest(), **given)  # type: ignore[arg-type]
-    await reading.living_secrets([client_id])
+    await reading.active_secrets([client_id])
     await reading.features([client_id])
     await reading.allow_lists([client_id])
     await services.usage.flush()

@@ -65,14 +65,14 @@ async def test_a_cancelled_read_leaves_nothing_behind_either(settings: Settings,
     client_id = services.first_owner.client.client_id
     chance = random.Random(2)  # noqa: S311
     for _ in range(150):
-        tasks = [asyncio.create_task(services.reading.living_secrets([client_id])) for _ in range(3)]
+        tasks = [asyncio.create_task(services.reading.active_secrets([client_id])) for _ in range(3)]
         for _ in range(chance.randrange(20)):
             await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     async with asyncio.timeout(20):
-        assert (await services.reading.living_secrets([client_id]))[client_id]
+        assert (await services.reading.active_secrets([client_id]))[client_id]
         await services.rotation.reset_secret(client_id, HARD, by=ADMIN)
 
 

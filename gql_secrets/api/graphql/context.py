@@ -1,4 +1,4 @@
-"""What a resolver may ask for during one request."""
+"""What resolvers share during one request."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ from gql_secrets.wiring import Services
 
 
 class Loaders:
-    """Reads of many rows in one query, remembered until something changes."""
+    """Reads that load many rows in one query, cached until something changes."""
 
     def __init__(self, services: Services) -> None:
-        """Make them for one request."""
+        """Create the loaders of one request."""
         reading = services.reading
 
-        async def living(client_ids: list[str]) -> list[dict[SecretState, ClientSecret]]:
-            found = await reading.living_secrets(client_ids)
+        async def active_secrets(client_ids: list[str]) -> list[dict[SecretState, ClientSecret]]:
+            found = await reading.active_secrets(client_ids)
             return [found.get(client_id, {}) for client_id in client_ids]
 
         async def features(client_ids: list[str]) -> list[list[str]]:
@@ -55,14 +55,14 @@ class Loaders:
         self.uses: DataLoader[int, list[SecretUse]] = DataLoader(uses)
         self.usage: DataLoader[int, list[UsageBucket]] = DataLoader(usage)
         self.rollovers: DataLoader[str, Rollover | None] = DataLoader(rollovers)
-        self.living: DataLoader[str, dict[SecretState, ClientSecret]] = DataLoader(living)
+        self.active_secrets: DataLoader[str, dict[SecretState, ClientSecret]] = DataLoader(active_secrets)
         self.features: DataLoader[str, list[str]] = DataLoader(features)
         self.allow_lists: DataLoader[str, list[str]] = DataLoader(allow_lists)
 
 
 @dataclass(slots=True)
 class Context:
-    """One request: who asks, by which id, of which services."""
+    """One request: its caller, its id, and the services that answer it."""
 
     services: Services
     caller: Caller
@@ -77,12 +77,12 @@ class Context:
         """Return the database's clock, read once per request (and again after a change)."""
         if self._now is None:
             self._now = asyncio.ensure_future(self.services.reading.now())
-            # Whoever asked may have left by the time it fails.
+            # The caller may have disconnected by the time it fails; its result must still be consumed.
             self._now.add_done_callback(lambda now: now.cancelled() or now.exception())
         return await asyncio.shield(self._now)
 
     def forget(self) -> None:
-        """Forget what was read: something changes."""
+        """Discard cached reads, because something is about to change."""
         self.loaders = Loaders(self.services)
         self._now = None
 

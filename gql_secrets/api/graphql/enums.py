@@ -15,8 +15,8 @@ from gql_secrets.domain.rotation import SecretEndReason, SecretState
 E = TypeVar("E", bound=type[Enum])
 
 
-def _described(enum: E, description: str, **values: str) -> E:
-    """Make an enum of the domain a GraphQL enum; a value without a sentence is a defect found at import."""
+def _describe(enum: E, description: str, **values: str) -> E:
+    """Turn an enum of the domain into a GraphQL enum; a value without a description fails at import."""
     strawberry.enum(enum, description=description)
     for value in enum.__strawberry_definition__.values:  # type: ignore[attr-defined]  # set by the line above
         value.description = values.pop(value.name)
@@ -26,120 +26,122 @@ def _described(enum: E, description: str, **values: str) -> E:
 
 
 class ViewerKind(Enum):
-    """What kind of caller is asking."""
+    """The kinds of actor that can sign in."""
 
     API_CLIENT = "API_CLIENT"
     USER = "USER"
 
 
-_described(
+_describe(
     ViewerKind,
-    "What kind of caller is asking.",
+    "The kinds of signed-in callers.",
     API_CLIENT="An application that signed in with its client id and secret.",
     USER="A person who signed in.",
 )
-_described(
+_describe(
     Role,
-    "What a caller may do; each role may all that the next one may.",
-    ADMIN="Everything: smooth and hard reset, revoke, register, edit, audit.",
-    OPERATOR="Read, and hard reset of clients whose role is not above its own.",
-    VIEWER="Read clients and the state of their secrets.",
+    "The roles of callers. Each role includes the permissions of the next one.",
+    ADMIN="Full access: smooth and hard resets, revoking secrets, managing clients, and the audit log.",
+    OPERATOR="Read access, and hard resets of clients whose own role is not above OPERATOR.",
+    VIEWER="Read access to clients and the state of their secrets.",
 )
-_described(
+_describe(
     SecretState,
-    "What a secret is worth.",
-    CURRENT="The new secret: good.",
-    RETAINED="The old secret during a rollover: good until expiresAt.",
-    EXPIRED="An old secret whose time is over. For ever.",
-    REVOKED="A secret that was ended before its time. For ever.",
+    "The states of a secret.",
+    CURRENT="The client's current secret. Valid.",
+    RETAINED="The old secret during a rollover. Valid until expiresAt.",
+    EXPIRED="A retained secret that expired. Permanent.",
+    REVOKED="A secret that was ended before it expired. Permanent.",
 )
-_described(
+_describe(
     SecretEndReason,
-    "Why a secret ended.",
-    EXPIRED="Its time was over.",
+    "The reasons why a secret ended.",
+    EXPIRED="Its retention period ended.",
     REVOKED="It was revoked.",
-    WITHDRAWN="Nobody had used it when the next reset came.",
-    DISPLACED="A reset went on although it was still good.",
-    HARD_RESET="A reset with hoursToLive 0 ended it.",
-    CANCELLED="Its rollover was cancelled before anybody used it.",
+    WITHDRAWN="It was not used before the next reset replaced it.",
+    DISPLACED="A reset with endActiveRollover: true ended it while it was still valid.",
+    HARD_RESET="A hard reset (hoursToLive: 0) ended it.",
+    CANCELLED="Its rollover was cancelled before it was used.",
     CLIENT_DELETED="Its client was deleted.",
 )
-_described(
+_describe(
     RolloverAdvice,
-    "What to do about a running rollover.",
-    WAIT_FOR_NEW="Nobody has used the new secret so far: put it into every copy of the application first.",
-    WAIT_FOR_QUIET="The old secret was used too lately, or the new one's first use is too fresh.",
-    REVOKE="It is safe to revoke the old secret.",
+    "The recommended next steps of a rollover.",
+    WAIT_FOR_NEW="The new secret has not been used. Deploy it to every copy of the application first.",
+    WAIT_FOR_QUIET="The old secret was used recently, or the new secret has only just been used for the first time. "
+    "Wait before revoking the old secret.",
+    REVOKE="The old secret is safe to revoke.",
 )
-_described(
+_describe(
     ActorKind,
-    "What kind of actor made a change.",
+    "The kinds of actors in the audit log.",
     API_CLIENT="An application that signed in with its client id and secret.",
     USER="A person who signed in.",
-    CLI="The command line, with the authority of access to the database.",
-    SYSTEM="gql-secrets itself: the first start, and secrets whose time was over.",
+    CLI="The command line, which is authorized by its access to the database.",
+    SYSTEM="gql-secrets itself, such as at first start or when a secret expires.",
 )
-_described(
+_describe(
     Surface,
-    "Through which door a change came.",
-    GRAPHQL="This API, and the console on it.",
+    "The interfaces through which changes are made.",
+    GRAPHQL="This API, which the console also uses.",
     CAPTURE="The /clients endpoints.",
     CLI="The command line.",
     SYSTEM="gql-secrets itself.",
 )
-_described(
+_describe(
     AuditAction,
-    "What a change did.",
-    CLIENT_CREATED="A client was registered, with its first secret.",
-    CLIENT_IMPORTED="A client was imported with the secret that it had elsewhere.",
-    CLIENT_UPDATED="A client was edited; reason names what.",
+    "The actions recorded in the audit log.",
+    CLIENT_CREATED="A client was created together with its first secret.",
+    CLIENT_IMPORTED="A client was imported with its existing secret.",
+    CLIENT_UPDATED="A client's name, description, features, or allow list was changed.",
     CLIENT_ENABLED="A client was enabled.",
     CLIENT_DISABLED="A client was disabled.",
-    CLIENT_DELETED="A client was deleted, and its secrets ended.",
-    SECRET_RESET="A new secret was minted; endedSecretIds are the ones that ended with it, reason says why.",  # noqa: S106
+    CLIENT_DELETED="A client was deleted and its secrets ended.",
+    SECRET_RESET="A new secret was created for a client.",  # noqa: S106
     OLD_SECRET_REVOKED="An old secret was revoked.",  # noqa: S106
-    OLD_SECRET_EXPIRED="An old secret's time was over.",  # noqa: S106
-    RETENTION_CHANGED="An old secret was given another end.",
-    ROLLOVER_CANCELLED="An unused new secret ended, and the old one is current again.",
+    OLD_SECRET_EXPIRED="An old secret expired.",  # noqa: S106
+    RETENTION_CHANGED="The expiry of an old secret was changed.",
+    ROLLOVER_CANCELLED="A rollover was cancelled: its unused new secret ended and the old secret is current again.",
 )
-_described(
+_describe(
     ClientEventKind,
-    "What happened to a client.",
-    CREATED="It was registered or imported; secretId is its first secret.",
-    EDITED="Its name, description, features or allow list changed.",
-    ENABLED="Its secrets are accepted again.",
-    DISABLED="Its secrets are refused from now on.",
-    DELETED="It was deleted, and its secrets ended.",
-    RESET="It got a new secret, secretId.",
-    REVOKED="Its old secret was revoked.",
-    WITHDRAWN="A new secret that nobody had used ended with a reset or a cancelled rollover.",
-    DISPLACED="Its old secret ended with a reset, although it was still good.",
-    RETENTION_CHANGED="Its old secret was given another end.",
-    CANCELLED="Its rollover was cancelled: the old secret, secretId, is current again.",
+    "The kinds of events that happen to a client.",
+    CREATED="The client was created or imported. secretId is its first secret.",
+    EDITED="The client's name, description, features, or allow list changed.",
+    ENABLED="The client was enabled. Its active secrets are accepted again.",
+    DISABLED="The client was disabled. Its secrets are refused.",
+    DELETED="The client was deleted and its secrets ended.",
+    RESET="The client's secret was reset. secretId is the new secret.",
+    REVOKED="The client's old secret was revoked.",
+    WITHDRAWN="An unused new secret ended because of another reset or a cancelled rollover.",
+    DISPLACED="A reset ended the client's old secret while it was still valid.",
+    RETENTION_CHANGED="The expiry of the client's old secret was changed.",
+    CANCELLED="The client's rollover was cancelled. secretId is the old secret, which is current again.",
     FIRST_USED="A secret was used for the first time.",
-    EXPIRED="Its old secret's time was over.",
-    REFUSED_ATTEMPT="Somebody tried a secret that has ended; told once for the attempts of some seconds.",
+    EXPIRED="The client's old secret expired.",
+    REFUSED_ATTEMPT="A secret that has ended was tried. Attempts within a few seconds are reported as one event.",
 )
-_described(
+_describe(
     ErrorCode,
-    "Why a change was refused. Nothing was changed.",
+    "The reasons why a change was refused. A refused change has no effect.",
     INVALID_HOURS_TO_LIVE="hoursToLive is not a whole number between minimum and maximum.",
-    INVALID_NAME="The name is empty, too long, or holds control characters.",
-    INVALID_DESCRIPTION="The description is too long or holds control characters.",
-    INVALID_FEATURE="A feature does not exist.",
-    INVALID_ALLOW_LIST="The allow list is empty, not of networks, or locks the caller's own address out.",
-    INVALID_IDEMPOTENCY_KEY="The idempotency key is too short, too long, or not printable ASCII.",
-    INVALID_PAGE="A page that cannot be.",
-    CLIENT_NOT_FOUND="There is no such client.",
-    ROLLOVER_IN_PROGRESS="An old secret is still good, and going on might cut off a secret in use.",
-    NO_ROLLOVER="The client has no old secret now.",
+    INVALID_NAME="The name is empty, too long, or contains control characters.",
+    INVALID_DESCRIPTION="The description is too long or contains control characters.",
+    INVALID_FEATURE="A feature is not known.",
+    INVALID_ALLOW_LIST="The allow list is empty, contains an invalid network, or excludes the caller's own address.",
+    INVALID_IDEMPOTENCY_KEY="The idempotency key is too short, too long, or contains characters other than printable "
+    "ASCII.",
+    CLIENT_NOT_FOUND="No client has this client id, or the client was deleted.",
+    ROLLOVER_IN_PROGRESS="The client's old secret is still valid, and a reset could end a secret that is in use.",
+    NO_ROLLOVER="The client has no old secret.",
     NEW_SECRET_IN_USE="The new secret was used, so the rollover cannot be cancelled.",  # noqa: S106
-    SECRET_NOT_OLD="The secret named is not an old secret of this client.",  # noqa: S106
-    CONFLICT="The client changed since it was read, or is being changed right now.",
+    SECRET_NOT_OLD="The secret is not an old secret of this client.",  # noqa: S106
+    CONFLICT="The client changed since it was read, or another change of it is in progress.",
     IDEMPOTENCY_KEY_REUSED="The idempotency key was used with other arguments in the last ten minutes.",
-    IDEMPOTENCY_RESULT_ENDED="The secret that this idempotency key made has ended.",
-    LAST_OWNER="The last enabled owner cannot be deleted, disabled, or lose its role.",
-    RATE_LIMITED="Too many of these in a short time; try again later.",
+    IDEMPOTENCY_RESULT_ENDED="The secret that was created with this idempotency key has ended.",
+    LAST_OWNER="The last enabled client with the owner feature cannot be deleted or disabled, and cannot lose the "
+    "feature.",
+    RATE_LIMITED="Too many resets of this client. Try again after retryAfterSeconds.",
 )
 
 __all__: Final = [

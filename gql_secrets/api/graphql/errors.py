@@ -1,4 +1,4 @@
-"""From a failure of the domain to what GraphQL says: one table."""
+"""How GraphQL reports the failures of the domain: one table."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -30,30 +30,31 @@ from gql_secrets.graphql_server.errors import (
 )
 
 
-@strawberry.type(description="Why a change was refused; nothing was changed.")
+# One plain type instead of a union, so that clients need no inline fragments.
+@strawberry.type(description="The reason why a change was refused. A refused change has no effect.")
 class UserError:
-    """An expected failure as data: one plain type, so that no client needs inline fragments."""
-
-    code: ErrorCode = strawberry.field(description="The stable code: decide by this, never by the message.")
-    field: list[str] | None = strawberry.field(
-        description="The argument at fault, as a path; null where no single one is."
+    code: ErrorCode = strawberry.field(
+        description="The stable code of the error. Programs should use it rather than the message."
     )
-    message: str = strawberry.field(description="A sentence for people that says what to do.")
-    minimum: int | None = strawberry.field(default=None, description="The least value that the argument may have.")
-    maximum: int | None = strawberry.field(default=None, description="The greatest value that the argument may have.")
+    field: list[str] | None = strawberry.field(
+        description="The path of the argument that caused the error. Null if no single argument did."
+    )
+    message: str = strawberry.field(description="A sentence for people that explains the error and what to do.")
+    minimum: int | None = strawberry.field(default=None, description="The smallest allowed value of the argument.")
+    maximum: int | None = strawberry.field(default=None, description="The largest allowed value of the argument.")
     old_secret_expires_at: datetime | None = strawberry.field(
-        default=None, description="With ROLLOVER_IN_PROGRESS: when the old secret ends by itself."
+        default=None, description="With ROLLOVER_IN_PROGRESS: when the old secret expires."
     )
     old_secret_last_used_at: datetime | None = strawberry.field(
-        default=None, description="With ROLLOVER_IN_PROGRESS: when the old secret was last used; null if not so far."
+        default=None, description="With ROLLOVER_IN_PROGRESS: when the old secret was last used. Null if never."
     )
     retry_after_seconds: int | None = strawberry.field(
-        default=None, description="With RATE_LIMITED: after how many seconds to try again."
+        default=None, description="With RATE_LIMITED: the number of seconds after which to try again."
     )
 
     @classmethod
     def of(cls, refusal: Refusal) -> Self:
-        """Return the entry that says this failure."""
+        """Return the entry for a refusal."""
         rollover = refusal if isinstance(refusal, RolloverInProgress) else None
         return cls(
             code=refusal.code,
@@ -68,10 +69,10 @@ class UserError:
 
 
 class RefusalsAreData(FieldExtension):
-    """Puts an expected failure into the payload's `userErrors`."""
+    """Returns a refusal in the payload's `userErrors`."""
 
     def __init__(self, payload: type[Any]) -> None:
-        """Answer with this payload type, whose fields all have defaults."""
+        """Return refusals in this payload type, whose fields all have defaults."""
         self._payload = payload
 
     async def resolve_async(
@@ -81,7 +82,7 @@ class RefusalsAreData(FieldExtension):
         info: strawberry.Info[Context, Any],
         **kwargs: object,
     ) -> object:
-        """Resolve the mutation; what was read before it is forgotten."""
+        """Resolve the mutation; nothing read before it is reused after it."""
         info.context.forget()
         try:
             return await next_(source, info, **kwargs)
@@ -89,12 +90,12 @@ class RefusalsAreData(FieldExtension):
             return self._payload(user_errors=[UserError.of(refusal)])
 
 
-# What the whole request is answered with when it is refused before the endpoint.
+# The HTTP status of a request that is refused before it reaches the endpoint.
 HTTP_STATUS: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, BAD_REQUEST: 400, UNAVAILABLE: 503, RATE_LIMITED: 429}
 
 
 def present(error: Exception) -> RequestRefused | None:
-    """Return the top-level error that says this failure, or None for a defect, which is masked."""
+    """Return the top-level error for a failure, or None for a defect, which is masked."""
     match error:
         case TooManyFailures():
             return RequestRefused(RATE_LIMITED, str(error), {"retryAfter": error.retry_after})
@@ -112,7 +113,7 @@ def present(error: Exception) -> RequestRefused | None:
             return RequestRefused(BAD_REQUEST, str(error), extra)
         case Unavailable():
             return RequestRefused(UNAVAILABLE, str(error))
-        case Refusal():  # raised by a query, which has no payload
+        case Refusal():  # raised by a query, which has no `userErrors`
             return RequestRefused(error.code.value, str(error))
         case Failure():
             return None

@@ -1,7 +1,7 @@
-"""Who may see a field or pass an argument: checked here, and printed in the schema as `@requiresRole`."""
+"""Which roles may read a field or pass an argument: checked here, and printed in the schema as `@requiresRole`."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import strawberry
 from strawberry.extensions import FieldExtension
@@ -15,13 +15,21 @@ from gql_secrets.domain.access import Role, require_reset_role, require_role
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION, Location.ARGUMENT_DEFINITION],
     name="requiresRole",
-    description="Who may see this field or pass this argument; others get FORBIDDEN, the anonymous UNAUTHENTICATED.",
+    description="Restricts a field or an argument to callers with one of the given roles. Other callers get FORBIDDEN; "
+    "unauthenticated callers get UNAUTHENTICATED.",
 )
 class RequiresRole:
-    """The guard as an explorer shows it."""
+    """A guard as the schema prints it."""
 
     roles: list[Role] = strawberry.directive_field(name="roles")
     when: str | None = strawberry.directive_field(name="when", default=strawberry.UNSET)
+
+
+# `strawberry.directive_field` takes no description, so `build_schema` adds these.
+REQUIRES_ROLE_ARGUMENTS: Final = {
+    "roles": "The roles that are allowed, most powerful first.",
+    "when": "The condition under which a role is required. Always required if absent.",
+}
 
 
 def roles_from(least: Role) -> list[Role]:
@@ -29,17 +37,26 @@ def roles_from(least: Role) -> list[Role]:
     return [role for role in Role if role.rank >= least.rank]
 
 
+def requirement(least: Role) -> str:
+    """Return the sentence about a guard for a description: explorers show descriptions, not applied directives."""
+    *others, last = [role.value for role in roles_from(least)]
+    names = f"{', '.join(others)}, or {last}" if len(others) > 1 else " or ".join([*others, last])
+    return f"Requires {names}."
+
+
 class Guard(FieldExtension):
-    """Lets a caller through whose role is at least this one."""
+    """Restricts a field to callers whose role is at least this one."""
 
     def __init__(self, least: Role) -> None:
-        """Guard with the least role that may."""
+        """Guard with the least powerful role that is allowed."""
         self.least = least
 
     def apply(self, field: StrawberryField) -> None:
-        """Print the guard on the field, once however many schemas are built of it."""
+        """Add the guard to the field's directives and description, once even if several schemas use the field."""
         others = [each for each in field.directives if not isinstance(each, RequiresRole)]
         field.directives = [*others, RequiresRole(roles=roles_from(self.least))]
+        description = (field.description or "").removesuffix(requirement(self.least)).rstrip()
+        field.description = f"{description} {requirement(self.least)}"
 
     async def resolve_async(
         self,
@@ -48,18 +65,18 @@ class Guard(FieldExtension):
         info: strawberry.Info[Context, Any],
         **kwargs: object,
     ) -> object:
-        """Resolve the field for a caller who may.
+        """Resolve the field if the caller has a required role.
 
         Raises:
-            Unauthenticated: nobody signed in.
-            Forbidden: the role does not reach.
+            Unauthenticated: the caller is not signed in.
+            Forbidden: the caller has none of the required roles.
         """
         require_role(info.context.caller, self.least)
         return await next_(source, info, **kwargs)
 
 
-class SmoothGuard(FieldExtension):
-    """Lets only an ADMIN keep the old secret: `hoursToLive` above 0 (seed A, "IONAPI-Admin users")."""
+class SmoothResetGuard(FieldExtension):
+    """Restricts `hoursToLive` above 0, a smooth reset, to callers with the role ADMIN."""
 
     async def resolve_async(
         self,
@@ -68,21 +85,22 @@ class SmoothGuard(FieldExtension):
         info: strawberry.Info[Context, Any],
         **kwargs: object,
     ) -> object:
-        """Resolve the field for a caller who may pass this value.
+        """Resolve the field if the caller may pass this value.
 
         Raises:
-            Unauthenticated: nobody signed in.
-            Forbidden: the role does not reach; `argument` is `hoursToLive`.
+            Unauthenticated: the caller is not signed in.
+            Forbidden: the caller has none of the required roles; `argument` is `hours_to_live`.
         """
         require_reset_role(info.context.caller, smooth=kwargs["hours_to_live"] != 0)
         return await next_(source, info, **kwargs)
 
 
-SmoothHours = Annotated[
+HoursToLive = Annotated[
     int,
     strawberry.argument(
-        description="How many hours the old secret stays good: a whole number from 0 to 168; 0 ends it at once. "
-        "Anything above 0 (a smooth reset) is for ADMIN.",
+        description="The number of hours the old secret remains valid: a whole number from 0 to 168. 0 is a hard reset "
+        f"and ends the old secret immediately. A value above 0 is a smooth reset. {requirement(Role.ADMIN)[:-1]} when "
+        "greater than 0.",
         directives=[RequiresRole(roles=roles_from(Role.ADMIN), when="hoursToLive > 0")],
     ),
 ]

@@ -1,4 +1,4 @@
-"""What can be changed. Each mutation is one call of a service: one transaction, one audit event."""
+"""The mutations. Each is one call of a service: one transaction, one audit event."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,7 @@ import strawberry
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Role
 from gql_secrets.api.graphql.errors import RefusalsAreData
-from gql_secrets.api.graphql.guards import Guard, SmoothGuard, SmoothHours
+from gql_secrets.api.graphql.guards import Guard, HoursToLive, SmoothResetGuard
 from gql_secrets.api.graphql.nodes import parse_global_id, parse_row_number
 from gql_secrets.api.graphql.payloads import (
     CancelRolloverPayload,
@@ -25,26 +25,27 @@ from gql_secrets.domain.errors import SecretNotOld
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.clients import UNCHANGED
 
-Name = Annotated[str, strawberry.argument(description="What people call the client: 1 to 200 characters.")]
+Name = Annotated[str, strawberry.argument(description="The client's name: 1 to 200 characters.")]
 Description = Annotated[
-    str | None, strawberry.argument(description="What the client is for: at most 2,000 characters.")
+    str | None, strawberry.argument(description="The client's description: at most 2,000 characters.")
 ]
 Features = Annotated[
     list[str] | None,
     strawberry.argument(
-        description="What the client is allowed: owner, operator, viewer, access_issuer, direct_access, "
-        "direct_read_access, login_client."
+        description="The client's features: owner, operator, viewer, access_issuer, direct_access, direct_read_access, "
+        "login_client."
     ),
 ]
 AllowListTexts = Annotated[
     list[str] | None,
     strawberry.argument(
-        description="The networks that the client may call from, such as 192.0.2.0/24; 1 to 100 of them."
+        description="The networks from which the client's secrets are accepted, in CIDR notation, such as "
+        "192.0.2.0/24: 1 to 100 networks."
     ),
 ]
 IfGeneration = Annotated[
     int | None,
-    strawberry.argument(description="Change the client only if it is still at this generation; else CONFLICT."),
+    strawberry.argument(description="Refuses the change with CONFLICT if the client is no longer at this generation."),
 ]
 
 
@@ -53,14 +54,13 @@ def _changes(payload: type[Any], least: Role = Role.ADMIN) -> list[Any]:
 
 
 @strawberry.type(
-    description="What can be changed. An expected failure is in userErrors and changed nothing; a mutation that is "
-    "refused is null and leaves the others alone."
+    description="The mutations of this API. Expected failures are returned in userErrors and change nothing. A refused "
+    "mutation returns null without affecting the others."
 )
 class Mutation:
-    """The root of all changes."""
-
     @strawberry.mutation(
-        description="Register a client. Its secret is shown here, once.", extensions=_changes(CreateClientPayload)
+        description="Creates a client and its first secret, which is returned only once.",
+        extensions=_changes(CreateClientPayload),
     )
     async def create_client(
         self,
@@ -70,26 +70,25 @@ class Mutation:
         features: Features = None,
         allow_list: AllowListTexts = None,
     ) -> CreateClientPayload | None:
-        """Register."""
         registration = await info.context.services.clients.create_client(
             name, description=description, features=features or (), allow_list=allow_list, by=info.context.caller
         )
         return CreateClientPayload.of(registration)
 
     @strawberry.mutation(
-        description="Edit a client. What is left out or null stays as it is; an empty description removes it.",
+        description="Updates a client. Omitted and null arguments leave the value unchanged; an empty description "
+        "removes it.",
         extensions=_changes(UpdateClientPayload),
     )
     async def update_client(
         self,
         info: Info,
         client_id: ClientId,
-        name: Annotated[str | None, strawberry.argument(description="What people call the client.")] = None,
+        name: Annotated[str | None, strawberry.argument(description="The client's name: 1 to 200 characters.")] = None,
         description: Description = None,
         features: Features = None,
         allow_list: AllowListTexts = None,
     ) -> UpdateClientPayload | None:
-        """Edit."""
         client = await info.context.services.clients.update_client(
             client_id,
             name=UNCHANGED if name is None else name,
@@ -101,57 +100,57 @@ class Mutation:
         return UpdateClientPayload.of(client)
 
     @strawberry.mutation(
-        description="Enable or disable a client. While it is disabled its secrets are refused and go on ageing.",
+        description="Enables or disables a client. The secrets of a disabled client are refused, and a retained secret "
+        "still expires.",
         extensions=_changes(SetClientEnabledPayload),
     )
     async def set_client_enabled(
         self,
         info: Info,
         client_id: ClientId,
-        enabled: Annotated[bool, strawberry.argument(description="Whether its secrets are accepted.")],
+        enabled: Annotated[bool, strawberry.argument(description="Whether the client's secrets are accepted.")],
     ) -> SetClientEnabledPayload | None:
-        """Enable or disable."""
         client = await info.context.services.clients.set_client_enabled(
             client_id, enabled=enabled, by=info.context.caller
         )
         return SetClientEnabledPayload.of(client)
 
     @strawberry.mutation(
-        description="Delete a client: its secrets end at once, its id is never used again, its audit stays.",
+        description="Deletes a client. Its secrets end immediately, its client id is never reused, and its audit "
+        "events are kept.",
         extensions=_changes(DeleteClientPayload),
     )
     async def delete_client(self, info: Info, client_id: ClientId) -> DeleteClientPayload | None:
-        """Delete."""
         deleted = await info.context.services.clients.delete_client(client_id, by=info.context.caller)
         return DeleteClientPayload(deleted_client_id=strawberry.ID(deleted))
 
     @strawberry.mutation(
-        description="Mint a new secret, good at once, and keep the old one good for hoursToLive hours. "
-        "During a rollover it never cuts off a secret in use unless endActiveRollover says so.",
-        extensions=[Guard(Role.OPERATOR), SmoothGuard(), RefusalsAreData(ResetSecretPayload)],
+        description="Resets a client's secret: creates a new secret, which is valid immediately, and retains the old "
+        "one for hoursToLive hours. During a rollover, a smooth reset never ends a secret in use unless "
+        "endActiveRollover is true.",
+        extensions=[Guard(Role.OPERATOR), SmoothResetGuard(), RefusalsAreData(ResetSecretPayload)],
     )
     async def reset_secret(
         self,
         info: Info,
         client_id: ClientId,
-        hours_to_live: SmoothHours,
+        hours_to_live: HoursToLive,
         idempotency_key: Annotated[
             str | None,
             strawberry.argument(
-                description="16 to 255 printable ASCII characters of your own, such as a UUID: the same request with "
-                "the same key within ten minutes gives the same new secret again."
+                description="A unique key of 16 to 255 printable ASCII characters, such as a UUID. Repeating the "
+                "request with the same key within ten minutes returns the same new secret."
             ),
         ] = None,
         end_active_rollover: Annotated[
             bool,
             strawberry.argument(
-                description="Go on during a running rollover: an unused new secret is withdrawn and the old one stays; "
-                "if the new one was used, the old one ends now."
+                description="Allows a smooth reset during a rollover. If the new secret was not used, it is withdrawn "
+                "and the old secret remains valid; otherwise the old secret ends immediately."
             ),
         ] = False,
         if_generation: IfGeneration = None,
     ) -> ResetSecretPayload | None:
-        """Reset (seed A, smooth reset; seed B, hours_to_live)."""
         reset = await info.context.services.rotation.reset_secret(
             client_id,
             Retention(hours_to_live),
@@ -163,7 +162,8 @@ class Mutation:
         return ResetSecretPayload.of(reset)
 
     @strawberry.mutation(
-        description="End the old secret now. Said twice, the second answer is alreadyEnded. Never touches the new one.",
+        description="Revokes a client's old secret immediately. Never affects the current secret. Idempotent: a second "
+        "call returns alreadyEnded.",
         extensions=_changes(RevokeOldSecretPayload),
     )
     async def revoke_old_secret(
@@ -173,19 +173,19 @@ class Mutation:
         secret_id: Annotated[
             strawberry.ID | None,
             strawberry.argument(
-                description="The id of the secret that you mean, so that a late click ends no newer one."
+                description="The global id of the secret to revoke. Guards against revoking a newer old secret."
             ),
         ] = None,
         if_generation: IfGeneration = None,
     ) -> RevokeOldSecretPayload | None:
-        """Revoke (seed A, step 5)."""
         revoke = await info.context.services.rotation.revoke_old_secret(
             client_id, secret_id=_secret_number(secret_id), if_generation=if_generation, by=info.context.caller
         )
         return RevokeOldSecretPayload.of(revoke)
 
     @strawberry.mutation(
-        description="Let the old secret end hoursToLive hours from now, within 168 hours of the reset that kept it.",
+        description="Changes when a client's old secret expires: hoursToLive hours from now, but at most 168 hours "
+        "after the reset that retained it.",
         extensions=_changes(ChangeRetentionPayload),
     )
     async def change_retention(
@@ -193,35 +193,33 @@ class Mutation:
         info: Info,
         client_id: ClientId,
         hours_to_live: Annotated[
-            int, strawberry.argument(description="How many hours from now: a whole number from 1 to 168.")
+            int, strawberry.argument(description="The number of hours from now: a whole number from 1 to 168.")
         ],
         if_generation: IfGeneration = None,
     ) -> ChangeRetentionPayload | None:
-        """Change the retention."""
         change = await info.context.services.rotation.change_retention(
             client_id, Retention(hours_to_live, minimum=1), if_generation=if_generation, by=info.context.caller
         )
         return ChangeRetentionPayload.of(change)
 
     @strawberry.mutation(
-        description="Take a rollover back: the new secret, if nobody used it, ends, and the old one is current again.",
+        description="Cancels a client's rollover: the new secret ends and the old one is current again. Refused if the "
+        "new secret was used.",
         extensions=_changes(CancelRolloverPayload),
     )
     async def cancel_rollover(
         self, info: Info, client_id: ClientId, if_generation: IfGeneration = None
     ) -> CancelRolloverPayload | None:
-        """Cancel."""
         cancellation = await info.context.services.rotation.cancel_rollover(
             client_id, if_generation=if_generation, by=info.context.caller
         )
         return CancelRolloverPayload.of(cancellation)
 
     @strawberry.mutation(
-        description="End the viewer's own session. For anyone, whoever they are.",
+        description="Ends the viewer's own session. Any caller can use it.",
         extensions=[RefusalsAreData(SignOutPayload)],
     )
     async def sign_out(self, info: Info) -> SignOutPayload | None:
-        """Sign out; a caller with a client id and a secret has no session to end."""
         session_id = info.context.caller.session_id
         ended = session_id is not None and await info.context.services.sessions.end(session_id)
         return SignOutPayload(signed_out=ended)

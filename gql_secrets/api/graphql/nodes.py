@@ -1,4 +1,4 @@
-"""Relay's Node, global ids, and keyset connections."""
+"""Relay nodes, global ids, and keyset connections."""
 
 import base64
 import binascii
@@ -15,65 +15,62 @@ from gql_secrets.service.queries import Page, PageRequest
 NodeType = TypeVar("NodeType")
 
 First = Annotated[
-    int | None, strawberry.argument(description="At most so many, from 0 to 100; the first ones after `after`.")
+    int | None,
+    strawberry.argument(
+        description="Returns at most this many items (0 to 100) from the start, or after the cursor `after`."
+    ),
 ]
 After = Annotated[
-    str | None, strawberry.argument(description="The cursor after which to begin, from `pageInfo.endCursor`.")
+    str | None,
+    strawberry.argument(description="Returns the items after this cursor, such as `pageInfo.endCursor`."),
 ]
 Last = Annotated[
-    int | None, strawberry.argument(description="At most so many, from 0 to 100; the last ones before `before`.")
+    int | None,
+    strawberry.argument(
+        description="Returns at most this many items (0 to 100) from the end, or before the cursor `before`."
+    ),
 ]
 Before = Annotated[
-    str | None, strawberry.argument(description="The cursor before which to end, from `pageInfo.startCursor`.")
+    str | None,
+    strawberry.argument(description="Returns the items before this cursor, such as `pageInfo.startCursor`."),
 ]
 
 DEFAULT_PAGE: Final = 20
 
 
-@strawberry.interface(description="Anything with a global id.")
+@strawberry.interface(description="An object with a global id.")
 class Node:
-    """What `Query.node` can return."""
-
-    id: strawberry.ID = strawberry.field(description="The global id, for `node`; opaque.")
+    id: strawberry.ID = strawberry.field(description="The global id of the object. Opaque. Pass it to node.")
 
 
-@strawberry.type(description="Where a page lies among all pages.")
+@strawberry.type(description="The position of a page among all pages.")
 class PageInfo:
-    """Relay's page information."""
-
-    has_next_page: bool = strawberry.field(description="Whether there is more after this page.")
-    has_previous_page: bool = strawberry.field(description="Whether there is more before this page.")
-    start_cursor: str | None = strawberry.field(description="The cursor of the first one here.")
-    end_cursor: str | None = strawberry.field(description="The cursor of the last one here.")
+    has_next_page: bool = strawberry.field(description="Whether there are items after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether there are items before this page.")
+    start_cursor: str | None = strawberry.field(description="The cursor of the first item of this page.")
+    end_cursor: str | None = strawberry.field(description="The cursor of the last item of this page.")
 
 
-@strawberry.type(description="One of a page, with its cursor.")
+@strawberry.type(description="An item of a page and its cursor.")
 class Edge(Generic[NodeType]):
-    """Relay's edge."""
-
-    cursor: str = strawberry.field(description="Where this one stands; for `after` and `before`.")
-    node: NodeType = strawberry.field(description="The thing itself.")
+    cursor: str = strawberry.field(description="The cursor of this item. Pass it as `after` or `before`.")
+    node: NodeType = strawberry.field(description="The item.")
 
 
-@strawberry.type(description="A page of many, newest first.")
+@strawberry.type(description="A page of results, newest first.")
 class Connection(Generic[NodeType]):
-    """Relay's connection, with `nodes` beside `edges` for those who need no cursors."""
-
-    edges: list[Edge[NodeType]] = strawberry.field(description="The page, each with its cursor.")
-    nodes: list[NodeType] = strawberry.field(description="The page.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies.")
+    edges: list[Edge[NodeType]] = strawberry.field(description="The items of this page with their cursors.")
+    nodes: list[NodeType] = strawberry.field(description="The items of this page.")
+    page_info: PageInfo = strawberry.field(description="The position of this page.")
     page: strawberry.Private[Page[Any]]
 
-    @strawberry.field(
-        description="How many there are on all pages together. Counted only when asked for.", metadata=COUNT
-    )
+    @strawberry.field(description="The number of items on all pages. Counted only when requested.", metadata=COUNT)
     async def total_count(self, info: Info) -> int:
-        """Count."""
         return await info.context.services.reading.count(self.page)
 
     @classmethod
     def of(cls, page: Page[Any], make: Callable[[Any], NodeType]) -> Self:
-        """Return the connection of this page of rows."""
+        """Return the connection of a page of rows."""
         nodes = [make(row) for row in page.rows]
         return cls(
             edges=[Edge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
@@ -117,7 +114,7 @@ def parse_global_id(text: str) -> tuple[str, str]:
     except (binascii.Error, ValueError):
         colon = ""
     if not colon:
-        raise BadRequest("This is not a global id: take it from a field `id`.", argument="id")
+        raise BadRequest("Not a global id. Pass the value of a field `id`.", argument="id")
     return type_name, key
 
 

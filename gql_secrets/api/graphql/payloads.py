@@ -1,4 +1,4 @@
-"""What the mutations answer. Every field has a default, so a refused one is a payload with `userErrors` alone."""
+"""The payloads of mutations. Every field has a default, so that a refusal can be returned as data."""
 
 from datetime import datetime
 from typing import Self
@@ -12,28 +12,26 @@ from gql_secrets.service.clients import Registration
 from gql_secrets.service.rotation import Cancellation, Reset, RetentionChange, Revoke
 from gql_secrets.storage import models
 
-_CLIENT = "The client as it is after the change."
-_ERRORS = "Why nothing was changed; empty where it was."
+_CLIENT = "The client after the change."
+_ERRORS = "Why the change was refused. Empty on success."
 
 
-@strawberry.type(description="What createClient did.")
+@strawberry.type(description="The result of createClient.")
 class CreateClientPayload:
-    """A new client and its first secret."""
-
     client: Client | None = strawberry.field(default=None, description="The new client.")
-    secret: str | None = strawberry.field(default=None, description="Its secret: shown here, once, and never again.")
+    secret: str | None = strawberry.field(
+        default=None, description="The client's first secret. Returned only here, once."
+    )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
     @classmethod
     def of(cls, registration: Registration) -> Self:
-        """Return the payload; here the plaintext leaves."""
+        """Return the payload, with the plaintext."""
         return cls(client=Client.of(registration.client), secret=registration.secret.reveal())
 
 
-@strawberry.type(description="What updateClient did.")
+@strawberry.type(description="The result of updateClient.")
 class UpdateClientPayload:
-    """An edited client."""
-
     client: Client | None = strawberry.field(default=None, description=_CLIENT)
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
@@ -43,10 +41,8 @@ class UpdateClientPayload:
         return cls(client=Client.of(row))
 
 
-@strawberry.type(description="What setClientEnabled did.")
+@strawberry.type(description="The result of setClientEnabled.")
 class SetClientEnabledPayload:
-    """An enabled or disabled client."""
-
     client: Client | None = strawberry.field(default=None, description=_CLIENT)
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
@@ -56,43 +52,41 @@ class SetClientEnabledPayload:
         return cls(client=Client.of(row))
 
 
-@strawberry.type(description="What deleteClient did.")
+@strawberry.type(description="The result of deleteClient.")
 class DeleteClientPayload:
-    """A client that is gone."""
-
     deleted_client_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The client id, which no other client will ever have."
+        default=None, description="The client id of the deleted client. It is never reused."
     )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
 
-@strawberry.type(description="What resetSecret did.")
+@strawberry.type(description="The result of resetSecret.")
 class ResetSecretPayload:
-    """A new secret, and what became of the older ones."""
-
     client: Client | None = strawberry.field(default=None, description=_CLIENT)
     new_secret: str | None = strawberry.field(
         default=None,
-        description="The new secret, good at once: shown here, and again only for the same idempotencyKey.",
+        description="The new secret, valid immediately. Returned only here, and again for the same idempotencyKey.",
     )
     old_secret: ClientSecret | None = strawberry.field(
-        default=None, description="The secret that is kept; null after a hard reset."
+        default=None, description="The retained secret. Null after a hard reset."
     )
-    old_secret_expires_at: datetime | None = strawberry.field(default=None, description="Until when it is good.")
+    old_secret_expires_at: datetime | None = strawberry.field(
+        default=None, description="When the old secret expires. Null after a hard reset."
+    )
     withdrawn_secret: ClientSecret | None = strawberry.field(
-        default=None, description="An earlier new secret that nobody had used, and that this reset ended."
+        default=None, description="A new secret of an earlier reset that was never used and that this reset ended."
     )
     displaced_secret: ClientSecret | None = strawberry.field(
-        default=None, description="An old secret that was still good, and that this reset ended."
+        default=None, description="An old secret that was still valid and that this reset ended."
     )
     replayed: bool = strawberry.field(
-        default=False, description="Whether this is the answer of an earlier reset with the same idempotencyKey."
+        default=False, description="Whether this is the result of an earlier reset with the same idempotencyKey."
     )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
     @classmethod
     def of(cls, reset: Reset) -> Self:
-        """Return the payload; here the plaintext leaves."""
+        """Return the payload, with the plaintext."""
         return cls(
             client=Client.of(reset.client),
             new_secret=reset.new_secret.reveal(),
@@ -104,16 +98,15 @@ class ResetSecretPayload:
         )
 
 
-@strawberry.type(description="What revokeOldSecret did.")
+@strawberry.type(description="The result of revokeOldSecret.")
 class RevokeOldSecretPayload:
-    """An old secret that is not good any more."""
-
     client: Client | None = strawberry.field(default=None, description=_CLIENT)
     revoked_secret: ClientSecret | None = strawberry.field(
-        default=None, description="The old secret that ended, now or before; null where there never was one."
+        default=None,
+        description="The old secret that was revoked now or had already ended. Null if there never was one.",
     )
     already_ended: bool = strawberry.field(
-        default=False, description="Whether there was nothing left to end: it had ended before, or never was."
+        default=False, description="Whether there was no valid old secret to revoke."
     )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
@@ -127,15 +120,16 @@ class RevokeOldSecretPayload:
         )
 
 
-@strawberry.type(description="What changeRetention did.")
+@strawberry.type(description="The result of changeRetention.")
 class ChangeRetentionPayload:
-    """An old secret with another end."""
-
     client: Client | None = strawberry.field(default=None, description=_CLIENT)
     old_secret: ClientSecret | None = strawberry.field(default=None, description="The old secret.")
-    old_secret_expires_at: datetime | None = strawberry.field(default=None, description="Until when it is good now.")
+    old_secret_expires_at: datetime | None = strawberry.field(
+        default=None, description="When the old secret now expires."
+    )
     clamped: bool = strawberry.field(
-        default=False, description="Whether 168 hours after its reset came before the hours that were asked for."
+        default=False,
+        description="Whether the requested time was shortened to 168 hours after the reset that retained the secret.",
     )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
@@ -150,16 +144,14 @@ class ChangeRetentionPayload:
         )
 
 
-@strawberry.type(description="What cancelRollover did.")
+@strawberry.type(description="The result of cancelRollover.")
 class CancelRolloverPayload:
-    """A rollover taken back."""
-
     client: Client | None = strawberry.field(default=None, description=_CLIENT)
     current_secret: ClientSecret | None = strawberry.field(
         default=None, description="The secret that is current again."
     )
     withdrawn_secret: ClientSecret | None = strawberry.field(
-        default=None, description="The new secret, which nobody had used, and which ended."
+        default=None, description="The unused new secret, which ended."
     )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
@@ -173,11 +165,9 @@ class CancelRolloverPayload:
         )
 
 
-@strawberry.type(description="What signOut did.")
+@strawberry.type(description="The result of signOut.")
 class SignOutPayload:
-    """A session that is over."""
-
     signed_out: bool = strawberry.field(
-        default=False, description="Whether a session ended; false where the viewer signed in without one."
+        default=False, description="Whether a session was ended. False if the viewer signed in without one."
     )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)

@@ -1,4 +1,4 @@
-"""What can be asked."""
+"""The queries."""
 
 from datetime import datetime
 from typing import Annotated
@@ -21,36 +21,36 @@ from gql_secrets.api.graphql.nodes import (
     parse_row_number,
 )
 from gql_secrets.api.graphql.types.audit import AuditEvent
-from gql_secrets.api.graphql.types.client import Client, Viewer
+from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
+from gql_secrets.api.graphql.types.viewer import Viewer
 from gql_secrets.domain.access import require_role
 from gql_secrets.graphql_server.weights import FOUND, PAGE, SEARCHED_PAGE, weighs
 
-ClientId = Annotated[strawberry.ID, strawberry.argument(description="The client id that people hold.")]
+ClientId = Annotated[
+    strawberry.ID, strawberry.argument(description="The client id with which the application signs in.")
+]
 
 
-@strawberry.type(description="What can be asked. A field that is refused is null and leaves the others alone.")
+@strawberry.type(description="The queries of this API. A refused field returns null without affecting the others.")
 class Query:
-    """The root of all reads."""
-
-    @strawberry.field(description="Who is asking; null when not signed in.")
+    @strawberry.field(description="The signed-in caller. Null if the caller is not signed in.")
     def viewer(self, info: Info) -> Viewer | None:
-        """Tell."""
         return Viewer.of(info.context.caller)
 
     @strawberry.field(
-        description="The clock that decides what is good: the database's. Count down by it, not by your own.",
+        description="The server's clock, which decides when a secret expires. Use it for countdowns.",
         metadata=weighs(30),
     )
     async def server_time(self, info: Info) -> datetime:
-        """Tell."""
         return await info.context.now()
 
     @strawberry.field(
-        description="One client; null when it is unknown or deleted.", extensions=[Guard(Role.VIEWER)], metadata=FOUND
+        description="Finds a client by its client id. Null if no such client exists or it was deleted.",
+        extensions=[Guard(Role.VIEWER)],
+        metadata=FOUND,
     )
     async def client(self, info: Info, client_id: ClientId) -> Client | None:
-        """Find."""
         row = await info.context.services.reading.find_client(client_id)
         return Client.of(row) if row else None
 
@@ -69,32 +69,31 @@ class Query:
         search: Annotated[
             str | None,
             strawberry.argument(
-                description="Only those whose name or client id begins with this, in any case. An index answers it; "
-                "a prefix that very many share costs the sorting of those."
+                description="Filters by a prefix of the name or the client id, ignoring case. A very common prefix is "
+                "slower."
             ),
         ] = None,
         in_rollover: Annotated[
             bool | None,
-            strawberry.argument(description="true: only those with two good secrets; false: only the others."),
+            strawberry.argument(description="Filters by whether a rollover is in progress."),
         ] = None,
     ) -> Connection[Client] | None:
-        """Read a page."""
         page = await info.context.services.reading.page_of_clients(
             page_request(first, after, last, before), search=search, in_rollover=in_rollover
         )
         return Connection[Client].of(page, Client.of)
 
     @strawberry.field(
-        description="Anything by its global id; null when it is unknown. Audit events are for ADMIN.",
+        description="Finds an object by its global id. Null if no such object exists. Audit events are visible only to "
+        "ADMIN.",
         extensions=[Guard(Role.VIEWER)],
         metadata=FOUND,
     )
     async def node(
         self,
         info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="A global id, from a field `id`.")],  # noqa: A002
+        id: Annotated[strawberry.ID, strawberry.argument(description="The value of a field `id`.")],  # noqa: A002
     ) -> Node | None:
-        """Find."""
         reading = info.context.services.reading
         match parse_global_id(id):
             case "Client", client_id:
@@ -109,7 +108,7 @@ class Query:
         return None
 
     @strawberry.field(
-        description="What was changed, newest first; of deleted clients too.",
+        description="The audit events of all clients, including deleted ones, newest first.",
         extensions=[Guard(Role.ADMIN)],
         metadata=PAGE,
     )
@@ -117,22 +116,21 @@ class Query:
         self,
         info: Info,
         client_id: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Only changes of this client, deleted or not.")
+            strawberry.ID | None, strawberry.argument(description="Filters by client id, including deleted clients.")
         ] = None,
         actor: Annotated[
             str | None,
-            strawberry.argument(description="Only changes by this actor, written as AuditEvent.actor has it."),
+            strawberry.argument(description="Filters by actor, in the format of AuditEvent.actor."),
         ] = None,
-        action: Annotated[AuditAction | None, strawberry.argument(description="Only changes of this kind.")] = None,
-        surface: Annotated[Surface | None, strawberry.argument(description="Only changes through this door.")] = None,
+        action: Annotated[AuditAction | None, strawberry.argument(description="Filters by action.")] = None,
+        surface: Annotated[Surface | None, strawberry.argument(description="Filters by the interface used.")] = None,
         since: Annotated[
-            datetime | None, strawberry.argument(description="Only changes at this instant or later.")
+            datetime | None, strawberry.argument(description="Returns events at or after this time.")
         ] = None,
-        until: Annotated[datetime | None, strawberry.argument(description="Only changes before this instant.")] = None,
+        until: Annotated[datetime | None, strawberry.argument(description="Returns events before this time.")] = None,
         first: First = DEFAULT_PAGE,
         after: After = None,
     ) -> Connection[AuditEvent] | None:
-        """Read a page."""
         page = await info.context.services.reading.page_of_audit_events(
             page_request(first, after),
             client_id=client_id,

@@ -7,7 +7,7 @@ import strawberry
 from graphql import GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
 
-from gql_secrets.api.graphql.guards import RequiresRole
+from gql_secrets.api.graphql.guards import REQUIRES_ROLE_ARGUMENTS, RequiresRole
 from gql_secrets.api.graphql.mutations import Mutation
 from gql_secrets.api.graphql.queries import Query
 from gql_secrets.api.graphql.subscriptions import Subscription
@@ -16,22 +16,22 @@ from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
 
 
-def _written(instant: datetime) -> str:
+def _format_date_time(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _read(text: object) -> datetime:
+def _parse_date_time(text: object) -> datetime:
     instant = datetime.fromisoformat(text) if isinstance(text, str) else None
     if instant is None or instant.tzinfo is None:
-        raise ValueError("Write an instant as RFC 3339 says, such as 2026-01-31T12:00:00Z.")
+        raise ValueError("Not a date and time in RFC 3339 format, such as 2026-01-31T12:00:00Z.")
     return instant.astimezone(UTC)
 
 
 _DATE_TIME: Final = strawberry.scalar(
     name="DateTime",
-    description="An instant, written as RFC 3339 in UTC: 2026-01-31T12:00:00.123456Z.",
-    serialize=_written,
-    parse_value=_read,
+    description="A date and time in RFC 3339 format, in UTC: 2026-01-31T12:00:00.123456Z.",
+    serialize=_format_date_time,
+    parse_value=_parse_date_time,
     specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
 )
 
@@ -47,11 +47,12 @@ def build_schema() -> strawberry.Schema:
         config=StrawberryConfig(disable_field_suggestions=True, scalar_map={datetime: _DATE_TIME}),
     )
     _leave_out_null_defaults(schema._schema)  # noqa: SLF001  Strawberry has no public name for it
+    _describe_directive_arguments(schema._schema)  # noqa: SLF001  the same
     return schema
 
 
 def _leave_out_null_defaults(schema: GraphQLSchema) -> None:
-    """Say `after: String`, not `after: String = null`: the resolver's own default speaks when nothing was sent."""
+    """Declare `after: String`, not `after: String = null`: the resolver has its own default for an omitted argument."""
     for type_ in schema.type_map.values():
         for field in type_.fields.values() if isinstance(type_, GraphQLObjectType) else ():
             for argument in field.args.values():
@@ -59,6 +60,13 @@ def _leave_out_null_defaults(schema: GraphQLSchema) -> None:
                     argument.default_value = Undefined
 
 
+def _describe_directive_arguments(schema: GraphQLSchema) -> None:
+    for directive in schema.directives:
+        if directive.name == "requiresRole":
+            for name, description in REQUIRES_ROLE_ARGUMENTS.items():
+                directive.args[name].description = description
+
+
 def print_schema() -> str:
-    """Return the schema as `schema.graphql` holds it."""
+    """Return the schema in the schema definition language, the content of `schema.graphql`."""
     return build_schema().as_str().rstrip() + "\n"

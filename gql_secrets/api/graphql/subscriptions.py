@@ -1,4 +1,4 @@
-"""What can be listened to."""
+"""The subscriptions."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -15,22 +15,21 @@ from gql_secrets.domain import events
 from gql_secrets.service.event_feed import ClientEvents
 
 
-@strawberry.type(description="One thing that happened to a client. It never holds a secret.")
+@strawberry.type(description="An event that happened to a client. Never contains a secret.")
 class ClientEvent:
-    """What a subscriber is told."""
-
-    kind: ClientEventKind = strawberry.field(description="What happened.")
-    at: datetime = strawberry.field(description="When, by the database's clock.")
+    kind: ClientEventKind = strawberry.field(description="The kind of the event.")
+    at: datetime = strawberry.field(description="When the event happened, by the server's clock.")
     revision: int | None = strawberry.field(
-        description="The revision of the change that did it: events come in its order. Null for a use, which is no "
-        "change."
+        description="The revision of the change that caused the event. Events are delivered in the order of revisions. "
+        "Null for uses and refused attempts, which are not changes."
     )
-    client_id: strawberry.ID = strawberry.field(description="The client that it happened to.")
+    client_id: strawberry.ID = strawberry.field(description="The client id of the client.")
     secret_id: strawberry.ID | None = strawberry.field(
-        description="The secret that it is about: the new one of a reset, the one that ended, the one that was used."
+        description="The global id of the secret: the new secret of a reset, or the secret that ended or was used."
     )
     actor: str | None = strawberry.field(
-        description="Who did it, as AuditEvent.actor writes it; null for a use, of which ClientSecret.uses tells more."
+        description="The actor who made the change, in the format of AuditEvent.actor. Null for uses and refused "
+        "attempts; see ClientSecret.uses."
     )
 
     @classmethod
@@ -47,28 +46,25 @@ class ClientEvent:
 
 
 @strawberry.type(
-    description="What can be listened to, over a WebSocket (graphql-transport-ws) or as an event stream (SSE)."
+    description="The subscriptions of this API, over WebSocket (graphql-transport-ws) or server-sent events."
 )
 class Subscription:
-    """The root of all streams."""
-
     @strawberry.subscription(
-        description="What happens to clients from now on: after the commit and in the order of revisions, whoever did "
-        "it and by whatever process. The stream ends when the viewer's session, credential or role does.",
+        description="Streams the events of clients from now on, regardless of who made a change and how. Events are "
+        "delivered after their change is committed, in the order of revisions. The stream ends when the viewer's "
+        "session, secret, or role ends.",
         extensions=[Guard(Role.VIEWER)],
     )
     async def client_events(
         self,
         info: Info,
-        client_id: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Only what happens to this client.")
-        ] = None,
+        client_id: Annotated[strawberry.ID | None, strawberry.argument(description="Filters by client id.")] = None,
     ) -> AsyncGenerator[ClientEvent, None]:
-        """Listen; what refuses the listener refuses the whole subscription, before it begins."""
-        return _told(await info.context.services.feed.subscribe(client_id, by=info.context.caller))
+        # Awaited before the generator starts, so that a caller who is refused gets one error and no stream.
+        return _views_of(await info.context.services.feed.subscribe(client_id, by=info.context.caller))
 
 
-async def _told(stream: ClientEvents) -> AsyncGenerator[ClientEvent, None]:
+async def _views_of(stream: ClientEvents) -> AsyncGenerator[ClientEvent, None]:
     async with aclosing(stream):
         async for event in stream:
             yield ClientEvent.of(event)

@@ -106,7 +106,7 @@ class UsageReading:
         async def read() -> dict[str, Rollover]:
             # The clock first: a use that comes after it speaks against the revoke, never for it.
             now = await self._reading.now()
-            living = (await self._reading.living_secrets(client_ids)).values()
+            living = (await self._reading.active_secrets(client_ids)).values()
             pairs = [(secrets.get(SecretState.CURRENT), secrets.get(SecretState.RETAINED)) for secrets in living]
             totals = await find_totals(self._database, [old.id for _, old in pairs if old])
             rollovers = {}

@@ -1,6 +1,20 @@
 """The schema is the design document."""
 
-from graphql import GraphQLEnumType, GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, build_schema
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    build_schema,
+    get_directive_values,
+    is_specified_directive,
+    is_specified_scalar_type,
+)
 from support.paths import ROOT
 
 from gql_secrets.api.graphql.schema import print_schema
@@ -14,21 +28,76 @@ def test_schema_graphql_is_the_printed_schema():
     assert PRINTED.read_text() == print_schema(), "run: uv run gql-secrets schema > schema.graphql"
 
 
-def test_every_element_is_described():
-    silent = []
+def described_elements() -> Iterator[tuple[str, str | None]]:
+    """Every type, field, argument, input field, enum value, and directive argument, with its description."""
+    for directive in SCHEMA.directives:
+        if not is_specified_directive(directive):
+            yield f"@{directive.name}", directive.description
+            yield from ((f"@{directive.name}({name})", each.description) for name, each in directive.args.items())
     for type_ in OWN_TYPES:
-        if type_.name in ("Int", "Float", "String", "Boolean", "ID"):
+        if is_specified_scalar_type(type_):
             continue
-        if not type_.description:
-            silent.append(type_.name)
+        yield type_.name, type_.description
         if isinstance(type_, GraphQLEnumType):
-            silent += [f"{type_.name}.{name}" for name, value in type_.values.items() if not value.description]
+            yield from ((f"{type_.name}.{name}", value.description) for name, value in type_.values.items())
+        if isinstance(type_, GraphQLInputObjectType):
+            yield from ((f"{type_.name}.{name}", each.description) for name, each in type_.fields.items())
         if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             for name, field in type_.fields.items():
-                if not field.description:
-                    silent.append(f"{type_.name}.{name}")
-                silent += [f"{type_.name}.{name}({each})" for each, arg in field.args.items() if not arg.description]
-    assert silent == []
+                yield f"{type_.name}.{name}", field.description
+                yield from ((f"{type_.name}.{name}({each})", arg.description) for each, arg in field.args.items())
+
+
+def test_every_element_is_described():
+    assert [name for name, description in described_elements() if not description] == []
+
+
+def test_every_description_is_a_sentence():
+    """Capital letter, full stop: the descriptions are read as a page of reference documentation."""
+    assert [
+        f"{name}: {description}"
+        for name, description in described_elements()
+        if description and not (re.match("[A-Z0-9]|`|gql-secrets|hoursToLive", description) and description[-1] == ".")
+    ] == []
+
+
+ODD_ENGLISH: Final = {
+    r"\bis no (?!longer)\w": "is not a",
+    r"\b(told|tells?)\b": "returned, reported",
+    r"\bgood\b": "valid",
+    r"\bat once\b": "immediately, or at the same time",
+    r"\b(who|what|how|when)ever\b": "any, clients that",
+    r"\b(anew|beside|meanwhile|stands?|in vain|for ever|by itself)\b": "again, in addition to, automatically",
+    r"\b(door|house|home)\b": "interface, installation",
+    r"\bliv(es|ing)\b": "active",
+    r"\b(somebody|nobody)\b": "the caller, a source, no caller",
+    r"\bworth\b": "the state",
+}
+
+
+def test_descriptions_avoid_odd_english():
+    """Each pattern was once in the schema; its value is what to write instead."""
+    assert [
+        f"{name}: {description} ({instead})"
+        for name, description in described_elements()
+        for pattern, instead in ODD_ENGLISH.items()
+        if description and re.search(pattern, description, re.IGNORECASE)
+    ] == []
+
+
+def test_descriptions_name_the_roles_of_guards():
+    """Explorers show descriptions and do not show applied directives."""
+    directive = SCHEMA.get_directive("requiresRole")
+    assert directive
+    unnamed = []
+    for type_ in OWN_TYPES:
+        for field in type_.fields.values() if isinstance(type_, GraphQLObjectType) else ():
+            for element in (field, *field.args.values()):
+                guard = get_directive_values(directive, element.ast_node)
+                roles = guard["roles"] if guard else []
+                if not all(role in element.description.partition("Requires ")[2] for role in roles):
+                    unnamed.append(f"{type_.name}: {element.description}")
+    assert unnamed == []
 
 
 def test_every_mutation_and_every_refusable_query_field_is_nullable():

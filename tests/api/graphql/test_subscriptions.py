@@ -179,7 +179,7 @@ class TestOverAWebSocket:
             await socket.answer("{ viewer { name } }")
         await services.usage.flush()
 
-        [secret] = (await services.reading.living_secrets([viewer.id]))[viewer.id].values()
+        [secret] = (await services.reading.active_secrets([viewer.id]))[viewer.id].values()
         assert (await find_totals(services.database, [secret.id]))[secret.id].last_used_at == later
 
 

@@ -1,4 +1,4 @@
-"""The shape of the audit."""
+"""An event of the audit log."""
 
 from datetime import datetime
 from typing import Self
@@ -10,26 +10,26 @@ from gql_secrets.api.graphql.nodes import Node, global_id
 from gql_secrets.storage import models
 
 
-@strawberry.type(description="One change: who, when, what. Chained by hash to the change before.")
+@strawberry.type(
+    description="An event of the audit log: a change, its actor, and its time. Events are chained by their hashes."
+)
 class AuditEvent(Node):
-    """What the audit remembers of a change."""
-
-    at: datetime = strawberry.field(description="When, by the database's clock.")
-    revision: int = strawberry.field(description="The revision of the whole installation that this change made.")
-    action: AuditAction = strawberry.field(description="What was done.")
+    at: datetime = strawberry.field(description="When the change was made, by the server's clock.")
+    revision: int = strawberry.field(description="The revision of the installation that this change created.")
+    action: AuditAction = strawberry.field(description="The action.")
     actor: str = strawberry.field(
-        description="Who did it: `api_client:<client id>`, `user:<name>`, `cli:<system user>`, `system`."
+        description="The actor: `api_client:<client id>`, `user:<name>`, `cli:<system user>`, or `system`."
     )
-    actor_kind: ActorKind = strawberry.field(description="What kind of actor.")
-    surface: Surface = strawberry.field(description="Through which door.")
+    actor_kind: ActorKind = strawberry.field(description="The kind of the actor.")
+    surface: Surface = strawberry.field(description="The interface through which the change was made.")
     request_id: str | None = strawberry.field(
-        description="The id of the request, as the answer's X-Request-Id and the log have it."
+        description="The id of the request, as in its X-Request-Id response header and in the server's log."
     )
-    address: str | None = strawberry.field(description="The address that the request came from.")
-    client_id: strawberry.ID | None = strawberry.field(description="The client that was changed.")
+    address: str | None = strawberry.field(description="The IP address from which the request was made.")
+    client_id: strawberry.ID | None = strawberry.field(description="The client id of the client that was changed.")
     generation_before: int | None = strawberry.field(description="The client's generation before the change.")
     generation_after: int | None = strawberry.field(
-        description="The client's generation after it; the same where a secret expired."
+        description="The client's generation after the change. Unchanged by the expiry of a secret."
     )
     secret_id: strawberry.ID | None = strawberry.field(
         description="The secret that it was about: the new one of a reset, the old one of a revoke or a retention."

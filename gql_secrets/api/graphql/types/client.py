@@ -1,4 +1,4 @@
-"""The shapes of callers and clients, and the sentence of each (secrets: secret_types.py; audit: audit_types.py)."""
+"""A client and what the viewer may do with it."""
 
 from datetime import datetime
 from typing import Self
@@ -6,141 +6,121 @@ from typing import Self
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
-from gql_secrets.api.graphql.enums import Role, SecretState, ViewerKind
+from gql_secrets.api.graphql.enums import Role, SecretState
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import DEFAULT_PAGE, After, Connection, First, Node, global_id, page_request
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.secret import ClientSecret, Rollover
-from gql_secrets.domain.access import ActorKind as CallerKind
-from gql_secrets.domain.access import Caller, may_change, outranks, parse_features, rank
+from gql_secrets.domain.access import may_change, outranks, parse_features, rank
 from gql_secrets.graphql_server.weights import LOADED, PAGE_BELOW, weighs
 from gql_secrets.storage import models
 
 
-@strawberry.type(description="Who is asking.")
-class Viewer:
-    """The caller, as a frontend greets it."""
-
-    name: str = strawberry.field(description="The client id of an application, or a person's name.")
-    kind: ViewerKind = strawberry.field(description="An application or a person.")
-    roles: list[Role] = strawberry.field(description="What the viewer may do, most powerful first; empty for nothing.")
-    can_create_client: bool = strawberry.field(description="Whether to show what registers a client.")
-
-    @classmethod
-    def of(cls, caller: Caller) -> Self | None:
-        """Return the caller's own view, or None for the anonymous one."""
-        if caller.is_anonymous:
-            return None
-        return cls(
-            name=caller.name,
-            kind=ViewerKind.API_CLIENT if caller.kind is CallerKind.API_CLIENT else ViewerKind.USER,
-            roles=[role for role in Role if role.rank <= rank(caller.role)],
-            can_create_client=caller.role is Role.ADMIN,
-        )
-
-
 @strawberry.type(description="An application that signs in with its client id and a secret.")
 class Client(Node):
-    """A client, its secrets, and what the viewer may do with it."""
-
     row: strawberry.Private[models.Client]
     client_id: strawberry.ID = strawberry.field(
-        description="The client id that people hold; every argument clientId takes it."
+        description="The id with which the application signs in. Arguments named clientId take this value."
     )
-    name: str = strawberry.field(description="What people call it.")
-    description: str | None = strawberry.field(description="What it is for.")
+    name: str = strawberry.field(description="The client's name.")
+    description: str | None = strawberry.field(description="The client's description.")
     enabled: bool = strawberry.field(
-        description="Whether its secrets are accepted; a disabled client's secrets go on ageing."
+        description="Whether the client's active secrets are accepted. Retained secrets still expire while the client "
+        "is disabled."
     )
-    created_at: datetime = strawberry.field(description="When it was registered.")
+    created_at: datetime = strawberry.field(description="When the client was created.")
     generation: int = strawberry.field(
-        description="How often it was changed: give it back as ifGeneration to change only what you saw."
+        description="A number that increases with every change of the client. Pass it as ifGeneration to refuse "
+        "the change if the client has changed since."
     )
 
-    @strawberry.field(description="What it is allowed: owner, operator and viewer give a role here.", metadata=LOADED)
+    @strawberry.field(
+        description="The client's features. owner, operator, and viewer give the client a role here; the others are "
+        "passed through to your APIs.",
+        metadata=LOADED,
+    )
     async def features(self, info: Info) -> list[str]:
-        """Load."""
         return await info.context.loaders.features.load(self.row.client_id)
 
-    @strawberry.field(description="The networks that it may call from.", metadata=weighs(38))
+    @strawberry.field(
+        description="The networks from which the client's secrets are accepted, in CIDR notation.", metadata=weighs(38)
+    )
     async def allow_list(self, info: Info) -> list[str]:
-        """Load."""
         return await info.context.loaders.allow_lists.load(self.row.client_id)
 
     @strawberry.field(
-        description="Whether it has two good secrets now (whether or not it is enabled).", metadata=LOADED
+        description="Whether the client has both a current and a retained secret. Does not depend on enabled.",
+        metadata=LOADED,
     )
     async def in_rollover(self, info: Info) -> bool:
-        """Load."""
-        return SecretState.RETAINED in await info.context.loaders.living.load(self.row.client_id)
+        return SecretState.RETAINED in await info.context.loaders.active_secrets.load(self.row.client_id)
 
-    @strawberry.field(description="The new secret.", metadata=weighs(12))
+    @strawberry.field(description="The client's current secret.", metadata=weighs(12))
     async def current_secret(self, info: Info) -> ClientSecret | None:
-        """Load."""
-        living = await info.context.loaders.living.load(self.row.client_id)
-        return ClientSecret.of_optional(living.get(SecretState.CURRENT))
+        secrets = await info.context.loaders.active_secrets.load(self.row.client_id)
+        return ClientSecret.of_optional(secrets.get(SecretState.CURRENT))
 
     @strawberry.field(
-        description="The old secret while it is RETAINED; null before, after and without a rollover.",
-        metadata=weighs(12),
+        description="The client's retained secret. Null if no rollover is in progress.", metadata=weighs(12)
     )
     async def old_secret(self, info: Info) -> ClientSecret | None:
-        """Load."""
-        living = await info.context.loaders.living.load(self.row.client_id)
-        return ClientSecret.of_optional(living.get(SecretState.RETAINED))
+        secrets = await info.context.loaders.active_secrets.load(self.row.client_id)
+        return ClientSecret.of_optional(secrets.get(SecretState.RETAINED))
 
     @strawberry.field(
-        description="Its rollover while one is under way, and whether the old secret may be revoked.",
+        description="The rollover in progress, with advice on when to revoke the old secret. Null if no rollover is in "
+        "progress.",
         metadata=weighs(30),
     )
     async def rollover(self, info: Info) -> Rollover | None:
-        """Load."""
         rollover = await info.context.loaders.rollovers.load(self.row.client_id)
         return Rollover.of(rollover) if rollover else None
 
-    @strawberry.field(description="Every secret it ever had, newest first.", metadata=PAGE_BELOW)
+    @strawberry.field(description="All secrets of the client, newest first.", metadata=PAGE_BELOW)
     async def secrets(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[ClientSecret] | None:
-        """Read a page."""
         page = await info.context.services.reading.page_of_secrets(self.row.client_id, page_request(first, after))
         return Connection[ClientSecret].of(page, ClientSecret.of)
 
     @strawberry.field(
-        description="What was changed, newest first.", extensions=[Guard(Role.ADMIN)], metadata=PAGE_BELOW
+        description="The audit events of the client, newest first.",
+        extensions=[Guard(Role.ADMIN)],
+        metadata=PAGE_BELOW,
     )
     async def audit_events(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[AuditEvent] | None:
-        """Read a page."""
         page = await info.context.services.reading.page_of_audit_events(
             page_request(first, after), client_id=self.row.client_id
         )
         return Connection[AuditEvent].of(page, AuditEvent.of)
 
-    @strawberry.field(description="Whether the viewer may reset its secret at all (a hard reset).", metadata=LOADED)
+    @strawberry.field(
+        description="Whether the viewer can reset the client's secret, at least with a hard reset.", metadata=LOADED
+    )
     async def viewer_can_reset_secret(self, info: Info) -> bool:
-        """Judge."""
         return await self._viewer_can(info, Role.OPERATOR)
 
     @strawberry.field(
-        description="Whether the viewer may keep the old secret: show the smooth toggle only then.", metadata=LOADED
+        description="Whether the viewer can reset the client's secret with a smooth reset, which retains the old "
+        "secret.",
+        metadata=LOADED,
     )
     async def viewer_can_smooth_reset(self, info: Info) -> bool:
-        """Judge."""
         return await self._viewer_can(info, Role.ADMIN)
 
     @strawberry.field(
-        description="Whether the viewer may revoke the old secret, change its retention, or cancel the rollover.",
+        description="Whether the viewer can revoke the old secret, change its retention, or cancel the rollover.",
         metadata=LOADED,
     )
     async def viewer_can_revoke_old_secret(self, info: Info) -> bool:
-        """Judge."""
         return await self._viewer_can(info, Role.ADMIN)
 
-    @strawberry.field(description="Whether the viewer may edit, enable, disable or delete it.", metadata=LOADED)
+    @strawberry.field(
+        description="Whether the viewer can update, enable, disable, or delete the client.", metadata=LOADED
+    )
     async def viewer_can_edit(self, info: Info) -> bool:
-        """Judge."""
         return await self._viewer_can(info, Role.ADMIN)
 
     async def _viewer_can(self, info: Info, least: Role) -> bool:

@@ -1,4 +1,4 @@
-"""The shapes of secrets: what each is worth, who uses it, and how its rollover stands."""
+"""A secret, its use, and its rollover."""
 
 from datetime import datetime
 from typing import Final, Self
@@ -14,21 +14,24 @@ from gql_secrets.graphql_server.weights import JUDGED, weighs
 from gql_secrets.service.usage import queries as usage_queries
 from gql_secrets.storage import models, usage
 
-# GraphQL's Int has 32 bits; a secret in use on a busy API is used more often than that.
+# GraphQL's Int has 32 bits; a secret of a busy API can be used more often than that.
 _MAX_INT: Final = 2**31 - 1
 
 
-@strawberry.type(description="Where a secret is used from.")
+@strawberry.type(description="A source that used a secret: an address and a user agent.")
 class SecretUse:
-    """One source of a secret."""
-
-    address: str | None = strawberry.field(description="The client's address, as far as trusted proxies tell it.")
-    user_agent: str | None = strawberry.field(description="What the caller calls itself; at most 256 characters.")
-    first_seen_at: datetime = strawberry.field(description="When it was first seen with this secret.")
-    last_seen_at: datetime = strawberry.field(description="When it was last seen; late by at most a minute.")
-    count: int = strawberry.field(description="How often.")
+    address: str | None = strawberry.field(description="The address of the source, as reported by trusted proxies.")
+    user_agent: str | None = strawberry.field(
+        description="The User-Agent header of the source, truncated to 256 characters."
+    )
+    first_seen_at: datetime = strawberry.field(description="When the source first used the secret.")
+    last_seen_at: datetime = strawberry.field(
+        description="When the source last used the secret. Delayed by at most a minute."
+    )
+    count: int = strawberry.field(description="How often the source used the secret. Delayed by at most a minute.")
     refused: bool = strawberry.field(
-        description="Whether these are attempts after the secret had ended: somebody still has it."
+        description="Whether these are refused attempts, made after the secret had ended. The source still has the "
+        "secret."
     )
 
     @classmethod
@@ -44,13 +47,11 @@ class SecretUse:
         )
 
 
-@strawberry.type(description="What happened with a secret within one hour.")
+@strawberry.type(description="The use of a secret within one hour.")
 class UsageBucket:
-    """One hour of a secret."""
-
-    starts_at: datetime = strawberry.field(description="When the hour begins.")
-    count: int = strawberry.field(description="How often it was accepted.")
-    refused: int = strawberry.field(description="How often it was tried after it had ended.")
+    starts_at: datetime = strawberry.field(description="When the hour starts.")
+    count: int = strawberry.field(description="How often the secret was accepted.")
+    refused: int = strawberry.field(description="How often the secret was tried after it had ended.")
 
     @classmethod
     def of(cls, bucket: usage.UsageBucket) -> Self:
@@ -63,42 +64,42 @@ class UsageBucket:
 
 
 @strawberry.type(
-    description="One secret of a client. The secret itself is never shown: it left once, when it was minted."
+    description="A secret of a client. The secret itself is returned only once, by the mutation that creates it."
 )
 class ClientSecret(Node):
-    """A secret's life."""
-
     row: strawberry.Private[models.ClientSecret]
     hint: str = strawberry.field(
-        description="Its last four characters; empty for an imported secret under 24 characters."
+        description="The last four characters of the secret. Empty for an imported secret of fewer than 24 characters."
     )
-    created_at: datetime = strawberry.field(description="When it was minted.")
-    created_by: str = strawberry.field(description="Who minted it, as the audit names the actor.")
-    replaced_at: datetime | None = strawberry.field(description="When a smooth reset replaced it; null if none did.")
+    created_at: datetime = strawberry.field(description="When the secret was created.")
+    created_by: str = strawberry.field(
+        description="The actor who created the secret, in the format of AuditEvent.actor."
+    )
+    replaced_at: datetime | None = strawberry.field(
+        description="When a smooth reset replaced the secret. Null if it was never retained."
+    )
     expires_at: datetime | None = strawberry.field(
-        description="When it ends, or would have ended; within 168 hours of replacedAt. Null for one never retained."
+        description="When the retained secret expires, or would have expired if it had not ended earlier: at most 168 "
+        "hours after replacedAt. Null if it was never retained."
     )
-    first_used_at: datetime | None = strawberry.field(description="When it was first accepted; exact. Null if never.")
+    first_used_at: datetime | None = strawberry.field(
+        description="When the secret was first used. Exact. Null if it was never used."
+    )
     is_weak: bool = strawberry.field(
-        description="Whether it was imported although it is short or guessable: reset it soon, a fast digest is no "
-        "protection for such a one."
+        description="Whether the secret was imported although it is short or easy to guess. Reset such a secret soon: "
+        "its stored digest does not protect it against guessing."
     )
 
-    @strawberry.field(
-        description="What it is worth now; decided at this moment, not when somebody last tidied.", metadata=JUDGED
-    )
+    @strawberry.field(description="The state of the secret now, evaluated at the time of the request.", metadata=JUDGED)
     async def state(self, info: Info) -> SecretState:
-        """Judge."""
         return SecretState.EXPIRED if await self._is_due(info) else SecretState(self.row.state)
 
-    @strawberry.field(description="When it ended; null while it lives.", metadata=JUDGED)
+    @strawberry.field(description="When the secret ended. Null while it is active.", metadata=JUDGED)
     async def ended_at(self, info: Info) -> datetime | None:
-        """Judge."""
         return self.row.expires_at if await self._is_due(info) else self.row.ended_at
 
-    @strawberry.field(description="Why it ended; null while it lives.", metadata=JUDGED)
+    @strawberry.field(description="Why the secret ended. Null while it is active.", metadata=JUDGED)
     async def end_reason(self, info: Info) -> SecretEndReason | None:
-        """Judge."""
         if await self._is_due(info):
             return SecretEndReason.EXPIRED
         return SecretEndReason(self.row.end_reason) if self.row.end_reason else None
@@ -110,52 +111,49 @@ class ClientSecret(Node):
         return judge(SecretState.RETAINED, self.row.expires_at, enabled=True, now=now) is SecretStatus.DUE
 
     @strawberry.field(
-        description="When it was last accepted, or refused for the address alone; late by at most a minute.",
+        description="When the secret was last used, including attempts refused only because of the allow list. Delayed "
+        "by at most a minute.",
         metadata=JUDGED,
     )
     async def last_used_at(self, info: Info) -> datetime | None:
-        """Load."""
         return (await info.context.loaders.totals.load(self.row.id)).last_used_at
 
     @strawberry.field(
-        description="How often it was accepted; late by at most a minute, and never above 2147483647.",
+        description="How often the secret was used. Delayed by at most a minute, and never above 2147483647.",
         metadata=JUDGED,
     )
     async def use_count(self, info: Info) -> int:
-        """Load."""
         return min((await info.context.loaders.totals.load(self.row.id)).use_count, _MAX_INT)
 
     @strawberry.field(
-        description="How often it was tried after it had ended: the best sign of a straggler. Late by at most "
-        "a minute.",
+        description="How often the secret was tried after it had ended, which means that a copy of the application "
+        "still has it. Delayed by at most a minute.",
         metadata=JUDGED,
     )
     async def refused_attempts(self, info: Info) -> int:
-        """Load."""
         return min((await info.context.loaders.totals.load(self.row.id)).refused_attempts, _MAX_INT)
 
     @strawberry.field(
-        description="When it was last tried after it had ended; late by at most a minute.", metadata=JUDGED
+        description="When the secret was last tried after it had ended. Delayed by at most a minute.", metadata=JUDGED
     )
     async def last_refused_at(self, info: Info) -> datetime | None:
-        """Load."""
         return (await info.context.loaders.totals.load(self.row.id)).last_refused_at
 
     @strawberry.field(
-        description="Where it is used from, the most recent first: at most 50 sources of uses, 50 of refused attempts.",
+        description="The sources that used the secret, most recent first: at most 50 sources of accepted uses and 50 "
+        "of refused attempts.",
         extensions=[Guard(Role.OPERATOR)],
         metadata=weighs(30, size=2 * usage.MAX_SOURCES),
     )
     async def uses(self, info: Info) -> list[SecretUse] | None:
-        """Load."""
         return [SecretUse.of(use) for use in await info.context.loaders.uses.load(self.row.id)]
 
     @strawberry.field(
-        description="The hours in which it was used or refused, the oldest first: its rollover's and a day before.",
+        description="The hours in which the secret was used or refused, oldest first. Covers its rollover and the day "
+        "before.",
         metadata=weighs(30, size=usage.MAX_KEPT // usage.BUCKET),
     )
     async def usage(self, info: Info) -> list[UsageBucket]:
-        """Load."""
         return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.load(self.row.id)]
 
     @classmethod
@@ -179,21 +177,19 @@ class ClientSecret(Node):
         return cls.of(row) if row else None
 
 
-@strawberry.type(description="A rollover under way, and whether the old secret may be revoked.")
+@strawberry.type(description="A rollover in progress: the time in which both the new and the old secret are valid.")
 class Rollover:
-    """The time with two good secrets."""
-
-    old_secret: ClientSecret = strawberry.field(description="The secret that will end.")
-    new_secret: ClientSecret = strawberry.field(description="The secret that stays.")
-    started_at: datetime = strawberry.field(description="When the reset replaced the old secret.")
-    ends_at: datetime = strawberry.field(description="When the old secret ends by itself.")
-    remaining_seconds: int = strawberry.field(description="How many whole seconds are left until then.")
+    old_secret: ClientSecret = strawberry.field(description="The retained secret.")
+    new_secret: ClientSecret = strawberry.field(description="The current secret.")
+    started_at: datetime = strawberry.field(description="When the reset replaced the old secret with the new one.")
+    ends_at: datetime = strawberry.field(description="When the old secret expires.")
+    remaining_seconds: int = strawberry.field(description="The number of whole seconds until endsAt.")
     safe_to_revoke: bool = strawberry.field(
-        description="Whether nobody would notice the old secret's end: the new one was used, and the quiet time "
-        "(GQL_SECRETS_QUIET_TIME) has passed since the later of its first use and the old one's last use."
+        description="Whether the old secret is safe to revoke: the new secret was used, and the quiet time "
+        "(GQL_SECRETS_QUIET_TIME) has passed since both its first use and the last use of the old secret."
     )
-    advice: RolloverAdvice = strawberry.field(description="What to do.")
-    reason: str = strawberry.field(description="A sentence that says why.")
+    advice: RolloverAdvice = strawberry.field(description="The recommended next step.")
+    reason: str = strawberry.field(description="A sentence that explains the advice.")
 
     @classmethod
     def of(cls, rollover: usage_queries.Rollover) -> Self:

@@ -1,0 +1,30 @@
+"""The signed-in caller."""
+
+from typing import Self
+
+import strawberry
+
+from gql_secrets.api.graphql.enums import Role, ViewerKind
+from gql_secrets.domain.access import ActorKind, Caller, rank
+
+
+@strawberry.type(description="The signed-in caller.")
+class Viewer:
+    name: str = strawberry.field(description="The client id of an application, or the name of a person.")
+    kind: ViewerKind = strawberry.field(description="Whether the viewer is an application or a person.")
+    roles: list[Role] = strawberry.field(
+        description="The viewer's roles, most powerful first. Empty if the viewer has no role."
+    )
+    can_create_client: bool = strawberry.field(description="Whether the viewer can create clients.")
+
+    @classmethod
+    def of(cls, caller: Caller) -> Self | None:
+        """Return the view of a caller, or None for an anonymous one."""
+        if caller.is_anonymous:
+            return None
+        return cls(
+            name=caller.name,
+            kind=ViewerKind.API_CLIENT if caller.kind is ActorKind.API_CLIENT else ViewerKind.USER,
+            roles=[role for role in Role if role.rank <= rank(caller.role)],
+            can_create_client=caller.role is Role.ADMIN,
+        )
