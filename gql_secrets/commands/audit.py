@@ -9,7 +9,7 @@ import typer
 from gql_secrets.commands.installation import with_services
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure
-from gql_secrets.service.audit_log import Auditing, last_revision_of
+from gql_secrets.service.audit_log import AuditLog, last_revision_of
 from gql_secrets.wiring import Services
 
 app = typer.Typer(help="Verify and export the audit.", no_args_is_help=True)
@@ -25,9 +25,9 @@ async def verify(
     as_json: AsJson = False,
 ) -> None:
     """Find any edited, removed or reordered event; exit 1 where there is one."""
-    auditing = Auditing(services.database, services.changes.pepper)
+    audit_log = AuditLog(services.database, services.changes.pepper)
     lines = _lines_of(against) if against else []
-    report = await auditing.verify(lines)
+    report = await audit_log.verify(lines)
     write({"events": report.events, "head": report.head, "problem": report.problem}, as_json=as_json)
     if report.problem:
         raise Failure(f"The audit is broken. {report.problem}")
@@ -44,15 +44,15 @@ async def export(
     after: Annotated[int, typer.Option(help="Begin after this revision (without --output).", min=0)] = 0,
 ) -> None:
     """Write the events as JSON lines, oldest first."""
-    auditing = Auditing(services.database, services.changes.pepper)
+    audit_log = AuditLog(services.database, services.changes.pepper)
     if output is None:
-        async for line in auditing.export(after=after):
+        async for line in audit_log.export(after=after):
             sys.stdout.write(line + "\n")
         return
     written = 0
     lines = _whole_lines_of(output)
     with output.open("a", encoding="utf-8") as file:
-        async for line in auditing.export(after=last_revision_of(lines)):
+        async for line in audit_log.export(after=last_revision_of(lines)):
             file.write(line + "\n")
             written += 1
     say(f"Wrote {written} events to {output}.")

@@ -1,13 +1,19 @@
-"""What the audit says, and the chain of hashes that shows when somebody edited it."""
+"""Audit events, and the chain of hashes that shows when one was edited."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from gql_secrets.domain.errors import InvalidReason
+from gql_secrets.domain.rotation import SecretEndReason, SecretState
+from gql_secrets.domain.texts import is_writable
+
 FIRST_HASH: Final = bytes(32)
+MAX_REASON: Final = 200
 
 
 class AuditAction(StrEnum):
@@ -26,9 +32,103 @@ class AuditAction(StrEnum):
     ROLLOVER_CANCELLED = "ROLLOVER_CANCELLED"
 
 
+def parse_reason(text: str | None) -> str | None:
+    """Return why a person makes a change, in their own words; None for an empty text.
+
+    Raises:
+        InvalidReason: it is over 200 characters, or has control characters.
+    """
+    reason = (text or "").strip()
+    if len(reason) > MAX_REASON or not is_writable(reason):
+        raise InvalidReason(MAX_REASON)
+    return reason or None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSecret:
+    """A secret that a change ended, why, and the state that it had before."""
+
+    secret_id: int
+    reason: SecretEndReason
+    state_before: SecretState
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change as the chain hashes it; in the hash an instant is microseconds since 1970."""
+    """One change, as the audit log records it.
+
+    Attributes:
+        secret_id: the secret that the change is about: the new one of a reset, the old one of a revoke.
+        ended: the secrets that ended with the change.
+        edited_fields: what an edit of a client changed, by the names of GraphQL.
+        clamped: whether the end that was asked for lay beyond the longest retention.
+        weak_secret: whether an imported secret looks guessable.
+        reason: why the person made the change, in their words.
+    """
+
+    revision: int
+    at: datetime
+    action: str
+    actor: str
+    actor_kind: str
+    surface: str
+    request_id: str | None = None
+    address: str | None = None
+    client_id: str | None = None
+    generation_before: int | None = None
+    generation_after: int | None = None
+    secret_id: int | None = None
+    ended: tuple[EndedSecret, ...] = ()
+    hours_to_live: int | None = None
+    expires_at: datetime | None = None
+    edited_fields: tuple[str, ...] = ()
+    clamped: bool = False
+    weak_secret: bool = False
+    reason: str | None = None
+
+    FORMAT = 2
+
+    def hash_after(self, previous: bytes) -> bytes:
+        """Return SHA-256 over the format's number, the previous hash and this entry's canonical JSON.
+
+        The canonical JSON is an object without the fields that are empty, so a field that a later release adds leaves
+        the hashes of earlier events as they are. Its names, their order, the separators and the escapes are part of
+        the stored data and never change.
+        """
+        facts: Mapping[str, object] = {
+            "revision": self.revision,
+            "at": _microseconds(self.at),
+            "action": self.action,
+            "actor": self.actor,
+            "actor_kind": self.actor_kind,
+            "surface": self.surface,
+            "request_id": self.request_id,
+            "address": self.address,
+            "client_id": self.client_id,
+            "generation_before": self.generation_before,
+            "generation_after": self.generation_after,
+            "secret_id": self.secret_id,
+            "ended": sorted([each.secret_id, each.reason, each.state_before] for each in self.ended),
+            "hours_to_live": self.hours_to_live,
+            "expires_at": _microseconds(self.expires_at) if self.expires_at else None,
+            "edited_fields": list(self.edited_fields),
+            "clamped": self.clamped,
+            "weak_secret": self.weak_secret,
+            "reason": self.reason,
+        }
+        # 0 is a value (a hard reset has 0 hours to live); None, False and an empty list are not.
+        given = {name: fact for name, fact in facts.items() if fact is not None and fact is not False and fact != []}
+        canonical = json.dumps(given, sort_keys=True, separators=(",", ":")).encode()
+        return hashlib.sha256(bytes([self.FORMAT]) + previous + canonical).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFormatEntry:
+    """One change in the form of the events written before format 2; nothing writes it any more.
+
+    `ended_secret_ids` lists ids separated by commas, the current secret before the old one. `reason` holds why
+    secrets ended, or the fields that were edited, or `CLAMPED`, or `WEAK_SECRET`.
+    """
 
     revision: int
     at: datetime
@@ -47,12 +147,14 @@ class AuditEntry:
     expires_at: datetime | None = None
     reason: str | None = None
 
+    FORMAT = 1
+
     def hash_after(self, previous: bytes) -> bytes:
         """Return SHA-256 over the previous hash and this entry's canonical JSON.
 
-        The order of the keys, the separators and the escapes are part of the stored data: change none of them.
+        The order of the values, the separators and the escapes are part of the stored data and never change.
         """
-        fields = [
+        values = [
             self.revision,
             _microseconds(self.at),
             self.action,
@@ -70,7 +172,42 @@ class AuditEntry:
             _microseconds(self.expires_at) if self.expires_at else None,
             self.reason,
         ]
-        return hashlib.sha256(previous + json.dumps(fields, separators=(",", ":")).encode()).digest()
+        return hashlib.sha256(previous + json.dumps(values, separators=(",", ":")).encode()).digest()
+
+    def to_entry(self) -> AuditEntry:
+        """Return the same change in today's form."""
+        is_edit = self.action == AuditAction.CLIENT_UPDATED
+        return AuditEntry(
+            revision=self.revision,
+            at=self.at,
+            action=self.action,
+            actor=self.actor,
+            actor_kind=self.actor_kind,
+            surface=self.surface,
+            request_id=self.request_id,
+            address=self.address,
+            client_id=self.client_id,
+            generation_before=self.generation_before,
+            generation_after=self.generation_after,
+            secret_id=self.secret_id,
+            ended=self._ended(),
+            hours_to_live=self.hours_to_live,
+            expires_at=self.expires_at,
+            edited_fields=tuple((self.reason or "").split(",")) if is_edit else (),
+            clamped=self.reason == "CLAMPED",
+            weak_secret=self.reason == "WEAK_SECRET",
+        )
+
+    def _ended(self) -> tuple[EndedSecret, ...]:
+        if not self.ended_secret_ids:
+            return ()
+        reason = SecretEndReason(self.reason or "")
+        first, *others = map(int, self.ended_secret_ids.split(","))
+        was_old = reason in (SecretEndReason.REVOKED, SecretEndReason.EXPIRED, SecretEndReason.DISPLACED)
+        return (
+            EndedSecret(first, reason, SecretState.RETAINED if was_old else SecretState.CURRENT),
+            *(EndedSecret(other, reason, SecretState.RETAINED) for other in others),
+        )
 
 
 def _microseconds(instant: datetime) -> int:

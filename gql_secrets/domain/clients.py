@@ -1,9 +1,9 @@
 """What a client may be called."""
 
-import unicodedata
 from typing import Final
 
 from gql_secrets.domain.errors import InvalidDescription, InvalidIdempotencyKey, InvalidName
+from gql_secrets.domain.texts import is_writable
 
 MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 2000
@@ -49,14 +49,3 @@ def parse_idempotency_key(text: str) -> str:
     if not (MIN_IDEMPOTENCY_KEY <= len(text) <= MAX_IDEMPOTENCY_KEY and text.isascii() and text.isprintable()):
         raise InvalidIdempotencyKey(MIN_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY)
     return text
-
-
-def folded(text: str) -> str:
-    """Return the form that the search by prefix compares: NFKC, case-folded."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-
-
-def is_writable(text: str) -> bool:
-    """Whether this can be a name: what holds control characters is in no name, and some is in no database at all."""
-    # Cc: control, Cs: a lone surrogate, which no database takes, Zl and Zp: line separators in disguise.
-    return all(unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") for character in text)

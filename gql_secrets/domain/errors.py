@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     INVALID_FEATURE = "INVALID_FEATURE"
     INVALID_ALLOW_LIST = "INVALID_ALLOW_LIST"
     INVALID_IDEMPOTENCY_KEY = "INVALID_IDEMPOTENCY_KEY"
+    INVALID_REASON = "INVALID_REASON"
     CLIENT_NOT_FOUND = "CLIENT_NOT_FOUND"
     ROLLOVER_IN_PROGRESS = "ROLLOVER_IN_PROGRESS"
     NO_ROLLOVER = "NO_ROLLOVER"
@@ -107,6 +108,17 @@ class InvalidIdempotencyKey(Refusal):
             f"An idempotency key has {minimum} to {maximum} printable ASCII characters; a UUID is a good one."
         )
         self.minimum = minimum
+        self.maximum = maximum
+
+
+class InvalidReason(Refusal):
+    """The reason for a change is too long or has control characters."""
+
+    code = ErrorCode.INVALID_REASON
+    argument = "reason"
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(f"A reason has at most {maximum} characters and no control characters.")
         self.maximum = maximum
 
 

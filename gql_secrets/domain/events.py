@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from gql_secrets.domain.audit import AuditAction, AuditEntry
-from gql_secrets.domain.rotation import SecretEndReason
+from gql_secrets.domain.rotation import SecretEndReason, SecretState
 
 
 class ClientEventKind(StrEnum):
@@ -70,15 +70,14 @@ def events_of(entry: AuditEntry) -> Iterator[ClientEvent]:
     if entry.client_id is None or (kind := _KINDS.get(AuditAction(entry.action))) is None:
         return
     yield _event(kind, entry, entry.secret_id)
-    ended = [int(part) for part in entry.ended_secret_ids.split(",") if part]
-    match entry.reason:
-        case SecretEndReason.WITHDRAWN | SecretEndReason.CANCELLED:
-            yield from (_event(ClientEventKind.WITHDRAWN, entry, secret_id) for secret_id in ended)
-        case SecretEndReason.DISPLACED:
-            yield from (_event(ClientEventKind.DISPLACED, entry, secret_id) for secret_id in ended)
-        case SecretEndReason.HARD_RESET:
-            # The current secret, which every hard reset ends, comes first (`plan_reset`); the old one was displaced.
-            yield from (_event(ClientEventKind.DISPLACED, entry, secret_id) for secret_id in ended[1:])
+    for ended in entry.ended:
+        if ended.reason in (SecretEndReason.WITHDRAWN, SecretEndReason.CANCELLED):
+            yield _event(ClientEventKind.WITHDRAWN, entry, ended.secret_id)
+        elif ended.reason is SecretEndReason.DISPLACED or (
+            # A hard reset always ends the current secret; an old one that it ends too was displaced.
+            ended.reason is SecretEndReason.HARD_RESET and ended.state_before is SecretState.RETAINED
+        ):
+            yield _event(ClientEventKind.DISPLACED, entry, ended.secret_id)
 
 
 def _event(kind: ClientEventKind, entry: AuditEntry, secret_id: int | None) -> ClientEvent:

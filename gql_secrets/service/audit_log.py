@@ -1,57 +1,59 @@
-"""Whether the audit is whole, and its way out.
+"""The audit log: append, sign, verify, export.
 
-Three things hold it: each event's hash covers the event and the hash before it, revisions have no gap, and the
-installation's row holds the last hash under a MAC that needs the pepper. Whoever edits the database alone cannot
-make these agree again; against somebody who has the pepper too, an exported copy speaks.
+Three things protect it: each event's hash covers the event and the hash before it, revisions have no gap, and the
+installation's row holds the last hash under a MAC that needs the pepper. Somebody who edits the database alone
+cannot make these agree again. Against somebody who has the pepper too, an exported copy is the proof.
 """
 
 import hmac
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-from gql_secrets.domain.audit import FIRST_HASH, AuditEntry
+from gql_secrets.domain.audit import FIRST_HASH, AuditEntry, EndedSecret, FirstFormatEntry
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import BadRequest, Failure
-from gql_secrets.service.changes import sign_head
-from gql_secrets.storage.database import Database
-from gql_secrets.storage.models import AuditEvent, Installation
+from gql_secrets.domain.instants import rfc3339
+from gql_secrets.domain.rotation import SecretEndReason, SecretState
+from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
 
 _BATCH: Final = 1000
+# The columns that hold a field of an entry as it is.
+_SAME_FIELDS: Final = [name for name in AuditEntry.__slots__ if name not in ("ended", "edited_fields")]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What a check of the whole chain found; `problem` is None for a whole one."""
+    """The result of a check of the whole audit log; `problem` is None if it is intact."""
 
     events: int
     head: str
     problem: str | None
 
 
-class Auditing:
-    """Checks and exports the audit; changes nothing."""
+class AuditLog:
+    """Verifies and exports the audit log; changes nothing."""
 
     def __init__(self, database: Database, pepper: Pepper) -> None:
-        """Make it for one open database and its pepper."""
+        """Create it for one open database and its pepper."""
         self._database = database
         self._pepper = pepper
 
     async def verify(self, exported: Iterable[str] = ()) -> AuditReport:
         """Check every event against the chain, the chain against its signed head, and both against an export.
 
-        Changes may go on meanwhile: what is checked is the audit up to the head that was read first.
+        Changes may go on at the same time: the events up to the head that was read first are checked.
 
         Args:
-            exported: the lines of an earlier export; each must still be in the audit, as it was.
+            exported: the lines of an earlier export; each must still be in the audit log, unchanged.
 
         Raises:
-            BadRequest: a line of the export is not one.
+            BadRequest: a line of the export is malformed.
             Failure: an event was edited so that it cannot even be read.
         """
         head = await self._database.read(_read_head)
@@ -61,18 +63,18 @@ class Auditing:
         async for event in self._events(after=0, until=head.revision):
             if event.revision != expected:
                 return _broken(expected, previous, f"Event {expected} is missing.")
-            if not _follows(event, previous):
+            if not follows(event, previous):
                 return _broken(expected, previous, f"Event {expected} was edited, or the one before it was replaced.")
             previous = event.hash
             if copy and copy[0] == event.revision:
                 if copy[1] != event.hash.hex():
-                    return _broken(expected, previous, f"Event {expected} is not the one that was exported.")
+                    return _broken(expected, previous, f"Event {expected} differs from the exported one.")
                 copy = next(copies, None)
             expected += 1
         if expected != head.revision + 1:
             return _broken(expected, previous, f"Events {expected} to {head.revision} are missing.")
         if copy:
-            return _broken(expected, previous, f"Event {copy[0]} was exported and is not in the audit any more.")
+            return _broken(expected, previous, f"Event {copy[0]} was exported and is no longer in the audit log.")
         return AuditReport(head.revision, previous.hex(), self._problem_of_head(head, previous))
 
     def _problem_of_head(self, head: Installation, last: bytes) -> str | None:
@@ -97,7 +99,7 @@ class Auditing:
 
             async def read(connection: BaseDBAsyncClient, begin: int = begin) -> list[AuditEvent]:
                 query = AuditEvent.filter(revision__gt=begin, revision__lte=until).using_db(connection)
-                return await query.order_by("revision").limit(_BATCH)
+                return await query.prefetch_related("ended_secrets").order_by("revision").limit(_BATCH)
 
             try:
                 rows = await self._database.read(read)
@@ -110,24 +112,90 @@ class Auditing:
             after = rows[-1].revision
 
 
+async def append_to_audit(
+    tx: Transaction, installation: Installation, entries: Sequence[AuditEntry], pepper: Pepper
+) -> None:
+    """Add the entries to the chain, one revision each, and move the installation's revision and signed head along."""
+    if not entries:
+        return
+    rows: list[dict[str, object]] = []
+    ended: list[dict[str, object]] = []
+    head = installation.audit_head
+    for revision, entry in enumerate(entries, start=installation.revision + 1):
+        if entry.revision != revision:
+            raise ValueError("Each event has the revision after the one before it.")
+        head = entry.hash_after(head)
+        rows.append(
+            {
+                **{field: getattr(entry, field) for field in _SAME_FIELDS},
+                "edited_fields": ",".join(entry.edited_fields) or None,
+                "format": entry.FORMAT,
+                "hash": head,
+            }
+        )
+        ended += [
+            {
+                "event_id": revision,
+                "secret_id": secret.secret_id,
+                "reason": secret.reason.value,
+                "state_before": secret.state_before.value,
+            }
+            for secret in entry.ended
+        ]
+    await tx.insert(AuditEvent, rows)
+    await tx.insert(AuditEndedSecret, ended)
+    installation.revision = entries[-1].revision
+    installation.audit_head = head
+    installation.audit_key_id = pepper.first.key_id
+    installation.audit_mac = sign_head(pepper, installation.revision, head)
+    await installation.save(
+        using_db=tx.connection, update_fields=["revision", "audit_head", "audit_key_id", "audit_mac"]
+    )
+
+
+def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:
+    """Return the MAC of the chain's head under a key derived from the pepper's first key."""
+    return hmac.digest(pepper.first.subkey("audit head"), revision.to_bytes(8, "big") + head, "sha256")
+
+
 def entry_of(event: AuditEvent) -> AuditEntry:
-    """Return the entry that the event's hash covers."""
-    return AuditEntry(**{field: getattr(event, field) for field in AuditEntry.__slots__})
+    """Return the entry of an event, which was read together with its `ended_secrets`.
+
+    Raises:
+        ValueError: the row was edited, or a newer version wrote it.
+    """
+    stored = _stored_entry(event)
+    return stored.to_entry() if isinstance(stored, FirstFormatEntry) else stored
+
+
+def _stored_entry(event: AuditEvent) -> AuditEntry | FirstFormatEntry:
+    edited_fields = tuple(event.edited_fields.split(",")) if event.edited_fields is not None else ()
+    ended = tuple(
+        EndedSecret(row.secret_id, SecretEndReason(row.reason), SecretState(row.state_before))
+        for row in event.ended_secrets
+    )
+    if event.format == AuditEntry.FORMAT and not event.ended_secret_ids:
+        values: dict[str, Any] = {field: getattr(event, field) for field in _SAME_FIELDS}
+        return AuditEntry(**values, ended=ended, edited_fields=edited_fields)
+    if event.format == FirstFormatEntry.FORMAT and not (ended or edited_fields or event.clamped or event.weak_secret):
+        return FirstFormatEntry(**{field: getattr(event, field) for field in FirstFormatEntry.__slots__})
+    raise ValueError("unknown format, or fields that this format does not have")
 
 
 def last_revision_of(exported: Iterable[str]) -> int:
     """Return the revision of an export's last line; 0 for an empty one.
 
     Raises:
-        BadRequest: a line is not one of an export.
+        BadRequest: a line is malformed.
     """
     return next(reversed([0, *(revision for revision, _ in _hashes_of(exported))]))
 
 
-def _follows(event: AuditEvent, previous: bytes) -> bool:
+def follows(event: AuditEvent, previous: bytes) -> bool:
+    """Return whether the event's hash is that of the event as it is now, after the previous hash."""
     try:
-        return entry_of(event).hash_after(previous) == event.hash
-    except (TypeError, ValueError, AttributeError, OverflowError):  # an edit put in what no column of ours holds
+        return _stored_entry(event).hash_after(previous) == event.hash
+    except (TypeError, ValueError, AttributeError, OverflowError):  # an edited column with a value of another type
         return False
 
 
@@ -154,26 +222,26 @@ def _hashes_of(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 
 def _exported(event: AuditEvent) -> dict[str, object]:
+    entry = entry_of(event)
     return {
-        "revision": event.revision,
-        "at": _stamp(event.at),
-        "action": event.action,
-        "actor": event.actor,
-        "actorKind": event.actor_kind,
-        "surface": event.surface,
-        "requestId": event.request_id,
-        "address": event.address,
-        "clientId": event.client_id,
-        "generationBefore": event.generation_before,
-        "generationAfter": event.generation_after,
-        "secretId": event.secret_id,
-        "endedSecretIds": [int(part) for part in event.ended_secret_ids.split(",") if part],
-        "hoursToLive": event.hours_to_live,
-        "expiresAt": _stamp(event.expires_at),
-        "reason": event.reason,
+        "revision": entry.revision,
+        "at": rfc3339(entry.at),
+        "action": entry.action,
+        "actor": entry.actor,
+        "actorKind": entry.actor_kind,
+        "surface": entry.surface,
+        "requestId": entry.request_id,
+        "address": entry.address,
+        "clientId": entry.client_id,
+        "generationBefore": entry.generation_before,
+        "generationAfter": entry.generation_after,
+        "secretId": entry.secret_id,
+        "endedSecrets": [{"secretId": ended.secret_id, "reason": ended.reason} for ended in entry.ended],
+        "hoursToLive": entry.hours_to_live,
+        "expiresAt": rfc3339(entry.expires_at) if entry.expires_at else None,
+        "editedFields": list(entry.edited_fields),
+        "clamped": entry.clamped,
+        "weakSecret": entry.weak_secret,
+        "reason": entry.reason,
         "hash": event.hash.hex(),
     }
-
-
-def _stamp(instant: datetime | None) -> str | None:
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z") if instant else None

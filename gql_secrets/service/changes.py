@@ -5,7 +5,6 @@ its living secrets, the installation's row. The last one is held to the commit, 
 order in which they were given, and what is read after it cannot be changed by anybody else.
 """
 
-import hmac
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +13,14 @@ from typing import Final, TypedDict, TypeVar, Unpack
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.access import ActorKind, Caller, Feature, parse_features, system_caller
-from gql_secrets.domain.audit import AuditAction, AuditEntry
+from gql_secrets.domain.audit import AuditAction, AuditEntry, EndedSecret
 from gql_secrets.domain.credentials import Pepper, is_client_id
 from gql_secrets.domain.errors import ClientNotFound, Conflict
 from gql_secrets.domain.rotation import ActiveSecrets, End, Secret, SecretEndReason, SecretState, SecretStatus, judge
+from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.storage.database import Database, Transaction
-from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation
+from gql_secrets.storage.models import Client, ClientFeature, ClientSecret, Installation
 from gql_secrets.storage.usage import add_last_uses
 
 T = TypeVar("T")
@@ -36,6 +36,9 @@ class Facts(TypedDict, total=False):
     ended: Iterable[End]
     hours_to_live: int | None
     expires_at: datetime | None
+    edited_fields: Iterable[str]
+    clamped: bool
+    weak_secret: bool
     reason: str | None
 
 
@@ -76,7 +79,6 @@ class Change:
 
     def entry(self, action: AuditAction, *, place: int = 0, **facts: Unpack[Facts]) -> AuditEntry:
         """Return the audit entry of an event of this change, the one at this place where there are several."""
-        ended = tuple(facts.get("ended", ()))
         return AuditEntry(
             revision=self.installation.revision + 1 + place,
             at=self.now,
@@ -90,10 +92,13 @@ class Change:
             generation_before=facts.get("generation_before"),
             generation_after=facts.get("generation_after"),
             secret_id=facts.get("secret_id"),
-            ended_secret_ids=",".join(str(end.secret.id) for end in ended),
+            ended=tuple(EndedSecret(end.secret.id, end.reason, end.secret.state) for end in facts.get("ended", ())),
             hours_to_live=facts.get("hours_to_live"),
             expires_at=facts.get("expires_at"),
-            reason=facts.get("reason") or (",".join(sorted({end.reason.value for end in ended})) or None),
+            edited_fields=tuple(facts.get("edited_fields", ())),
+            clamped=facts.get("clamped", False),
+            weak_secret=facts.get("weak_secret", False),
+            reason=facts.get("reason"),
         )
 
 
@@ -106,31 +111,13 @@ class ClientChange(Change):
     secrets: dict[int, ClientSecret]
     living: ActiveSecrets
 
-    async def record_next_generation(
-        self,
-        action: AuditAction,
-        *,
-        secret_id: int | None = None,
-        ended: Iterable[End] = (),
-        hours_to_live: int | None = None,
-        expires_at: datetime | None = None,
-        reason: str | None = None,
-    ) -> None:
+    async def record_next_generation(self, action: AuditAction, **facts: Unpack[Facts]) -> None:
         """Add one to the client's generation and write the audit event."""
         before = self.client.generation
         self.client.generation = before + 1
         await self.client.save(using_db=self.connection, update_fields=["generation"])
-        await self.record(
-            action,
-            client_id=self.client.client_id,
-            generation_before=before,
-            generation_after=before + 1,
-            secret_id=secret_id,
-            ended=ended,
-            hours_to_live=hours_to_live,
-            expires_at=expires_at,
-            reason=reason,
-        )
+        facts |= {"client_id": self.client.client_id, "generation_before": before, "generation_after": before + 1}
+        await self.record(action, **facts)
 
     def require_generation(self, expected: int | None) -> None:
         """Pass if the caller named no generation, or the one that is there.
@@ -232,12 +219,12 @@ class Changes:
                 return False
             if judge(SecretState(retained.state), retained.expires_at, enabled=True, now=now) is not SecretStatus.DUE:
                 return False
+            end = End(secret_facts(retained), SecretEndReason.EXPIRED)
             retained.state = SecretState.EXPIRED.value
             retained.ended_at = retained.expires_at
             retained.end_reason = SecretEndReason.EXPIRED.value
             await save_active_secret(retained, tx.connection, "state", "ended_at", "end_reason")
             change = Change(tx, now, system_caller(), installation, self.pepper)
-            end = End(secret_facts(retained), SecretEndReason.EXPIRED)
             await change.record(
                 AuditAction.OLD_SECRET_EXPIRED,
                 client_id=client_id,
@@ -319,34 +306,6 @@ async def save_active_secret(row: ClientSecret, connection: BaseDBAsyncClient, *
     query = ClientSecret.filter(id=row.id, state__in=[state.value for state in ACTIVE_STATES])
     if await query.using_db(connection).update(**values) != 1:
         raise Conflict("The secret has ended meanwhile.")
-
-
-async def append_to_audit(
-    tx: Transaction, installation: Installation, entries: Sequence[AuditEntry], pepper: Pepper
-) -> None:
-    """Add the entries to the chain, one revision each, and move the installation's revision and signed head along."""
-    if not entries:
-        return
-    rows = []
-    head = installation.audit_head
-    for revision, entry in enumerate(entries, start=installation.revision + 1):
-        if entry.revision != revision:
-            raise ValueError("One event, one revision: the next one is the one before plus 1.")
-        head = entry.hash_after(head)
-        rows.append({"hash": head, **{field: getattr(entry, field) for field in AuditEntry.__slots__}})
-    await tx.insert(AuditEvent, rows)
-    installation.revision = entries[-1].revision
-    installation.audit_head = head
-    installation.audit_key_id = pepper.first.key_id
-    installation.audit_mac = sign_head(pepper, installation.revision, head)
-    await installation.save(
-        using_db=tx.connection, update_fields=["revision", "audit_head", "audit_key_id", "audit_mac"]
-    )
-
-
-def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:
-    """Return the MAC of the chain's head under a key derived from the pepper's first key."""
-    return hmac.digest(pepper.first.subkey("audit head"), revision.to_bytes(8, "big") + head, "sha256")
 
 
 def active_secrets_of(rows: Iterable[ClientSecret]) -> ActiveSecrets:

@@ -28,7 +28,6 @@ from gql_secrets.storage.models import Client, ClientFeature, ClientNetwork, Cli
 
 # Other changes wait for a batch: about a fifth of a second.
 MAX_BATCH: Final = 500
-WEAK_SECRET: Final = "WEAK_SECRET"  # noqa: S105  what the audit says of it
 
 _MAX_SECRET: Final = 1024
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -252,7 +251,7 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
                 generation_before=0,
                 generation_after=1,
                 secret_id=secret_ids[row.client_id],
-                reason=WEAK_SECRET if row.is_weak else None,
+                weak_secret=row.is_weak,
             )
             for place, row in enumerate(rows)
         ]

@@ -15,12 +15,13 @@ from gql_secrets.domain.access import (
     require_current_secret,
     require_role,
 )
-from gql_secrets.domain.audit import AuditAction
-from gql_secrets.domain.clients import folded, parse_description, parse_name
+from gql_secrets.domain.audit import AuditAction, parse_reason
+from gql_secrets.domain.clients import parse_description, parse_name
 from gql_secrets.domain.credentials import PlaintextSecret, mint_client_id
 from gql_secrets.domain.errors import Conflict, InvalidAllowList, LastOwner
 from gql_secrets.domain.networks import EVERYWHERE, AllowList
 from gql_secrets.domain.rotation import End, SecretEndReason
+from gql_secrets.domain.texts import folded
 from gql_secrets.service.changes import Change, Changes, ClientChange
 from gql_secrets.service.secret_store import store_secret
 from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientNetwork
@@ -127,19 +128,22 @@ class Clients:
                     using_db=change.connection,
                     update_fields=["name", "name_folded", "description", "is_restricted"],
                 )
-                await change.record_next_generation(AuditAction.CLIENT_UPDATED, reason=",".join(edited))
+                await change.record_next_generation(AuditAction.CLIENT_UPDATED, edited_fields=edited)
             return client
 
         return await self._changes.change_client(client_id, by, work)
 
-    async def set_client_enabled(self, client_id: str, *, enabled: bool, by: Caller) -> Client:
+    async def set_client_enabled(
+        self, client_id: str, *, enabled: bool, by: Caller, reason: str | None = None
+    ) -> Client:
         """Enable or disable a client; its secrets go on ageing while it is disabled (rule 12).
 
         Raises:
-            Refusal: CLIENT_NOT_FOUND, LAST_OWNER or CONFLICT.
+            Refusal: INVALID_REASON, CLIENT_NOT_FOUND, LAST_OWNER or CONFLICT.
             Forbidden: not an ADMIN, or one on an old secret where a role is concerned.
         """
         require_role(by, Role.ADMIN)
+        why = parse_reason(reason)
 
         async def work(change: ClientChange) -> Client:
             require_role(change.caller, Role.ADMIN)
@@ -152,19 +156,20 @@ class Clients:
             client.enabled = enabled
             await client.save(using_db=change.connection, update_fields=["enabled"])
             action = AuditAction.CLIENT_ENABLED if enabled else AuditAction.CLIENT_DISABLED
-            await change.record_next_generation(action)
+            await change.record_next_generation(action, reason=why)
             return client
 
         return await self._changes.change_client(client_id, by, work)
 
-    async def delete_client(self, client_id: str, *, by: Caller) -> str:
+    async def delete_client(self, client_id: str, *, by: Caller, reason: str | None = None) -> str:
         """End the client's secrets and leave its row as a tombstone; return the client id, never used again.
 
         Raises:
-            Refusal: CLIENT_NOT_FOUND, LAST_OWNER or CONFLICT.
+            Refusal: INVALID_REASON, CLIENT_NOT_FOUND, LAST_OWNER or CONFLICT.
             Forbidden: not an ADMIN, or one on an old secret where a role is concerned.
         """
         require_role(by, Role.ADMIN)
+        why = parse_reason(reason)
 
         async def work(change: ClientChange) -> str:
             require_role(change.caller, Role.ADMIN)
@@ -176,7 +181,7 @@ class Clients:
             await change.end(*ends)
             change.client.deleted_at = change.now
             await change.client.save(using_db=change.connection, update_fields=["deleted_at"])
-            await change.record_next_generation(AuditAction.CLIENT_DELETED, ended=ends)
+            await change.record_next_generation(AuditAction.CLIENT_DELETED, ended=ends, reason=why)
             return change.client.client_id
 
         return await self._changes.change_client(client_id, by, work)

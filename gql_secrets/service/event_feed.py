@@ -18,6 +18,7 @@ from gql_secrets.domain.access import Caller, Role, require_role
 from gql_secrets.domain.audit import AuditEntry
 from gql_secrets.domain.errors import Failure, StreamEnded, Unavailable
 from gql_secrets.domain.events import ClientEvent, ClientEventKind, events_of
+from gql_secrets.service.audit_log import entry_of
 from gql_secrets.service.caller_check import CallerSnapshot
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
@@ -263,11 +264,13 @@ class _Cursor:
 
     async def _entries(self) -> list[AuditEntry]:
         async def read(connection: BaseDBAsyncClient) -> list[AuditEvent]:
-            later = AuditEvent.filter(revision__gt=self._revision).using_db(connection)
+            later = (
+                AuditEvent.filter(revision__gt=self._revision).using_db(connection).prefetch_related("ended_secrets")
+            )
             return await later.order_by("revision").limit(_PAGE)
 
         rows = await self._database.read(read)
-        return [AuditEntry(**{name: getattr(row, name) for name in AuditEntry.__slots__}) for row in rows]
+        return [entry_of(row) for row in rows]
 
     async def _uses(self) -> list[ClientEvent]:
         now = await self._database.now()

@@ -10,7 +10,8 @@ from gql_secrets.domain.access import Feature, system_caller
 from gql_secrets.domain.audit import FIRST_HASH
 from gql_secrets.domain.credentials import Pepper, mint_client_id
 from gql_secrets.domain.errors import SetupError
-from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes, lock_installation, sign_head
+from gql_secrets.service.audit_log import sign_head
+from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes, lock_installation
 from gql_secrets.service.clients import Registration, register
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import to_microseconds

@@ -16,11 +16,11 @@ from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
 from gql_secrets.domain.access import Feature
-from gql_secrets.domain.clients import folded, is_writable
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import BadRequest
 from gql_secrets.domain.networks import EVERYWHERE
 from gql_secrets.domain.rotation import SecretState
+from gql_secrets.domain.texts import folded, is_writable
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import (
@@ -112,7 +112,9 @@ class Reading:
     async def find_audit_event(self, revision: int) -> AuditEvent | None:
         """Return the audit event of a revision, or None."""
         return await self._database.read(
-            lambda connection: AuditEvent.filter(revision=revision).using_db(connection).first()
+            lambda connection: (
+                AuditEvent.filter(revision=revision).using_db(connection).prefetch_related("ended_secrets").first()
+            )
         )
 
     async def page_of_clients(
@@ -180,7 +182,9 @@ class Reading:
         if not (is_client_id(client_id or "-") and is_writable(actor or "") and len(actor or "") <= MAX_ACTOR):
             filters = {"revision": 0}  # no event has this
         return await self._database.read(
-            lambda connection: _keyset_page(AuditEvent.filter(**filters).using_db(connection), page, ("revision",))
+            lambda connection: _keyset_page(
+                AuditEvent.filter(**filters).using_db(connection).prefetch_related("ended_secrets"), page, ("revision",)
+            )
         )
 
     async def count(self, page: Page[Any]) -> int:

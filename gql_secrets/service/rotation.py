@@ -14,7 +14,7 @@ from gql_secrets.domain.access import (
     require_reset_role,
     require_role,
 )
-from gql_secrets.domain.audit import AuditAction
+from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.clients import parse_idempotency_key
 from gql_secrets.domain.credentials import PlaintextSecret, short_hash
 from gql_secrets.domain.errors import IdempotencyKeyReused, IdempotencyResultEnded, TooManyResets
@@ -104,17 +104,19 @@ class Rotation:
         end_active_rollover: bool = False,
         if_generation: int | None = None,
         idempotency_key: str | None = None,
+        reason: str | None = None,
     ) -> Reset:
         """Mint a new secret, good at once; keep the old one for the retention (rules 4 to 6 and 9).
 
         Raises:
-            Refusal: INVALID_IDEMPOTENCY_KEY, CLIENT_NOT_FOUND, ROLLOVER_IN_PROGRESS, CONFLICT,
+            Refusal: INVALID_IDEMPOTENCY_KEY, INVALID_REASON, CLIENT_NOT_FOUND, ROLLOVER_IN_PROGRESS, CONFLICT,
                 IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_RESULT_ENDED or RATE_LIMITED; nothing was changed.
             Forbidden: smooth for others than ADMIN, a client above the caller's role, a caller on an old secret.
         """
         require_reset_role(by, smooth=retention.is_smooth)
+        why = parse_reason(reason)
         request = (
-            _request_of(idempotency_key, client_id, retention, end_active_rollover, if_generation)
+            _request_of(idempotency_key, client_id, retention, end_active_rollover, if_generation, why)
             if idempotency_key is not None
             else None
         )
@@ -146,6 +148,7 @@ class Rotation:
                 ended=plan.ends,
                 hours_to_live=retention.hours,
                 expires_at=plan.keep.expires_at if plan.keep else None,
+                reason=why,
             )
             withdrawn = plan.ended_by(SecretEndReason.WITHDRAWN)
             displaced = plan.ended_by(SecretEndReason.DISPLACED)
@@ -182,15 +185,22 @@ class Rotation:
             raise TooManyResets(str(rate), wait)
 
     async def revoke_old_secret(
-        self, client_id: str, *, by: Caller, secret_id: int | None = None, if_generation: int | None = None
+        self,
+        client_id: str,
+        *,
+        by: Caller,
+        secret_id: int | None = None,
+        if_generation: int | None = None,
+        reason: str | None = None,
     ) -> Revoke:
         """End the old secret now; said twice, the second answer says so (rule 8).
 
         Raises:
-            Refusal: CLIENT_NOT_FOUND, SECRET_NOT_OLD or CONFLICT.
+            Refusal: INVALID_REASON, CLIENT_NOT_FOUND, SECRET_NOT_OLD or CONFLICT.
             Forbidden: not an ADMIN, or one on an old secret.
         """
         require_role(by, Role.ADMIN)
+        why = parse_reason(reason)
 
         async def work(change: ClientChange) -> Revoke:
             _require_admin(change, if_generation)
@@ -199,21 +209,30 @@ class Rotation:
             if end is None:
                 return Revoke(change.client, ended, already_ended=True)
             await change.end(end)
-            await change.record_next_generation(AuditAction.OLD_SECRET_REVOKED, secret_id=end.secret.id, ended=(end,))
+            await change.record_next_generation(
+                AuditAction.OLD_SECRET_REVOKED, secret_id=end.secret.id, ended=(end,), reason=why
+            )
             return Revoke(change.client, change.secrets[end.secret.id], already_ended=False)
 
         return await self._changes.change_client(client_id, by, work)
 
     async def change_retention(
-        self, client_id: str, retention: Retention, *, by: Caller, if_generation: int | None = None
+        self,
+        client_id: str,
+        retention: Retention,
+        *,
+        by: Caller,
+        if_generation: int | None = None,
+        reason: str | None = None,
     ) -> RetentionChange:
         """Let the old secret end `retention` from now, within 168 hours of the reset that retained it (rule 7).
 
         Raises:
-            Refusal: CLIENT_NOT_FOUND, NO_ROLLOVER or CONFLICT.
+            Refusal: INVALID_REASON, CLIENT_NOT_FOUND, NO_ROLLOVER or CONFLICT.
             Forbidden: not an ADMIN, or one on an old secret.
         """
         require_role(by, Role.ADMIN)
+        why = parse_reason(reason)
 
         async def work(change: ClientChange) -> RetentionChange:
             _require_admin(change, if_generation)
@@ -224,27 +243,33 @@ class Rotation:
                 secret_id=keep.secret.id,
                 hours_to_live=retention.hours,
                 expires_at=keep.expires_at,
-                reason="CLAMPED" if clamped else None,
+                clamped=clamped,
+                reason=why,
             )
             return RetentionChange(change.client, change.secrets[keep.secret.id], clamped)
 
         return await self._changes.change_client(client_id, by, work)
 
-    async def cancel_rollover(self, client_id: str, *, by: Caller, if_generation: int | None = None) -> Cancellation:
+    async def cancel_rollover(
+        self, client_id: str, *, by: Caller, if_generation: int | None = None, reason: str | None = None
+    ) -> Cancellation:
         """End the new secret, if nobody used it, and make the old one current again (rule 7).
 
         Raises:
-            Refusal: CLIENT_NOT_FOUND, NO_ROLLOVER, NEW_SECRET_IN_USE or CONFLICT.
+            Refusal: INVALID_REASON, CLIENT_NOT_FOUND, NO_ROLLOVER, NEW_SECRET_IN_USE or CONFLICT.
             Forbidden: not an ADMIN, or one on an old secret.
         """
         require_role(by, Role.ADMIN)
+        why = parse_reason(reason)
 
         async def work(change: ClientChange) -> Cancellation:
             _require_admin(change, if_generation)
             old, end = plan_cancel(change.living)
             await change.end(end)
             await change.make_current(old)
-            await change.record_next_generation(AuditAction.ROLLOVER_CANCELLED, secret_id=old.id, ended=(end,))
+            await change.record_next_generation(
+                AuditAction.ROLLOVER_CANCELLED, secret_id=old.id, ended=(end,), reason=why
+            )
             return Cancellation(change.client, change.secrets[old.id], change.secrets[end.secret.id])
 
         return await self._changes.change_client(client_id, by, work)
@@ -257,10 +282,17 @@ def _require_admin(change: ClientChange, if_generation: int | None) -> None:
 
 
 def _request_of(
-    key: str, client_id: str, retention: Retention, end_active_rollover: bool, if_generation: int | None
+    key: str,
+    client_id: str,
+    retention: Retention,
+    end_active_rollover: bool,
+    if_generation: int | None,
+    reason: str | None,
 ) -> _Request:
     parse_idempotency_key(key)
-    arguments = short_hash(client_id, str(retention.hours), str(end_active_rollover), str(if_generation))
+    arguments = short_hash(
+        client_id, str(retention.hours), str(end_active_rollover), str(if_generation), *([reason] if reason else [])
+    )
     return _Request(key, short_hash("idempotency key", key), arguments)
 
 

@@ -159,7 +159,12 @@ class ClientSecret(Model):
 
 
 class AuditEvent(Model):
-    """What one change did. One revision, one event: the revision is the key, and `hash` chains it to the one before."""
+    """What one change did. One revision, one event: the revision is the key, and `hash` chains it to the one before.
+
+    `format` says how the event was written and hashed (`domain/audit.py`). In format 1, `ended_secret_ids` and
+    `reason` hold what now has a row or a column of its own; only the events of that format fill `ended_secret_ids`.
+    `edited_fields` lists names separated by commas.
+    """
 
     revision = fields.BigIntField(primary_key=True, generated=False)
     at: datetime = InstantField()
@@ -178,6 +183,13 @@ class AuditEvent(Model):
     expires_at: datetime | None = InstantField(null=True)
     reason: str | None = fields.TextField(null=True)
     hash = fields.BinaryField()
+    format = fields.IntField(db_default=1)
+    edited_fields = fields.CharField(max_length=200, null=True)
+    clamped = fields.BooleanField(db_default=False)
+    weak_secret = fields.BooleanField(db_default=False)
+
+    if TYPE_CHECKING:
+        ended_secrets: fields.ReverseRelation["AuditEndedSecret"]
 
     class Meta:
         table = "audit_event"
@@ -188,6 +200,27 @@ class AuditEvent(Model):
             Index(fields=("surface", "revision")),
             Index(fields=("at",)),
         )
+
+
+class AuditEndedSecret(Model):
+    """A secret that an audited change ended, with its reason and the state it had before.
+
+    The event's hash covers these rows. A unique index holds that an event names a secret once.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    event: fields.ForeignKeyRelation[AuditEvent] = fields.ForeignKeyField(
+        "models.AuditEvent", related_name="ended_secrets", on_delete=OnDelete.RESTRICT
+    )
+    secret_id = fields.BigIntField()
+    reason = fields.CharField(max_length=16)
+    state_before = fields.CharField(max_length=8)
+
+    if TYPE_CHECKING:
+        event_id: int
+
+    class Meta:
+        table = "audit_ended_secret"
 
 
 class IdempotentReset(Model):

@@ -200,7 +200,7 @@ async def test_keycloak_cve_2026_17048_nobody_reads_a_secret_by_a_side_entrance(
         "ChangeRetentionPayload.oldSecretExpiresAt",
         "UserError.oldSecretExpiresAt",
         "UserError.oldSecretLastUsedAt",
-        "AuditEvent.endedSecretIds",
+        "AuditEvent.weakSecret",
     }
     arguments = {
         argument

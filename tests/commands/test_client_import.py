@@ -21,7 +21,7 @@ from gql_secrets.commands.client_import import _read, clients_of_file
 from gql_secrets.domain.errors import Conflict, Failure, Forbidden, InvalidDescription, InvalidFeature, SetupError
 from gql_secrets.domain.networks import EVERYWHERE, AllowList, InvalidNetwork
 from gql_secrets.domain.strength import estimated_bits, is_weak
-from gql_secrets.service.audit_log import Auditing
+from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.client_import import MAX_BATCH, Import, ImportedClient, Outcome, RowRefused
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.settings import Settings
@@ -96,9 +96,9 @@ async def test_each_client_has_an_audit_event_and_a_revision_and_the_chain_holds
     [secret] = (await services.reading.page_of_secrets("client-7", PageRequest(first=2))).rows
     assert (event.action, event.actor, event.surface) == ("CLIENT_IMPORTED", "cli:root", "CLI")
     assert (event.generation_before, event.generation_after, event.secret_id) == (0, 1, secret.id)
-    assert event.reason is None
+    assert not event.weak_secret
     assert secret.created_by == event.actor
-    report = await Auditing(services.database, services.changes.pepper).verify()
+    report = await AuditLog(services.database, services.changes.pepper).verify()
     assert (report.events, report.problem) == (before + MAX_BATCH, None)
 
 
@@ -204,7 +204,7 @@ async def test_a_weak_secret_is_refused_unless_it_is_asked_for_then_marked_and_a
     assert await take(services, row(secret=weak), allow_weak=True) == [("CREATED", None)]
     assert await is_good(services, "till", weak)
     [event] = await events_of(services, "till")
-    assert event.reason == "WEAK_SECRET"
+    assert event.weak_secret
     [secret] = (await services.reading.page_of_secrets("till", PageRequest(first=2))).rows
     assert secret.is_weak
     assert secret.hint == (weak[-4:] if len(weak) >= 24 else "")

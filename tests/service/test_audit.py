@@ -10,10 +10,11 @@ from support.callers import ADMIN, CLI, DAY, HARD, WEEK, Made, is_good, sign_in
 from support.clocks import HOUR, MICROSECOND, NOW, Clock
 from support.installation import MakeClient
 
-from gql_secrets.domain.audit import FIRST_HASH, AuditEntry
+from gql_secrets.domain.audit import FIRST_HASH, AuditEntry, EndedSecret, FirstFormatEntry
 from gql_secrets.domain.errors import Refusal
-from gql_secrets.domain.rotation import Retention
+from gql_secrets.domain.rotation import Retention, SecretEndReason, SecretState
 from gql_secrets.service import changes as change_module
+from gql_secrets.service.audit_log import entry_of
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.storage.database import Transaction
 from gql_secrets.wiring import Services
@@ -58,8 +59,9 @@ async def test_an_event_says_which_secret_was_made_which_ended_and_why(services:
     event = (await events_of(services))[-1]
     assert event.hours_to_live == 24
     assert event.expires_at == NOW + 24 * HOUR
-    assert event.ended_secret_ids == str(second.withdrawn_secret.id)
-    assert event.reason == "WITHDRAWN"
+    assert entry_of(event).ended == (
+        EndedSecret(second.withdrawn_secret.id, SecretEndReason.WITHDRAWN, SecretState.CURRENT),
+    )
     assert event.secret_id is not None
     assert event.secret_id > second.withdrawn_secret.id > second.old_secret.id
     assert first.new_secret != second.new_secret
@@ -95,7 +97,9 @@ async def test_an_expiry_has_an_event_of_the_system_and_a_revision(
         "SYSTEM",
         "SYSTEM",
     )
-    assert (event.at, event.expires_at, event.reason) == (clock.now, NOW + HOUR, "EXPIRED")
+    assert (event.at, event.expires_at) == (clock.now, NOW + HOUR)
+    assert event.secret_id is not None
+    assert entry_of(event).ended == (EndedSecret(event.secret_id, SecretEndReason.EXPIRED, SecretState.RETAINED),)
     assert event.generation_before == event.generation_after == 2
 
 
@@ -137,17 +141,26 @@ async def test_an_event_names_its_actor_by_kind(services: Services, client: Made
 @pytest.mark.parametrize(
     "edit",
     [
+        "UPDATE audit_ended_secret SET reason = 'REVOKED'",
+        "UPDATE audit_ended_secret SET state_before = 'RETAINED'",
+        "UPDATE audit_ended_secret SET secret_id = secret_id + 1",
+        "DELETE FROM audit_ended_secret",
+        "INSERT INTO audit_ended_secret (event_id, secret_id, reason, state_before) VALUES (2, 9, 'REVOKED', 'X')",
+        "UPDATE audit_event SET format = 1 WHERE revision = 2",
+        "UPDATE audit_event SET edited_fields = 'name' WHERE revision = 2",
+        "UPDATE audit_event SET ended_secret_ids = '1' WHERE revision = 2",
         "UPDATE audit_event SET actor = 'user:eve' WHERE revision = 2",
         "UPDATE audit_event SET at = at + 1 WHERE revision = 2",
         "UPDATE audit_event SET reason = 'x' WHERE revision = 2",
         "UPDATE audit_event SET address = NULL WHERE revision = 2",
         "DELETE FROM audit_event WHERE revision = 2",
-        "DELETE FROM audit_event WHERE revision = 3",
+        "DELETE FROM audit_event WHERE revision = (SELECT max(revision) FROM audit_event)",
         "UPDATE audit_event SET revision = 77 WHERE revision = 2",
     ],
 )
 async def test_an_edited_event_breaks_the_chain(services: Services, client: Made, edit: str) -> None:
     await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    await services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN)
     await check_chain(services)
 
     async def work(tx: Transaction) -> None:
@@ -158,13 +171,37 @@ async def test_an_edited_event_breaks_the_chain(services: Services, client: Made
         await check_chain(services)
 
 
-def test_the_hash_of_an_event_covers_every_field_and_never_changes() -> None:
-    """The order of the fields and their form are stored data: a chain of an old release must still verify."""
-    entry = AuditEntry(1, NOW, "SECRET_RESET", "user:ada", "USER", "GRAPHQL", client_id="c", hours_to_live=24)
+HASHES = {
+    AuditEntry: "cefcb29d5c2430347be5c4e44133393afe2bc7af8c8690c5851c3eed3c2fcaae",
+    FirstFormatEntry: "65b980ff5fc9e8e67ee33bf53a0717f8e7ecaa317b72b5eea437db11748c6966",
+}
+
+
+@pytest.mark.parametrize("kind", HASHES)
+def test_the_hash_of_an_event_covers_every_field_and_never_changes(
+    kind: type[AuditEntry] | type[FirstFormatEntry],
+) -> None:
+    """The fields and their form are stored data: a chain of an old release must still verify."""
+    entry = kind(1, NOW, "SECRET_RESET", "user:ada", "USER", "GRAPHQL", client_id="c", hours_to_live=24)
     digest = entry.hash_after(FIRST_HASH)
-    assert digest.hex() == "65b980ff5fc9e8e67ee33bf53a0717f8e7ecaa317b72b5eea437db11748c6966"
+    assert digest.hex() == HASHES[kind]
     assert entry.hash_after(bytes(31) + b"\x01") != digest
+    ended = EndedSecret(7, SecretEndReason.REVOKED, SecretState.RETAINED)
     others: dict[str, Any] = {"at": NOW + MICROSECOND, "expires_at": NOW, "revision": 2, "hours_to_live": 23}
-    for field in fields(AuditEntry):
+    others |= {"ended": (ended,), "edited_fields": ("name",), "clamped": True, "weak_secret": True}
+    for field in fields(kind):
         value = others.get(field.name, 7 if "int" in str(field.type) else "x")
         assert replace(entry, **{field.name: value}).hash_after(FIRST_HASH) != digest, field.name
+
+
+def test_the_hash_of_an_event_covers_every_fact_of_a_secret_that_ended() -> None:
+    ended = EndedSecret(7, SecretEndReason.REVOKED, SecretState.RETAINED)
+    entry = AuditEntry(1, NOW, "SECRET_RESET", "user:ada", "USER", "GRAPHQL", ended=(ended,), hours_to_live=0)
+    others = (
+        replace(ended, secret_id=8),
+        replace(ended, reason=SecretEndReason.DISPLACED),
+        replace(ended, state_before=SecretState.CURRENT),
+    )
+    digests = {replace(entry, ended=(each,)).hash_after(FIRST_HASH) for each in (ended, *others)}
+    digests.add(replace(entry, hours_to_live=None).hash_after(FIRST_HASH))
+    assert len(digests) == 5

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.audits import events_of
 from support.callers import ADMIN, CLI, DAY, HARD
 from support.installation import MakeClient
 from tortoise.exceptions import OperationalError
 
+from gql_secrets.domain.audit import FIRST_HASH, FirstFormatEntry
 from gql_secrets.domain.errors import BadRequest, Failure, Unavailable
-from gql_secrets.service.audit_log import Auditing, last_revision_of
+from gql_secrets.service.audit_log import AuditLog, entry_of, last_revision_of, sign_head
+from gql_secrets.storage.database import Transaction
 from gql_secrets.wiring import Services
 
 COLUMNS = (
@@ -33,11 +36,15 @@ COLUMNS = (
     "expires_at",
     "reason",
     "hash",
+    "format",
+    "edited_fields",
+    "clamped",
+    "weak_secret",
 )
 
 
 @pytest.fixture
-async def auditing(services: Services, make_client: MakeClient) -> Auditing:
+async def auditing(services: Services, make_client: MakeClient) -> AuditLog:
     """An audit of a dozen events of every kind."""
     made = await make_client("viewer")
     await services.rotation.reset_secret(made.id, DAY, by=ADMIN)
@@ -49,16 +56,16 @@ async def auditing(services: Services, make_client: MakeClient) -> Auditing:
     await services.clients.update_client(made.id, description="ä\n☃", by=ADMIN)
     await services.clients.set_client_enabled(made.id, enabled=False, by=ADMIN)
     await services.clients.delete_client(made.id, by=ADMIN)
-    return Auditing(services.database, services.changes.pepper)
+    return AuditLog(services.database, services.changes.pepper)
 
 
-async def test_an_untouched_audit_is_whole(auditing: Auditing):
+async def test_an_untouched_audit_is_whole(auditing: AuditLog):
     report = await auditing.verify()
     assert (report.events, report.problem) == (11, None)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_no_edit_goes_unseen(auditing: Auditing, services: Services):
+async def test_no_edit_goes_unseen(auditing: AuditLog, services: Services):
     """1,000 random edits by somebody with access to the database alone: a field, a removal, a swap, a cut tail."""
     chance = random.Random(20261121)  # noqa: S311  a fixed seed makes a failure repeatable
     path = services.database.address.path
@@ -77,7 +84,7 @@ async def test_no_edit_goes_unseen(auditing: Auditing, services: Services):
     connection.close()
 
 
-async def is_broken(auditing: Auditing) -> bool:
+async def is_broken(auditing: AuditLog) -> bool:
     try:
         return (await auditing.verify()).problem is not None
     except Failure:
@@ -106,11 +113,79 @@ def edit(rows: list[tuple[Any, ...]], chance: random.Random) -> list[tuple[Any, 
     return [tuple(row) for row in edited]
 
 
-async def test_a_tail_cut_off_together_with_the_head_lacks_the_signature(auditing: Auditing, services: Services):
+async def test_events_of_the_first_format_verify_and_read_as_those_of_today(
+    auditing: AuditLog, services: Services, make_client: MakeClient
+):
+    """A chain that an earlier version began goes on, and every edit of its events is still found."""
+    await write_in_first_format(services)
+    made = await make_client()
+    await services.rotation.reset_secret(made.id, HARD, by=ADMIN, reason="lost laptop")
+
+    assert (await auditing.verify()).problem is None
+    events = [json.loads(line) async for line in auditing.export()]
+    by_action = {event["action"]: event for event in events[:11]}
+    assert by_action["CLIENT_UPDATED"]["editedFields"] == ["description"]
+    assert [each["reason"] for each in by_action["OLD_SECRET_REVOKED"]["endedSecrets"]] == ["REVOKED"]
+    assert [each["reason"] for each in by_action["ROLLOVER_CANCELLED"]["endedSecrets"]] == ["CANCELLED"]
+    assert {event["reason"] for event in events} == {None, "lost laptop"}
+
+
+@pytest.mark.parametrize(
+    "edit_event",
+    [
+        "UPDATE audit_event SET reason = 'x' WHERE revision = 9",
+        "UPDATE audit_event SET format = 2 WHERE revision = 9",
+        "UPDATE audit_event SET edited_fields = 'name' WHERE revision = 9",
+        "INSERT INTO audit_ended_secret (event_id, secret_id, reason, state_before) VALUES (9, 9, 'REVOKED', 'OLD')",
+    ],
+)
+async def test_no_edit_of_an_event_of_the_first_format_goes_unseen(
+    auditing: AuditLog, services: Services, edit_event: str
+):
+    await write_in_first_format(services)
+    assert not await is_broken(auditing)
+
+    async def work(tx: Transaction) -> None:
+        await tx.execute(edit_event)
+
+    await services.database.run_tx(work)
+    assert await is_broken(auditing)
+
+
+async def write_in_first_format(services: Services) -> None:
+    """Write the whole audit log again as the version before format 2 wrote it."""
+    events = await events_of(services)
+    head = FIRST_HASH
+
+    async def work(tx: Transaction) -> None:
+        nonlocal head
+        for event in events:
+            entry = entry_of(event)
+            ended = sorted(entry.ended, key=lambda each: each.state_before)
+            reason = ",".join(entry.edited_fields) or ",".join(sorted({each.reason for each in ended})) or None
+            old = FirstFormatEntry(
+                **{name: getattr(entry, name) for name in FirstFormatEntry.__slots__ if hasattr(entry, name)}
+                | {"ended_secret_ids": ",".join(str(each.secret_id) for each in ended), "reason": reason}
+            )
+            head = old.hash_after(head)
+            await tx.execute("DELETE FROM audit_ended_secret WHERE event_id = ?", event.revision)
+            await tx.execute(
+                "UPDATE audit_event SET format = 1, edited_fields = NULL, ended_secret_ids = ?, reason = ?, hash = ?"
+                " WHERE revision = ?",
+                *(old.ended_secret_ids, reason, head, event.revision),
+            )
+        mac = sign_head(services.changes.pepper, len(events), head)
+        await tx.execute("UPDATE installation SET audit_head = ?, audit_mac = ?", head, mac)
+
+    await services.database.run_tx(work)
+
+
+async def test_a_tail_cut_off_together_with_the_head_lacks_the_signature(auditing: AuditLog, services: Services):
     """Somebody who edits the head too has no pepper to sign it with."""
     last = await services.database.fetch("SELECT hash FROM audit_event WHERE revision = 9")
 
     async def cut(tx: Any) -> None:
+        await tx.execute("DELETE FROM audit_ended_secret WHERE event_id > 9")
         await tx.execute("DELETE FROM audit_event WHERE revision > 9")
         await tx.execute("UPDATE installation SET revision = 9, audit_head = ?", last[0]["hash"])
 
@@ -119,7 +194,7 @@ async def test_a_tail_cut_off_together_with_the_head_lacks_the_signature(auditin
 
 
 async def test_an_export_goes_on_where_it_stopped_and_holds_the_audit_to_itself(
-    auditing: Auditing, make_client: MakeClient
+    auditing: AuditLog, make_client: MakeClient
 ):
     lines = [line async for line in auditing.export()]
     await make_client()
@@ -134,7 +209,7 @@ async def test_an_export_goes_on_where_it_stopped_and_holds_the_audit_to_itself(
 
 
 @pytest.mark.parametrize("line", ["{}", "[]", "x", '{"revision": "a", "hash": ""}'])
-async def test_a_line_of_something_else_is_no_export(line: str, auditing: Auditing):
+async def test_a_line_of_something_else_is_no_export(line: str, auditing: AuditLog):
     with pytest.raises(BadRequest):
         await auditing.verify([line])
 

@@ -21,8 +21,10 @@ from support.clocks import HOUR, Clock
 from support.installation import MakeClient
 
 from gql_secrets.domain.access import Caller, Role
+from gql_secrets.domain.audit import EndedSecret
 from gql_secrets.domain.errors import Forbidden, Unauthenticated
-from gql_secrets.domain.rotation import Retention
+from gql_secrets.domain.rotation import Retention, SecretEndReason, SecretState
+from gql_secrets.service.audit_log import entry_of
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.wiring import Services
 
@@ -101,7 +103,10 @@ async def test_a_hard_reset_by_an_operator_ends_an_old_secret_and_says_so(servic
     assert done.displaced_secret is not None
     assert not await is_good(services, client.id, client.secret)
     [event] = (await services.reading.page_of_audit_events(PageRequest(first=1))).rows
-    assert event.ended_secret_ids == f"{done.displaced_secret.id + 1},{done.displaced_secret.id}"
+    assert set(entry_of(event).ended) == {
+        EndedSecret(done.displaced_secret.id, SecretEndReason.HARD_RESET, SecretState.RETAINED),
+        EndedSecret(done.displaced_secret.id + 1, SecretEndReason.HARD_RESET, SecretState.CURRENT),
+    }
     assert event.actor == "user:olga"
 
 

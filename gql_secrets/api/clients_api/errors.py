@@ -66,6 +66,7 @@ TABLE: Final[Mapping[ErrorCode, tuple[Code, str | None]]] = {
     ErrorCode.NO_ROLLOVER: (Code.INVALID_ARGUMENT, TARGET),
     ErrorCode.NEW_SECRET_IN_USE: (Code.INVALID_ARGUMENT, TARGET),
     ErrorCode.SECRET_NOT_OLD: (Code.INVALID_ARGUMENT, TARGET),
+    ErrorCode.INVALID_REASON: (Code.INVALID_ARGUMENT, None),
     ErrorCode.CONFLICT: (Code.UNEXPECTED_ERROR, None),
     ErrorCode.RATE_LIMITED: (Code.API_LIMIT_ERROR, None),
 }

@@ -93,11 +93,11 @@ _describe(
     "The actions recorded in the audit log.",
     CLIENT_CREATED="A client was created together with its first secret.",
     CLIENT_IMPORTED="A client was imported with its existing secret.",
-    CLIENT_UPDATED="A client's name, description, features, or allow list was changed.",
+    CLIENT_UPDATED="A client's name, description, features, or allow list was changed: see editedFields.",
     CLIENT_ENABLED="A client was enabled.",
     CLIENT_DISABLED="A client was disabled.",
     CLIENT_DELETED="A client was deleted and its secrets ended.",
-    SECRET_RESET="A new secret was created for a client.",  # noqa: S106
+    SECRET_RESET="A new secret was created for a client. endedSecrets lists the secrets that it ended.",  # noqa: S106
     OLD_SECRET_REVOKED="An old secret was revoked.",  # noqa: S106
     OLD_SECRET_EXPIRED="An old secret expired.",  # noqa: S106
     RETENTION_CHANGED="The expiry of an old secret was changed.",
@@ -131,6 +131,7 @@ _describe(
     INVALID_ALLOW_LIST="The allow list is empty, contains an invalid network, or excludes the caller's own address.",
     INVALID_IDEMPOTENCY_KEY="The idempotency key is too short, too long, or contains characters other than printable "
     "ASCII.",
+    INVALID_REASON="The reason is over 200 characters long, or contains control characters.",
     CLIENT_NOT_FOUND="No client has this client id, or the client was deleted.",
     ROLLOVER_IN_PROGRESS="The client's old secret is still valid, and a reset could end a secret that is in use.",
     NO_ROLLOVER="The client has no old secret.",

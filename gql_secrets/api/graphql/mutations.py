@@ -48,6 +48,14 @@ IfGeneration = Annotated[
     strawberry.argument(description="Refuses the change with CONFLICT if the client is no longer at this generation."),
 ]
 
+Reason = Annotated[
+    str | None,
+    strawberry.argument(
+        description="The reason for the change, recorded in the audit log: at most 200 characters. Must not contain a "
+        "secret."
+    ),
+]
+
 
 def _changes(payload: type[Any], least: Role = Role.ADMIN) -> list[Any]:
     return [Guard(least), RefusalsAreData(payload)]
@@ -109,9 +117,10 @@ class Mutation:
         info: Info,
         client_id: ClientId,
         enabled: Annotated[bool, strawberry.argument(description="Whether the client's secrets are accepted.")],
+        reason: Reason = None,
     ) -> SetClientEnabledPayload | None:
         client = await info.context.services.clients.set_client_enabled(
-            client_id, enabled=enabled, by=info.context.caller
+            client_id, enabled=enabled, reason=reason, by=info.context.caller
         )
         return SetClientEnabledPayload.of(client)
 
@@ -120,8 +129,8 @@ class Mutation:
         "events are kept.",
         extensions=_changes(DeleteClientPayload),
     )
-    async def delete_client(self, info: Info, client_id: ClientId) -> DeleteClientPayload | None:
-        deleted = await info.context.services.clients.delete_client(client_id, by=info.context.caller)
+    async def delete_client(self, info: Info, client_id: ClientId, reason: Reason = None) -> DeleteClientPayload | None:
+        deleted = await info.context.services.clients.delete_client(client_id, reason=reason, by=info.context.caller)
         return DeleteClientPayload(deleted_client_id=strawberry.ID(deleted))
 
     @strawberry.mutation(
@@ -150,6 +159,7 @@ class Mutation:
             ),
         ] = False,
         if_generation: IfGeneration = None,
+        reason: Reason = None,
     ) -> ResetSecretPayload | None:
         reset = await info.context.services.rotation.reset_secret(
             client_id,
@@ -158,6 +168,7 @@ class Mutation:
             idempotency_key=idempotency_key,
             end_active_rollover=end_active_rollover,
             if_generation=if_generation,
+            reason=reason,
         )
         return ResetSecretPayload.of(reset)
 
@@ -177,9 +188,14 @@ class Mutation:
             ),
         ] = None,
         if_generation: IfGeneration = None,
+        reason: Reason = None,
     ) -> RevokeOldSecretPayload | None:
         revoke = await info.context.services.rotation.revoke_old_secret(
-            client_id, secret_id=_secret_number(secret_id), if_generation=if_generation, by=info.context.caller
+            client_id,
+            secret_id=_secret_number(secret_id),
+            if_generation=if_generation,
+            reason=reason,
+            by=info.context.caller,
         )
         return RevokeOldSecretPayload.of(revoke)
 
@@ -196,9 +212,14 @@ class Mutation:
             int, strawberry.argument(description="The number of hours from now: a whole number from 1 to 168.")
         ],
         if_generation: IfGeneration = None,
+        reason: Reason = None,
     ) -> ChangeRetentionPayload | None:
         change = await info.context.services.rotation.change_retention(
-            client_id, Retention(hours_to_live, minimum=1), if_generation=if_generation, by=info.context.caller
+            client_id,
+            Retention(hours_to_live, minimum=1),
+            if_generation=if_generation,
+            reason=reason,
+            by=info.context.caller,
         )
         return ChangeRetentionPayload.of(change)
 
@@ -208,10 +229,10 @@ class Mutation:
         extensions=_changes(CancelRolloverPayload),
     )
     async def cancel_rollover(
-        self, info: Info, client_id: ClientId, if_generation: IfGeneration = None
+        self, info: Info, client_id: ClientId, if_generation: IfGeneration = None, reason: Reason = None
     ) -> CancelRolloverPayload | None:
         cancellation = await info.context.services.rotation.cancel_rollover(
-            client_id, if_generation=if_generation, by=info.context.caller
+            client_id, if_generation=if_generation, reason=reason, by=info.context.caller
         )
         return CancelRolloverPayload.of(cancellation)
 

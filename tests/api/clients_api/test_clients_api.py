@@ -158,8 +158,8 @@ async def test_a_reset_in_a_rollover_goes_on_and_the_audit_says_what_it_ended(
     assert await is_good(services, client.id, first.fields["new_secret"])
     assert await is_good(services, client.id, second.fields["new_secret"])
     [*_, event] = await audit_of(services, client.id)
-    assert (event.action, event.reason, event.surface) == ("SECRET_RESET", "DISPLACED", "CAPTURE")
-    assert event.ended_secret_ids
+    assert (event.action, event.surface) == ("SECRET_RESET", "CAPTURE")
+    assert [ended.reason for ended in event.ended_secrets] == ["DISPLACED"]
 
 
 async def test_a_reset_in_a_rollover_spares_the_old_secret_while_the_new_one_is_unused(

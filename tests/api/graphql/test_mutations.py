@@ -442,7 +442,7 @@ async def test_the_audit_says_who_did_what(gql: Any, owner: Made, client: Made, 
     answer = await gql(
         f"""{{ client(clientId: "{client.id}") {{ auditEvents(first: 2) {{ totalCount nodes {{
             at action actor actorKind surface requestId address clientId generationBefore generationAfter
-            secretId endedSecretIds hoursToLive expiresAt reason }} }} }} }}""",
+            secretId endedSecrets {{ secretId reason }} hoursToLive expiresAt reason }} }} }} }}""",
         as_=owner,
     )
     revoked, made = answer["client"]["auditEvents"]["nodes"]
@@ -452,9 +452,44 @@ async def test_the_audit_says_who_did_what(gql: Any, owner: Made, client: Made, 
     assert (made["actor"], made["actorKind"], made["surface"]) == (f"api_client:{owner.id}", "API_CLIENT", "GRAPHQL")
     assert (made["hoursToLive"], made["expiresAt"]) == (24, stamp(NOW + 24 * HOUR))
     assert (made["generationBefore"], made["generationAfter"], made["address"]) == (1, 2, "127.0.0.1")
-    assert (revoked["at"], revoked["action"], revoked["reason"]) == (
-        stamp(NOW + SECOND),
-        "OLD_SECRET_REVOKED",
-        "REVOKED",
-    )
-    assert (revoked["secretId"], revoked["endedSecretIds"]) == (old, [old])
+    assert (revoked["at"], revoked["action"], revoked["reason"]) == (stamp(NOW + SECOND), "OLD_SECRET_REVOKED", None)
+    assert (revoked["secretId"], revoked["endedSecrets"]) == (old, [{"secretId": old, "reason": "REVOKED"}])
+
+
+async def test_the_audit_says_why_in_the_words_of_the_caller(gql: Any, owner: Made, client: Made):
+    arguments = f'clientId: "{client.id}", reason: " The contractor left. "'
+    changes = [
+        f"resetSecret({arguments}, hoursToLive: 24)",
+        f"changeRetention({arguments}, hoursToLive: 2)",
+        f"cancelRollover({arguments})",
+        f"resetSecret({arguments}, hoursToLive: 24)",
+        f"revokeOldSecret({arguments})",
+        f"setClientEnabled({arguments}, enabled: false)",
+        f"deleteClient({arguments})",
+    ]
+    for change in changes:
+        answer = await gql(f"mutation {{ change: {change} {{ userErrors {{ code }} }} }}", as_=owner)
+        assert answer["change"]["userErrors"] == []
+    answer = await gql("{ auditEvents(first: 7) { nodes { action reason } } }", as_=owner)
+    assert [event["reason"] for event in answer["auditEvents"]["nodes"]] == ["The contractor left."] * 7
+
+
+@pytest.mark.parametrize("reason", ["x" * 201, "a\u0007b"])
+async def test_a_reason_out_of_bounds_is_refused_and_changes_nothing(gql: Any, owner: Made, client: Made, reason: str):
+    for mutation in (
+        "resetSecret(clientId: $id, hoursToLive: 24, reason: $reason)",
+        "changeRetention(clientId: $id, hoursToLive: 24, reason: $reason)",
+        "cancelRollover(clientId: $id, reason: $reason)",
+        "revokeOldSecret(clientId: $id, reason: $reason)",
+        "setClientEnabled(clientId: $id, enabled: false, reason: $reason)",
+        "deleteClient(clientId: $id, reason: $reason)",
+    ):
+        answer = await gql(
+            f"mutation ($id: ID!, $reason: String) {{ m: {mutation} {{ userErrors {{ code field maximum }} }} }}",
+            as_=owner,
+            id=client.id,
+            reason=reason,
+        )
+        assert answer["m"]["userErrors"] == [{"code": "INVALID_REASON", "field": ["reason"], "maximum": 200}]
+    answer = await gql(f'{{ client(clientId: "{client.id}") {{ generation }} }}', as_=owner)
+    assert answer["client"]["generation"] == 1

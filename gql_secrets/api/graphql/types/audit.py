@@ -5,9 +5,16 @@ from typing import Self
 
 import strawberry
 
-from gql_secrets.api.graphql.enums import ActorKind, AuditAction, Surface
+from gql_secrets.api.graphql.enums import ActorKind, AuditAction, SecretEndReason, Surface
 from gql_secrets.api.graphql.nodes import Node, global_id
+from gql_secrets.service.audit_log import entry_of
 from gql_secrets.storage import models
+
+
+@strawberry.type(description="A secret that ended with a change.")
+class EndedSecret:
+    secret_id: strawberry.ID = strawberry.field(description="The id of the secret.")
+    reason: SecretEndReason = strawberry.field(description="The reason why it ended.")
 
 
 @strawberry.type(
@@ -32,16 +39,22 @@ class AuditEvent(Node):
         description="The client's generation after the change. Unchanged by the expiry of a secret."
     )
     secret_id: strawberry.ID | None = strawberry.field(
-        description="The secret that it was about: the new one of a reset, the old one of a revoke or a retention."
+        description="The secret that the change is about: the new secret of a reset, otherwise the old secret."
     )
-    ended_secret_ids: list[strawberry.ID] = strawberry.field(description="The secrets that ended with the change.")
-    hours_to_live: int | None = strawberry.field(description="The hours that were asked for.")
-    expires_at: datetime | None = strawberry.field(description="When the old secret ended or will end.")
-    reason: str | None = strawberry.field(description="Why secrets ended, or what was edited.")
+    ended_secrets: list[EndedSecret] = strawberry.field(description="The secrets that ended with the change.")
+    hours_to_live: int | None = strawberry.field(description="The hoursToLive that the caller passed.")
+    expires_at: datetime | None = strawberry.field(description="When the old secret expires, as the change set it.")
+    edited_fields: list[str] = strawberry.field(description="The fields of Client that an edit changed.")
+    clamped: bool = strawberry.field(
+        description="Whether the requested expiry was moved back to 168 hours after the reset."
+    )
+    weak_secret: bool = strawberry.field(description="Whether the secret of an imported client looks easy to guess.")
+    reason: str | None = strawberry.field(description="The reason for the change, in the words of the caller.")
 
     @classmethod
     def of(cls, row: models.AuditEvent) -> Self:
-        """Return the view of a row."""
+        """Return the view of a row, which was read together with its `ended_secrets`."""
+        entry = entry_of(row)
         return cls(
             id=global_id("AuditEvent", row.revision),
             at=row.at,
@@ -56,8 +69,14 @@ class AuditEvent(Node):
             generation_before=row.generation_before,
             generation_after=row.generation_after,
             secret_id=global_id("ClientSecret", row.secret_id) if row.secret_id else None,
-            ended_secret_ids=[global_id("ClientSecret", part) for part in row.ended_secret_ids.split(",") if part],
+            ended_secrets=[
+                EndedSecret(secret_id=global_id("ClientSecret", ended.secret_id), reason=ended.reason)
+                for ended in entry.ended
+            ],
             hours_to_live=row.hours_to_live,
             expires_at=row.expires_at,
-            reason=row.reason,
+            edited_fields=list(entry.edited_fields),
+            clamped=entry.clamped,
+            weak_secret=entry.weak_secret,
+            reason=entry.reason,
         )

@@ -1,0 +1,13 @@
+"""Instants as text: RFC 3339, in UTC."""
+
+from datetime import UTC, datetime
+
+
+def rfc3339(instant: datetime) -> str:
+    """Return the instant with its microseconds, where it has any."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def rfc3339_seconds(instant: datetime) -> str:
+    """Return the instant in whole seconds, cut off, not rounded."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
