@@ -40,7 +40,7 @@ def weight_of(field: GraphQLField) -> Weighs | None:
 LOADED: Final = weighs(6)
 JUDGED: Final = weighs(4)
 # A page at the top, which may be searched or not, one below each of many, and the counting of all rows of either.
-SEARCHED_PAGE: Final = weighs(230, row=5)
+SEARCHED_PAGE: Final = weighs(230, row=5, size=20)
 PAGE: Final = weighs(160, row=5)
 PAGE_BELOW: Final = weighs(80, row=7)
 COUNT: Final = weighs(35)

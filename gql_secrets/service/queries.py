@@ -34,7 +34,9 @@ from gql_secrets.storage.models import (
 
 Row = TypeVar("Row", Client, ClientSecret, AuditEvent)
 
+DEFAULT_PAGE: Final = 20
 MAX_PAGE: Final = 100
+MAX_CURSOR: Final = 1_024
 MAX_INT: Final = 2**63 - 1
 MAX_ACTOR: Final = 255
 _LAST_CHARACTER: Final = "\U0010ffff"
@@ -56,11 +58,13 @@ class PageRequest:
     def __post_init__(self) -> None:
         for name, size in (("first", self.first), ("last", self.last)):
             if size is not None and not 0 <= size <= MAX_PAGE:
-                raise BadRequest(f"{name} must be from 0 to {MAX_PAGE}.", argument=name)
+                raise BadRequest(f"{name} must be between 0 and {MAX_PAGE}.", argument=name)
+        if self.first is not None and self.last is not None:
+            raise BadRequest("Use either first or last.", argument="last")
         if self.last is not None and self.after is not None:
-            raise BadRequest("last goes with before, not with after.", argument="after")
+            raise BadRequest("Use after with first, and before with last.", argument="after")
         if self.last is None and self.before is not None:
-            raise BadRequest("before goes with last.", argument="before")
+            raise BadRequest("Use before with last, and after with first.", argument="before")
 
     @property
     def is_backward(self) -> bool:
@@ -71,7 +75,7 @@ class PageRequest:
     def size(self) -> int:
         """The maximum number of rows."""
         size = self.last if self.last is not None else self.first
-        return 20 if size is None else size
+        return DEFAULT_PAGE if size is None else size
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +247,8 @@ async def _keyset_page(query: "QuerySet[Row]", page: PageRequest, key: tuple[str
     cursor = page.before if page.is_backward else page.after
     rows_query = query
     if cursor is not None:
-        rows_query = rows_query.filter(_beyond(key, _parse_cursor(cursor, len(key)), ascending=page.is_backward))
+        values = _parse_cursor(cursor, len(key), argument="before" if page.is_backward else "after")
+        rows_query = rows_query.filter(_beyond(key, values, ascending=page.is_backward))
     sign = "" if page.is_backward else "-"
     rows = list(await rows_query.order_by(*(sign + name for name in key)).limit(page.size + 1))
     has_more = len(rows) > page.size
@@ -279,14 +284,14 @@ def _cursor_of(row: Any, key: tuple[str, ...]) -> str:  # noqa: ANN401  a row of
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _parse_cursor(cursor: str, parts: int) -> list[Any]:
+def _parse_cursor(cursor: str, parts: int, *, argument: str) -> list[Any]:
     try:
+        if len(cursor) > MAX_CURSOR:
+            raise ValueError
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         number, *rest = text.split("\n", parts - 1)
         if len(rest) != parts - 1 or not all(map(is_client_id, rest)) or not 0 <= int(number) <= MAX_INT:
             raise ValueError
         return [from_microseconds(int(number)) if rest else int(number), *rest]
     except (binascii.Error, ValueError, OverflowError):
-        raise BadRequest(
-            "This cursor is not one of ours: take it from pageInfo or an edge.", argument="after"
-        ) from None
+        raise BadRequest("Not a cursor. Pass a cursor from pageInfo or an edge.", argument=argument) from None

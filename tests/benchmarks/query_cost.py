@@ -131,7 +131,7 @@ class Shapes:
         yield "audit, ten pages", at_top(f"auditEvents(first: SIZE) {{ nodes {{ {event} }} }}", 10)
         yield "audit by filters", at_top("auditEvents(first: SIZE, action: SECRET_RESET) { totalCount }", 20)
         yield "clients, twenty pages", at_top("clients(first: SIZE) { totalCount nodes { id } }", 20)
-        search = 'clients(first: SIZE, search: "s", inRollover: true) { totalCount nodes { id } }'
+        search = 'clients(first: SIZE, search: "s", filter: {inRollover: true}) { totalCount nodes { id } }'
         yield "clients, fifteen searches", at_top(search, 15)
         pages = f"secrets(first: SIZE) {{ totalCount nodes {{ {self._secret} }} }} auditEvents {{ totalCount }}"
         for count in (1, 8):

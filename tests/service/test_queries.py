@@ -92,9 +92,11 @@ async def test_an_empty_page_is_a_page(services: Services, ten: list[str]) -> No
         {"last": 5, "after": "x"},
         {"first": 5, "before": "x"},
         {"before": "x"},
+        {"first": 5, "last": 5},
+        {"first": 0, "last": 0},
     ],
 )
-def test_a_page_that_cannot_be_is_refused_with_its_argument(given: dict[str, object]) -> None:
+def test_an_invalid_page_is_refused_with_its_argument(given: dict[str, object]) -> None:
     with pytest.raises(BadRequest) as refused:
         PageRequest(**given)  # type: ignore[arg-type]
     assert refused.value.argument in given
@@ -126,11 +128,13 @@ def written(text: str) -> str:
         "A" * 100_000,
     ],
 )
-async def test_a_cursor_that_is_none_of_ours_is_a_bad_request(services: Services, cursor: str) -> None:
-    with pytest.raises(BadRequest):
+async def test_an_invalid_cursor_is_refused_with_its_argument(services: Services, cursor: str) -> None:
+    with pytest.raises(BadRequest) as refused:
         await services.reading.page_of_clients(PageRequest(first=1, after=cursor))
-    with pytest.raises(BadRequest):
+    assert refused.value.argument == "after"
+    with pytest.raises(BadRequest) as refused:
         await services.reading.page_of_clients(PageRequest(last=1, before=cursor))
+    assert refused.value.argument == "before"
 
 
 @pytest.mark.parametrize("text", [str(2**63), str(-1), "x", "1\n2", "9" * 5000])

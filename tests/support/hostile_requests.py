@@ -170,7 +170,7 @@ DOCUMENTS = (
     '{ node(id: "NODE") { id __typename } }',
     '{ auditEvents(first: 3, clientId: "CLIENT") { nodes { at action actor requestId } } }',
     "{ __schema { types { name } } }",
-    'mutation { createClient(name: "Shop", features: ["viewer"]) { client { clientId } secret userErrors { code } } }',
+    'mutation { createClient(name: "Shop", features: [VIEWER]) { client { clientId } secret userErrors { code } } }',
     'mutation { resetSecret(clientId: "CLIENT", hoursToLive: 24, endActiveRollover: true) { newSecret replayed } }',
     'mutation { updateClient(clientId: "CLIENT", description: "x") { userErrors { code } } }',
     'mutation { revokeOldSecret(clientId: "CLIENT") { alreadyEnded userErrors { code } } }',

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import strawberry
 
-from gql_secrets.domain.access import ActorKind, Role, Surface
+from gql_secrets.domain.access import ActorKind, Feature, Role, Surface
 from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.errors import ErrorCode
@@ -15,10 +15,22 @@ from gql_secrets.domain.rotation import SecretEndReason, SecretState
 E = TypeVar("E", bound=type[Enum])
 
 
-def _describe(enum: E, description: str, **values: str) -> E:
-    """Turn an enum of the domain into a GraphQL enum; a value without a description fails at import."""
-    strawberry.enum(enum, description=description)
-    for value in enum.__strawberry_definition__.values:  # type: ignore[attr-defined]  # set by the line above
+def _describe(
+    enum: E, description: str, /, *, name: str | None = None, without: frozenset[str] = frozenset(), **values: str
+) -> E:
+    """Turn an enum of the domain into a GraphQL enum; a value without a description fails at import.
+
+    Args:
+        enum: the enum.
+        description: its description.
+        name: its name in the schema, if that differs from the name of the class.
+        without: values that cannot occur in GraphQL.
+        values: the description of each other value.
+    """
+    strawberry.enum(enum, name=name, description=description)
+    definition = enum.__strawberry_definition__  # type: ignore[attr-defined]  # set by the line above
+    definition.values = [value for value in definition.values if value.name not in without]
+    for value in definition.values:
         value.description = values.pop(value.name)
     if values:
         raise LookupError(f"{enum.__name__} has no {', '.join(values)}")
@@ -44,6 +56,18 @@ _describe(
     ADMIN="Full access: smooth and hard resets, revoking secrets, managing clients, and the audit log.",
     OPERATOR="Read access, and hard resets of clients whose own role is not above OPERATOR.",
     VIEWER="Read access to clients and the state of their secrets.",
+)
+_describe(
+    Feature,
+    "The features of clients.",
+    name="ClientFeature",
+    OWNER="Gives the client the role ADMIN.",
+    OPERATOR="Gives the client the role OPERATOR.",
+    VIEWER="Gives the client the role VIEWER.",
+    ACCESS_ISSUER="Issues access for others. Passed through to your APIs.",
+    DIRECT_ACCESS="Reads and writes records. Passed through to your APIs.",
+    DIRECT_READ_ACCESS="Reads records. Passed through to your APIs.",
+    LOGIN_CLIENT="Signs users in. Passed through to your APIs.",
 )
 _describe(
     SecretState,
@@ -124,10 +148,10 @@ _describe(
 _describe(
     ErrorCode,
     "The reasons why a change was refused. A refused change has no effect.",
+    without=frozenset({"INVALID_FEATURE"}),  # an unknown value of an enum is not a valid document
     INVALID_HOURS_TO_LIVE="hoursToLive is not a whole number between minimum and maximum.",
     INVALID_NAME="The name is empty, too long, or contains control characters.",
     INVALID_DESCRIPTION="The description is too long or contains control characters.",
-    INVALID_FEATURE="A feature is not known.",
     INVALID_ALLOW_LIST="The allow list is empty, contains an invalid network, or excludes the caller's own address.",
     INVALID_IDEMPOTENCY_KEY="The idempotency key is too short, too long, or contains characters other than printable "
     "ASCII.",
@@ -150,6 +174,7 @@ __all__: Final = [
     "AuditAction",
     "ClientEventKind",
     "ErrorCode",
+    "Feature",
     "Role",
     "RolloverAdvice",
     "SecretEndReason",

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
-from gql_secrets.api.graphql.enums import Role
+from gql_secrets.api.graphql.enums import Feature, Role
 from gql_secrets.api.graphql.errors import RefusalsAreData
 from gql_secrets.api.graphql.guards import Guard, HoursToLive, SmoothResetGuard
 from gql_secrets.api.graphql.nodes import parse_global_id, parse_row_number
@@ -30,11 +30,8 @@ Description = Annotated[
     str | None, strawberry.argument(description="The client's description: at most 2,000 characters.")
 ]
 Features = Annotated[
-    list[str] | None,
-    strawberry.argument(
-        description="The client's features: owner, operator, viewer, access_issuer, direct_access, direct_read_access, "
-        "login_client."
-    ),
+    list[Feature] | None,
+    strawberry.argument(description="The client's features."),
 ]
 AllowListTexts = Annotated[
     list[str] | None,

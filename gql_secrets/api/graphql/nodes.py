@@ -3,14 +3,14 @@
 import base64
 import binascii
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.domain.errors import BadRequest
 from gql_secrets.graphql_server.weights import COUNT
-from gql_secrets.service.queries import Page, PageRequest
+from gql_secrets.service.queries import Page
 
 NodeType = TypeVar("NodeType")
 
@@ -34,8 +34,6 @@ Before = Annotated[
     str | None,
     strawberry.argument(description="Returns the items before this cursor, such as `pageInfo.startCursor`."),
 ]
-
-DEFAULT_PAGE: Final = 20
 
 
 @strawberry.interface(description="An object with a global id.")
@@ -83,17 +81,6 @@ class Connection(Generic[NodeType]):
             ),
             page=page,
         )
-
-
-def page_request(
-    first: int | None, after: str | None, last: int | None = None, before: str | None = None
-) -> PageRequest:
-    """Return the page that these arguments ask for; `last` without a `first` of the caller's goes backward.
-
-    Raises:
-        BadRequest: they cannot be.
-    """
-    return PageRequest(first, after, last, before)
 
 
 def global_id(type_name: str, key: object) -> strawberry.ID:

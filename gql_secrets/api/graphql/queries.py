@@ -9,23 +9,22 @@ from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import (
-    DEFAULT_PAGE,
     After,
     Before,
     Connection,
     First,
     Last,
     Node,
-    page_request,
     parse_global_id,
     parse_row_number,
 )
 from gql_secrets.api.graphql.types.audit import AuditEvent
-from gql_secrets.api.graphql.types.client import Client
+from gql_secrets.api.graphql.types.client import Client, ClientFilter
 from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.api.graphql.types.viewer import Viewer
 from gql_secrets.domain.access import require_role
 from gql_secrets.graphql_server.weights import FOUND, PAGE, SEARCHED_PAGE, weighs
+from gql_secrets.service.queries import DEFAULT_PAGE, PageRequest
 
 ClientId = Annotated[
     strawberry.ID, strawberry.argument(description="The client id with which the application signs in.")
@@ -55,14 +54,15 @@ class Query:
         return Client.of(row) if row else None
 
     @strawberry.field(
-        description="The clients that are not deleted, newest first.",
+        description="The clients that are not deleted, newest first. Returns the first 20 if neither first nor last is "
+        "given.",
         extensions=[Guard(Role.VIEWER)],
         metadata=SEARCHED_PAGE,
     )
     async def clients(
         self,
         info: Info,
-        first: First = DEFAULT_PAGE,
+        first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
@@ -73,13 +73,15 @@ class Query:
                 "slower."
             ),
         ] = None,
-        in_rollover: Annotated[
-            bool | None,
-            strawberry.argument(description="Filters by whether a rollover is in progress."),
+        filter: Annotated[  # noqa: A002  the usual name of this argument
+            ClientFilter | None,
+            strawberry.argument(description="Filters the clients. All given conditions must be met."),
         ] = None,
     ) -> Connection[Client] | None:
         page = await info.context.services.reading.page_of_clients(
-            page_request(first, after, last, before), search=search, in_rollover=in_rollover
+            PageRequest(first, after, last, before),
+            search=search,
+            in_rollover=filter.in_rollover if filter else None,
         )
         return Connection[Client].of(page, Client.of)
 
@@ -132,7 +134,7 @@ class Query:
         after: After = None,
     ) -> Connection[AuditEvent] | None:
         page = await info.context.services.reading.page_of_audit_events(
-            page_request(first, after),
+            PageRequest(first, after),
             client_id=client_id,
             actor=actor,
             action=action.value if action else None,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import strawberry
-from graphql import GraphQLObjectType, GraphQLSchema, Undefined
+from graphql import GraphQLInputField, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
 
 from gql_secrets.api.graphql.guards import REQUIRES_ROLE_ARGUMENTS, RequiresRole
@@ -52,12 +52,12 @@ def build_schema() -> strawberry.Schema:
 
 
 def _leave_out_null_defaults(schema: GraphQLSchema) -> None:
-    """Declare `after: String`, not `after: String = null`: the resolver has its own default for an omitted argument."""
+    """Declare `after: String`, not `after: String = null`: the resolver has its own default for an omitted value."""
     for type_ in schema.type_map.values():
-        for field in type_.fields.values() if isinstance(type_, GraphQLObjectType) else ():
-            for argument in field.args.values():
-                if argument.default_value is None:
-                    argument.default_value = Undefined
+        for field in type_.fields.values() if isinstance(type_, GraphQLObjectType | GraphQLInputObjectType) else ():
+            for value in (field,) if isinstance(field, GraphQLInputField) else field.args.values():
+                if value.default_value is None:
+                    value.default_value = Undefined
 
 
 def _describe_directive_arguments(schema: GraphQLSchema) -> None:

@@ -206,8 +206,8 @@ async def test_an_old_owner_secret_grants_no_role(
     owner = await make_client("owner")
     await services.rotation.reset_secret(owner.id, DAY, by=await sign_in(services, owner.id, owner.secret))
     for operation in (
-        f'createClient(name: "x", features: ["{feature}"]) {{ secret }}',
-        f'updateClient(clientId: "{client.id}", features: ["{feature}"]) {{ client {{ name }} }}',
+        f'createClient(name: "x", features: [{feature.upper()}]) {{ secret }}',
+        f'updateClient(clientId: "{client.id}", features: [{feature.upper()}]) {{ client {{ name }} }}',
     ):
         answer = await gql(f"mutation {{ {operation} }}", as_=owner)
         assert answer.codes == ["FORBIDDEN"]

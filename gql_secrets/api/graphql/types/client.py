@@ -6,14 +6,22 @@ from typing import Self
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
-from gql_secrets.api.graphql.enums import Role, SecretState
+from gql_secrets.api.graphql.enums import Feature, Role, SecretState
 from gql_secrets.api.graphql.guards import Guard
-from gql_secrets.api.graphql.nodes import DEFAULT_PAGE, After, Connection, First, Node, global_id, page_request
+from gql_secrets.api.graphql.nodes import After, Connection, First, Node, global_id
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.secret import ClientSecret, Rollover
 from gql_secrets.domain.access import may_change, outranks, parse_features, rank
 from gql_secrets.graphql_server.weights import LOADED, PAGE_BELOW, weighs
+from gql_secrets.service.queries import DEFAULT_PAGE, PageRequest
 from gql_secrets.storage import models
+
+
+@strawberry.input(description="Conditions that clients must meet. An omitted or null condition is met by every client.")
+class ClientFilter:
+    in_rollover: bool | None = strawberry.field(
+        default=None, description="Whether a rollover of the client is in progress."
+    )
 
 
 @strawberry.type(description="An application that signs in with its client id and a secret.")
@@ -30,17 +38,17 @@ class Client(Node):
     )
     created_at: datetime = strawberry.field(description="When the client was created.")
     generation: int = strawberry.field(
-        description="A number that increases with every change of the client. Pass it as ifGeneration to refuse "
-        "the change if the client has changed since."
+        description="A number that increases with every change of the client. Pass it as ifGeneration to refuse the "
+        "change if the client has changed since."
     )
 
     @strawberry.field(
-        description="The client's features. owner, operator, and viewer give the client a role here; the others are "
+        description="The client's features. OWNER, OPERATOR, and VIEWER give the client a role here; the others are "
         "passed through to your APIs.",
         metadata=LOADED,
     )
-    async def features(self, info: Info) -> list[str]:
-        return await info.context.loaders.features.load(self.row.client_id)
+    async def features(self, info: Info) -> list[Feature]:
+        return [Feature(text) for text in await info.context.loaders.features.load(self.row.client_id)]
 
     @strawberry.field(
         description="The networks from which the client's secrets are accepted, in CIDR notation.", metadata=weighs(38)
@@ -80,7 +88,7 @@ class Client(Node):
     async def secrets(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[ClientSecret] | None:
-        page = await info.context.services.reading.page_of_secrets(self.row.client_id, page_request(first, after))
+        page = await info.context.services.reading.page_of_secrets(self.row.client_id, PageRequest(first, after))
         return Connection[ClientSecret].of(page, ClientSecret.of)
 
     @strawberry.field(
@@ -92,7 +100,7 @@ class Client(Node):
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[AuditEvent] | None:
         page = await info.context.services.reading.page_of_audit_events(
-            page_request(first, after), client_id=self.row.client_id
+            PageRequest(first, after), client_id=self.row.client_id
         )
         return Connection[AuditEvent].of(page, AuditEvent.of)
 

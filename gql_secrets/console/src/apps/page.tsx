@@ -50,7 +50,7 @@ export function AppsPage({ viewer }: { viewer: Viewer }) {
       first: PAGE_SIZE,
       after: paging.after,
       search: search.trim() || null,
-      inRollover: inRollover || null,
+      filter: inRollover ? { inRollover } : null,
     }),
     [paging.after, search, inRollover],
   );

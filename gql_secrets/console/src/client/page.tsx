@@ -3,7 +3,7 @@
 import { CLIENT, CLIENT_SOURCES, type ClientView } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { APPS_ADDRESS } from "../lib/router";
-import { ADMINISTERS, FEATURES } from "../lib/words";
+import { ADMINISTERS, FEATURES, featureName } from "../lib/words";
 import { useTitle } from "../shell/title";
 import { At, Button, Chip, Loading, Panel, ShowQuery } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
@@ -140,7 +140,7 @@ function About({ client }: { client: ClientView }) {
           {client.features.length === 0 && <span class="muted">none</span>}
           {client.features.map((feature) => (
             <div key={feature}>
-              <code>{feature}</code> <span class="muted">{FEATURES[feature]}</span>
+              <code>{featureName(feature)}</code> <span class="muted">{FEATURES[feature]}</span>
             </div>
           ))}
         </dd>

@@ -1,8 +1,8 @@
 /** What people set about a client: its name, what it is for, what it may do, and from where. */
 
-import { useState } from "preact/hooks";
 import type { Problem } from "../graphql/mutations";
-import { ADMINISTERS, FEATURES } from "../lib/words";
+import type { Feature } from "../graphql/queries";
+import { ADMINISTERS, FEATURES, featureName } from "../lib/words";
 import { Field, Switch } from "../ui/fields";
 import { Note } from "../ui/notes";
 
@@ -11,7 +11,7 @@ export const FORM_FIELDS = ["name", "description", "features", "allowList"] as c
 export interface ClientInput {
   readonly name: string;
   readonly description: string;
-  readonly features: readonly string[];
+  readonly features: readonly Feature[];
   readonly allowList: string;
 }
 
@@ -27,9 +27,8 @@ interface ClientFormProps {
 
 export function ClientForm({ input, onInput, problems, disabled, nameError }: ClientFormProps) {
   const error = (field: string) => problems.find((problem) => problem.field?.[0] === field)?.message ?? null;
-  const toggle = (feature: string, on: boolean) =>
+  const toggle = (feature: Feature, on: boolean) =>
     onInput({ ...input, features: on ? [...input.features, feature] : input.features.filter((had) => had !== feature) });
-  const [all] = useState(() => [...new Set([...Object.keys(FEATURES), ...input.features])]);
   return (
     <>
       <Field
@@ -54,12 +53,12 @@ export function ClientForm({ input, onInput, problems, disabled, nameError }: Cl
         <p class="field-hint">Most clients need none: they sign in at your gateway, and that is all.</p>
         <fieldset disabled={disabled}>
           <legend class="hidden">Features</legend>
-          {all.map((feature) => (
+          {(Object.keys(FEATURES) as Feature[]).map((feature) => (
             <Switch
               key={feature}
               kind="checkbox"
-              label={feature}
-              {...(FEATURES[feature] ? { hint: FEATURES[feature] } : {})}
+              label={featureName(feature)}
+              hint={FEATURES[feature]}
               checked={input.features.includes(feature)}
               onChange={(on) => toggle(feature, on)}
             />

@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { CREATE_CLIENT } from "../graphql/mutations";
+import type { Feature } from "../graphql/queries";
 import { ChangeDialog } from "./changeDialog";
 import { ClientForm, FORM_FIELDS, networksIn } from "./clientForm";
 import { NewSecret } from "./newSecret";
@@ -21,7 +22,7 @@ export function CreateDialog({ close }: { close: () => void }) {
   const [input, setInput] = useState({
     name: "",
     description: "",
-    features: [] as readonly string[],
+    features: [] as readonly Feature[],
     allowList: EVERYWHERE,
   });
   const [nameError, setNameError] = useState<string | null>(null);

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { UPDATE_CLIENT } from "../graphql/mutations";
-import type { ClientView } from "../graphql/queries";
+import type { ClientView, Feature } from "../graphql/queries";
 import { say } from "../ui/toast";
 import { ChangeDialog } from "./changeDialog";
 import { type ClientInput, ClientForm, FORM_FIELDS, networksIn } from "./clientForm";
@@ -40,7 +40,7 @@ export function EditDialog({ client, close }: { client: ClientView; close: () =>
 interface Changed {
   name?: string;
   description?: string;
-  features?: string[];
+  features?: Feature[];
   allowList?: string[];
 }
 

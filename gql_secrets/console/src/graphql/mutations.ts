@@ -90,7 +90,7 @@ export const CANCEL_ROLLOVER = graphql(
 
 export const CREATE_CLIENT = graphql(
   `
-    mutation CreateClient($name: String!, $description: String, $features: [String!], $allowList: [String!]) {
+    mutation CreateClient($name: String!, $description: String, $features: [ClientFeature!], $allowList: [String!]) {
       createClient(name: $name, description: $description, features: $features, allowList: $allowList) {
         client { clientId name }
         secret
@@ -107,7 +107,7 @@ export const UPDATE_CLIENT = graphql(
       $clientId: ID!
       $name: String
       $description: String
-      $features: [String!]
+      $features: [ClientFeature!]
       $allowList: [String!]
     ) {
       updateClient(

@@ -27,9 +27,9 @@ export const CLIENT_EVENTS = graphql(`
 `);
 
 export const APPS = graphql(`
-  query AuthorizedApps($first: Int!, $after: String, $search: String, $inRollover: Boolean) {
+  query AuthorizedApps($first: Int!, $after: String, $search: String, $filter: ClientFilter) {
     serverTime
-    clients(first: $first, after: $after, search: $search, inRollover: $inRollover) {
+    clients(first: $first, after: $after, search: $search, filter: $filter) {
       totalCount
       nodes {
         id
@@ -95,6 +95,7 @@ export const CLIENT = graphql(
 );
 
 export type ClientView = NonNullable<ResultOf<typeof CLIENT>["client"]>;
+export type Feature = ClientView["features"][number];
 export type SecretView = ResultOf<typeof SECRET>;
 
 const SOURCES = graphql(`

@@ -1,6 +1,6 @@
 /** The schema's words in the user's words. */
 
-import type { AuditEntry } from "../graphql/queries";
+import type { AuditEntry, Feature } from "../graphql/queries";
 import type { Tone } from "../ui/basics";
 import type { IconName } from "../ui/icons";
 
@@ -62,15 +62,18 @@ export function actorName(actor: string): string {
   return actor === "system" ? "gql-secrets itself" : actor;
 }
 
-/** What each feature lets a client do; others of an older installation are kept and shown by their name. */
-export const FEATURES: Readonly<Record<string, string>> = {
-  owner: "administers this installation",
-  operator: "reads, and resets at once in an emergency",
-  viewer: "reads",
-  access_issuer: "issues access for others",
-  direct_access: "reads and writes records",
-  direct_read_access: "reads records",
-  login_client: "signs users in",
+/** What each feature lets a client do. */
+export const FEATURES: Readonly<Record<Feature, string>> = {
+  OWNER: "administers this installation",
+  OPERATOR: "reads, and resets at once in an emergency",
+  VIEWER: "reads",
+  ACCESS_ISSUER: "issues access for others",
+  DIRECT_ACCESS: "reads and writes records",
+  DIRECT_READ_ACCESS: "reads records",
+  LOGIN_CLIENT: "signs users in",
 };
 
-export const ADMINISTERS = "owner";
+export const ADMINISTERS: Feature = "OWNER";
+
+/** A feature as the command line and /clients write it. */
+export const featureName = (feature: Feature): string => feature.toLowerCase();
