@@ -10,6 +10,7 @@ from support.clocks import Clock
 from support.databases import PostgresServer, SqliteTemplate, temporary_directory
 from support.installation import PEPPER, MakeClient, OpenNode
 from support.logs import UnredactedFormatter
+from support.paths import TESTS
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.settings import Settings
@@ -20,6 +21,38 @@ from gql_secrets.wiring import Services, open_services
 def _keys_in_caplog(caplog: pytest.LogCaptureFixture) -> None:
     """Let `caplog.text` hold the keys and values of each record, not only its event name."""
     caplog.handler.setFormatter(UnredactedFormatter())
+
+
+# What a whole folder or file needs. Each of these markers implies `slow`, which the quick run leaves out.
+MARKERS = {
+    "commands": "processes",
+    "console": "browser",
+    "console_build": "processes",
+    "docs": "processes",
+    "gateways": "gateway",
+    "storage/test_migrations.py": "processes",
+    "system": "processes",
+}
+# What needs nothing, and takes long all the same: by the number of its cases, or by their size.
+LONG = {"api/clients_api", "api/web/test_cors.py", "api/web/test_origin.py", "service/test_invariants.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with what it needs, so that nobody has to remember to."""
+    for item in items:
+        place = item.path.relative_to(TESTS).as_posix()
+        places = {place, *(parent.as_posix() for parent in Path(place).parents)}
+        needs = {marker for name, marker in MARKERS.items() if name in places}
+        parameters = (
+            item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+        )
+        fixtures = getattr(item, "fixturenames", ())
+        if "postgres" in parameters or ("postgres_url" in fixtures and "database_url" not in fixtures):
+            needs.add("postgres")
+        for marker in sorted(needs):
+            item.add_marker(marker)
+        if needs or places & LONG:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
