@@ -40,6 +40,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from gql_secrets.graphql_server.cost import Budget, Limits, Weight, fragments_of
 from gql_secrets.graphql_server.errors import BAD_REQUEST, error_entry
 from gql_secrets.graphql_server.parsing import DocumentRefused, parse_document
+from gql_secrets.graphql_server.plans import Plans
 
 BYTES_A_DOCUMENT = 3_000
 BYTES_A_TOKEN = 500
@@ -77,6 +78,7 @@ class Document:
     tree: DocumentNode
     operations: tuple[Operation, ...]
     fragments: Mapping[str, FragmentDefinitionNode]
+    plans: Plans
     bytes: int
 
     def operation(self, name: str | None) -> Operation:
@@ -152,6 +154,7 @@ class Documents:
             tree,
             tuple(Operation(node, weight) for node, weight in operations),
             fragments_of(tree),
+            Plans.of(self._schema, tree),
             BYTES_A_DOCUMENT + BYTES_A_TOKEN * tokens + 2 * sys.getsizeof(text),
         )
 

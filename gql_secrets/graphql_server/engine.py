@@ -29,6 +29,7 @@ from gql_secrets.graphql_server.errors import (
     hidden_values,
 )
 from gql_secrets.graphql_server.parsing import DocumentRefused
+from gql_secrets.graphql_server.plans import PlannedExecutor
 
 is_awaitable = cast("Callable[[object], TypeGuard[Awaitable[object]]]", optimized_is_awaitable)
 """Strawberry's faster test, typed as graphql-core wants it."""
@@ -110,7 +111,7 @@ class Engine:
             raise ValueError("Schema extensions and operation directives are not run here: use field extensions.")
         # Strawberry has no public name for the schema of graphql-core that it builds.
         self._schema = schema._schema  # noqa: SLF001
-        self._executor = schema.execution_context_class
+        self._executor = PlannedExecutor
         self._limits = limits
         self._trusted = trusted_documents
         self._introspection = introspection
@@ -160,6 +161,7 @@ class Engine:
             is_awaitable=is_awaitable,
             hide_suggestions=True,
             operation_extensions=None,
+            plans=admitted.document.plans,
         )
         if isinstance(executor, list):
             raise misfitting_variables(executor, admitted.variables)

@@ -237,7 +237,7 @@ class Query:
     async def node(self, id: strawberry.ID) -> Node | None:  # noqa: A002
         return Client(id=id, client_id=strawberry.ID("c1"))
 
-    @strawberry.field(extensions=[SignedIn()])  # type: ignore[untyped-decorator]
+    @strawberry.field(extensions=[SignedIn()])
     async def guarded(self, info: strawberry.Info[Context, None]) -> str | None:
         return f"seen by {info.context.caller.name}"
 

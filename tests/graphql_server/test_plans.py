@@ -1,0 +1,203 @@
+"""Compiled selections answer exactly what graphql-core answers, errors and nulls included."""
+
+from dataclasses import field
+from enum import Enum
+
+import pytest
+import strawberry
+from graphql import ExecutionResult, parse, validate
+from strawberry.execution import optimized_is_awaitable
+from strawberry.extensions import FieldExtension
+
+from gql_secrets.graphql_server.plans import PlannedExecutor, Plans
+
+
+@strawberry.enum
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@strawberry.interface
+class Thing:
+    id: strawberry.ID
+
+
+class Counted(FieldExtension):
+    def resolve(self, next_: object, source: object, info: object, **given: object) -> object:
+        return next_(source, info, **given)  # type: ignore[operator]
+
+
+@strawberry.type
+class Part(Thing):
+    name: str | None
+    size: int = 1
+    colour: Colour = Colour.RED
+    broken: strawberry.Private[bool] = False
+
+    @strawberry.field
+    def label(self) -> str:
+        if self.broken:
+            raise ValueError("broken")
+        return f"part {self.name}"
+
+    @strawberry.field
+    def maybe(self) -> str | None:
+        if self.broken:
+            raise ValueError("broken")
+        return None
+
+    @strawberry.field
+    async def later(self) -> str:
+        return "later"
+
+    @strawberry.field(extensions=[Counted()])
+    def extended(self) -> str:
+        return "extended"
+
+    @strawberry.field
+    def times(self, number: int = 2) -> int:
+        return self.size * number
+
+    @strawberry.field
+    def who(self, info: strawberry.Info) -> str:
+        return str(info.context)
+
+
+@strawberry.type
+class Box(Thing):
+    parts: list[Part]
+    optional: list[Part | None] = field(default_factory=list)
+    first: Part | None = None
+    thing: Thing | None = None
+
+
+SMALL, LARGE = (
+    Part(id=strawberry.ID("1"), name="small"),
+    Part(id=strawberry.ID("2"), name="large", size=9, colour=Colour.BLUE),
+)
+NAMELESS, BROKEN = Part(id=strawberry.ID("3"), name=None), Part(id=strawberry.ID("4"), name="broken", broken=True)
+NOT_A_NUMBER = Part(id=strawberry.ID("5"), name="x", size="many")  # type: ignore[arg-type]
+NO_SIZE = Part(id=strawberry.ID("6"), name="x", size=None)  # type: ignore[arg-type]
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    async def box(self) -> Box | None:
+        return Box(id=strawberry.ID("b"), parts=[SMALL, LARGE], optional=[NAMELESS, None], first=SMALL, thing=LARGE)
+
+    @strawberry.field
+    def bad(self) -> Box | None:
+        return Box(
+            id=strawberry.ID("b"),
+            parts=[SMALL, BROKEN],
+            optional=[BROKEN, NOT_A_NUMBER, NO_SIZE],
+            first=BROKEN,
+            thing=BROKEN,
+        )
+
+    @strawberry.field
+    def not_a_box(self) -> Box | None:
+        return SMALL  # type: ignore[return-value]
+
+    @strawberry.field
+    def nobody(self) -> Box | None:
+        return None
+
+    @strawberry.field
+    def required(self) -> Part:
+        return BROKEN
+
+
+SCHEMA = strawberry.Schema(Query, types=[Part])._schema
+LEAVES = "id name size colour __typename"
+DOCUMENTS = [
+    f"{{ box {{ id parts {{ {LEAVES} label }} first {{ {LEAVES} }} }} }}",
+    f"{{ box {{ optional {{ {LEAVES} maybe }} }} nobody {{ id }} __typename }}",
+    "{ box { parts { again: name label2: label name } } }",
+    "{ box { parts { label later extended who times(number: 3) times2: times } } }",
+    "{ box { thing { id __typename ... on Part { name label } } } }",
+    "{ box { ...B parts { ...on Thing { id } ...P } } } fragment B on Box { id } fragment P on Part { id }",
+    "{ box { first { id } first { name first: label } ... { parts { id } } parts { name } } }",
+    "query($yes: Boolean!) { box { parts { id name @include(if: $yes) label @skip(if: $yes) } } }",
+    "query($no: Boolean = false) { box { parts { ... on Part @include(if: $no) { name } size } } }",
+    f"{{ bad {{ parts {{ {LEAVES} label }} }} }}",
+    f"{{ bad {{ optional {{ {LEAVES} }} }} }}",
+    "{ bad { optional { label } first { maybe name } } }",
+    "{ bad { first { label } } box { first { label } } }",
+    "{ notABox { id } }",
+    "{ required { label } }",
+    "{ required { name maybe } }",
+]
+
+
+async def ask(document: str, *, planned: bool) -> ExecutionResult:
+    tree = parse(document)
+    assert validate(SCHEMA, tree) == []
+    executor = PlannedExecutor.build(
+        SCHEMA,
+        tree,
+        None,
+        "context",
+        {"yes": True},
+        is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
+        plans=Plans.of(SCHEMA, tree) if planned else None,
+    )
+    assert isinstance(executor, PlannedExecutor)
+    result = executor.execute_operation()
+    if optimized_is_awaitable(result):
+        result = await result  # type: ignore[misc]
+    assert isinstance(result, ExecutionResult)
+    return result
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+async def test_a_compiled_selection_answers_what_graphql_core_answers(document: str) -> None:
+    compiled, walked = await ask(document, planned=True), await ask(document, planned=False)
+    assert compiled.data == walked.data
+    assert [error.formatted for error in compiled.errors or ()] == [error.formatted for error in walked.errors or ()]
+    assert str(compiled.data) == str(walked.data)  # in the same order too
+
+
+def plan_of(selection: str) -> bool:
+    tree = parse(f"{{ box {{ parts {{ {selection} }} }} }}")
+    plans = Plans.of(SCHEMA, tree)
+    [operation] = tree.definitions
+    box = operation.selection_set.selections[0]  # type: ignore[attr-defined]
+    query = SCHEMA.query_type
+    assert query is not None
+    return plans.completion(query.fields["box"].type, box) is not None
+
+
+@pytest.mark.parametrize("selection", ["id", "name label", "__typename", "...on Thing { id } ...on Part { size }"])
+def test_plain_fields_are_compiled(selection: str) -> None:
+    assert plan_of(selection)
+
+
+@pytest.mark.parametrize(
+    "selection", ["later", "extended", "who", "times", "times(number: 1)", "id @include(if: true)", "label later"]
+)
+def test_everything_else_is_left_to_graphql_core(selection: str) -> None:
+    assert not plan_of(selection)
+
+
+async def test_a_document_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = parse("{ box { parts { id name } } }")
+    plans = Plans.of(SCHEMA, tree)
+    compiled: list[object] = []
+    compile_ = Plans._complete
+
+    def count(*given: object) -> object:
+        compiled.append(given)
+        return compile_(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Plans, "_complete", count)
+    counts = []
+    for _ in range(3):
+        executor = PlannedExecutor.build(SCHEMA, tree, is_awaitable=optimized_is_awaitable, plans=plans)  # type: ignore[arg-type]
+        assert isinstance(executor, PlannedExecutor)
+        await executor.execute_operation()  # type: ignore[misc]
+        counts.append(len(compiled))
+    assert counts[0] > 0
+    assert counts == [counts[0]] * 3
