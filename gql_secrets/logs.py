@@ -13,6 +13,8 @@ import traceback
 from datetime import UTC, datetime
 from typing import Final
 
+from gql_secrets.domain.instants import rfc3339, rfc3339_milliseconds
+
 _OURS: Final = "gql_secrets"
 # These loggers write what callers sent, or SQL with its values: only their warnings and errors are kept.
 _QUIET_AT_WARNING: Final = ("aiohttp", "asyncio", "aiosqlite", "asyncpg", "tortoise", "py.warnings")
@@ -75,7 +77,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = rfc3339_milliseconds(datetime.fromtimestamp(record.created, UTC))
         fields: dict[str, object] = {
             "at": at,
             "level": record.levelname,
@@ -103,7 +105,7 @@ def _format_value(key: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+        return rfc3339(value)
     text = without_credentials(str(value))
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 

@@ -18,6 +18,7 @@ from gql_secrets.api.authentication import CHALLENGE, parse_basic, source_of
 from gql_secrets.api.keys import SERVER_NAME, SERVICES, TRUSTED_PROXIES
 from gql_secrets.api.web.client_address import AddressUnclear, TrustedProxies
 from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted, RefusalReason
@@ -87,8 +88,8 @@ def _who(verdict: Accepted) -> str:
     # A client id has no control characters, so none can end the line.
     if verdict.state is SecretState.CURRENT or verdict.expires_at is None:
         return f"X-Client-Id: {verdict.client_id}\r\nX-Secret-State: current\r\n"
-    expires_at = verdict.expires_at.isoformat().removesuffix("+00:00")
-    return f"X-Client-Id: {verdict.client_id}\r\nX-Secret-State: retained\r\nX-Secret-Expires-At: {expires_at}Z\r\n"
+    expires_at = rfc3339(verdict.expires_at)
+    return f"X-Client-Id: {verdict.client_id}\r\nX-Secret-State: retained\r\nX-Secret-Expires-At: {expires_at}\r\n"
 
 
 class Answer(web.StreamResponse):

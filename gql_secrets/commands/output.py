@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.storage.models import Client, ClientSecret
 
@@ -36,7 +37,7 @@ def to_json(value: object) -> str:
 
 def instant(value: datetime | None) -> str | None:
     """Return an instant as GraphQL's DateTime writes it."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+    return rfc3339(value) if value else None
 
 
 def client_data(

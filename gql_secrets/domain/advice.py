@@ -1,10 +1,11 @@
-"""May the old secret be revoked? A verdict on a rollover, from who used what and when."""
+"""Whether it is safe to revoke the old secret of a rollover, by which secret was used when."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from gql_secrets.domain.durations import written_duration
+from gql_secrets.domain.instants import rfc3339_seconds
 
 
 class RolloverAdvice(StrEnum):
@@ -17,45 +18,42 @@ class RolloverAdvice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The advice, and a sentence that says why."""
+    """The advice, and a sentence that gives the reason."""
 
     advice: RolloverAdvice
     reason: str
 
     @property
     def is_safe_to_revoke(self) -> bool:
-        """Whether nobody would notice the old secret's end, as far as its uses tell."""
+        """Whether no use was seen that the end of the old secret would interrupt."""
         return self.advice is RolloverAdvice.REVOKE
 
 
 def advise(
     *, new_first_used_at: datetime | None, old_last_used_at: datetime | None, quiet_time: timedelta, now: datetime
 ) -> Opinion:
-    """Say whether the old secret may be revoked.
+    """Return whether it is safe to revoke the old secret.
 
-    It may when the new secret was used, and the quiet time has passed since the later of the new one's first use
-    and the old one's last use. A job that runs more rarely than the quiet time cannot be seen by it.
+    It is safe once the new secret was used, and the quiet time has passed since both the first use of the new secret
+    and the last use of the old one. A job that runs less often than the quiet time goes unnoticed.
     """
     quiet = written_duration(quiet_time)
     if new_first_used_at is None:
         return Opinion(
             RolloverAdvice.WAIT_FOR_NEW,
-            "Nobody has used the new secret so far: put it into every copy of the application first.",
+            "The new secret was never used: deploy it to every copy of the application first.",
         )
     since = max(new_first_used_at, old_last_used_at or new_first_used_at)
     is_old_in_use = old_last_used_at is not None and old_last_used_at >= new_first_used_at
     last = (
-        f"The old secret was last used at {_stamp(since)}"
+        f"The old secret was last used at {rfc3339_seconds(since)}"
         if is_old_in_use
-        else (f"The new secret was first used at {_stamp(since)} and the old one not since")
+        else f"The new secret was first used at {rfc3339_seconds(since)}, and the old secret was not used since"
     )
     if now < since + quiet_time:
         return Opinion(
             RolloverAdvice.WAIT_FOR_QUIET,
-            f"{last}: if that stays so, it is safe to revoke at {_stamp(since + quiet_time)}, after {quiet} of quiet.",
+            f"{last}. Unless it is used again, it is safe to revoke at {rfc3339_seconds(since + quiet_time)}, "
+            f"{quiet} after that.",
         )
-    return Opinion(RolloverAdvice.REVOKE, f"{last}: {quiet} of quiet have passed, so it is safe to revoke.")
-
-
-def _stamp(instant: datetime) -> str:
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Opinion(RolloverAdvice.REVOKE, f"{last}. More than {quiet} have passed, so it is safe to revoke.")

@@ -1,16 +1,18 @@
-"""What a caller can be told: one class per failure, with a stable code and facts as attributes.
+"""The failures that callers see: one class for each, with a stable code, and its facts as attributes.
 
-Every dialect (GraphQL, /clients, HTTP, CLI) renders this one family. Whatever is not in it is a defect
-and is answered as an unexpected error.
+Every dialect (GraphQL, /clients, HTTP, CLI) renders this one family. Any other exception is a defect, and is answered
+as an unexpected error.
 """
 
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
+from gql_secrets.domain.instants import rfc3339_seconds
+
 
 class ErrorCode(StrEnum):
-    """The stable codes of expected failures, as `userErrors.code` shows them."""
+    """The stable codes of expected failures, as in `userErrors.code`."""
 
     INVALID_HOURS_TO_LIVE = "INVALID_HOURS_TO_LIVE"
     INVALID_NAME = "INVALID_NAME"
@@ -31,24 +33,24 @@ class ErrorCode(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
 
 
-class Failure(Exception):  # noqa: N818  a failure is no error of the program
-    """Something a caller can be told. The text is for people; programs read the class's attributes.
+class Failure(Exception):  # noqa: N818  a failure is not an error of the program
+    """A failure that a caller sees. The message is for people; programs read the attributes.
 
     Attributes:
-        retry_after: after how many seconds the same may be tried again, where a limit of time is all that failed.
+        retry_after: the number of seconds after which the same request can succeed, if only a rate limit refused it.
     """
 
     retry_after: int | None = None
 
 
 class Refusal(Failure):
-    """An expected failure of a change: it is data in the answer, and nothing was changed.
+    """An expected failure of a change, which had no effect; it is returned as data.
 
     Attributes:
         code: the stable code.
-        argument: the Python name of the argument at fault, or None where no single one is.
-        minimum: the least value the argument may have, where that is what failed.
-        maximum: the greatest one.
+        argument: the Python name of the invalid argument, or None if no single argument is the cause.
+        minimum: the smallest allowed value or length of the argument, if a bound is the cause.
+        maximum: the largest one.
     """
 
     code: ClassVar[ErrorCode]
@@ -64,48 +66,50 @@ class InvalidHoursToLive(Refusal):
     argument = "hours_to_live"
 
     def __init__(self, minimum: int, maximum: int) -> None:
-        super().__init__(f"hoursToLive must be a whole number from {minimum} to {maximum} (hours; 168 is seven days).")
+        super().__init__(
+            f"hoursToLive must be a whole number of hours from {minimum} to {maximum}; 168 hours are seven days."
+        )
         self.minimum = minimum
         self.maximum = maximum
 
 
 class InvalidName(Refusal):
-    """A client's name is empty, too long, or holds control characters."""
+    """The name of a client is empty, too long, or has control characters."""
 
     code = ErrorCode.INVALID_NAME
     argument = "name"
 
 
 class InvalidDescription(Refusal):
-    """A client's description is too long or holds control characters."""
+    """The description of a client is too long or has control characters."""
 
     code = ErrorCode.INVALID_DESCRIPTION
     argument = "description"
 
 
 class InvalidFeature(Refusal):
-    """A feature that does not exist."""
+    """A feature is unknown."""
 
     code = ErrorCode.INVALID_FEATURE
     argument = "features"
 
 
 class InvalidAllowList(Refusal):
-    """An allow list that cannot be: empty, not networks, or one that would lock its own setter out."""
+    """The allow list is empty, has an invalid network, or excludes the address of the caller who sets it."""
 
     code = ErrorCode.INVALID_ALLOW_LIST
     argument = "allow_list"
 
 
 class InvalidIdempotencyKey(Refusal):
-    """An idempotency key that is too short to be unique, or too long."""
+    """The idempotency key is too short to be unique, too long, or not printable ASCII."""
 
     code = ErrorCode.INVALID_IDEMPOTENCY_KEY
     argument = "idempotency_key"
 
     def __init__(self, minimum: int, maximum: int) -> None:
         super().__init__(
-            f"An idempotency key has {minimum} to {maximum} printable ASCII characters; a UUID is a good one."
+            f"An idempotency key must have {minimum} to {maximum} printable ASCII characters, such as a UUID."
         )
         self.minimum = minimum
         self.maximum = maximum
@@ -118,7 +122,7 @@ class InvalidReason(Refusal):
     argument = "reason"
 
     def __init__(self, maximum: int) -> None:
-        super().__init__(f"A reason has at most {maximum} characters and no control characters.")
+        super().__init__(f"A reason must have at most {maximum} characters and no control characters.")
         self.maximum = maximum
 
 
@@ -133,14 +137,14 @@ class ClientNotFound(Refusal):
 
 
 class RolloverInProgress(Refusal):
-    """A smooth reset came while an old secret is still good (DESIGN.md, rule 6).
+    """A smooth reset was requested while an old secret is still valid (docs/rules.md, rule 6).
 
     Attributes:
-        current_created_by: who made the current secret.
-        current_created_at: when.
-        current_used: whether the current secret was ever used.
-        old_secret_expires_at: when the old secret ends by itself.
-        old_secret_last_used_at: when the old secret was last used, or None.
+        current_secret_created_by: the actor who created the current secret.
+        current_secret_created_at: when it was created.
+        current_secret_used: whether it was ever used.
+        old_secret_expires_at: when the old secret expires.
+        old_secret_last_used_at: when the old secret was last used, or None if it never was.
     """
 
     code = ErrorCode.ROLLOVER_IN_PROGRESS
@@ -149,35 +153,36 @@ class RolloverInProgress(Refusal):
     def __init__(
         self,
         *,
-        current_created_by: str,
-        current_created_at: datetime,
-        current_used: bool,
+        current_secret_created_by: str,
+        current_secret_created_at: datetime,
+        current_secret_used: bool,
         old_secret_expires_at: datetime,
         old_secret_last_used_at: datetime | None,
     ) -> None:
-        used = "has been used: going on would end the old secret now" if current_used else "was never used"
-        last = f"last used {_stamp(old_secret_last_used_at)}" if old_secret_last_used_at else "not used so far"
+        used = "has been used" if current_secret_used else "was never used"
+        last = f"last used at {rfc3339_seconds(old_secret_last_used_at)}" if old_secret_last_used_at else "never used"
+        effect = "ends the old secret now" if current_secret_used else "ends the unused current secret"
         super().__init__(
-            f"A rollover is running. The current secret was made by {current_created_by} "
-            f"at {_stamp(current_created_at)} and {used}. The old secret is good until "
-            f"{_stamp(old_secret_expires_at)} and was {last}. "
-            "Wait for it, revoke it, or send endActiveRollover: true to go on."
+            f"A rollover is in progress. The current secret was created by {current_secret_created_by} at "
+            f"{rfc3339_seconds(current_secret_created_at)} and {used}. The old secret is valid until "
+            f"{rfc3339_seconds(old_secret_expires_at)} and was {last}. Wait for it to expire, revoke it, or pass "
+            f"endActiveRollover: true, which {effect}."
         )
-        self.current_created_by = current_created_by
-        self.current_created_at = current_created_at
-        self.current_used = current_used
+        self.current_secret_created_by = current_secret_created_by
+        self.current_secret_created_at = current_secret_created_at
+        self.current_secret_used = current_secret_used
         self.old_secret_expires_at = old_secret_expires_at
         self.old_secret_last_used_at = old_secret_last_used_at
 
 
 class NoRollover(Refusal):
-    """The client has no old secret now."""
+    """The client has no valid old secret."""
 
     code = ErrorCode.NO_ROLLOVER
     argument = "client_id"
 
     def __init__(self) -> None:
-        super().__init__("This client has no old secret: no rollover is running.")
+        super().__init__("This client has no old secret: no rollover is in progress.")
 
 
 class NewSecretInUse(Refusal):
@@ -188,25 +193,23 @@ class NewSecretInUse(Refusal):
 
     def __init__(self, first_used_at: datetime) -> None:
         super().__init__(
-            f"The new secret has been in use since {_stamp(first_used_at)}: cancelling would lock its users out. "
-            "Revoke the old secret, or reset once more."
+            f"The new secret was first used at {rfc3339_seconds(first_used_at)}, and cancelling the rollover would "
+            "lock out the copies of the application that use it. Revoke the old secret, or reset again."
         )
 
 
 class SecretNotOld(Refusal):
-    """The secret named is not an old secret of this client."""
+    """The secret is not an old secret of this client."""
 
     code = ErrorCode.SECRET_NOT_OLD
     argument = "secret_id"
 
     def __init__(self) -> None:
-        super().__init__(
-            "This is not an old secret of this client; the current one is ended by a reset, never by a revoke."
-        )
+        super().__init__("This is not an old secret of this client. To end the current secret, reset it.")
 
 
 class Conflict(Refusal):
-    """The client changed since it was read, or is being changed right now."""
+    """The client changed since it was read, or another change of it is in progress."""
 
     code = ErrorCode.CONFLICT
 
@@ -226,13 +229,15 @@ class IdempotencyKeyReused(Refusal):
 
 
 class IdempotencyResultEnded(Refusal):
-    """The secret that this idempotency key made has ended."""
+    """The secret that was created with this idempotency key has ended."""
 
     code = ErrorCode.IDEMPOTENCY_RESULT_ENDED
     argument = "idempotency_key"
 
     def __init__(self) -> None:
-        super().__init__("The secret that this idempotency key made is no longer good. Reset again with a new key.")
+        super().__init__(
+            "The secret that was created with this idempotency key is no longer valid. Reset again with a new key."
+        )
 
 
 class LastOwner(Refusal):
@@ -242,60 +247,65 @@ class LastOwner(Refusal):
     argument = "client_id"
 
     def __init__(self) -> None:
-        super().__init__("This is the last enabled client with the feature owner. Make another owner first.")
+        super().__init__(
+            "This is the last enabled client with the owner feature. Give the feature to another client first."
+        )
 
 
 class TooManyResets(Refusal):
-    """The client was reset as often as it may be for now."""
+    """The reset limit of the client is reached."""
 
     code = ErrorCode.RATE_LIMITED
     argument = "client_id"
 
     def __init__(self, limit: str, retry_after: int) -> None:
         super().__init__(
-            f"This client's secret was reset too often ({limit}). Try again in {retry_after} s; the secrets that it "
-            "has stay as they are."
+            f"The limit of resets is reached ({limit}). Try again in {retry_after} s. The existing secrets are not "
+            "affected."
         )
         self.retry_after = retry_after
 
 
 class Unauthenticated(Failure):
-    """The call needs a caller who signed in."""
+    """The request needs a caller who signed in, or the credential of the caller is no longer valid."""
 
-    def __init__(self, text: str = "Sign in with a client id and one of its good secrets.") -> None:
+    def __init__(self, text: str = "Sign in with a client id and one of its valid secrets.") -> None:
         super().__init__(text)
 
 
 class BadCredentials(Unauthenticated):
-    """Credentials were given and are not good: unknown, wrong, expired, revoked and disabled are one answer."""
+    """The credentials are invalid: unknown, wrong, expired, revoked and disabled get the same answer."""
 
-    def __init__(self, text: str = "The credentials are not good.") -> None:
+    def __init__(self, text: str = "Invalid credentials.") -> None:
         super().__init__(text)
 
 
 class TooManyFailures(BadCredentials):
-    """Credentials are not good, and too many were not: of this address, or of this client id. Good ones still are."""
+    """The credentials are invalid, and so were too many before from this address or for this client id.
+
+    Valid credentials are accepted all the same.
+    """
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(
-            "The credentials are not good, and too many before them were not either. Try again in "
-            f"{retry_after} s; good ones are taken at any time."
+            f"Invalid credentials, and too many failed attempts before. Try again in {retry_after} s. "
+            "Valid credentials are always accepted."
         )
         self.retry_after = retry_after
 
 
 class SignInLinkEnded(Unauthenticated):
-    """A sign-in link is unknown, was used, or is too old: one answer for all three."""
+    """The sign-in link is unknown, was used, or has expired; all three get the same answer."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This sign-in link is not good any more: it works once, for 15 minutes. Make another one with: "
-            "gql-secrets sign-in-link"
+            "This sign-in link has expired or was already used: a link works once, for 15 minutes. Create another one "
+            "with: gql-secrets sign-in-link"
         )
 
 
 class TooManySignIns(SignInLinkEnded):
-    """A sign-in link is not good, and too many from this address were not. A good one still is."""
+    """The sign-in link is invalid, and so were too many from this address. A valid link works all the same."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__()
@@ -303,12 +313,12 @@ class TooManySignIns(SignInLinkEnded):
 
 
 class Forbidden(Failure):
-    """The caller may not do this.
+    """The caller is not allowed to do this.
 
     Attributes:
-        required_roles: the roles that may, most powerful first; empty where no role helps.
+        required_roles: the roles that are allowed to, most powerful first; empty if the role is not the cause.
         argument: the Python name of the argument that is not allowed, or None for the whole call.
-        reason: a stable word where the role is not the cause: `RETAINED_SECRET`, `ADDRESS`.
+        reason: a stable word if the role is not the cause: `RETAINED_SECRET`, `ADDRESS`.
     """
 
     def __init__(
@@ -326,7 +336,7 @@ class Forbidden(Failure):
 
 
 class BadRequest(Failure):
-    """The question itself cannot be understood: a page size, a cursor, an id."""
+    """The request is malformed: an invalid page size, cursor or id."""
 
     def __init__(self, text: str, *, argument: str | None = None) -> None:
         super().__init__(text)
@@ -334,21 +344,15 @@ class BadRequest(Failure):
 
 
 class Unavailable(Failure):
-    """Trouble of ours (a database out of reach, a full disk): neither yes nor no, and never a 401."""
+    """The server cannot answer now (the database is unreachable, the disk is full). Never answered as a 401."""
 
-    def __init__(
-        self, text: str = "The database does not answer. Nothing is known to be wrong with the request."
-    ) -> None:
+    def __init__(self, text: str = "The database is unavailable. Your request was not evaluated.") -> None:
         super().__init__(text)
 
 
 class StreamEnded(Unavailable):
-    """A stream of events cannot go on, through no fault of the caller's sign-in; ask again, and read anew."""
+    """A stream of events cannot continue. Subscribe again, and read the current state first."""
 
 
 class SetupError(Failure):
-    """The installation cannot start as it is set up; the text says what to write instead."""
-
-
-def _stamp(instant: datetime) -> str:
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """The installation cannot start with these settings; the message says what to write instead."""

@@ -183,9 +183,9 @@ def plan_reset(
         )
     if not end_active_rollover:
         raise RolloverInProgress(
-            current_created_by=current.created_by,
-            current_created_at=current.created_at,
-            current_used=current.was_used,
+            current_secret_created_by=current.created_by,
+            current_secret_created_at=current.created_at,
+            current_secret_used=current.was_used,
             old_secret_expires_at=retained.expires_at,
             old_secret_last_used_at=retained.last_used_at,
         )

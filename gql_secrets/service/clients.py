@@ -8,6 +8,7 @@ from typing import Final
 from tortoise.exceptions import IntegrityError
 
 from gql_secrets.domain.access import (
+    ActorKind,
     Caller,
     Feature,
     Role,
@@ -301,5 +302,6 @@ async def _require_another_owner(change: ClientChange) -> None:
 
 def _require_own_address(change: ClientChange, allow_list: AllowList) -> None:
     caller = change.caller
-    if caller.name == change.client.client_id and caller.address and not allow_list.allows(caller.address):
-        raise InvalidAllowList("This list would lock out the address that you are calling from. Add it.")
+    is_caller = caller.kind is ActorKind.API_CLIENT and caller.name == change.client.client_id
+    if is_caller and caller.address and not allow_list.allows(caller.address):
+        raise InvalidAllowList("This allow list excludes the address that you are calling from. Add it.")

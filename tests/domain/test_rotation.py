@@ -240,9 +240,9 @@ def test_any_other_reset_during_a_rollover_is_refused_with_what_is_at_stake(livi
     with pytest.raises(RolloverInProgress) as refused:
         plan_reset(living, Retention(24), by=by, now=NOW)
     facts = refused.value
-    assert facts.current_created_by == living.current.created_by
-    assert facts.current_created_at == living.current.created_at
-    assert facts.current_used == living.current.was_used
+    assert facts.current_secret_created_by == living.current.created_by
+    assert facts.current_secret_created_at == living.current.created_at
+    assert facts.current_secret_used == living.current.was_used
     assert living.retained is not None
     assert facts.old_secret_expires_at == living.retained.expires_at
     assert facts.old_secret_last_used_at == living.retained.last_used_at

@@ -116,10 +116,17 @@ async def test_an_edit_of_an_unknown_client_finds_none(services: Services) -> No
 async def test_an_owner_cannot_lock_its_own_address_out(services: Services, make_client: MakeClient) -> None:
     boss = await make_client("owner")
     caller = await sign_in(services, boss.id, boss.secret)
-    require_own_host = replace(caller, address="192.0.2.9")
+    caller = replace(caller, address="192.0.2.9")
     with pytest.raises(InvalidAllowList):
-        await services.clients.update_client(boss.id, by=require_own_host, allow_list=["198.51.100.0/24"])
-    await services.clients.update_client(boss.id, by=require_own_host, allow_list=["192.0.2.0/24"])
+        await services.clients.update_client(boss.id, by=caller, allow_list=["198.51.100.0/24"])
+    await services.clients.update_client(boss.id, by=caller, allow_list=["192.0.2.0/24"])
+
+
+async def test_a_person_named_like_a_client_is_not_that_client(services: Services, client: Made) -> None:
+    """The lock-out check compared names alone, and refused this person a list that does not concern them."""
+    namesake = replace(ADMIN, name=client.id, address="192.0.2.9")
+    await services.clients.update_client(client.id, by=namesake, allow_list=["198.51.100.0/24"])
+    assert (await services.reading.allow_lists([client.id]))[client.id] == ["198.51.100.0/24"]
 
 
 # An id is never used again

@@ -268,7 +268,7 @@ async def test_a_secret_whose_use_was_accepted_is_never_withdrawn(
         verdict, retry = await at_once(use(), services.rotation.reset_secret(client.id, DAY, by=ADMIN))
         if isinstance(verdict, Accepted):
             assert isinstance(retry, RolloverInProgress)
-            assert retry.current_used
+            assert retry.current_secret_used
             assert await is_good(services, client.id, new)
         else:
             assert isinstance(retry, Reset)

@@ -150,7 +150,11 @@ async def test_a_reset_by_somebody_else_during_a_rollover_is_refused(services: S
     with pytest.raises(RolloverInProgress) as refused:
         await reset(services, client, by=OTHER_ADMIN)
     facts = refused.value
-    assert (facts.current_created_by, facts.current_created_at, facts.current_used) == ("user:ada", NOW, False)
+    assert (facts.current_secret_created_by, facts.current_secret_created_at, facts.current_secret_used) == (
+        "user:ada",
+        NOW,
+        False,
+    )
     assert facts.old_secret_expires_at == NOW + 24 * HOUR
     assert facts.old_secret_last_used_at == NOW
     assert await states(services, client.id) == ["RETAINED", "CURRENT"]
@@ -169,7 +173,7 @@ async def test_a_reset_is_refused_once_the_new_secret_was_used(services: Service
     await use(services, client, done.new_secret.reveal())
     with pytest.raises(RolloverInProgress) as refused:
         await reset(services, client)
-    assert refused.value.current_used
+    assert refused.value.current_secret_used
     assert await is_good(services, client.id, client.secret)
     assert await is_good(services, client.id, done.new_secret.reveal())
 
@@ -206,7 +210,7 @@ async def test_a_use_that_the_allow_list_refused_counts_as_used(services: Servic
     assert isinstance(verdict, Refused)
     with pytest.raises(RolloverInProgress) as refused:
         await reset(services, client)
-    assert refused.value.current_used
+    assert refused.value.current_secret_used
 
 
 async def test_a_first_use_says_when_exactly(services: Services, client: Made, clock: Clock) -> None:

@@ -14,10 +14,7 @@ from gql_secrets.api.graphql.subscriptions import Subscription
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
-
-
-def _format_date_time(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+from gql_secrets.domain.instants import rfc3339
 
 
 def _parse_date_time(text: object) -> datetime:
@@ -30,7 +27,7 @@ def _parse_date_time(text: object) -> datetime:
 _DATE_TIME: Final = strawberry.scalar(
     name="DateTime",
     description="A date and time in RFC 3339 format, in UTC: 2026-01-31T12:00:00.123456Z.",
-    serialize=_format_date_time,
+    serialize=rfc3339,
     parse_value=_parse_date_time,
     specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
 )
