@@ -46,7 +46,7 @@ class Settings:
     log_level: str = "INFO"
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
-    capture_status: str = "200"
+    clients_api_status: str = "200"
     allowed_origins: str = ""
     introspection: str = "signed-in"
     trusted_documents: str = ""
@@ -84,9 +84,9 @@ class Settings:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise SetupError(f"GQL_SECRETS_{name.upper()} must be one of {', '.join(choices)}.")
-        if self.capture_status not in ("200", "mapped"):
+        if self.clients_api_status not in ("200", "mapped"):
             raise SetupError(
-                "GQL_SECRETS_CAPTURE_STATUS must be 200 (errors of /clients come with HTTP 200) or mapped (with 4xx)."
+                "GQL_SECRETS_CLIENTS_API_STATUS must be 200 (errors of /clients have HTTP status 200) or mapped (4xx)."
             )
         if not timedelta(seconds=1) <= self.quiet_time <= MAX_RETENTION:
             raise SetupError("GQL_SECRETS_QUIET_TIME must be from 1s to 168h.")

@@ -1,4 +1,4 @@
-"""One place builds the server."""
+"""The HTTP application: routes and middlewares, put together in one place."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -22,23 +22,23 @@ from gql_secrets.api.keys import (
 from gql_secrets.api.sign_in.cookie import SessionCookie
 from gql_secrets.api.sign_in.links import add_session_routes
 from gql_secrets.api.web.client_address import TrustedProxies
-from gql_secrets.api.web.middleware import frame
+from gql_secrets.api.web.middleware import refuse_encoded_body, surround_request
 from gql_secrets.api.web.origin import OwnOrigin
 from gql_secrets.api.web.own_host import require_own_host
-from gql_secrets.api.web.security_headers import add_headers
+from gql_secrets.api.web.security_headers import add_security_headers
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import background, open_services
 
 
 def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime] | None = None) -> web.Application:
-    """Return the server that these settings describe; it opens the database when it starts.
+    """Return the application for these settings; it opens the database when it starts.
 
     Args:
-        settings: what the operator decided.
-        adjust_clock: what tests make of the database's clock.
+        settings: the operator's settings.
+        adjust_clock: changes the database's time, for tests.
 
     Raises:
-        SetupError: a setting cannot be.
+        SetupError: a setting is invalid.
     """
 
     async def services(app: web.Application) -> AsyncIterator[None]:
@@ -47,12 +47,12 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
             yield
         await app[SERVICES].close()
 
-    app = web.Application(middlewares=[frame, require_own_host])
-    add_headers(app)
+    app = web.Application(middlewares=[surround_request, refuse_encoded_body, require_own_host])
+    add_security_headers(app)
     app[SETTINGS] = settings
     app[TRUSTED_PROXIES] = TrustedProxies.parse(settings.trusted_proxies)
     app[OWN_ORIGIN] = OwnOrigin.of(settings)
-    app[SESSION_COOKIE] = SessionCookie(settings.address_url)
+    app[SESSION_COOKIE] = SessionCookie(app[OWN_ORIGIN].public)
     app.cleanup_ctx.append(services)
     add_graphql_routes(app, settings)
     app.router.add_get("/healthz", _health)

@@ -1,8 +1,9 @@
 """The console's page at `/`, the explorer's at `/graphql`, and their assets.
 
-Both pages are only views: everything they do goes through the public GraphQL API.
+Both pages use only the public GraphQL API.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,45 +11,25 @@ from typing import Any, Final
 import orjson
 from aiohttp import hdrs, web
 
+from gql_secrets.api.web import security_headers
 from gql_secrets.domain.errors import SetupError
 
 BUILT: Final = Path(__file__).parent.parent / "console" / "built"
 NOT_BUILT: Final = (
-    "The console was not built with this installation: install gql-secrets again with the npm registry in reach "
-    "to get it; the API at /graphql works without it.\n"
+    "This installation does not include the console. To get it, install gql-secrets again where the npm registry is "
+    "reachable. The API at /graphql works without it.\n"
 )
 
-_CONSOLE_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
-)
-# Monaco, the explorer's editor, writes its styles into the page at run time: only this page allows that.
-_EXPLORER_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
-    "img-src 'self' data:; worker-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
-_PAGE_HEADERS: Final = {
-    hdrs.CACHE_CONTROL: "no-cache",
-    hdrs.X_FRAME_OPTIONS: "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
-_HEADERS: Final = {
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-# The machine's own table of types is not asked: on some systems it serves scripts as text.
+# Not the machine's own table: on some systems it has scripts as text.
 _CONTENT_TYPES: Final = {
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
     ".ttf": "font/ttf",
 }
+_ASSET_NAME: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,126}")
 _SETTINGS: Final = web.AppKey("console_settings", dict[str, Any])
-# What of a gateway's credentials file is the same for every client, and no secret.
+# The fields of a gateway's credentials file that are the same for every client, and not secret.
 _IONAPI_FIELDS: Final = ("ti", "iu", "pu", "oa", "ot", "or", "ev")
 
 
@@ -66,12 +47,12 @@ def add_console_routes(
 
 
 def read_ionapi_template(path: str) -> dict[str, str] | None:
-    """Return what the gateway's credentials files have in common; None where no file is named.
+    """Return what the gateway's credentials files have in common; None without a path.
 
-    Of a whole credentials file only that part is read: a client's id and secret in it go nowhere.
+    Of a complete credentials file only that part is read: a client's id and secret in it are ignored.
 
     Raises:
-        SetupError: the file cannot be read, or is no such JSON.
+        SetupError: the file cannot be read, or is not such JSON.
     """
     if not path:
         return None
@@ -85,19 +66,19 @@ def read_ionapi_template(path: str) -> dict[str, str] | None:
     if not template or not all(isinstance(value, str) for value in template.values()):
         fields = " ".join(_IONAPI_FIELDS)
         raise SetupError(
-            f"GQL_SECRETS_IONAPI_TEMPLATE: {path} must be a JSON object with the gateway's texts {fields}."
+            f"GQL_SECRETS_IONAPI_TEMPLATE: {path} must be a JSON object with these strings of the gateway: {fields}."
         )
     return template
 
 
 def console_documents() -> tuple[str, ...]:
-    """Return every GraphQL document that the console sends; none where it was not built."""
+    """Return every GraphQL document that the console sends; none where the console is not included."""
     documents = BUILT / "documents.json"
     return tuple(orjson.loads(documents.read_bytes())) if documents.is_file() else ()
 
 
 def wants_explorer(request: web.Request) -> bool:
-    """Tell a person who opened `/graphql` in a browser from a program that asks it something."""
+    """Whether a person opened `/graphql` in a browser, rather than a program that sends an operation."""
     return (
         request.method in {hdrs.METH_GET, hdrs.METH_HEAD}
         and "text/html" in request.headers.get(hdrs.ACCEPT, "")
@@ -107,31 +88,30 @@ def wants_explorer(request: web.Request) -> bool:
 
 
 def explorer_page(_request: web.Request) -> web.Response:
-    """Return the explorer, which takes an operation from the address's fragment."""
-    return _page("explorer.html", _EXPLORER_POLICY)
+    """Return the explorer, which reads an operation from the fragment of its URL."""
+    return _page("explorer.html", security_headers.EXPLORER_PAGE)
 
 
 async def _console_page(_request: web.Request) -> web.Response:
-    return _page("index.html", _CONSOLE_POLICY)
+    return _page("index.html", security_headers.CONSOLE_PAGE)
 
 
-def _page(name: str, policy: str) -> web.Response:
+def _page(name: str, headers: Mapping[str, str]) -> web.Response:
     page = BUILT / name
     if not page.is_file():
-        return web.Response(text=NOT_BUILT, headers=_HEADERS)
-    headers = _HEADERS | _PAGE_HEADERS | {"Content-Security-Policy": policy}
+        return web.Response(text=NOT_BUILT)
     return web.Response(body=page.read_bytes(), content_type="text/html", charset="utf-8", headers=headers)
 
 
 async def _settings(request: web.Request) -> web.Response:
-    return web.json_response(request.app[_SETTINGS], headers=_HEADERS | {hdrs.CACHE_CONTROL: "no-store"})
+    return web.json_response(request.app[_SETTINGS])
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:
-    """A name holds a hash of its content, so what it names never changes."""
-    asset = BUILT / "assets" / request.match_info["name"]
+    # The file system is asked only about names that it can have: it fails on others in a dozen ways.
+    name = request.match_info["name"]
+    asset = BUILT / "assets" / name
     content_type = _CONTENT_TYPES.get(asset.suffix)
-    if content_type is None or asset.parent != BUILT / "assets" or not asset.is_file():
-        raise web.HTTPNotFound(headers=_HEADERS)
-    headers = _HEADERS | {hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable", hdrs.CONTENT_TYPE: content_type}
-    return web.FileResponse(asset, headers=headers)
+    if content_type is None or not _ASSET_NAME.fullmatch(name) or not asset.is_file():
+        raise web.HTTPNotFound
+    return web.FileResponse(asset, headers={**security_headers.ASSET, hdrs.CONTENT_TYPE: content_type})

@@ -1,18 +1,18 @@
-"""What handlers find on the application and on a request."""
+"""What the application and each request carry for handlers."""
 
 from typing import Final
 
 from aiohttp import web
 
 from gql_secrets.api.sign_in.cookie import SessionCookie
-from gql_secrets.api.web.client_address import TrustedProxies
+from gql_secrets.api.web.client_address import RequestSource, TrustedProxies
 from gql_secrets.api.web.origin import OwnOrigin
 from gql_secrets.graphql_server.http import GraphQLEndpoint
 from gql_secrets.graphql_server.websocket import Sockets
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
-SERVER_NAME: Final = "gql-secrets"  # what answers say: without a version, and without that of anything below
+SERVER_NAME: Final = "gql-secrets"  # the `Server` header: without a version, and without aiohttp's
 SETTINGS: Final = web.AppKey("settings", Settings)
 SERVICES: Final = web.AppKey("services", Services)
 TRUSTED_PROXIES: Final = web.AppKey("trusted_proxies", TrustedProxies)
@@ -21,3 +21,4 @@ SOCKETS: Final = web.AppKey("sockets", Sockets)
 OWN_ORIGIN: Final = web.AppKey("own_origin", OwnOrigin)
 SESSION_COOKIE: Final = web.AppKey("session_cookie", SessionCookie)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+SOURCE: Final = web.RequestKey("source", RequestSource)

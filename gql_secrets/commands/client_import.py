@@ -10,12 +10,11 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from gql_secrets.api.web.client_address import allow_list_of_whitelist
 from gql_secrets.commands.installation import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, say, to_json
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import Failure, SetupError
-from gql_secrets.domain.networks import EVERYWHERE, AllowList, shown
+from gql_secrets.domain.networks import EVERYWHERE, AllowList, parse_whitelist, shown
 from gql_secrets.service.client_import import MAX_BATCH, Import, Imported, ImportedClient, Outcome, RowRefused
 from gql_secrets.wiring import Services
 
@@ -146,7 +145,7 @@ def _read(value: object) -> ImportedClient:
 # Many clients of a file have the same list, and reading one costs more than all else of a row.
 @lru_cache(maxsize=1024)
 def _allow_list(whitelist: tuple[str, ...]) -> AllowList:
-    return allow_list_of_whitelist(whitelist)
+    return parse_whitelist(whitelist)
 
 
 def _texts(value: object, name: str) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 from gql_secrets.commands.installation import cli_caller, require_database, run_to_end, with_settings
 from gql_secrets.commands.output import AsJson, instant, say, write
 from gql_secrets.domain.access import Role
+from gql_secrets.domain.sessions import link_url
 from gql_secrets.service.sessions import MadeLink
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
@@ -29,12 +30,9 @@ def sign_in_link(
     as_json: AsJson = False,
 ) -> None:
     """Make a link that signs a person in to the console: once, and within 15 minutes."""
-    # Here, so that the other commands start in half the time.
-    from gql_secrets.api.sign_in.links import url_of  # noqa: PLC0415
-
     require_database(settings)
     link = run_to_end(_make(settings, name or system_user(), role))
-    url = url_of(link, _address_of(settings))
+    url = link_url(_address_of(settings), link.token)
     say(f"Signs {link.name} in as {link.role}, once, until {instant(link.expires_at)}. Open it in a browser:")
     if as_json:
         data = {"url": url, "name": link.name, "role": link.role.value, "expiresAt": instant(link.expires_at)}
@@ -45,13 +43,11 @@ def sign_in_link(
 
 async def first_link_text(services: Services, url: str) -> str:
     """Return what the first start prints so that its administrator gets into the console."""
-    from gql_secrets.api.sign_in.links import url_of  # noqa: PLC0415
-
     link = await services.sessions.make_sign_in_link(system_user(), Role.ADMIN)
     return f"""\
 Or use the console in a browser. This link signs you in, once, within 15 minutes:
 
-{url_of(link, url)}
+{link_url(url, link.token)}
 
 Later ones come from: gql-secrets sign-in-link
 

@@ -46,13 +46,21 @@ class ActorKind(StrEnum):
     SYSTEM = "SYSTEM"
 
 
+FORMER_CLIENTS_API: Final = "CAPTURE"
+
+
 class Surface(StrEnum):
     """Through which door a change came."""
 
     GRAPHQL = "GRAPHQL"
-    CAPTURE = "CAPTURE"
+    CLIENTS_API = "CLIENTS_API"
     CLI = "CLI"
     SYSTEM = "SYSTEM"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Surface | None":
+        """Return CLIENTS_API for its former name, which older events keep: their hash covers it."""
+        return cls.CLIENTS_API if value == FORMER_CLIENTS_API else None
 
 
 def parse_features(texts: Iterable[str]) -> frozenset[Feature]:

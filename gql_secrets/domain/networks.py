@@ -18,6 +18,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 MAX_NETWORKS: Final = 100
+WHOLE_IPV4: Final = "0.0.0.0/0"
 
 # All addresses stand on one line of numbers: IPv4 below zero, IPv6 from zero on. A list is then a few
 # ranges of that line, and asking it is one bisection, however many networks it has.
@@ -28,6 +29,7 @@ _LAST: Final = 2**128 - 1
 _MAPPED_BITS: Final = 96
 _MAX_NETWORK: Final = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
 _MAX_PREFIX: Final = 3
+_IPV6_BLOCK: Final = 64
 _SHOWN: Final = 16
 
 
@@ -95,6 +97,13 @@ class AllowList:
         """Whether every address is allowed, IPv4 and IPv6."""
         return self._starts == (_FIRST,) and self._ends == (_LAST,)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many IPv4 addresses are allowed, and how many IPv6 ones."""
+        ranges = list(zip(self._starts, self._ends, strict=True))
+        ipv4 = sum(max(0, min(end, -1) - start + 1) for start, end in ranges)
+        return ipv4, sum(end - start + 1 for start, end in ranges) - ipv4
+
     def allows(self, address: str | Address) -> bool:
         """Whether a caller at this address is let in. A text that is no address is let in by no list."""
         position = _position(address) if isinstance(address, str) else _place(address)
@@ -102,6 +111,22 @@ class AllowList:
             return False
         index = bisect_right(self._starts, position) - 1
         return index >= 0 and position <= self._ends[index]
+
+
+def parse_whitelist(texts: Iterable[object]) -> AllowList:
+    """Return the allow list of a whitelist of `POST /clients/set_whitelist`, where `["0.0.0.0/0"]` means everywhere.
+
+    Raises:
+        InvalidNetwork: as `AllowList.parse`.
+    """
+    allow_list = AllowList.parse(texts)
+    return EVERYWHERE if allow_list.texts == (WHOLE_IPV4,) else allow_list
+
+
+def address_block(address: str) -> str:
+    """Return what counts as one caller in a limit by address: an IPv4 address, or the /64 of an IPv6 address."""
+    parsed = parse_address(address.partition("%")[0])
+    return str(IPv6Network((parsed, _IPV6_BLOCK), strict=False)) if isinstance(parsed, IPv6Address) else address
 
 
 def parse_network(text: object) -> Network:

@@ -7,6 +7,7 @@ from typing import Final
 from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.domain.errors import InvalidName
 
+SIGN_IN_PATH: Final = "/sign-in"
 LINK_LIFETIME: Final = timedelta(minutes=15)
 MAX_IDLE: Final = timedelta(minutes=30)
 MAX_SESSION: Final = timedelta(hours=8)
@@ -34,6 +35,11 @@ def is_session_good(*, created_at: datetime, last_seen_at: datetime, ended_at: d
 def mint_token() -> PlaintextSecret:
     """Return 256 random bits, written for a URL or a cookie."""
     return PlaintextSecret(secrets.token_urlsafe(_TOKEN_BYTES))
+
+
+def link_url(public_url: str, token: PlaintextSecret) -> str:
+    """Return the URL of a sign-in link; the token leaves here, in the fragment, which browsers do not send."""
+    return f"{public_url}{SIGN_IN_PATH}#{token.reveal()}"
 
 
 def is_token(text: str) -> bool:

@@ -15,7 +15,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
-from gql_secrets.domain.access import Feature
+from gql_secrets.domain.access import FORMER_CLIENTS_API, Feature, Surface
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import BadRequest
 from gql_secrets.domain.networks import EVERYWHERE
@@ -178,7 +178,7 @@ class Reading:
             "client_id": client_id,
             "actor": actor,
             "action": action,
-            "surface": surface,
+            "surface__in": [surface, FORMER_CLIENTS_API] if surface == Surface.CLIENTS_API else surface and [surface],
             "at__gte": since,
             "at__lt": until,
         }

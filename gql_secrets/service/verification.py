@@ -102,20 +102,21 @@ class Verifier:
         _log.warning("verification found a client changed %d times in a row", _ATTEMPTS)
         raise Unavailable("The client keeps changing. Try again.")
 
-    def verify_nowait(self, client_id: str, secret: str, source: Source, arrivals: int | None = None) -> Verdict | None:
-        """Return what `verify` would without awaiting; None where that cannot be: then ask `verify`.
+    def verify_nowait(self, client_id: str, secret: str, source: Source) -> Verdict | None:
+        """Return what `verify` would without awaiting; None where that is not possible: then call `verify`.
+
+        Only for a caller that calls the lookup's `expire_view`.
 
         Args:
             client_id: who says to be asking.
             secret: with what.
             source: from where.
-            arrivals: as the look-up wants it.
 
         Raises:
             Unavailable: the database does not answer; the credential may be good.
         """
         try:
-            answer = self._lookup.find_nowait(client_id, self._pepper.digests(client_id, secret), arrivals)
+            answer = self._lookup.find_nowait(client_id, self._pepper.digests(client_id, secret))
         except _READ_ERRORS as error:
             raise self._unreadable(error) from error
         return None if answer is None else self._judged(answer[0] or _NOBODYS, answer[1], source)

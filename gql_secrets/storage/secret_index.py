@@ -45,17 +45,18 @@ class Lookup(Protocol):
             sqlite3.Error, asyncpg errors, OSError: the database does not answer.
         """
 
-    def find_nowait(
-        self, client_id: str, digests: Sequence[bytes], arrivals: int | None
-    ) -> tuple[StoredSecret | None, datetime] | None:
-        """Return what `find` would, without awaiting; None where that cannot be.
+    def find_nowait(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime] | None:
+        """Return what `find` would, without awaiting; None where that is not possible.
 
-        `arrivals` is how often anything has arrived at the server so far, the question itself included; None where
-        nobody counts. What was known to be true after the last arrival is true for every question that has arrived.
+        The database is looked at once after each `expire_view`: only for a caller that calls it when anything has
+        arrived from outside. What was true then is true for every question that has arrived so far.
 
         Raises:
             sqlite3.Error: the database does not answer.
         """
+
+    def expire_view(self) -> None:
+        """Let the next `find_nowait` look at the database again."""
 
     async def read_ahead(self) -> float:
         """Read some of what will be asked for, before it is; return after how many seconds to go on.

@@ -10,6 +10,11 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 from gql_secrets.api import console
 from gql_secrets.api.console import add_console_routes, explorer_page, read_ionapi_template, wants_explorer
+from gql_secrets.api.keys import OWN_ORIGIN, TRUSTED_PROXIES
+from gql_secrets.api.web.client_address import TrustedProxies
+from gql_secrets.api.web.middleware import surround_request
+from gql_secrets.api.web.origin import OwnOrigin
+from gql_secrets.api.web.security_headers import add_security_headers
 from gql_secrets.domain.errors import SetupError
 
 TEMPLATE = {"ti": "ACME_TST", "iu": "https://gateway.example"}
@@ -29,7 +34,9 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def an_app() -> web.Application:
-    app = web.Application()
+    app = web.Application(middlewares=[surround_request])
+    app[OWN_ORIGIN], app[TRUSTED_PROXIES] = OwnOrigin("http://127.0.0.1:8080", is_chosen=False), TrustedProxies()
+    add_security_headers(app)
     add_console_routes(app, public_url="https://secrets.example", ionapi_template=TEMPLATE)
     return app
 
@@ -87,7 +94,7 @@ async def test_without_a_built_console_one_sentence_says_how_to_get_it(
 
     assert answer.status == 200
     assert answer.content_type == "text/plain"
-    assert (await answer.text()).startswith("The console was not built with this installation: ")
+    assert (await answer.text()).startswith("This installation does not include the console. ")
 
 
 async def test_the_settings_are_what_the_operator_gave(aiohttp_client: AiohttpClient) -> None:

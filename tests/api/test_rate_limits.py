@@ -127,7 +127,7 @@ def test_addresses_and_client_ids_are_counted_apart() -> None:
 def settings(settings: Settings) -> Settings:
     return replace(
         settings,
-        capture_status="mapped",
+        clients_api_status="mapped",
         trusted_proxies="127.0.0.1",
         limit_failures_per_address=THREE,
         limit_failures_per_client=THREE,
@@ -313,7 +313,7 @@ async def test_resets_of_one_client_are_limited_and_nothing_changes(
 async def test_the_clients_dialect_calls_too_many_resets_510(
     status: str, aiohttp_client: Any, settings: Settings, clock: Clock
 ):
-    api = await aiohttp_client(build_app(replace(settings, capture_status=status), adjust_clock=clock))
+    api = await aiohttp_client(build_app(replace(settings, clients_api_status=status), adjust_clock=clock))
     made = api.app[SERVICES].first_owner
     assert made is not None
     owner, secret = made.client.client_id, made.secret.reveal()

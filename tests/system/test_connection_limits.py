@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 from aiohttp import ClientSession, web
 
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner, BoundedServer, ConnectionLimits
+from gql_secrets.api.web.aiohttp_internals import BoundedRunner, BoundedServer
+from gql_secrets.api.web.connection_limits import ConnectionLimits
 
 SHORT = ConnectionLimits(head_seconds=0.4, body_seconds=0.4, idle_seconds=1.2, unread_seconds=1.0, linger_seconds=0.2)
 PATIENT = 5.0  # how long a test waits for what takes a fraction of that
@@ -57,8 +58,8 @@ class Server:
         assert self.runner.server is not None
         return len(self.runner.server.connections)
 
-    async def open(self) -> "Peer":
-        peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def open(self, address: str = "127.0.0.1") -> "Peer":
+        peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port, local_addr=(address, 0)))
         self.opened.append(peer)
         return peer
 
@@ -312,17 +313,37 @@ async def test_too_many_connections_drive_out_the_slowest_and_nobody_who_asks(se
     assert await silent[0].read_all() == b""
 
 
-async def test_where_everybody_asks_the_newest_is_let_go(serve: Serve) -> None:
-    server = await serve(replace(SHORT, connections=3))
+async def test_a_newcomer_takes_the_place_of_the_connection_idle_longest(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await serve(replace(SHORT, idle_seconds=60, connections=3))
     asking = [await server.open() for _ in range(3)]
-    for peer in asking:
+    for peer in (asking[1], asking[0], asking[2]):
         await peer.send(OK)
         assert await peer.answer() == b"HTTP/1.1 200 OK"
     newest = await server.open()
-    assert await newest.read_all() == b""
-    for peer in asking:
+    assert await asking[1].read_all() == b""
+    for peer in (asking[0], asking[2], newest):
         await peer.send(OK)
         assert await peer.answer() == b"HTTP/1.1 200 OK"
+    assert [record.message for record in caplog.records] == ["connection_limit_reached"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
+async def test_the_address_with_the_most_connections_gives_way(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    server = await serve(replace(SHORT, idle_seconds=60, connections=10))
+    few = [await server.open("127.0.0.2") for _ in range(2)]
+    many = [await server.open("127.0.0.3") for _ in range(8)]
+    for peer in (*few, *many):
+        await peer.send(OK)
+        assert await peer.answer() == b"HTTP/1.1 200 OK"
+    newcomers = [await server.open(f"127.0.0.{number}") for number in range(4, 9)]
+    for peer in (*few, *newcomers, *many[5:]):
+        await peer.send(OK)
+        assert await peer.answer() == b"HTTP/1.1 200 OK"
+    for peer in many[:5]:
+        assert await peer.read_all() == b""
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_nothing_is_remembered_of_a_connection_that_is_gone(serve: Serve) -> None:

@@ -9,18 +9,16 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import hdrs, web
 
-from gql_secrets.api.authentication import Credentials, authenticate_client, parse_basic, refused
-from gql_secrets.api.clients_api.errors import CaptureError, Code, invalid, missing
-from gql_secrets.domain.access import Caller, Surface
+from gql_secrets.api.clients_api.errors import ClientsApiError, Code, invalid, missing
 from gql_secrets.domain.errors import InvalidHoursToLive
 from gql_secrets.domain.rotation import MAX_HOURS, Retention
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_BODY: Final = 64 * 1024
 _MAX_ARGUMENTS: Final = 64
-_CREDENTIALS: Final = ("client_id", "client_secret")
+CREDENTIAL_ARGUMENTS: Final = ("client_id", "client_secret")
 _KNOWN: Final = (
-    *_CREDENTIALS,
+    *CREDENTIAL_ARGUMENTS,
     "client_id_for_deletion",
     "description",
     "features",
@@ -50,7 +48,7 @@ class Arguments:
         """Return the argument.
 
         Raises:
-            CaptureError: it is missing.
+            ClientsApiError: it is missing.
         """
         if name not in self.values:
             raise missing(name)
@@ -60,7 +58,7 @@ class Arguments:
         """Return the texts of a JSON array.
 
         Raises:
-            CaptureError: it is missing, or no JSON array of texts.
+            ClientsApiError: it is missing, or no JSON array of texts.
         """
         try:
             value = orjson.loads(self.text(name))
@@ -74,7 +72,7 @@ class Arguments:
         """Return a number of hours: one to three digits, and never a guess for an argument that did not come.
 
         Raises:
-            CaptureError: it is missing.
+            ClientsApiError: it is missing.
             InvalidHoursToLive: it is no whole number from 0 to 168.
         """
         text = self.text(name)
@@ -87,10 +85,10 @@ async def read_arguments(request: web.Request) -> Arguments:
     """Return the arguments of the form and of the query string, in which no credentials may stand.
 
     Raises:
-        CaptureError: they cannot be read, or one came twice, or credentials stand in the query string.
+        ClientsApiError: they cannot be read, or one came twice, or credentials stand in the query string.
     """
     in_query = _pairs(request.rel_url.raw_query_string)
-    for name in _CREDENTIALS:
+    for name in CREDENTIAL_ARGUMENTS:
         if any(name == each for each, _ in in_query):
             raise invalid(
                 name, "credentials in the query string would stand in logs; send them as form fields, or with Basic"
@@ -99,7 +97,7 @@ async def read_arguments(request: web.Request) -> Arguments:
     values: dict[str, str] = {}
     for name, value in pairs:
         if name in values:
-            raise CaptureError(Code.DUPLICATE_ARGUMENT, f"duplicate argument: {name}")
+            raise ClientsApiError(Code.DUPLICATE_ARGUMENT, f"duplicate argument: {name}")
         if name in _KNOWN:
             values[name] = value
     return Arguments(values)
@@ -111,9 +109,9 @@ async def _form(request: web.Request) -> str:
         async for chunk in request.content.iter_any():
             body += chunk
             if len(body) > _MAX_BODY:
-                raise CaptureError(Code.INVALID_ARGUMENT, f"the form is larger than {_MAX_BODY} bytes", status=413)
+                raise ClientsApiError(Code.INVALID_ARGUMENT, f"the form is larger than {_MAX_BODY} bytes", status=413)
         if body and request.content_type != _FORM:
-            raise CaptureError(Code.INVALID_ARGUMENT, f"send the arguments as {_FORM}", status=415)
+            raise ClientsApiError(Code.INVALID_ARGUMENT, f"send the arguments as {_FORM}", status=415)
         return body.decode("ascii")  # whatever is not is percent-encoded
     except (web.RequestPayloadError, UnicodeDecodeError):
         raise _unreadable() from None
@@ -126,32 +124,5 @@ def _pairs(text: str) -> list[tuple[str, str]]:
         raise _unreadable() from None
 
 
-def _unreadable() -> CaptureError:
-    return CaptureError(Code.INVALID_ARGUMENT, f"the arguments cannot be read: send them as {_FORM}, in UTF-8")
-
-
-async def read_caller(request: web.Request, arguments: Arguments) -> Caller:
-    """Return the client that calls: by Basic, or by `client_id` and `client_secret` in the form.
-
-    Raises:
-        CaptureError: it signs in by something else, such as a signature, which cannot be checked from a digest.
-        BadCredentials: there are no credentials, or two different ones, or they are not good.
-        Forbidden: they are good, but not from this address.
-        Unavailable: the database does not answer.
-    """
-    headers = request.headers.getall(hdrs.AUTHORIZATION, ())
-    if any(header.partition(" ")[0].lower() != "basic" for header in headers):
-        raise CaptureError(Code.INVALID_AUTH_METHOD, "request used an http auth method other than Basic or OAuth")
-    given = {parse_basic(header) for header in headers}
-    client_id, secret = (arguments.find(name) for name in _CREDENTIALS)
-    if client_id is not None or secret is not None:
-        given.add(None if client_id is None or secret is None else Credentials(client_id, secret))
-    if not given:
-        raise CaptureError(
-            Code.INVALID_CLIENT_CREDENTIALS,
-            "no client credentials came: send them with Basic, or as the form fields client_id and client_secret",
-        )
-    credentials = given.pop()
-    if credentials is None or given:
-        raise refused(request, None)
-    return await authenticate_client(request, credentials, Surface.CAPTURE)
+def _unreadable() -> ClientsApiError:
+    return ClientsApiError(Code.INVALID_ARGUMENT, f"the arguments cannot be read: send them as {_FORM}, in UTF-8")

@@ -8,12 +8,12 @@ from typing import Final
 from aiohttp import hdrs
 
 from gql_secrets.api.clients_api.arguments import Arguments
-from gql_secrets.api.clients_api.errors import CaptureError, Code, invalid
-from gql_secrets.api.web.client_address import allow_list_of_whitelist, whitelist_of_allow_list
+from gql_secrets.api.clients_api.errors import ClientsApiError, Code, invalid
+from gql_secrets.api.clients_api.whitelist import format_whitelist
 from gql_secrets.domain.access import Caller, Feature, parse_features
 from gql_secrets.domain.clients import name_from, parse_description
 from gql_secrets.domain.errors import InvalidFeature
-from gql_secrets.domain.networks import EVERYWHERE, AllowList
+from gql_secrets.domain.networks import EVERYWHERE, AllowList, parse_whitelist
 from gql_secrets.service.queries import MAX_PAGE, PageRequest, Reading
 from gql_secrets.wiring import Services
 
@@ -65,7 +65,7 @@ async def _list(asked: Asked) -> Pages:
     # An older client sends the same under another name.
     names = [name for name in ("has_features", "features") if asked.arguments.has(name)]
     if len(names) > 1:
-        raise CaptureError(
+        raise ClientsApiError(
             Code.DUPLICATE_ARGUMENT, "duplicate argument: has_features, which features is another name of"
         )
     try:
@@ -102,7 +102,7 @@ async def _set_features(asked: Asked) -> Fields:
 
 
 async def _set_whitelist(asked: Asked) -> Fields:
-    allow_list = allow_list_of_whitelist(asked.arguments.texts("whitelist"))
+    allow_list = parse_whitelist(asked.arguments.texts("whitelist"))
     await asked.services.clients.update_client(_target(asked), by=asked.caller, allow_list=allow_list.texts)
     return {}
 
@@ -161,4 +161,4 @@ async def _pages(reading: Reading, features: list[Feature]) -> Pages:
 
 @lru_cache(maxsize=1024)
 def _whitelist(networks: tuple[str, ...]) -> list[str]:
-    return whitelist_of_allow_list(AllowList.parse(networks))
+    return format_whitelist(AllowList.parse(networks))

@@ -72,7 +72,7 @@ TABLE: Final[Mapping[ErrorCode, tuple[Code, str | None]]] = {
 }
 
 
-class CaptureError(Exception):
+class ClientsApiError(Exception):
     """An error as the dialect says it.
 
     Attributes:
@@ -108,21 +108,21 @@ class CaptureError(Exception):
         return self.code.name.lower()
 
 
-def missing(argument: str) -> CaptureError:
+def missing(argument: str) -> ClientsApiError:
     """Return the error of an argument that did not come."""
-    return CaptureError(Code.MISSING_ARGUMENT, f"missing required argument: {argument}", argument=argument)
+    return ClientsApiError(Code.MISSING_ARGUMENT, f"missing required argument: {argument}", argument=argument)
 
 
-def invalid(argument: str, reason: str) -> CaptureError:
+def invalid(argument: str, reason: str) -> ClientsApiError:
     """Return the error of an argument that cannot be."""
-    return CaptureError(
+    return ClientsApiError(
         Code.INVALID_ARGUMENT,
         f"{argument} was not valid for the following reason: {reason}",
         argument=argument,
     )
 
 
-def present(failure: Failure, target: str) -> CaptureError | None:
+def present(failure: Failure, target: str) -> ClientsApiError | None:
     """Return the error that says this failure, or None for what is no caller's business.
 
     Args:
@@ -133,30 +133,30 @@ def present(failure: Failure, target: str) -> CaptureError | None:
         case Refusal():
             return _refused(failure, target)
         case TooManyFailures():
-            return CaptureError(
+            return ClientsApiError(
                 Code.API_LIMIT_ERROR,
                 "the client id or the client secret is not valid, and too many before were not either; try again in "
                 f"{failure.retry_after} s",
                 retry_after=failure.retry_after,
             )
         case Unauthenticated():
-            return CaptureError(Code.INVALID_CLIENT_CREDENTIALS, "the client id or the client secret is not valid")
+            return ClientsApiError(Code.INVALID_CLIENT_CREDENTIALS, "the client id or the client secret is not valid")
         case Forbidden(reason="RETAINED_SECRET"):
-            return CaptureError(Code.CLIENT_PERMISSION_ERROR, f"{NOT_ALLOWED}: {failure}")
+            return ClientsApiError(Code.CLIENT_PERMISSION_ERROR, f"{NOT_ALLOWED}: {failure}")
         case Forbidden():
-            return CaptureError(Code.CLIENT_PERMISSION_ERROR, NOT_ALLOWED)
+            return ClientsApiError(Code.CLIENT_PERMISSION_ERROR, NOT_ALLOWED)
         case BadRequest():
-            return CaptureError(Code.INVALID_ARGUMENT, str(failure))
+            return ClientsApiError(Code.INVALID_ARGUMENT, str(failure))
         case Unavailable():
-            return CaptureError(Code.UNEXPECTED_ERROR, str(failure), status=503, always=True)
+            return ClientsApiError(Code.UNEXPECTED_ERROR, str(failure), status=503, always=True)
     return None
 
 
-def _refused(refusal: Refusal, target: str) -> CaptureError:
+def _refused(refusal: Refusal, target: str) -> ClientsApiError:
     code, argument = TABLE[refusal.code]
     if argument is None:
         status = 409 if refusal.code is ErrorCode.CONFLICT else None
-        return CaptureError(code, str(refusal), status=status, retry_after=refusal.retry_after)
+        return ClientsApiError(code, str(refusal), status=status, retry_after=refusal.retry_after)
     argument = target if argument is TARGET else argument
     return invalid(argument, _reason(refusal, argument))
 

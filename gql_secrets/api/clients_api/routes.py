@@ -7,12 +7,12 @@ from typing import Final
 import orjson
 from aiohttp import hdrs, web
 
-from gql_secrets.api.authentication import CHALLENGE
-from gql_secrets.api.clients_api.arguments import read_arguments, read_caller
+from gql_secrets.api.authentication.basic import CHALLENGE
+from gql_secrets.api.clients_api.arguments import read_arguments
 from gql_secrets.api.clients_api.calls import CALLS, KEY_HEADER, Asked, Call, Pages
-from gql_secrets.api.clients_api.errors import CaptureError, Code, present
+from gql_secrets.api.clients_api.errors import ClientsApiError, Code, present
+from gql_secrets.api.clients_api.form import authenticate_call
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SETTINGS
-from gql_secrets.api.web.middleware import X_REQUEST_ID
 from gql_secrets.domain.access import Role, require_role
 from gql_secrets.domain.errors import Failure
 from gql_secrets.graphql_server.disconnects import is_disconnected
@@ -33,12 +33,12 @@ async def _answer_clients(request: web.Request) -> web.StreamResponse:
     call = CALLS.get(request.match_info.get("call", ""))
     try:
         if call is None:
-            raise CaptureError(Code.API_FEATURE_DISABLED, "there is no such call here", status=404, always=True)
+            raise ClientsApiError(Code.API_FEATURE_DISABLED, "there is no such call here", status=404, always=True)
         answer = await call.act(await _read(request, call))
         if isinstance(answer, AsyncIterator):
             return await _stream(request, answer)
-        return _response(request, {**answer, "stat": "ok"})
-    except CaptureError as error:
+        return _response({**answer, "stat": "ok"})
+    except ClientsApiError as error:
         return _error_response(request, error, call)
     except Failure as failure:
         told = present(failure, call.target if call else "")
@@ -51,7 +51,7 @@ async def _answer_clients(request: web.Request) -> web.StreamResponse:
 
 async def _answer_settings(request: web.Request) -> web.Response:
     return _error_response(
-        request, CaptureError(Code.API_FEATURE_DISABLED, "settings are not kept here; see the documentation"), None
+        request, ClientsApiError(Code.API_FEATURE_DISABLED, "settings are not kept here; see the documentation"), None
     )
 
 
@@ -59,19 +59,19 @@ async def _read(request: web.Request, call: Call) -> Asked:
     """Return what is asked, by an owner.
 
     Raises:
-        CaptureError: it cannot be read.
+        ClientsApiError: it cannot be read.
         Failure: the caller is nobody, or may not.
     """
     if request.method not in call.methods:
         by = " or ".join(call.methods)
-        raise CaptureError(Code.API_FEATURE_DISABLED, f"send this call by {by}", status=405, always=True)
+        raise ClientsApiError(Code.API_FEATURE_DISABLED, f"send this call by {by}", status=405, always=True)
     # A browser would add the Basic credentials that it remembers to another site's form.
-    request.app[OWN_ORIGIN].refuse_foreign(request)
+    request.app[OWN_ORIGIN].refuse_cross_site(request)
     arguments = await read_arguments(request)
     keys = request.headers.getall(KEY_HEADER, ())
     if len(keys) > 1:
-        raise CaptureError(Code.DUPLICATE_ARGUMENT, f"duplicate argument: {KEY_HEADER}")
-    caller = await read_caller(request, arguments)
+        raise ClientsApiError(Code.DUPLICATE_ARGUMENT, f"duplicate argument: {KEY_HEADER}")
+    caller = await authenticate_call(request, arguments)
     # Only a client with the feature owner may call this family at all; GraphQL lets operators and viewers in, too.
     require_role(caller, Role.ADMIN)
     return Asked(request.app[SERVICES], caller, arguments, keys[0] if keys else None)
@@ -80,7 +80,7 @@ async def _read(request: web.Request, call: Call) -> Asked:
 async def _stream(request: web.Request, pages: Pages) -> web.StreamResponse:
     """Answer with rows as they are read: a long list is never in memory whole."""
     page = await anext(pages, None)  # what fails here is still answered
-    response = web.StreamResponse(headers={**_headers(request), hdrs.CONTENT_TYPE: _JSON})
+    response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: _JSON})
     await response.prepare(request)
     try:
         await response.write(b'{"results":[')
@@ -100,7 +100,7 @@ async def _stream(request: web.Request, pages: Pages) -> web.StreamResponse:
     return response
 
 
-def _error_response(request: web.Request, error: CaptureError, call: Call | None) -> web.Response:
+def _error_response(request: web.Request, error: ClientsApiError, call: Call | None) -> web.Response:
     fields: dict[str, object] = {
         "request_id": request[REQUEST_ID],
         "code": error.code.value,
@@ -110,8 +110,8 @@ def _error_response(request: web.Request, error: CaptureError, call: Call | None
     }
     if error.argument is not None:
         fields["argument_name"] = error.argument
-    is_mapped = error.always or request.app[SETTINGS].capture_status == "mapped"
-    response = _response(request, fields, status=error.status if is_mapped else 200)
+    is_mapped = error.always or request.app[SETTINGS].clients_api_status == "mapped"
+    response = _response(fields, status=error.status if is_mapped else 200)
     if error.retry_after is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     if response.status == web.HTTPUnauthorized.status_code:
@@ -121,20 +121,11 @@ def _error_response(request: web.Request, error: CaptureError, call: Call | None
     return response
 
 
-def _response(request: web.Request, fields: Mapping[str, object], *, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(fields), content_type=_JSON, status=status, headers=_headers(request))
+def _response(fields: Mapping[str, object], *, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(fields), content_type=_JSON, status=status)
 
 
-def _headers(request: web.Request) -> dict[str, str]:
-    return {
-        hdrs.CACHE_CONTROL: "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        X_REQUEST_ID: request[REQUEST_ID],
-    }
-
-
-def _defect(request: web.Request) -> CaptureError:
+def _defect(request: web.Request) -> ClientsApiError:
     """Return the error that says nothing of a defect of ours, which the log has."""
     _log.exception("unexpected_error", extra={"request_id": request[REQUEST_ID]})
-    return CaptureError(Code.UNEXPECTED_ERROR, "unexpected error", always=True)
+    return ClientsApiError(Code.UNEXPECTED_ERROR, "unexpected error", always=True)

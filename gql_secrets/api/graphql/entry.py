@@ -7,7 +7,8 @@ from typing import Final
 from aiohttp import hdrs, web
 from graphql import OperationType
 
-from gql_secrets.api.authentication import CHALLENGE, authenticate
+from gql_secrets.api.authentication import authenticate
+from gql_secrets.api.authentication.basic import CHALLENGE
 from gql_secrets.api.console import console_documents, explorer_page, wants_explorer
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import HTTP_STATUS, present
@@ -20,8 +21,8 @@ from gql_secrets.api.graphql.streaming import (
     wants_socket,
 )
 from gql_secrets.api.keys import GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS
-from gql_secrets.api.web.cors import GRAPHQL_PATH, preflight
-from gql_secrets.api.web.origin import ForeignOrigin
+from gql_secrets.api.web.cors import GRAPHQL_PATH, answer_preflight
+from gql_secrets.api.web.origin import CrossOriginRefused
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.graphql_server.cost import Limits
@@ -78,7 +79,7 @@ def _endpoint(settings: Settings) -> GraphQLEndpoint:
 
 
 async def _handle(request: web.Request) -> web.StreamResponse:
-    if (answer := preflight(request)) is not None:
+    if (answer := answer_preflight(request)) is not None:
         return answer
     if wants_explorer(request):
         return explorer_page(request)
@@ -111,8 +112,8 @@ def _check_mutation_origin(request: web.Request, kind: OperationType, context: R
     own = request.app[OWN_ORIGIN]
     try:
         if isinstance(context, Context) and context.caller.session_id is not None:
-            own.require_proof(request)
+            own.require_own_page(request)
         else:
             own.require_allowed_origin(request)
-    except ForeignOrigin as foreign:
+    except CrossOriginRefused as foreign:
         raise RequestRefused(FORBIDDEN, str(foreign), {"reason": foreign.reason}) from None

@@ -108,7 +108,7 @@ _describe(
     Surface,
     "The interfaces through which changes are made.",
     GRAPHQL="This API, which the console also uses.",
-    CAPTURE="The /clients endpoints.",
+    CLIENTS_API="The /clients endpoints.",
     CLI="The command line.",
     SYSTEM="gql-secrets itself.",
 )

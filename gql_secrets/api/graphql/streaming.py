@@ -6,11 +6,11 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from gql_secrets.api.authentication import authenticate_header, source_of
+from gql_secrets.api.authentication.basic import authenticate_header
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import present
-from gql_secrets.api.keys import GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS, TRUSTED_PROXIES
-from gql_secrets.api.web.middleware import make_request_id
+from gql_secrets.api.keys import GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS, SOURCE
+from gql_secrets.api.web.request_id import make_request_id
 from gql_secrets.domain.access import Caller, Surface
 from gql_secrets.graphql_server.engine import Admitted, RequestContext
 from gql_secrets.graphql_server.sse import stream_events
@@ -30,12 +30,12 @@ def check_socket_origin(request: web.Request, caller: Caller) -> None:
     No browser asks the server before it opens a WebSocket to another site, and it sends the cookies along.
 
     Raises:
-        ForeignOrigin: another site's page asks, or a cookie came without proof that a page of ours does.
+        CrossOriginRefused: another site's page asks, or a cookie came without proof that a page of ours does.
     """
     if caller.session_id is None:
         request.app[OWN_ORIGIN].require_allowed_origin(request)
     else:
-        request.app[OWN_ORIGIN].require_proof(request)
+        request.app[OWN_ORIGIN].require_own_page(request)
 
 
 async def serve_socket(request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -51,8 +51,7 @@ async def serve_socket(request: web.Request, caller: Caller) -> web.StreamRespon
         _log.info("operation socket=%s request_id=%s", request[REQUEST_ID], request_id)
         caller = await services.sessions.renew(replace(caller, request_id=request_id))
         if caller.secret_id is not None:
-            source = source_of(request, request.app[TRUSTED_PROXIES])
-            services.usage.used(caller.secret_id, source, await services.database.now())
+            services.usage.used(caller.secret_id, request[SOURCE].source, await services.database.now())
         return Context(services, caller, request_id)
 
     return await request.app[SOCKETS].serve(request, caller, Host(sign_in, begin, present))

@@ -1,1 +1,1 @@
-"""How people sign in: one-time links and sessions."""
+"""How people sign in: one-time links, sessions and their cookie."""

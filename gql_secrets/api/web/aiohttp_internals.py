@@ -1,75 +1,81 @@
-"""The connections below the application: how long a head and a body may take, and how many there may be.
+"""Connections, and everything else that uses private parts of aiohttp.
 
-aiohttp gives a connection as long for its first head as for lying idle, any number of bytes for it within its limits
-per line, and a body for ever. Here every connection that owes something stands in one of two queues, ordered by when
-its time is over, and one timer walks their fronts: a request costs two entries in a dict, and no timer of its own.
+aiohttp gives a connection as much time for its first head as for being idle, any number of bytes for a head within its
+limits per line, and unlimited time for a body. Here, each connection that owes a head or a body is in a queue ordered
+by its deadline, and one timer looks at the front of both queues: a request costs two entries in a dict, and no timer.
+
+The private attributes, all in this file, because a minor release of aiohttp may change them (`pyproject.toml` has the
+bound, `tests/api/web/test_aiohttp_internals.py` the list):
+
+- `web.AppRunner._make_server`
+- `web.Server`: `_kwargs`, `_loop`
+- `web.RequestHandler`: `_loop`, `_messages`, `_request_count`, `_waiter`, `_drain_helper` (of its base class)
+- `web.StreamResponse`: `_eof_sent`, `_keep_alive`
+- `aiohttp.helpers.rfc822_formatted_time`
 """
 
 import asyncio
 import logging
 import socket
-import sys
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from aiohttp import StreamReader, hdrs, web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
+from aiohttp.helpers import rfc822_formatted_time
 
-from gql_secrets.api.gateway import Gateway, is_verification
-from gql_secrets.api.keys import SERVER_NAME, SERVICES, TRUSTED_PROXIES
+from gql_secrets.api.keys import SERVER_NAME, TRUSTED_PROXIES
+from gql_secrets.api.web.client_address import TrustedProxies
+from gql_secrets.api.web.connection_limits import AddressShare, ConnectionLimits, ConnectionTable, max_connections
+from gql_secrets.domain.networks import address_block
 from gql_secrets.graphql_server.disconnects import is_disconnected
 
 _log: Final = logging.getLogger(__name__)
-# How many connections are closed at a time: each takes some 50 µs, and others are waiting for their answers.
-_MAX_AT_ONCE: Final = 20
+# How many connections are closed in one go: each takes some 50 µs while others wait for their responses.
+_MAX_CLOSED: Final = 20
 _PAUSE: Final = 0.004
 _TICK: Final = 0.25
-# Files that the process needs beside its connections: the database, the log, what is being listened on.
-_OTHER_FILES: Final = 200
+_SECONDS_BETWEEN_WARNINGS: Final = 10.0
 _CONTINUE: Final = "100-continue"
+_VERSIONS: Final = (HttpVersion10, HttpVersion11)
+_UNIX_ADDRESS: Final = "unix"
 _UNIX: Final = getattr(socket, "AF_UNIX", None)
 _USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """What a connection may take, and how many there may be."""
+class FastPath(NamedTuple):
+    """Requests that are answered without routes and middlewares, which would cost more than the answer.
 
-    head_seconds: float = 10.0
-    """From a head's first byte, or from the connection, to its end."""
-    body_seconds: float = 30.0
-    """From the end of a head to the end of its body."""
-    idle_seconds: float = 75.0
-    """Between an answer and the next request: longer than gateways keep their connections."""
-    unread_seconds: float = 60.0
-    """How long the other side may leave unread what it was answered (where the system can tell, as Linux can)."""
-    linger_seconds: float = 5.0
-    """How long the rest of a body is read and thrown away after the answer."""
-    head_bytes: int = 32 * 1024
-    """Bytes of a head that comes in pieces."""
-    line_bytes: int = 8 * 1024
-    """Bytes of a request line, or of one field."""
-    fields: int = 100
-    """Fields of a head."""
-    connections: int = 20_000
-    """Connections of one process; fewer where the system allows fewer open files."""
+    Attributes:
+        matches: whether a path, as it is in the request line, belongs to it.
+        answer: answers such a request.
+        on_activity: called when bytes have arrived on any connection, and when any other request has been handled.
+    """
+
+    matches: Callable[[str], bool]
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    on_activity: Callable[[], None]
+
+
+FAST_PATH: Final = web.AppKey("fast_path", FastPath)
 
 
 class BodyTooSlow(web.RequestPayloadError, TimeoutError):  # noqa: N818  named like the rest of the family
-    """A body did not arrive in time. Whoever reads it is told; whoever does not is not concerned."""
+    """A body did not arrive in time; raised only where something reads the body."""
 
 
 class BoundedRunner(web.AppRunner):
-    """Runs an application, without an access log, on connections that are bounded."""
+    """Runs an application on limited connections, without an access log."""
 
     def __init__(
         self, app: web.Application, limits: ConnectionLimits | None = None, *, shutdown_timeout: float = 10.0
     ) -> None:
-        """Run it within these limits; answers under way may take so many seconds when it is told to stop."""
+        """Run it within these limits; at the end, requests in progress may take `shutdown_timeout` seconds."""
         self._limits = limits or ConnectionLimits()
         super().__init__(
             app,
             access_log=None,
+            auto_decompress=False,
             logger=_log,
             keepalive_timeout=self._limits.idle_seconds,
             lingering_time=self._limits.linger_seconds,
@@ -81,128 +87,164 @@ class BoundedRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
-        return BoundedServer(plain, self._limits, self.app)
+        server = BoundedServer(plain, self._limits, self.app.get(TRUSTED_PROXIES, TrustedProxies()))
+        server.fast_path = self.app.get(FAST_PATH)
+        return server
 
 
 class BoundedServer(web.Server):
-    """Makes a `Connection` for each connection, and closes those whose time is over."""
+    """Makes a `Connection` for each connection, and closes those that exceed their time or their number."""
 
-    def __init__(self, plain: web.Server, limits: ConnectionLimits, app: web.Application) -> None:
-        """Serve what a server of aiohttp would."""
+    def __init__(self, plain: web.Server, limits: ConnectionLimits, trusted_proxies: TrustedProxies) -> None:
+        """Serve what this server of aiohttp would."""
         super().__init__(self._answer, request_factory=plain.request_factory, **plain._kwargs)  # noqa: SLF001
-        self._application = plain.request_handler
-        self._app = app
-        self._gateway: Gateway | None = None
+        self.fast_path: FastPath | None = None
         self.limits = limits
-        self.arrivals = 0
         self.heads: dict[Connection, float] = {}
         self.bodies: dict[Connection, tuple[float, StreamReader]] = {}
-        self._most = min(limits.connections, _most_connections(limits.connections))
-        self._patrol = self._loop.call_soon(self._walk)
+        self.table: ConnectionTable[Connection] = ConnectionTable()
+        self._application = plain.request_handler
+        self._trusted_proxies = trusted_proxies
+        self._max_connections = max_connections(limits.connections)
+        self._warned_at = -_SECONDS_BETWEEN_WARNINGS
+        self._reaper = self._loop.call_soon(self._reap)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        # Routes and middlewares would take a verification longer than its answer does, and have nothing to add to it.
-        if is_verification(request.raw_path) and (gateway := self._gateway or self._find_gateway()):
-            return await gateway.answer(request, self.arrivals)
+        if request.version not in _VERSIONS:
+            return _response(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Use HTTP/1.1 or HTTP/1.0.\n")
+        fast_path = self.fast_path
+        if fast_path is not None and fast_path.matches(request.raw_path):
+            return await fast_path.answer(request)
         if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() != _CONTINUE:
-            # aiohttp would repeat what is expected.
-            return _response(HTTPStatus.EXPECTATION_FAILED, "No expectation but 100-continue is met here.\n")
-        return await self._application(request)
+            # aiohttp would repeat the header's value.
+            return _response(HTTPStatus.EXPECTATION_FAILED, "Unsupported Expect header.\n")
+        try:
+            return await self._application(request)
+        finally:
+            self.note_activity()
 
-    def _find_gateway(self) -> Gateway | None:
-        if SERVICES in self._app:
-            self._gateway = Gateway(self._app[SERVICES], self._app[TRUSTED_PROXIES])
-        return self._gateway
+    def note_activity(self) -> None:
+        """Tell the fast path that what it knows may have changed."""
+        if self.fast_path is not None:
+            self.fast_path.on_activity()
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
         return Connection(self, self._loop, **self._kwargs)
 
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take a connection; where there are too many, drop the one that has owed a head longest."""
-        super().connection_made(handler, transport)
-        if len(self._connections) > self._most:
-            # Whoever sends its requests owes nothing for longer than a moment: slow ones drive each other out.
-            next(iter(self.heads), handler).force_close()
+    def admit(self, connection: "Connection", peer: str) -> AddressShare["Connection"]:
+        """Take a new connection; where there is one too many, close the one that has to give way."""
+        address = address_block(peer) if peer else _UNIX_ADDRESS
+        is_trusted = self._trusted_proxies.trusts(peer) if peer else self._trusted_proxies.unix
+        self.heads[connection] = self._loop.time() + self.limits.head_seconds
+        share = self.table.add(connection, address, is_protected=is_trusted)
+        if len(self.table) > self._max_connections:
+            self._warn(address)
+            chosen = self.table.choose_to_close(connection, lambda each: each.is_busy)
+            self.table.remove(chosen, share if chosen is connection else chosen.share)
+            # After `connection_made` of the newcomer, which may be the one.
+            self._loop.call_soon(chosen.force_close)
+        return share
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Forget a connection."""
         super().connection_lost(handler, exc)
         if isinstance(handler, Connection):
+            self.table.remove(handler, handler.share)
             self.heads.pop(handler, None)
             self.bodies.pop(handler, None)
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  aiohttp's signature
         """Close every connection."""
-        self._patrol.cancel()
+        self._reaper.cancel()
         await super().shutdown(timeout)
 
-    def _walk(self) -> None:
+    def _warn(self, address: str) -> None:
+        now = self._loop.time()
+        if now - self._warned_at >= _SECONDS_BETWEEN_WARNINGS:
+            self._warned_at = now
+            _log.warning("connection_limit_reached", extra={"limit": self._max_connections, "address": address})
+
+    def _reap(self) -> None:
         now = self._loop.time()
         closed = 0
-        while self.heads and closed < _MAX_AT_ONCE:
-            handler, due = next(iter(self.heads.items()))
+        while self.heads and closed < _MAX_CLOSED:
+            connection, due = next(iter(self.heads.items()))
             if due > now:
                 break
-            del self.heads[handler]
-            handler.force_close()
+            del self.heads[connection]
+            connection.force_close()
             closed += 1
-        while self.bodies and closed < _MAX_AT_ONCE:
-            handler, (due, body) = next(iter(self.bodies.items()))
+        while self.bodies and closed < _MAX_CLOSED:
+            connection, (due, body) = next(iter(self.bodies.items()))
             if due > now:
                 break
-            del self.bodies[handler]
+            del self.bodies[connection]
             if not body.is_eof() and body.exception() is None:
-                handler.give_up(body)
+                connection.abort_body(body)
                 closed += 1
         tick = min(_TICK, self.limits.head_seconds / 4, self.limits.body_seconds / 4)
-        self._patrol = self._loop.call_later(_PAUSE if closed == _MAX_AT_ONCE else tick, self._walk)
+        self._reaper = self._loop.call_later(_PAUSE if closed == _MAX_CLOSED else tick, self._reap)
 
 
 class Connection(web.RequestHandler):
     """One connection: it is in the server's queues while it owes a head or a body."""
 
-    __slots__ = ("_head_bytes", "_server")
+    __slots__ = ("_head_bytes", "_server", "share")
+
+    share: AddressShare["Connection"]
 
     def __init__(self, server: BoundedServer, loop: asyncio.AbstractEventLoop, **options: Any) -> None:  # noqa: ANN401
-        """Belong to a server; the options are those that aiohttp's own server hands over."""
+        """Belong to a server; the options are those that aiohttp's own server passes."""
         super().__init__(server, loop=loop, **options)
         self._server = server
         self._head_bytes = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._waiter is None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a head."""
-        self._server.heads[self] = self._loop.time() + self._server.limits.head_seconds
+        peer = transport.get_extra_info("peername")
+        self.share = self._server.admit(self, str(peer[0]) if isinstance(peer, tuple) else "")
         super().connection_made(transport)
         own: socket.socket | None = transport.get_extra_info("socket")
         if own is not None and own.family != _UNIX and _USER_TIMEOUT is not None:
             own.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(self._server.limits.unread_seconds * 1000))
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived; look whether a head has ended or begun."""
-        self._server.arrivals += 1
+        """Take what arrived, and note whether a head has ended or begun."""
+        self._server.note_activity()
         before = self._request_count
         super().data_received(data)
         if self._request_count != before:
             self._server.heads.pop(self, None)
+            self.share.head_arrived(self)
             self._head_bytes = 0
             if self._messages:
                 self._expect_body(self._messages[-1][1])
         elif self._waiter is not None and data:
-            # Nobody answers a request here, and what came completes none: it is a piece of a head.
+            # No request is being answered, and the data completes none: it is a piece of a head.
             self._head_bytes += len(data)
             if self._head_bytes > self._server.limits.head_bytes:
                 self._refuse_head()
             elif self not in self._server.heads:
                 self._server.heads[self] = self._loop.time() + self._server.limits.head_seconds
+                self.share.head_began(self)
+
+    def protect(self) -> None:
+        """Let this connection be closed last when there are too many."""
+        self.share = self._server.table.protect(self, self.share)
 
     def _expect_body(self, body: StreamReader) -> None:
         self._server.bodies.pop(self, None)
         if not body.is_eof():
             self._server.bodies[self] = (self._loop.time() + self._server.limits.body_seconds, body)
 
-    def give_up(self, body: StreamReader) -> None:
-        """Tell whoever reads the body that it will not come, and take no other request here."""
+    def abort_body(self, body: StreamReader) -> None:
+        """Raise BodyTooSlow where the body is read, and take no other request on this connection."""
         body.set_exception(BodyTooSlow("The body took too long to arrive."))
         self.close()
 
@@ -220,7 +262,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no request, or what failed below the application, and repeat nothing of it.
+        """Answer a malformed request, or a failure outside the application, without repeating any of the request.
 
         aiohttp would quote the line that it could not read, and write the head to the log.
         """
@@ -233,13 +275,11 @@ class Connection(web.RequestHandler):
         else:
             _log.info("malformed_request", extra={"status": status, "error": type(exc).__name__})
         if request.writer.output_size > 0:
-            raise ConnectionError("An answer was begun already.")
-        return _response(
-            status, "Unexpected error.\n" if is_ours else "This is no HTTP request that can be read here.\n"
-        )
+            raise ConnectionError("A response has already begun.")
+        return _response(status, "Unexpected error.\n" if is_ours else "Malformed HTTP request.\n")
 
     def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ANN401  aiohttp's own
-        """Write what failed in this connection to the log; a body that cannot be read is its sender's business."""
+        """Log what failed in this connection; a body that cannot be read is the sender's concern, not a defect."""
         error = kw.get("exc_info")
         if isinstance(error, web.RequestPayloadError | ConnectionError):
             _log.info("body_unreadable", extra={"error": type(error).__name__})
@@ -247,8 +287,60 @@ class Connection(web.RequestHandler):
             super().log_exception(*args, **kw)
 
 
+class HeadResponse(web.StreamResponse):
+    """A response without a body, written in one piece: aiohttp's way with headers costs more than a verification.
+
+    It has no headers but those given: no security headers, and no CORS headers.
+    """
+
+    def __init__(self, head: tuple[HTTPStatus, str], more: str = "") -> None:
+        """Make it of a head that `make_head` returned, and more header lines, each with its line end."""
+        super().__init__(status=head[0])
+        self._text = f"{head[1]}Date: {rfc822_formatted_time()}\r\n{more}"
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write it, and wait while the peer reads more slowly than responses are written.
+
+        Raises:
+            ConnectionResetError: the connection is closed.
+        """
+        if self._eof_sent:
+            return
+        protocol = request.protocol
+        if request.transport is None:
+            raise ConnectionResetError("The connection is closed.")
+        self._keep_alive = request.keep_alive
+        if not self._keep_alive:
+            self._text += "Connection: close\r\n"
+        elif request.version < HttpVersion11:
+            self._text += "Connection: keep-alive\r\n"
+        request.transport.write(f"{self._text}\r\n".encode())
+        self._eof_sent = True
+        await protocol._drain_helper()  # noqa: SLF001
+
+
+def make_head(status: HTTPStatus, *lines: str) -> tuple[HTTPStatus, str]:
+    """Return the status line and the headers that all responses of a kind begin with."""
+    return status, "".join(
+        f"{line}\r\n"
+        for line in (
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            f"Server: {SERVER_NAME}",
+            "Cache-Control: no-store",
+            "Content-Length: 0",
+            *lines,
+        )
+    )
+
+
+def protect_connection(request: web.BaseRequest) -> None:
+    """Let the connection of an authenticated request be closed last when there are too many."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.protect()
+
+
 def _response(status: int, text: str) -> web.Response:
-    """Return an answer of this floor, after which the connection ends."""
+    """Return a response from outside the application, after which the connection ends."""
     response = web.Response(
         status=status,
         text=text,
@@ -261,20 +353,3 @@ def _response(status: int, text: str) -> web.Response:
     )
     response.force_close()
     return response
-
-
-def _most_connections(wanted: int) -> int:
-    """Return how many connections the limit of open files leaves room for, after raising it as far as may be."""
-    if sys.platform == "win32":
-        return wanted
-    import resource  # noqa: PLC0415  no such module on Windows
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        except (ValueError, OSError):
-            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - _OTHER_FILES))

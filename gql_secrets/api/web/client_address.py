@@ -1,26 +1,30 @@
-"""Which address a call comes from: the peer's, or the one that a trusted proxy in front of us reports.
+"""The caller's address: the peer's, or the one that a trusted proxy reports.
 
-Anybody can write `X-Forwarded-For`. What counts of it is the part that our own proxies wrote: each adds the peer it saw
-at the right end. So the walk starts at the peer and goes left as long as the hop that spoke is trusted; the first
-address that is not a trusted proxy's is the caller's, and what stands left of it is the caller's own tale and is not
-read. Whatever the walk meets and cannot understand refuses the call: an allow list that guesses protects nothing.
+Anyone can send `X-Forwarded-For`. Only the part that trusted proxies wrote counts: each appends the peer that it saw.
+So the chain is read from the right, starting at the peer, as long as the reporting hop is trusted; the first address
+that is not a trusted proxy's is the caller's. Everything to the left of it is client-supplied and ignored. A chain that
+cannot be understood makes the address unclear and the call is refused: an allow list that guesses protects nothing.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
+from aiohttp import hdrs, web
 from multidict import MultiMapping
 
 from gql_secrets.domain.errors import Forbidden, SetupError
-from gql_secrets.domain.networks import EVERYWHERE, AllowList, InvalidNetwork, normalised, parse_network
+from gql_secrets.domain.networks import AllowList, InvalidNetwork, normalised
+from gql_secrets.service.usage.counter import Source
 
 MAX_CHAIN: Final = 4096
 
 _UNIX: Final = "unix"
-_WHOLE_IPV4: Final = "0.0.0.0/0"
+# All private networks together are smaller than this; half of the Internet, in whatever pieces, is larger.
+_MAX_IPV4: Final = 2**28
+_MAX_IPV6: Final = 2**124
 _MAX_NODE: Final = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
 _MAX_PORT: Final = 65535
 
@@ -34,19 +38,35 @@ _OBFUSCATED_PORT: Final = re.compile(r"_[A-Za-z0-9._-]+")
 
 
 class AddressUnclear(Forbidden):
-    """The call's address cannot be told, so no allow list can let it in: refused like an address outside the list."""
+    """The caller's address cannot be determined: refused like an address that is not in the allow list."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"It is not clear which address this call comes from: {why}", reason="ADDRESS")
+        super().__init__(f"The caller's address cannot be determined: {why}", reason="ADDRESS")
+
+
+class RequestSource(NamedTuple):
+    """Where a request came from.
+
+    Attributes:
+        source: the address, None where it is unclear, and the user agent.
+        unclear: why the address cannot be determined; None where it can.
+    """
+
+    source: Source
+    unclear: AddressUnclear | None
+
+    @property
+    def address(self) -> str | None:
+        """The caller's address, None where it cannot be determined."""
+        return self.source.address
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrustedProxies:
-    """The peers whose word about the caller's address counts (`GQL_SECRETS_TRUSTED_PROXIES`).
+    """The proxies whose reports about the caller's address count (`GQL_SECRETS_TRUSTED_PROXIES`).
 
-    A peer on a Unix socket has no address, so no network can name it. It is trusted when the setting holds the word
-    `unix`, and only then: whoever may open the socket is decided by the socket file's permissions, which the operator
-    knows and we do not.
+    A peer on a Unix socket has no address, so no network can include it. It is trusted only if the setting has the word
+    `unix`: the socket file's permissions decide who may connect, and only the operator knows them.
     """
 
     networks: AllowList | None = None
@@ -54,103 +74,93 @@ class TrustedProxies:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read networks and addresses, comma-separated, and the word `unix`; an empty text trusts nobody.
+        """Read comma-separated networks, addresses, and the word `unix`; an empty text trusts no proxy.
 
         Raises:
-            SetupError: a part is no network, or one that would trust every address.
+            SetupError: a part is not a network, or the networks together are too wide to be those of proxies.
         """
         parts = [part.strip() for part in text.split(",")] if text.strip() else []
         names = [part for part in parts if part.lower() != _UNIX]
         try:
-            for name in names:
-                if parse_network(name).prefixlen == 0:
-                    # With every hop trusted the walk ends at the left end, which the caller wrote.
-                    raise SetupError(
-                        f"GQL_SECRETS_TRUSTED_PROXIES: {name} would let every caller choose its own address. "
-                        "Write the addresses of your gateways."
-                    )
             networks = AllowList.parse(names) if names else None
         except InvalidNetwork as invalid:
-            told = f'"{invalid.value}": ' if invalid.value else ""
-            raise SetupError(f"GQL_SECRETS_TRUSTED_PROXIES: {told}{invalid.reason}") from invalid
+            value = f'"{invalid.value}": ' if invalid.value else ""
+            raise SetupError(f"GQL_SECRETS_TRUSTED_PROXIES: {value}{invalid.reason}") from invalid
+        if networks is not None and _is_too_wide(networks):
+            raise SetupError(
+                f"GQL_SECRETS_TRUSTED_PROXIES: {', '.join(names)} would let callers choose their own address. "
+                "Write the addresses of your gateways."
+            )
         return cls(networks, unix=len(names) < len(parts))
 
     def trusts(self, address: str) -> bool:
-        """Whether what this address says about its own peer is believed."""
+        """Whether this address is a trusted proxy's."""
         return self.networks is not None and self.networks.allows(address)
 
 
+def find_source(request: web.BaseRequest, trusted: TrustedProxies) -> RequestSource:
+    """Return where a request came from, as far as trusted proxies report it."""
+    user_agent = request.headers.get(hdrs.USER_AGENT)
+    try:
+        return RequestSource(Source(client_address(request.remote, request.headers, trusted), user_agent), None)
+    except AddressUnclear as unclear:
+        return RequestSource(Source(None, user_agent), unclear)
+
+
 def client_address(peer: str | None, headers: MultiMapping[str], trusted: TrustedProxies) -> str:
-    """The caller's address in its one spelling (IPv4-mapped IPv6 is folded).
+    """Return the caller's address in its canonical spelling (IPv4-mapped IPv6 becomes IPv4).
 
     Args:
-        peer: the other end of the connection, as aiohttp's `request.remote` says it; None or empty on a Unix socket.
+        peer: the other end of the connection, aiohttp's `request.remote`; None or empty on a Unix socket.
         headers: the request's headers.
-        trusted: whose `X-Forwarded-For` and `Forwarded` count. Without a header from it, a trusted peer is the caller.
+        trusted: whose `X-Forwarded-For` and `Forwarded` count. Without either header, a trusted peer is the caller.
 
     Raises:
-        AddressUnclear: the headers of a trusted proxy are unreadable, silent, too long, or contradict each other.
+        AddressUnclear: the headers of a trusted proxy are malformed, empty, too long, or contradict each other.
     """
     if not peer:
         if not trusted.unix:
-            raise AddressUnclear("it came over a Unix socket whose other end is not a trusted proxy.")
+            raise AddressUnclear("the call came over a Unix socket, which is not a trusted proxy.")
         address = None
     else:
         address, is_trusted = _of_peer(peer, trusted)
         if not is_trusted:
             return address
-    told: set[str] = set()
+    reported: set[str] = set()
     if lines := headers.getall("X-Forwarded-For", ()):
-        told.add(_walked(_x_forwarded_for(lines), trusted))
+        reported.add(_client_of(_x_forwarded_for(lines), trusted))
     if lines := headers.getall("Forwarded", ()):
-        told.add(_walked(_forwarded(lines), trusted))
-    if len(told) > 1:
-        raise AddressUnclear("X-Forwarded-For and Forwarded tell different ones; let the gateway drop one of them.")
-    if told:
-        return told.pop()
+        reported.add(_client_of(_forwarded(lines), trusted))
+    if len(reported) > 1:
+        raise AddressUnclear("X-Forwarded-For and Forwarded disagree; configure the gateway to send one of them.")
+    if reported:
+        return reported.pop()
     if address is None:
-        raise AddressUnclear("it came over a Unix socket without X-Forwarded-For or Forwarded.")
+        raise AddressUnclear("the call came over a Unix socket without X-Forwarded-For or Forwarded.")
     return address
 
 
-def allow_list_of_whitelist(whitelist: Sequence[object]) -> AllowList:
-    """The allow list that the /clients dialect means; its `["0.0.0.0/0"]` is "everywhere", which for us has IPv6 too.
-
-    Raises:
-        InvalidNetwork: as `AllowList.parse`.
-    """
-    allow_list = AllowList.parse(whitelist)
-    return EVERYWHERE if allow_list.texts == (_WHOLE_IPV4,) else allow_list
-
-
-def whitelist_of_allow_list(allow_list: AllowList) -> list[str]:
-    """The same list in the /clients dialect; read back it means what it meant.
-
-    "Every IPv4 address, but no IPv6 one" has no spelling of its own there, so it is written as the two halves: a
-    script that reads a list and writes it back must not widen it.
-    """
-    if allow_list.is_everywhere:
-        return [_WHOLE_IPV4]
-    if allow_list.texts == (_WHOLE_IPV4,):
-        return ["0.0.0.0/1", "128.0.0.0/1"]
-    return list(allow_list.texts)
+def _is_too_wide(networks: AllowList) -> bool:
+    """Whether these networks hold callers too: then the chain's left end counts, which a caller writes."""
+    ipv4, ipv6 = networks.size
+    return ipv4 > _MAX_IPV4 or ipv6 > _MAX_IPV6
 
 
 @lru_cache(maxsize=4096)
 def _of_peer(peer: str, trusted: TrustedProxies) -> tuple[str, bool]:
-    """Return the peer's address, and whether its word counts: the same few peers ask again and again."""
-    # The zone of a link-local peer comes from the kernel and is ours to drop; in a header it is refused.
+    """Return the peer's address, and whether it is a trusted proxy. Cached: a few peers send most requests."""
+    # The zone of a link-local peer comes from the kernel and may be dropped; in a header it is refused.
     address = normalised(peer.partition("%")[0])
     if address is None:
         raise AddressUnclear("the connection's own address is not an IP address.")
-    # A zone means link-local, and the same link-local address may stand on every link: never a trusted proxy.
+    # A zone means link-local, and the same link-local address may exist on every link: never a trusted proxy.
     return address, "%" not in peer and trusted.trusts(address)
 
 
-def _walked(nodes: Iterator[str | None], trusted: TrustedProxies) -> str:
-    """The first address from the right that is no trusted proxy's; the leftmost one if all are.
+def _client_of(nodes: Iterator[str | None], trusted: TrustedProxies) -> str:
+    """Return the first address from the right that is not a trusted proxy's; the leftmost one if all are.
 
-    `nodes` come from right to left and are read only as far as the walk goes.
+    `nodes` come from right to left and are read only as far as needed.
     """
     address: str | None = None
     for node in nodes:
@@ -158,7 +168,7 @@ def _walked(nodes: Iterator[str | None], trusted: TrustedProxies) -> str:
         if not trusted.trusts(address):
             return address
     if address is None:
-        raise AddressUnclear("a trusted proxy sent the header without anything in it.")
+        raise AddressUnclear("a trusted proxy sent an empty header.")
     return address
 
 
@@ -169,14 +179,14 @@ def _x_forwarded_for(lines: Sequence[str]) -> Iterator[str | None]:
 
 def _forwarded(lines: Sequence[str]) -> Iterator[str | None]:
     _bounded(lines)
-    # Each line is read for itself, and to its end: a quote that a caller leaves open must not swallow
-    # what a proxy wrote after it.
+    # Each line is parsed separately and completely: a quote that a caller leaves open must not swallow what a proxy
+    # wrote after it.
     elements = [element for line in lines for element in _elements(line)]
     for element in reversed(elements):
         node = element.get("for")
         if node is not None and node.count(":") > 1 and not node.startswith("["):
-            # Without brackets nobody can say where the address ends and the port begins.
-            raise AddressUnclear("an IPv6 address in Forwarded stands in brackets and quotes.")
+            # Without brackets the end of the address and the port cannot be told apart.
+            raise AddressUnclear("an IPv6 address in Forwarded must be in brackets and quotes.")
         yield node
 
 
@@ -188,7 +198,7 @@ def _bounded(lines: Sequence[str]) -> str:
 
 
 def _elements(line: str) -> list[dict[str, str]]:
-    """The elements of one `Forwarded` line (RFC 7239, section 4), each with its parameters in lower case."""
+    """Return the elements of one `Forwarded` line (RFC 7239, section 4), with parameter names in lower case."""
     elements: list[dict[str, str]] = [{}]
     text = line.strip(" \t")
     at = 0
@@ -196,13 +206,13 @@ def _elements(line: str) -> list[dict[str, str]]:
         if pair := _PAIR.match(text, at):
             name, word, quoted = pair.group(1).lower(), pair.group(2), pair.group(3)
             if name in elements[-1]:
-                raise AddressUnclear("an element of Forwarded says the same parameter twice.")
+                raise AddressUnclear("an element of Forwarded has the same parameter twice.")
             elements[-1][name] = word if quoted is None else _ESCAPE.sub(r"\1", quoted[1:-1])
             at = pair.end()
         separator = _SEPARATOR.match(text, at)
         if separator is None:
             if at < len(text):
-                raise AddressUnclear("Forwarded is not written as RFC 7239 says.")
+                raise AddressUnclear("Forwarded does not follow RFC 7239.")
             break
         if separator.group(1) == ",":
             elements.append({})
@@ -211,24 +221,24 @@ def _elements(line: str) -> list[dict[str, str]]:
 
 
 def _address_of(node: str | None) -> str:
-    """The address in a node such as `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`."""
+    """Return the address of a node: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`."""
     if not node:
-        raise AddressUnclear("a trusted proxy left out whom it saw.")
+        raise AddressUnclear("a trusted proxy left out the address of its peer.")
     if len(node) <= _MAX_NODE:
         if (plain := normalised(node)) is not None:
             return plain
         host, port = node, None
         if bracketed := _BRACKETED.fullmatch(node):
             host, port = bracketed.groups()
-            # Brackets are IPv6's; [192.0.2.1] is nothing.
+            # Only IPv6 addresses have brackets.
             host = host if ":" in host else ""
         elif node.count(":") == 1:
             host, _, port = node.partition(":")
         address = normalised(host)
         if address is not None and (port is None or _is_port(port)):
             return address
-    # `unknown` and `_hidden` of RFC 7239 come here too: they are well written and name no address.
-    raise AddressUnclear("a trusted proxy named something that is not an IP address.")
+    # Including `unknown` and `_hidden` of RFC 7239, which are well-formed but not addresses.
+    raise AddressUnclear("a trusted proxy reported something that is not an IP address.")
 
 
 def _is_port(text: str) -> bool:

@@ -1,42 +1,32 @@
-"""What surrounds every request but `/verify`: an id, a log line without secrets, an answer whatever happens."""
+"""What surrounds every request: its id, its source, a response even to an unexpected error, and a log line."""
 
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import hdrs, web
 
-from gql_secrets.api.gateway import is_verification
-from gql_secrets.api.keys import REQUEST_ID
+from gql_secrets.api.keys import REQUEST_ID, SOURCE, TRUSTED_PROXIES
+from gql_secrets.api.web.client_address import find_source
+from gql_secrets.api.web.request_id import make_request_id
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.graphql_server.disconnects import is_disconnected
 
 _log: Final = logging.getLogger(__name__)
-# The alphabet and length of seed B's request ids: the same id stands in answer, log and audit, whatever the dialect.
-_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
-_CHARACTERS: Final = 16
-X_REQUEST_ID: Final = "X-Request-Id"
-_HAS_LEFT: Final = 499  # as nginx has it in its log
+_CLIENT_CLOSED_REQUEST: Final = 499  # nginx's status for it, in the log only
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_request_id() -> str:
-    """Return a new id: 16 characters, 79 random bits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_CHARACTERS))
-
-
 @web.middleware
-async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its id, and log what became of it: its route, never its own path, a header or a body.
+async def surround_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Set `request[REQUEST_ID]` and `request[SOURCE]`, answer every failure, and log the request.
 
-    Whoever takes an address for a place to put a credential in, in whatever form, does not find it in the log.
+    The log has the route, not the path, and no header or body: clients sometimes put credentials in them.
     """
-    if is_verification(request.raw_path):
-        return await handler(request)
     request_id = request[REQUEST_ID] = make_request_id()
+    request[SOURCE] = find_source(request, request.app[TRUSTED_PROXIES])
     began = time.perf_counter()
     status = 500
     try:
@@ -45,16 +35,16 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
         status = answer.status
         raise
     except web.RequestPayloadError as error:
-        # The body broke off, or took too long (api/server.py).
+        # The connection ended within the body, or the body took too long (api/web/aiohttp_internals.py).
         status = 408 if isinstance(error, TimeoutError) else 400
-        return web.Response(status=status, text="The body did not arrive whole.", headers={hdrs.CONNECTION: "close"})
-    except Unavailable:
+        return web.Response(status=status, text="The request body is incomplete.", headers={hdrs.CONNECTION: "close"})
+    except Unavailable as unavailable:
         status = 503
-        return web.Response(status=status, text="The database does not answer.")
-    except Exception as error:  # noqa: BLE001  the last door before the caller
+        return web.Response(status=status, text=str(unavailable))
+    except Exception as error:  # noqa: BLE001  every unexpected error ends here
         if isinstance(error, ConnectionError) and is_disconnected(request):
-            status = _HAS_LEFT
-            return web.Response(status=400)  # which nobody reads
+            status = _CLIENT_CLOSED_REQUEST
+            return web.Response(status=400)  # nobody receives it
         _log.exception("unexpected_error", extra={"request_id": request_id})
         return web.Response(status=status, text="Unexpected error.")
     else:
@@ -72,6 +62,22 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
                 "request_id": request_id,
             },
         )
+
+
+@web.middleware
+async def refuse_encoded_body(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer 415 to a body with a content coding: this server decompresses nothing (RFC 9110, section 15.5.16)."""
+    if is_body_encoded(request):
+        raise web.HTTPUnsupportedMediaType(
+            text="Compressed request bodies are not supported. Send the body without Content-Encoding.\n",
+            headers={hdrs.ACCEPT_ENCODING: "identity"},
+        )
+    return await handler(request)
+
+
+def is_body_encoded(request: web.BaseRequest) -> bool:
+    """Whether the request has a body with a content coding."""
+    return hdrs.CONTENT_ENCODING in request.headers and request.body_exists
 
 
 def _route_of(request: web.Request) -> str:

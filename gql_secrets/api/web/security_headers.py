@@ -1,44 +1,69 @@
-"""The headers of every answer but those to gateways: what a browser must not do with it.
+"""The security headers of every response, in one table.
 
-Whatever is no page of ours runs nothing, loads nothing, stands in no frame, and is kept by nobody. Pages and streams
-that need other headers set them, and then these stay away.
+API responses run nothing, load nothing, cannot be framed and are not cached. A page sends the headers in which it
+differs, from the same table; the API's fill in the rest. Responses of `/verify` have none of them: a gateway passes
+headers on to the callers of another site.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVER_NAME
-from gql_secrets.api.web import cors
-from gql_secrets.api.web.middleware import X_REQUEST_ID
+from gql_secrets.api.web.cors import set_cors_headers
+from gql_secrets.api.web.request_id import X_REQUEST_ID
 
-_HEADERS: Final = {
+CONTENT_SECURITY_POLICY: Final = "Content-Security-Policy"
+_NOTHING_ELSE: Final = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_TRUSTED_TYPES: Final = "require-trusted-types-for 'script'; trusted-types 'none'"
+
+API: Final[Mapping[str, str]] = {
     hdrs.CACHE_CONTROL: "no-store",
-    hdrs.X_FRAME_OPTIONS: "DENY",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    CONTENT_SECURITY_POLICY: f"default-src 'none'; {_NOTHING_ELSE}",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
+    hdrs.X_FRAME_OPTIONS: "DENY",
     "X-Content-Type-Options": "nosniff",
 }
-# A year, for this host alone: what else runs below its domain is not ours to decide about.
+CONSOLE_PAGE: Final[Mapping[str, str]] = {
+    hdrs.CACHE_CONTROL: "no-cache",
+    CONTENT_SECURITY_POLICY: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    f"connect-src 'self'; {_NOTHING_ELSE}; {_TRUSTED_TYPES}",
+}
+# Monaco, the explorer's editor, writes its styles into the page at run time: only this page allows that.
+EXPLORER_PAGE: Final[Mapping[str, str]] = {
+    hdrs.CACHE_CONTROL: "no-cache",
+    CONTENT_SECURITY_POLICY: "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "font-src 'self' data:; img-src 'self' data:; worker-src 'self'; connect-src 'self'; "
+    f"{_NOTHING_ELSE}",
+}
+# The name of an asset holds a hash of its content.
+ASSET: Final[Mapping[str, str]] = {hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable"}
+# A year, for this host only: the operator decides about other hosts below the domain.
 _HTTPS_ONLY: Final = "max-age=31536000"
 
 
-def add_headers(app: web.Application) -> None:
-    """Let every answer of the application have them, streams and refusals too."""
-    app.on_response_prepare.append(_dress)
+def sign_in_page(*, script: str, style: str) -> Mapping[str, str]:
+    """Return the headers of the sign-in page, which is one document: its script and its style are allowed by hash."""
+    return {
+        CONTENT_SECURITY_POLICY: f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
+        f"{_NOTHING_ELSE}; {_TRUSTED_TYPES}"
+    }
 
 
-async def _dress(request: web.Request, response: web.StreamResponse) -> None:
-    request_id = request.get(REQUEST_ID)
-    if request_id is None:  # an answer to a gateway, which hands headers on to callers of another site
-        return
-    response.headers[hdrs.SERVER] = SERVER_NAME  # aiohttp has written its own
-    for name, value in _HEADERS.items():
+def add_security_headers(app: web.Application) -> None:
+    """Set the headers on every response of the application, including streams and errors."""
+    app.on_response_prepare.append(_set_headers)
+
+
+async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = SERVER_NAME  # aiohttp has set its own
+    for name, value in API.items():
         response.headers.setdefault(name, value)
-    response.headers.setdefault(X_REQUEST_ID, request_id)
+    response.headers.setdefault(X_REQUEST_ID, request[REQUEST_ID])
     if request.app[OWN_ORIGIN].public.startswith("https:"):
         response.headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, _HTTPS_ONLY)
-    cors.dress(request, response)
+    set_cors_headers(request, response)

@@ -86,8 +86,11 @@ class PostgresLookup:
             ended_of(other)
         return None
 
-    def find_nowait(self, client_id: str, digests: Sequence[bytes], arrivals: int | None) -> None:
+    def find_nowait(self, client_id: str, digests: Sequence[bytes]) -> None:
         """Find nothing: the answer comes over a network."""
+
+    def expire_view(self) -> None:
+        """Do nothing: every question reads the database."""
 
     async def read_ahead(self) -> float:
         """Read nothing: what is remembered could not be exact on several nodes."""

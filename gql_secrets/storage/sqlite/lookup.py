@@ -61,7 +61,7 @@ class SqliteLookup:
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.execute(f"PRAGMA mmap_size = {_WHOLE_FILE}")
         self._version: int | None = None
-        self._arrivals: int | None = None
+        self._is_view_current = False
         self._revision: int
         self._hash: bytes | None
         self._remembered: dict[bytes, _Remembered]
@@ -72,15 +72,21 @@ class SqliteLookup:
 
     async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
         """Return the secret with one of these digests, and the machine's clock."""
-        return self.find_nowait(client_id, digests, None)
+        self.expire_view()
+        try:
+            return self.find_nowait(client_id, digests)
+        finally:
+            self.expire_view()
 
-    def find_nowait(
-        self, client_id: str, digests: Sequence[bytes], arrivals: int | None
-    ) -> tuple[StoredSecret | None, datetime]:
+    def expire_view(self) -> None:
+        """Let the next `find_nowait` look whether another connection changed the database."""
+        self._is_view_current = False
+
+    def find_nowait(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
         """Return the secret with one of these digests, and the machine's clock."""
-        if arrivals is None or arrivals != self._arrivals:
+        if not self._is_view_current:
             self._forget_what_changed()
-            self._arrivals = arrivals
+            self._is_view_current = True
         for digest in digests:
             remembered = self._remembered.get(digest)
             if remembered is not None:

@@ -18,6 +18,7 @@ from support.installation import MakeClient
 from gql_secrets.api.app import build_app
 from gql_secrets.api.clients_api.errors import TABLE
 from gql_secrets.api.keys import SERVICES
+from gql_secrets.domain.access import Surface
 from gql_secrets.domain.credentials import is_well_formed
 from gql_secrets.domain.errors import Conflict, ErrorCode, SetupError, Unavailable
 from gql_secrets.service.queries import PageRequest
@@ -158,8 +159,21 @@ async def test_a_reset_in_a_rollover_goes_on_and_the_audit_says_what_it_ended(
     assert await is_good(services, client.id, first.fields["new_secret"])
     assert await is_good(services, client.id, second.fields["new_secret"])
     [*_, event] = await audit_of(services, client.id)
-    assert (event.action, event.surface) == ("SECRET_RESET", "CAPTURE")
+    assert (event.action, event.surface) == ("SECRET_RESET", "CLIENTS_API")
     assert [ended.reason for ended in event.ended_secrets] == ["DISPLACED"]
+
+
+async def test_an_event_with_the_surfaces_former_name_is_one_of_this_surface(
+    capture: Capture, services: Services, client: Made
+) -> None:
+    """Its hash covers the stored name, so the row keeps it."""
+    await capture("reset_secret", {"for_client_id": client.id, "hours_to_live": "24"})
+    await services.database.run_tx(
+        lambda tx: tx.execute("UPDATE audit_event SET surface = 'CAPTURE' WHERE surface = 'CLIENTS_API'")
+    )
+    page = await services.reading.page_of_audit_events(PageRequest(first=9), surface=Surface.CLIENTS_API)
+    assert [event.surface for event in page.rows] == ["CAPTURE"]
+    assert Surface("CAPTURE") is Surface.CLIENTS_API
 
 
 async def test_a_reset_in_a_rollover_spares_the_old_secret_while_the_new_one_is_unused(
@@ -666,7 +680,7 @@ def test_every_failure_of_the_domain_has_a_code_here() -> None:
 async def test_statuses_are_mapped_where_the_setting_says_so(
     aiohttp_client: Any, settings: Settings, clock: Clock
 ) -> None:
-    app = build_app(replace(settings, capture_status="mapped"), adjust_clock=clock)
+    app = build_app(replace(settings, clients_api_status="mapped"), adjust_clock=clock)
     api = await aiohttp_client(app)
     owner = app[SERVICES].first_owner
     assert owner is not None
@@ -689,8 +703,8 @@ async def test_statuses_are_mapped_where_the_setting_says_so(
 
 
 def test_another_word_for_the_statuses_stops_the_start() -> None:
-    with pytest.raises(SetupError, match="GQL_SECRETS_CAPTURE_STATUS"):
-        Settings.from_environment({"GQL_SECRETS_CAPTURE_STATUS": "400"})
+    with pytest.raises(SetupError, match="GQL_SECRETS_CLIENTS_API_STATUS"):
+        Settings.from_environment({"GQL_SECRETS_CLIENTS_API_STATUS": "400"})
 
 
 @once

@@ -49,7 +49,7 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
 
 export const SURFACE_WORDS: Readonly<Record<AuditEntry["surface"], string>> = {
   GRAPHQL: "GraphQL",
-  CAPTURE: "/clients",
+  CLIENTS_API: "/clients",
   CLI: "Command line",
   SYSTEM: "By itself",
 };

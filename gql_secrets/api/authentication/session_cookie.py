@@ -1,0 +1,31 @@
+"""People sign in with a session, whose cookie the browser sends."""
+
+from aiohttp import web
+
+from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, SOURCE
+from gql_secrets.domain.access import ActorKind, Caller, Surface
+
+
+async def authenticate_session(request: web.Request, surface: Surface) -> Caller | None:
+    """Return the person whose session the cookie names; None without a cookie, or for an unknown or ended session.
+
+    Raises:
+        CrossOriginRefused: a page of another site sent the request, or the request came by another host name: the
+            browser added the cookie, but the person did not send it.
+        Unavailable: the database is unavailable.
+    """
+    token = request.app[SESSION_COOKIE].read(request)
+    person = await request.app[SERVICES].sessions.find(token) if token else None
+    if person is None:
+        return None
+    request.app[OWN_ORIGIN].require_own_host(request)
+    request.app[OWN_ORIGIN].refuse_cross_site(request)
+    return Caller(
+        name=person.name,
+        kind=ActorKind.USER,
+        role=person.role,
+        surface=surface,
+        address=request[SOURCE].address,
+        request_id=request[REQUEST_ID],
+        session_id=person.session_id,
+    )

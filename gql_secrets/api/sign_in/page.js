@@ -1,0 +1,33 @@
+const token = location.hash.slice(1);
+const button = document.querySelector("button");
+const status = document.querySelector("[role=status]");
+const incomplete = "The sign-in link is incomplete. Open the whole link, or create another one: " +
+  "gql-secrets sign-in-link";
+const end = (text) => {
+  status.textContent = text;
+  for (const each of document.querySelectorAll(".offer")) each.hidden = true;
+};
+if (token) button.hidden = false; else end(incomplete);
+button.addEventListener("click", async () => {
+  button.disabled = true;
+  status.textContent = "";
+  try {
+    const answer = await fetch("/sign-in", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ token }),
+      credentials: "same-origin",
+      redirect: "error",
+    });
+    if (answer.ok) return location.replace("/");
+    const message = (await answer.json()).message;
+    if (answer.status === 401 || answer.status === 403) {
+      history.replaceState(null, "", location.pathname);
+      return end(message);
+    }
+    status.textContent = message;
+  } catch {
+    status.textContent = "The server is not reachable. Try again.";
+  }
+  button.disabled = false;
+});
