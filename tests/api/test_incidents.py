@@ -198,8 +198,11 @@ async def test_keycloak_cve_2026_17048_nobody_reads_a_secret_by_a_side_entrance(
         "Client.viewerCanRevokeOldSecret",
         "ResetSecretPayload.oldSecretExpiresAt",
         "ChangeRetentionPayload.oldSecretExpiresAt",
-        "UserError.oldSecretExpiresAt",
-        "UserError.oldSecretLastUsedAt",
+        "RolloverInProgress.currentSecretCreatedBy",
+        "RolloverInProgress.currentSecretCreatedAt",
+        "RolloverInProgress.currentSecretUsed",
+        "RolloverInProgress.oldSecretExpiresAt",
+        "RolloverInProgress.oldSecretLastUsedAt",
         "AuditEvent.weakSecret",
     }
     arguments = {

@@ -104,7 +104,7 @@ class Server:
 
     def create_client(self, name: str, *features: str) -> Client:
         asked = "createClient(name: $n, features: $f) { client { clientId } secret }"
-        query = f"mutation($n: String!, $f: [String!]) {{ {asked} }}"
+        query = f"mutation($n: String!, $f: [ClientFeature!]) {{ {asked} }}"
         body = json.dumps({"query": query, "variables": {"n": name, "f": [feature.upper() for feature in features]}})
         headers = {"Content-Type": "application/json", "Authorization": basic(self._owner.id, self._owner.secret)}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)

@@ -10,12 +10,13 @@ from strawberry.utils.str_converters import to_camel_case
 
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.enums import ErrorCode
+from gql_secrets.api.graphql.types.client import Client
+from gql_secrets.domain import errors
 from gql_secrets.domain.errors import (
     BadRequest,
     Failure,
     Forbidden,
     Refusal,
-    RolloverInProgress,
     TooManyFailures,
     Unauthenticated,
     Unavailable,
@@ -30,6 +31,33 @@ from gql_secrets.graphql_server.errors import (
 )
 
 
+@strawberry.type(description="The facts about a rollover that refused a reset.")
+class RolloverInProgress:
+    current_secret_created_by: str = strawberry.field(
+        description="The actor who created the current secret, in the format of AuditEvent.actor."
+    )
+    current_secret_created_at: datetime = strawberry.field(description="When the current secret was created.")
+    current_secret_used: bool = strawberry.field(
+        description="Whether the current secret was used. If it was, endActiveRollover ends the old secret; otherwise "
+        "it ends the current secret."
+    )
+    old_secret_expires_at: datetime = strawberry.field(description="When the old secret expires.")
+    old_secret_last_used_at: datetime | None = strawberry.field(
+        description="When the old secret was last used. Null if it was never used."
+    )
+
+    @classmethod
+    def of(cls, refusal: errors.RolloverInProgress) -> Self:
+        """Return the facts that a refusal carries."""
+        return cls(
+            current_secret_created_by=refusal.current_secret_created_by,
+            current_secret_created_at=refusal.current_secret_created_at,
+            current_secret_used=refusal.current_secret_used,
+            old_secret_expires_at=refusal.old_secret_expires_at,
+            old_secret_last_used_at=refusal.old_secret_last_used_at,
+        )
+
+
 # One plain type instead of a union, so that clients need no inline fragments.
 @strawberry.type(description="The reason why a change was refused. A refused change has no effect.")
 class UserError:
@@ -42,11 +70,8 @@ class UserError:
     message: str = strawberry.field(description="A sentence for people that explains the error and what to do.")
     minimum: int | None = strawberry.field(default=None, description="The smallest allowed value of the argument.")
     maximum: int | None = strawberry.field(default=None, description="The largest allowed value of the argument.")
-    old_secret_expires_at: datetime | None = strawberry.field(
-        default=None, description="With ROLLOVER_IN_PROGRESS: when the old secret expires."
-    )
-    old_secret_last_used_at: datetime | None = strawberry.field(
-        default=None, description="With ROLLOVER_IN_PROGRESS: when the old secret was last used. Null if never."
+    rollover_in_progress: RolloverInProgress | None = strawberry.field(
+        default=None, description="With ROLLOVER_IN_PROGRESS: the rollover that the reset would have changed."
     )
     retry_after_seconds: int | None = strawberry.field(
         default=None, description="With RATE_LIMITED: the number of seconds after which to try again."
@@ -55,21 +80,21 @@ class UserError:
     @classmethod
     def of(cls, refusal: Refusal) -> Self:
         """Return the entry for a refusal."""
-        rollover = refusal if isinstance(refusal, RolloverInProgress) else None
         return cls(
             code=refusal.code,
             field=[to_camel_case(refusal.argument)] if refusal.argument else None,
             message=str(refusal),
             minimum=refusal.minimum,
             maximum=refusal.maximum,
-            old_secret_expires_at=rollover.old_secret_expires_at if rollover else None,
-            old_secret_last_used_at=rollover.old_secret_last_used_at if rollover else None,
+            rollover_in_progress=(
+                RolloverInProgress.of(refusal) if isinstance(refusal, errors.RolloverInProgress) else None
+            ),
             retry_after_seconds=refusal.retry_after,
         )
 
 
 class RefusalsAreData(FieldExtension):
-    """Returns a refusal in the payload's `userErrors`."""
+    """Returns a refusal in the payload's `userErrors`, with the client as it is, so that no second query is needed."""
 
     def __init__(self, payload: type[Any]) -> None:
         """Return refusals in this payload type, whose fields all have defaults."""
@@ -87,7 +112,17 @@ class RefusalsAreData(FieldExtension):
         try:
             return await next_(source, info, **kwargs)
         except Refusal as refusal:
-            return self._payload(user_errors=[UserError.of(refusal)])
+            # The guard has passed, so the caller may see the client.
+            client = {"client": await _read_client(info, str(kwargs["client_id"]))} if "client_id" in kwargs else {}
+            return self._payload(user_errors=[UserError.of(refusal)], **client)
+
+
+async def _read_client(info: strawberry.Info[Context, Any], client_id: str) -> Client | None:
+    try:
+        row = await info.context.services.reading.find_client(client_id)
+    except Unavailable:  # the refusal is worth more than the client
+        return None
+    return Client.of(row) if row else None
 
 
 # The HTTP status of a request that is refused before it reaches the endpoint.

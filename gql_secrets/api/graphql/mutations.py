@@ -128,7 +128,7 @@ class Mutation:
     )
     async def delete_client(self, info: Info, client_id: ClientId, reason: Reason = None) -> DeleteClientPayload | None:
         deleted = await info.context.services.clients.delete_client(client_id, reason=reason, by=info.context.caller)
-        return DeleteClientPayload(deleted_client_id=strawberry.ID(deleted))
+        return DeleteClientPayload.of(deleted)
 
     @strawberry.mutation(
         description="Resets a client's secret: creates a new secret, which is valid immediately, and retains the old "
@@ -246,7 +246,7 @@ class Mutation:
 def _secret_number(secret_id: str | None) -> int | None:
     if secret_id is None:
         return None
-    type_name, text = parse_global_id(secret_id)
+    type_name, text = parse_global_id(secret_id, argument="secret_id")
     number = parse_row_number(text)
     if type_name != "ClientSecret" or number is None:
         raise SecretNotOld

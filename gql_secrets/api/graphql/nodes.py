@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Self, TypeVar
 
 import strawberry
 
@@ -13,6 +13,8 @@ from gql_secrets.graphql_server.weights import COUNT
 from gql_secrets.service.queries import Page
 
 NodeType = TypeVar("NodeType")
+
+MAX_GLOBAL_ID: Final = 1_024
 
 First = Annotated[
     int | None,
@@ -88,20 +90,22 @@ def global_id(type_name: str, key: object) -> strawberry.ID:
     return strawberry.ID(base64.urlsafe_b64encode(f"{type_name}:{key}".encode()).decode().rstrip("="))
 
 
-def parse_global_id(text: str) -> tuple[str, str]:
-    """Return type name and key.
+def parse_global_id(text: str, *, argument: str) -> tuple[str, str]:
+    """Return the type name and the key of a global id.
 
     Raises:
-        BadRequest: it is not a global id.
+        BadRequest: it is not a global id; `argument` is the one given here.
     """
     try:
+        if len(text) > MAX_GLOBAL_ID:
+            raise ValueError
         type_name, colon, key = (
             base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode().partition(":")
         )
     except (binascii.Error, ValueError):
         colon = ""
     if not colon:
-        raise BadRequest("Not a global id. Pass the value of a field `id`.", argument="id")
+        raise BadRequest("Not a global id. Pass the value of a field `id`.", argument=argument)
     return type_name, key
 
 

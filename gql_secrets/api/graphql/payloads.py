@@ -6,13 +6,14 @@ from typing import Self
 import strawberry
 
 from gql_secrets.api.graphql.errors import UserError
+from gql_secrets.api.graphql.nodes import global_id
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.service.clients import Registration
 from gql_secrets.service.rotation import Cancellation, Reset, RetentionChange, Revoke
 from gql_secrets.storage import models
 
-_CLIENT = "The client after the change."
+_CLIENT = "The client after the change, or unchanged if the change was refused."
 _ERRORS = "Why the change was refused. Empty on success."
 
 
@@ -54,10 +55,21 @@ class SetClientEnabledPayload:
 
 @strawberry.type(description="The result of deleteClient.")
 class DeleteClientPayload:
+    client: Client | None = strawberry.field(
+        default=None, description="The unchanged client if the deletion was refused. Null on success."
+    )
+    deleted_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The global id of the deleted client. Use it to remove the client from a cache."
+    )
     deleted_client_id: strawberry.ID | None = strawberry.field(
         default=None, description="The client id of the deleted client. It is never reused."
     )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+    @classmethod
+    def of(cls, client_id: str) -> Self:
+        """Return the payload of a deletion."""
+        return cls(deleted_id=global_id("Client", client_id), deleted_client_id=strawberry.ID(client_id))
 
 
 @strawberry.type(description="The result of resetSecret.")

@@ -97,7 +97,7 @@ class Query:
         id: Annotated[strawberry.ID, strawberry.argument(description="The value of a field `id`.")],  # noqa: A002
     ) -> Node | None:
         reading = info.context.services.reading
-        match parse_global_id(id):
+        match parse_global_id(id, argument="id"):
             case "Client", client_id:
                 client = await reading.find_client(client_id)
                 return Client.of(client) if client else None

@@ -183,6 +183,69 @@ class TestOverAWebSocket:
         assert (await find_totals(services.database, [secret.id]))[secret.id].last_used_at == later
 
 
+class TestTheClientOfAnEvent:
+    """A frontend with a normalized cache subscribes to the client itself, and its lists update themselves."""
+
+    CLIENT = """subscription { clientEvents {
+        kind deletedId client { id name generation features inRollover currentSecret { id state } }
+    } }"""
+
+    async def test_it_is_the_client_as_it_is_now(self, api: Any, viewer: Made, client: Made, services: Services):
+        async with open_socket(api) as socket:
+            await socket.initialise(viewer)
+            await socket.subscribe(self.CLIENT)
+            await under_way(api)
+
+            await services.clients.update_client(client.id, name="One", by=ADMIN)
+            one = await socket.event()
+            await services.clients.update_client(client.id, name="Two", features=["viewer"], by=ADMIN)
+            two = await socket.event()
+            await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+            reset = await socket.event()
+
+        assert (one["client"]["name"], one["client"]["features"]) == ("One", [])
+        assert (two["client"]["name"], two["client"]["features"]) == ("Two", ["VIEWER"])
+        assert reset["client"]["inRollover"]
+        assert reset["client"]["currentSecret"]["id"] != two["client"]["currentSecret"]["id"]
+        assert [event["client"]["generation"] for event in (one, two, reset)] == [2, 3, 4]
+        assert {event["deletedId"] for event in (one, two, reset)} == {None}
+
+    async def test_it_is_null_once_the_client_is_deleted(
+        self, api: Any, viewer: Made, client: Made, services: Services, gql: Any
+    ):
+        global_id = (await gql(f'{{ client(clientId: "{client.id}") {{ id }} }}', as_=viewer))["client"]["id"]
+        async with open_socket(api) as socket:
+            await socket.initialise(viewer)
+            await socket.subscribe(self.CLIENT)
+            await under_way(api)
+
+            await services.clients.delete_client(client.id, by=ADMIN)
+
+            assert await socket.event() == {"kind": "DELETED", "deletedId": global_id, "client": None}
+
+    async def test_it_shows_what_the_role_of_now_may_see(
+        self, api: Any, make_client: MakeClient, client: Made, services: Services
+    ):
+        """A stream outlives a change of its caller's role from ADMIN to VIEWER, and its guards follow."""
+        caller = await make_client("owner")
+        async with open_socket(api) as socket:
+            await socket.initialise(caller)
+            await socket.subscribe(
+                f'subscription {{ clientEvents(clientId: "{client.id}") '
+                "{ client { viewerCanEdit auditEvents { totalCount } } } }"
+            )
+            await under_way(api)
+            await services.clients.update_client(client.id, name="One", by=ADMIN)
+            assert (await socket.event())["client"] == {"viewerCanEdit": True, "auditEvents": {"totalCount": 2}}
+
+            await services.clients.update_client(caller.id, features=["viewer"], by=ADMIN)
+            await services.clients.update_client(client.id, name="Two", by=ADMIN)
+
+            content = (await socket.receive())["payload"]
+            assert content["data"]["clientEvents"]["client"] == {"viewerCanEdit": False, "auditEvents": None}
+            assert [error["extensions"]["code"] for error in content["errors"]] == ["FORBIDDEN"]
+
+
 class TestEachOperationIsAdmittedAsOverHttp:
     @pytest.mark.parametrize(
         ("payload", "sentence"),

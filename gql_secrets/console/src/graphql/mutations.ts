@@ -8,8 +8,6 @@ const PROBLEM = graphql(`
     code
     field
     message
-    oldSecretExpiresAt
-    oldSecretLastUsedAt
   }
 `);
 
