@@ -1,8 +1,6 @@
-"""The rules of a rollover (DESIGN.md, "The rules of a rollover"): who ends when, and which change is refused.
+"""The rules of a rollover (docs/rules.md): which secret ends when, and which change is refused.
 
 Everything here is a function of (secrets, retention, now). It awaits nothing and reads no clock.
-Seed A (000_c69ba334014210bf.txt) gives the smooth reset, its seven days and the early revoke; seed B
-(004_dfe5e4bedb074827.txt) gives the hours, 0 to 168, and the hard reset.
 """
 
 from dataclasses import dataclass
@@ -21,12 +19,12 @@ from gql_secrets.domain.errors import (
 HOUR: Final = timedelta(seconds=3600)
 MAX_HOURS: Final = 168
 MAX_RETENTION: Final = MAX_HOURS * HOUR
-# A second reset by the same actor within this time, while nobody used the first one's secret, is a retry.
+# A second reset by the same actor within this time, while the secret of the first is unused, is a retry.
 RETRY_WINDOW: Final = HOUR
 
 
 class SecretState(StrEnum):
-    """What a secret is; EXPIRED and REVOKED are for ever."""
+    """The state of a secret; EXPIRED and REVOKED are permanent."""
 
     CURRENT = "CURRENT"
     RETAINED = "RETAINED"
@@ -47,16 +45,16 @@ class SecretEndReason(StrEnum):
 
     @property
     def state(self) -> SecretState:
-        """The state of a secret that ended so."""
+        """The state of a secret that ended for this reason."""
         return SecretState.EXPIRED if self is SecretEndReason.EXPIRED else SecretState.REVOKED
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long the old secret is kept, in whole hours from now; zero asks for a hard reset.
+    """How long the old secret is kept, in whole hours from now; zero is a hard reset.
 
     Raises:
-        InvalidHoursToLive: not a whole number from `minimum` to 168 (seed B, hours_to_live).
+        InvalidHoursToLive: not a whole number from `minimum` to 168.
     """
 
     hours: int
@@ -72,20 +70,15 @@ class Retention:
         return self.hours > 0
 
     def until(self, now: datetime, *, replaced_at: datetime) -> datetime:
-        """Return when a secret replaced at `replaced_at` ends if it is kept from `now` on: never past its 168 hours."""
+        """Return when a secret that was replaced at `replaced_at` expires: at most 168 hours after that."""
         return min(now + self.hours * HOUR, replaced_at + MAX_RETENTION)
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
-    """What the rules need to know of a living secret."""
-
+class _ActiveSecret:
     id: int
-    state: SecretState
     created_at: datetime
     created_by: str
-    replaced_at: datetime | None = None
-    expires_at: datetime | None = None
     first_used_at: datetime | None = None
     last_used_at: datetime | None = None
 
@@ -96,23 +89,54 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class CurrentSecret(_ActiveSecret):
+    """The secret that the last reset created."""
+
+    @property
+    def state(self) -> SecretState:
+        """Its state before the change."""
+        return SecretState.CURRENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetainedSecret(_ActiveSecret):
+    """The secret that a smooth reset replaced, which is valid until it expires."""
+
+    replaced_at: datetime
+    expires_at: datetime
+
+    @property
+    def state(self) -> SecretState:
+        """Its state before the change."""
+        return SecretState.RETAINED
+
+
+ActiveSecret = CurrentSecret | RetainedSecret
+
+
+@dataclass(frozen=True, slots=True)
 class ActiveSecrets:
     """The secrets of a client that have not ended: never more than two (rule 1)."""
 
-    current: Secret
-    retained: Secret | None = None
+    current: CurrentSecret
+    retained: RetainedSecret | None = None
 
     @property
-    def due(self) -> datetime | None:
-        """When the retained secret ends, or None without one."""
-        return self.retained.expires_at if self.retained else None
+    def all(self) -> tuple[ActiveSecret, ...]:
+        """Both, the current one first."""
+        return (self.current, self.retained) if self.retained else (self.current,)
+
+    def is_due(self, now: datetime) -> bool:
+        """Return whether the retained secret has expired and must be written EXPIRED before any change."""
+        old = self.retained
+        return old is not None and evaluate(old.state, old.expires_at, enabled=True, now=now) is SecretStatus.DUE
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """A secret that is RETAINED after the change."""
+    """A secret that is retained after the change, and until when."""
 
-    secret: Secret
+    secret: ActiveSecret
     replaced_at: datetime
     expires_at: datetime
 
@@ -121,59 +145,60 @@ class Keep:
 class End:
     """A secret that the change ends."""
 
-    secret: Secret
+    secret: ActiveSecret
     reason: SecretEndReason
 
 
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
-    """What becomes of the older secrets when a new one is minted."""
+    """What a reset does to the older secrets: the one that it keeps, and those that it ends."""
 
     keep: Keep | None = None
     ends: tuple[End, ...] = ()
 
-    def ended_by(self, reason: SecretEndReason) -> Secret | None:
+    def ended_by(self, reason: SecretEndReason) -> ActiveSecret | None:
         """Return the secret that this plan ends for this reason, or None."""
         return next((end.secret for end in self.ends if end.reason is reason), None)
 
 
 class SecretStatus(Enum):
-    """What a secret is worth at an instant."""
+    """Whether a secret is valid at an instant, and why not."""
 
-    VALID = "good"
-    DUE = "due"  # its time is over and nobody has written it down yet: write EXPIRED, then refuse
+    VALID = "valid"
+    DUE = "due"  # expired, but not yet written EXPIRED: write that, then refuse
     ENDED = "ended"
     DISABLED = "disabled"
 
 
-def judge(state: SecretState, expires_at: datetime | None, *, enabled: bool, now: datetime) -> SecretStatus:
-    """Say whether a secret is good at `now` (rule 3): the only place that decides it.
+def evaluate(state: SecretState, expires_at: datetime | None, *, enabled: bool, now: datetime) -> SecretStatus:
+    """Return the status of a secret at `now` (rule 3); nothing else decides whether a secret is valid.
 
-    A secret is good if and only if its client is enabled and it is CURRENT, or RETAINED and `now < expires_at`.
+    A secret is valid if and only if its client is enabled and it is CURRENT, or RETAINED and `now < expires_at`.
+    The arguments are columns as they are stored. The database holds that a RETAINED secret has an `expires_at`; one
+    without it would not be valid.
     """
-    if state is SecretState.RETAINED and (expires_at is None or now >= expires_at):
-        return SecretStatus.DUE
-    if state not in (SecretState.CURRENT, SecretState.RETAINED):
+    if state is SecretState.RETAINED:
+        if expires_at is None or now >= expires_at:
+            return SecretStatus.DUE
+    elif state is not SecretState.CURRENT:
         return SecretStatus.ENDED
     return SecretStatus.VALID if enabled else SecretStatus.DISABLED
 
 
 def plan_reset(
-    living: ActiveSecrets, retention: Retention, *, by: str, now: datetime, end_active_rollover: bool = False
+    active: ActiveSecrets, retention: Retention, *, by: str, now: datetime, end_active_rollover: bool = False
 ) -> ResetPlan:
     """Decide what a reset does to the older secrets (rules 4 to 6).
 
-    `living.retained` is good at `now`: one that is due has been written EXPIRED before.
+    The retained secret is valid at `now`: one that is due was written EXPIRED before.
 
     Raises:
-        RolloverInProgress: an old secret is still retained, and going on might cut off a secret in use.
+        RolloverInProgress: an old secret is retained, and the reset could end a secret that is in use.
     """
-    current, retained = living.current, living.retained
+    current, retained = active.current, active.retained
     if not retention.is_smooth:
-        return ResetPlan(
-            ends=tuple(End(secret, SecretEndReason.HARD_RESET) for secret in (current, retained) if secret)
-        )
-    if retained is None or retained.replaced_at is None or retained.expires_at is None:
+        return ResetPlan(ends=tuple(End(secret, SecretEndReason.HARD_RESET) for secret in active.all))
+    if retained is None:
         return ResetPlan(keep=Keep(current, now, retention.until(now, replaced_at=now)))
     is_retry = current.created_by == by and now - current.created_at < RETRY_WINDOW
     if not current.was_used and (is_retry or end_active_rollover):
@@ -195,45 +220,45 @@ def plan_reset(
     )
 
 
-def plan_change_retention(living: ActiveSecrets, retention: Retention, *, now: datetime) -> tuple[Keep, bool]:
-    """Decide when the old secret ends instead, and whether the cap of rule 7 clamped it.
+def plan_change_retention(active: ActiveSecrets, retention: Retention, *, now: datetime) -> tuple[Keep, bool]:
+    """Decide when the old secret expires instead, and whether the bound of rule 7 clamped that.
 
     Raises:
         NoRollover: there is no old secret.
     """
-    retained = living.retained
-    if retained is None or retained.replaced_at is None:
+    retained = active.retained
+    if retained is None:
         raise NoRollover
     expires_at = retention.until(now, replaced_at=retained.replaced_at)
     return Keep(retained, retained.replaced_at, expires_at), expires_at < now + retention.hours * HOUR
 
 
-def plan_cancel(living: ActiveSecrets) -> tuple[Secret, End]:
-    """Decide a cancelled rollover: the old secret that is current again, and the unused new one that ends.
+def plan_cancel(active: ActiveSecrets) -> tuple[RetainedSecret, End]:
+    """Decide what cancelling a rollover does: the old secret that is current again, and the unused new one that ends.
 
     Raises:
         NoRollover: there is no old secret.
-        NewSecretInUse: the new secret was used, so somebody would be locked out.
+        NewSecretInUse: the new secret was used, so cancelling would lock out who uses it.
     """
-    if living.retained is None:
+    if active.retained is None:
         raise NoRollover
-    if living.current.first_used_at is not None:
-        raise NewSecretInUse(living.current.first_used_at)
-    return living.retained, End(living.current, SecretEndReason.CANCELLED)
+    if active.current.first_used_at is not None:
+        raise NewSecretInUse(active.current.first_used_at)
+    return active.retained, End(active.current, SecretEndReason.CANCELLED)
 
 
-def plan_revoke(living: ActiveSecrets, *, secret_id: int | None, ended_once_retained: bool) -> End | None:
-    """Decide a revoke of the old secret (rule 8): what ends, or None where it has ended before.
+def plan_revoke(active: ActiveSecrets, *, secret_id: int | None, ended_once_retained: bool) -> End | None:
+    """Decide what a revoke of the old secret ends (rule 8); None if it ended before.
 
     Args:
-        living: the client's secrets.
-        secret_id: the secret that the caller means, or None for whichever is the old one.
-        ended_once_retained: `secret_id` is one of this client's that was retained once and has ended.
+        active: the client's active secrets.
+        secret_id: the secret that the caller means, or None for the old secret.
+        ended_once_retained: whether `secret_id` is a secret of this client that was retained and has ended.
 
     Raises:
-        SecretNotOld: `secret_id` is the current secret, or none of this client's old ones.
+        SecretNotOld: `secret_id` is the current secret, or not a secret of this client.
     """
-    retained = living.retained
+    retained = active.retained
     if secret_id is None or (retained and retained.id == secret_id):
         return End(retained, SecretEndReason.REVOKED) if retained else None
     if not ended_once_retained:

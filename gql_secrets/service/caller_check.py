@@ -8,7 +8,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.access import ActorKind, Caller, Role, parse_features, role_of
 from gql_secrets.domain.errors import Unauthenticated
-from gql_secrets.domain.rotation import SecretState, SecretStatus, judge
+from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.domain.sessions import is_session_good
 from gql_secrets.storage.models import ClientFeature, ClientSecret, Session
 
@@ -58,7 +58,7 @@ class CallerSnapshot:
             sessions = {row.id: row for row in await Session.filter(id__in=list(session_ids)).using_db(connection)}
         return cls(now, secrets, features, sessions)
 
-    def judge(self, caller: Caller) -> Caller:
+    def evaluate(self, caller: Caller) -> Caller:
         """Return the caller as it is now, with the role and the secret's state that it has at this moment.
 
         Raises:
@@ -68,14 +68,14 @@ class CallerSnapshot:
         if caller.is_anonymous:
             raise Unauthenticated
         if caller.kind is ActorKind.API_CLIENT:
-            return self._judge_client(caller)
-        return caller if caller.session_id is None else self._judge_person(caller, caller.session_id)
+            return self._evaluate_client(caller)
+        return caller if caller.session_id is None else self._evaluate_person(caller, caller.session_id)
 
-    def _judge_client(self, caller: Caller) -> Caller:
+    def _evaluate_client(self, caller: Caller) -> Caller:
         row = None if caller.secret_id is None else self._secrets.get(caller.secret_id)
         if row is None:
             raise Unauthenticated(_SECRET_ENDED)
-        match judge(SecretState(row.state), row.expires_at, enabled=row.client.enabled, now=self._now):
+        match evaluate(SecretState(row.state), row.expires_at, enabled=row.client.enabled, now=self._now):
             case SecretStatus.DUE:
                 raise SecretDue(row.client_id)
             case SecretStatus.ENDED | SecretStatus.DISABLED:
@@ -85,7 +85,7 @@ class CallerSnapshot:
         role = role_of(parse_features(self._features.get(row.client_id, ())))
         return replace(caller, role=role, secret_state=SecretState(row.state))
 
-    def _judge_person(self, caller: Caller, session_id: int) -> Caller:
+    def _evaluate_person(self, caller: Caller, session_id: int) -> Caller:
         row = self._sessions.get(session_id)
         if row is None or not is_good(row, self._now):
             raise Unauthenticated(_SESSION_ENDED)

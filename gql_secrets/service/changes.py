@@ -16,7 +16,17 @@ from gql_secrets.domain.access import ActorKind, Caller, Feature, parse_features
 from gql_secrets.domain.audit import AuditAction, AuditEntry, EndedSecret
 from gql_secrets.domain.credentials import Pepper, is_client_id
 from gql_secrets.domain.errors import ClientNotFound, Conflict
-from gql_secrets.domain.rotation import ActiveSecrets, End, Secret, SecretEndReason, SecretState, SecretStatus, judge
+from gql_secrets.domain.rotation import (
+    ActiveSecret,
+    ActiveSecrets,
+    CurrentSecret,
+    End,
+    RetainedSecret,
+    SecretEndReason,
+    SecretState,
+    SecretStatus,
+    evaluate,
+)
 from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.storage.database import Database, Transaction
@@ -109,7 +119,7 @@ class ClientChange(Change):
     client: Client
     features: frozenset[Feature]
     secrets: dict[int, ClientSecret]
-    living: ActiveSecrets
+    active: ActiveSecrets
 
     async def record_next_generation(self, action: AuditAction, **facts: Unpack[Facts]) -> None:
         """Add one to the client's generation and write the audit event."""
@@ -140,13 +150,13 @@ class ClientChange(Change):
             row.end_reason = end.reason.value
             await save_active_secret(row, self.connection, "state", "ended_at", "end_reason")
 
-    async def retain(self, secret: Secret, *, replaced_at: datetime, expires_at: datetime) -> None:
+    async def retain(self, secret: ActiveSecret, *, replaced_at: datetime, expires_at: datetime) -> None:
         """Make a living secret the old one, good until `expires_at`."""
         row = self.secrets[secret.id]
         row.state, row.replaced_at, row.expires_at = SecretState.RETAINED.value, replaced_at, expires_at
         await save_active_secret(row, self.connection, "state", "replaced_at", "expires_at")
 
-    async def make_current(self, secret: Secret) -> None:
+    async def make_current(self, secret: ActiveSecret) -> None:
         """Make the old secret the current one again."""
         row = self.secrets[secret.id]
         row.state, row.replaced_at, row.expires_at = SecretState.CURRENT.value, None, None
@@ -217,9 +227,10 @@ class Changes:
             retained = next((row for row in rows if row.state == SecretState.RETAINED), None)
             if client is None or retained is None:
                 return False
-            if judge(SecretState(retained.state), retained.expires_at, enabled=True, now=now) is not SecretStatus.DUE:
+            old = retained_secret(retained)
+            if evaluate(old.state, old.expires_at, enabled=True, now=now) is not SecretStatus.DUE:
                 return False
-            end = End(secret_facts(retained), SecretEndReason.EXPIRED)
+            end = End(old, SecretEndReason.EXPIRED)
             retained.state = SecretState.EXPIRED.value
             retained.ended_at = retained.expires_at
             retained.end_reason = SecretEndReason.EXPIRED.value
@@ -251,8 +262,8 @@ class Changes:
         caller = await evaluate_caller(tx, caller, now)
         if client is None:
             raise ClientNotFound
-        living = active_secrets_of(rows)
-        if living.due is not None and now >= living.due:
+        active = active_secrets_of(rows)
+        if active.is_due(now):
             raise _ExpiryDue(client_id)
         return ClientChange(
             tx=tx,
@@ -263,7 +274,7 @@ class Changes:
             client=client,
             features=await features_of(tx.connection, client_id),
             secrets={row.id: row for row in rows},
-            living=living,
+            active=active,
         )
 
 
@@ -287,9 +298,9 @@ async def evaluate_caller(tx: Transaction, caller: Caller, now: datetime) -> Cal
         Unauthenticated: nobody signed in, or the secret or the session ended since.
         _ExpiryDue: this is the first to see that the secret's time is over.
     """
-    judges = await CallerSnapshot.read(tx.connection, [caller], now)
+    snapshot = await CallerSnapshot.read(tx.connection, [caller], now)
     try:
-        return judges.judge(caller)
+        return snapshot.evaluate(caller)
     except SecretDue as due:
         raise _ExpiryDue(due.client_id) from due
 
@@ -310,19 +321,32 @@ async def save_active_secret(row: ClientSecret, connection: BaseDBAsyncClient, *
 
 def active_secrets_of(rows: Iterable[ClientSecret]) -> ActiveSecrets:
     """Return the rules' view of a client's living secrets (rule 1: the current one always exists)."""
-    by_state = {row.state: secret_facts(row) for row in rows}
-    return ActiveSecrets(by_state[SecretState.CURRENT], by_state.get(SecretState.RETAINED))
+    by_state = {row.state: row for row in rows}
+    retained = by_state.get(SecretState.RETAINED)
+    return ActiveSecrets(
+        current_secret(by_state[SecretState.CURRENT]), retained_secret(retained) if retained is not None else None
+    )
 
 
-def secret_facts(row: ClientSecret) -> Secret:
-    """Return the rules' view of a secret."""
-    return Secret(
-        id=row.id,
-        state=SecretState(row.state),
-        created_at=row.created_at,
-        created_by=row.created_by,
+def current_secret(row: ClientSecret) -> CurrentSecret:
+    """Return the rules' view of a current secret."""
+    return CurrentSecret(row.id, row.created_at, row.created_by, row.first_used_at, row.last_used_at)
+
+
+def retained_secret(row: ClientSecret) -> RetainedSecret:
+    """Return the rules' view of a retained secret.
+
+    Raises:
+        ValueError: it has no dates, which a constraint of its table excludes.
+    """
+    if row.replaced_at is None or row.expires_at is None:
+        raise ValueError(f"The retained secret {row.id} has no dates.")
+    return RetainedSecret(
+        row.id,
+        row.created_at,
+        row.created_by,
+        row.first_used_at,
+        row.last_used_at,
         replaced_at=row.replaced_at,
         expires_at=row.expires_at,
-        first_used_at=row.first_used_at,
-        last_used_at=row.last_used_at,
     )

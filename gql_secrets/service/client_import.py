@@ -19,7 +19,7 @@ from gql_secrets.domain.clients import name_from, parse_description, parse_name
 from gql_secrets.domain.credentials import Pepper, PlaintextSecret, is_client_id
 from gql_secrets.domain.errors import Conflict, Failure
 from gql_secrets.domain.networks import AllowList
-from gql_secrets.domain.rotation import SecretState, SecretStatus, judge
+from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.domain.strength import MIN_BITS, MIN_STRONG, is_weak
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.service.clients import values_of_client, values_of_features, values_of_networks
@@ -200,7 +200,7 @@ def _judge_known(
     secret = next((each for each in known.secrets.get(row.client_id, ()) if each.digest in digests), None)
     if secret is None:
         return Imported(Outcome.REFUSED, _HAS_ANOTHER), False
-    verdict = judge(SecretState(secret.state), secret.expires_at, enabled=True, now=now)
+    verdict = evaluate(SecretState(secret.state), secret.expires_at, enabled=True, now=now)
     if verdict is not SecretStatus.VALID:
         return Imported(Outcome.REFUSED, _ENDED), verdict is SecretStatus.DUE
     is_same = (

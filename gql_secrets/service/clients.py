@@ -177,8 +177,7 @@ class Clients:
             require_current_secret(change.caller, change.features)
             if Feature.OWNER in change.features and change.client.enabled:
                 await _require_another_owner(change)
-            living = (change.living.current, change.living.retained)
-            ends = [End(secret, SecretEndReason.CLIENT_DELETED) for secret in living if secret]
+            ends = [End(secret, SecretEndReason.CLIENT_DELETED) for secret in change.active.all]
             await change.end(*ends)
             change.client.deleted_at = change.now
             await change.client.save(using_db=change.connection, update_fields=["deleted_at"])

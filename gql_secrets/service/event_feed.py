@@ -202,12 +202,12 @@ class Feed:
     async def _judge(self) -> None:
         streams = list(self._streams)
         now = await self._database.now()
-        judges = await self._database.read(
+        snapshot = await self._database.read(
             lambda connection: CallerSnapshot.read(connection, [stream.caller for stream in streams], now)
         )
         for stream in streams:
             try:
-                stream.caller = judges.judge(stream.caller)
+                stream.caller = snapshot.evaluate(stream.caller)
                 require_role(stream.caller, stream.least)
             except Failure as failure:
                 stream.end(failure)

@@ -7,8 +7,8 @@ import logging
 from typing import Final
 
 from gql_secrets.domain.errors import Conflict
+from gql_secrets.domain.idempotency import REPLAY_WINDOW
 from gql_secrets.service.changes import Changes
-from gql_secrets.service.rotation import REPLAY_WINDOW
 from gql_secrets.storage.database import Database, Transaction
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.usage import Pruning

@@ -3,8 +3,6 @@
 Pages are keyset pages: the cursor contains the key of a row, so page 10,000 costs as much as page 1.
 """
 
-import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
+from gql_secrets.domain import base64url
 from gql_secrets.domain.access import FORMER_CLIENTS_API, Feature, Surface
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import BadRequest
@@ -281,17 +280,17 @@ def _beyond(key: tuple[str, ...], values: list[Any], *, ascending: bool) -> Q:
 def _cursor_of(row: Any, key: tuple[str, ...]) -> str:  # noqa: ANN401  a row of any of the models
     values = (getattr(row, name) for name in key)
     text = "\n".join(str(to_microseconds(value)) if isinstance(value, datetime) else str(value) for value in values)
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return base64url.encode(text.encode())
 
 
 def _parse_cursor(cursor: str, parts: int, *, argument: str) -> list[Any]:
     try:
         if len(cursor) > MAX_CURSOR:
             raise ValueError
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        text = base64url.decode(cursor).decode()
         number, *rest = text.split("\n", parts - 1)
         if len(rest) != parts - 1 or not all(map(is_client_id, rest)) or not 0 <= int(number) <= MAX_INT:
             raise ValueError
         return [from_microseconds(int(number)) if rest else int(number), *rest]
-    except (binascii.Error, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         raise BadRequest("Not a cursor. Pass a cursor from pageInfo or an edge.", argument=argument) from None

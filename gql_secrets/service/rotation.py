@@ -2,7 +2,6 @@
 
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from gql_secrets.domain.access import (
@@ -15,16 +14,16 @@ from gql_secrets.domain.access import (
     require_role,
 )
 from gql_secrets.domain.audit import AuditAction, parse_reason
-from gql_secrets.domain.clients import parse_idempotency_key
-from gql_secrets.domain.credentials import PlaintextSecret, short_hash
+from gql_secrets.domain.credentials import PlaintextSecret, sha256_of_parts
 from gql_secrets.domain.errors import IdempotencyKeyReused, IdempotencyResultEnded, TooManyResets
+from gql_secrets.domain.idempotency import REPLAY_WINDOW, parse_idempotency_key
 from gql_secrets.domain.limits import Rate, seconds_until_next
 from gql_secrets.domain.rotation import (
     Retention,
     SecretEndReason,
     SecretState,
     SecretStatus,
-    judge,
+    evaluate,
     plan_cancel,
     plan_change_retention,
     plan_reset,
@@ -35,7 +34,6 @@ from gql_secrets.service.secret_store import store_secret
 from gql_secrets.storage.models import Client, ClientSecret, IdempotentReset
 from gql_secrets.storage.usage import add_last_uses
 
-REPLAY_WINDOW: Final = timedelta(minutes=10)
 _NONCE_BYTES: Final = 32
 
 
@@ -129,7 +127,7 @@ class Rotation:
             require_current_secret(change.caller, change.features)
             change.require_generation(if_generation)
             plan = plan_reset(
-                change.living,
+                change.active,
                 retention,
                 by=change.caller.actor,
                 now=change.now,
@@ -153,7 +151,7 @@ class Rotation:
             withdrawn = plan.ended_by(SecretEndReason.WITHDRAWN)
             displaced = plan.ended_by(SecretEndReason.DISPLACED)
             if not retention.is_smooth:  # a hard reset ends an old secret too, and says so
-                displaced = change.living.retained
+                displaced = change.active.retained
             return Reset(
                 client=change.client,
                 new_secret=plaintext,
@@ -205,7 +203,7 @@ class Rotation:
         async def work(change: ClientChange) -> Revoke:
             _require_admin(change, if_generation)
             ended = await _last_ended_old_secret(change, secret_id)
-            end = plan_revoke(change.living, secret_id=secret_id, ended_once_retained=ended is not None)
+            end = plan_revoke(change.active, secret_id=secret_id, ended_once_retained=ended is not None)
             if end is None:
                 return Revoke(change.client, ended, already_ended=True)
             await change.end(end)
@@ -236,7 +234,7 @@ class Rotation:
 
         async def work(change: ClientChange) -> RetentionChange:
             _require_admin(change, if_generation)
-            keep, clamped = plan_change_retention(change.living, retention, now=change.now)
+            keep, clamped = plan_change_retention(change.active, retention, now=change.now)
             await change.retain(keep.secret, replaced_at=keep.replaced_at, expires_at=keep.expires_at)
             await change.record_next_generation(
                 AuditAction.RETENTION_CHANGED,
@@ -264,7 +262,7 @@ class Rotation:
 
         async def work(change: ClientChange) -> Cancellation:
             _require_admin(change, if_generation)
-            old, end = plan_cancel(change.living)
+            old, end = plan_cancel(change.active)
             await change.end(end)
             await change.make_current(old)
             await change.record_next_generation(
@@ -290,10 +288,10 @@ def _request_of(
     reason: str | None,
 ) -> _Request:
     parse_idempotency_key(key)
-    arguments = short_hash(
+    arguments = sha256_of_parts(
         client_id, str(retention.hours), str(end_active_rollover), str(if_generation), *([reason] if reason else [])
     )
-    return _Request(key, short_hash("idempotency key", key), arguments)
+    return _Request(key, sha256_of_parts("idempotency key", key), arguments)
 
 
 async def _mint(change: ClientChange, request: _Request | None) -> tuple[PlaintextSecret, ClientSecret]:
@@ -333,13 +331,13 @@ async def _replay(change: ClientChange, request: _Request) -> Reset | None:
     row = await ClientSecret.get(id=remembered.secret_id, using_db=change.connection)
     pepper_key = change.pepper.key(remembered.pepper_key_id)
     # `enabled=True`: a replay is answered while the client is merely disabled.
-    verdict = judge(SecretState(row.state), row.expires_at, enabled=True, now=change.now)
+    verdict = evaluate(SecretState(row.state), row.expires_at, enabled=True, now=change.now)
     if verdict is not SecretStatus.VALID or pepper_key is None:
         raise IdempotencyResultEnded
     plaintext = pepper_key.derive_secret(request.key, remembered.nonce)
     if pepper_key.digest(change.client.client_id, plaintext.reveal()) != row.digest:
         raise IdempotencyResultEnded
-    retained = change.living.retained
+    retained = change.active.retained
     return Reset(
         client=change.client,
         new_secret=plaintext,

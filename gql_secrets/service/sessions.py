@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gql_secrets.domain.access import Caller, Role
-from gql_secrets.domain.credentials import PlaintextSecret, short_hash
+from gql_secrets.domain.credentials import PlaintextSecret, sha256_of_parts
 from gql_secrets.domain.errors import Conflict, SignInLinkEnded, Unavailable
 from gql_secrets.domain.sessions import (
     LINK_LIFETIME,
@@ -158,8 +158,8 @@ class Sessions:
         if caller.is_anonymous:
             return caller
         now = await self._database.now()
-        judges = await self._database.read(lambda connection: CallerSnapshot.read(connection, [caller], now))
-        judged = judges.judge(caller)
+        snapshot = await self._database.read(lambda connection: CallerSnapshot.read(connection, [caller], now))
+        judged = snapshot.evaluate(caller)
         if caller.session_id is not None:
             row = await self._database.read(
                 lambda connection: Session.filter(id=caller.session_id).using_db(connection).first()
@@ -207,8 +207,8 @@ class Sessions:
 
 def _link_digest(token: str) -> bytes:
     # 256 random bits need no key and no slow hash.
-    return short_hash("sign-in link", token)
+    return sha256_of_parts("sign-in link", token)
 
 
 def _session_digest(token: str) -> bytes:
-    return short_hash("session", token)
+    return sha256_of_parts("session", token)

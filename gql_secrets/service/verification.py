@@ -11,7 +11,7 @@ import asyncpg
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.domain.networks import AllowList
-from gql_secrets.domain.rotation import SecretState, SecretStatus, judge
+from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.service.changes import Changes
 from gql_secrets.service.usage.counter import Source, Usage
 from gql_secrets.storage.database import Database, Transaction
@@ -128,7 +128,7 @@ class Verifier:
 
     def _judged(self, found: StoredSecret, now: datetime, source: Source) -> Verdict | None:
         """Return the verdict, or None where something must be written down first."""
-        judgement = judge(found.state, found.expires_at, enabled=found.enabled, now=now)
+        judgement = evaluate(found.state, found.expires_at, enabled=found.enabled, now=now)
         if judgement is SecretStatus.VALID:
             if not found.was_used:
                 return None
@@ -148,7 +148,7 @@ class Verifier:
 
     async def _write_down(self, found: StoredSecret, now: datetime) -> None:
         """Write the end of an old secret whose time is over, or the first use of a good one; then it is read again."""
-        if judge(found.state, found.expires_at, enabled=found.enabled, now=now) is SecretStatus.DUE:
+        if evaluate(found.state, found.expires_at, enabled=found.enabled, now=now) is SecretStatus.DUE:
             await self._changes.expire_old_secret(found.client_id)
         else:
             await self._record_first_use(found)

@@ -7,15 +7,15 @@ import secrets
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.secrets import is_well_formed
 
 from gql_secrets.domain.credentials import (
     Pepper,
     PepperKey,
     PlaintextSecret,
     is_client_id,
-    is_well_formed,
     mint_client_id,
-    short_hash,
+    sha256_of_parts,
 )
 from gql_secrets.domain.errors import SetupError
 
@@ -166,7 +166,7 @@ def test_a_derived_secret_is_the_same_again_and_nothing_but_its_inputs_makes_it(
 
 @given(st.lists(texts), st.lists(texts))
 def test_no_two_lists_of_arguments_have_one_hash(parts: list[str], others: list[str]) -> None:
-    assert (short_hash(*parts) == short_hash(*others)) == (parts == others)
+    assert (sha256_of_parts(*parts) == sha256_of_parts(*others)) == (parts == others)
 
 
 # The ring

@@ -6,9 +6,10 @@ import pytest
 from support.callers import ADMIN, DAY, HARD, Made, is_good, sign_in
 from support.clocks import NOW
 from support.installation import MakeClient
+from support.secrets import is_well_formed
 
 from gql_secrets.domain.access import Feature
-from gql_secrets.domain.credentials import is_client_id, is_well_formed, mint_client_id
+from gql_secrets.domain.credentials import is_client_id, mint_client_id
 from gql_secrets.domain.errors import (
     ClientNotFound,
     Conflict,

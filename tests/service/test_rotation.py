@@ -6,8 +6,8 @@ import pytest
 from support.callers import ADMIN, DAY, HARD, OTHER_ADMIN, WEEK, Made, is_good, verify
 from support.clocks import DAYS, HOUR, MICROSECOND, MINUTE, NOW, Clock
 from support.installation import MakeClient
+from support.secrets import is_well_formed
 
-from gql_secrets.domain.credentials import is_well_formed
 from gql_secrets.domain.errors import (
     ClientNotFound,
     Conflict,

@@ -1,13 +1,12 @@
 """Relay nodes, global ids, and keyset connections."""
 
-import base64
-import binascii
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Generic, Self, TypeVar
 
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
+from gql_secrets.domain import base64url
 from gql_secrets.domain.errors import BadRequest
 from gql_secrets.graphql_server.weights import COUNT
 from gql_secrets.service.queries import Page
@@ -87,7 +86,7 @@ class Connection(Generic[NodeType]):
 
 def global_id(type_name: str, key: object) -> strawberry.ID:
     """Return the global id of a row."""
-    return strawberry.ID(base64.urlsafe_b64encode(f"{type_name}:{key}".encode()).decode().rstrip("="))
+    return strawberry.ID(base64url.encode(f"{type_name}:{key}".encode()))
 
 
 def parse_global_id(text: str, *, argument: str) -> tuple[str, str]:
@@ -99,10 +98,8 @@ def parse_global_id(text: str, *, argument: str) -> tuple[str, str]:
     try:
         if len(text) > MAX_GLOBAL_ID:
             raise ValueError
-        type_name, colon, key = (
-            base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode().partition(":")
-        )
-    except (binascii.Error, ValueError):
+        type_name, colon, key = base64url.decode(text).decode().partition(":")
+    except ValueError:
         colon = ""
     if not colon:
         raise BadRequest("Not a global id. Pass the value of a field `id`.", argument=argument)

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from gql_secrets.domain.advice import RolloverAdvice, advise
 from gql_secrets.domain.rotation import SecretState
+from gql_secrets.service.changes import retained_secret
 from gql_secrets.service.queries import Reading
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.storage.database import Database
@@ -111,8 +112,9 @@ class UsageReading:
             totals = await find_totals(self._database, [old.id for _, old in pairs if old])
             rollovers = {}
             for new, old in pairs:
-                if new is None or old is None or old.replaced_at is None or old.expires_at is None:
+                if new is None or old is None:
                     continue
+                retained = retained_secret(old)
                 opinion = advise(
                     new_first_used_at=new.first_used_at,
                     old_last_used_at=totals[old.id]
@@ -124,9 +126,9 @@ class UsageReading:
                 rollovers[old.client_id] = Rollover(
                     old_secret=old,
                     new_secret=new,
-                    started_at=old.replaced_at,
-                    ends_at=old.expires_at,
-                    remaining_seconds=max(0, int((old.expires_at - now).total_seconds())),
+                    started_at=retained.replaced_at,
+                    ends_at=retained.expires_at,
+                    remaining_seconds=max(0, int((retained.expires_at - now).total_seconds())),
                     safe_to_revoke=opinion.is_safe_to_revoke,
                     advice=opinion.advice,
                     reason=opinion.reason,

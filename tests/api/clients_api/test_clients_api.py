@@ -14,12 +14,12 @@ from aiohttp.test_utils import TestClient
 from support.callers import ADMIN, DAY, Made, is_good, sign_in, verify
 from support.clocks import HOUR, MICROSECOND, Clock
 from support.installation import MakeClient
+from support.secrets import is_well_formed
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.clients_api.errors import TABLE
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.access import Surface
-from gql_secrets.domain.credentials import is_well_formed
 from gql_secrets.domain.errors import Conflict, ErrorCode, SetupError, Unavailable
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.verification import Accepted

@@ -9,7 +9,7 @@ from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Role, RolloverAdvice, SecretEndReason, SecretState
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import Node, global_id
-from gql_secrets.domain.rotation import SecretStatus, judge
+from gql_secrets.domain.rotation import SecretStatus, evaluate
 from gql_secrets.graphql_server.weights import JUDGED, weighs
 from gql_secrets.service.usage import queries as usage_queries
 from gql_secrets.storage import models, usage
@@ -108,7 +108,7 @@ class ClientSecret(Node):
         if self.row.state != SecretState.RETAINED:
             return False
         now = await info.context.now()
-        return judge(SecretState.RETAINED, self.row.expires_at, enabled=True, now=now) is SecretStatus.DUE
+        return evaluate(SecretState.RETAINED, self.row.expires_at, enabled=True, now=now) is SecretStatus.DUE
 
     @strawberry.field(
         description="When the secret was last used, including attempts refused only because of the allow list. Delayed "
