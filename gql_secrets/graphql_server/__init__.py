@@ -1,1 +1,1 @@
-"""GraphQL over HTTP, WebSocket and server-sent events for any Strawberry schema."""
+"""GraphQL over HTTP, WebSocket and server-sent events for any Strawberry schema; imports nothing of the product."""

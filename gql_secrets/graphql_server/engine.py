@@ -1,20 +1,18 @@
-"""One GraphQL operation, whatever it came by: admitted, executed, its failures told. HTTP and streams build on it."""
-
-from __future__ import annotations
+"""One GraphQL operation, whatever transport carried it: prepared, executed, its failures masked."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Protocol, TypeGuard, cast
+from typing import Final, TypeGuard, cast
 
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType, VariableDefinitionNode, print_ast, subscribe
 from strawberry.execution import optimized_is_awaitable
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from gql_secrets.graphql_server.cost import Limits, check_variables
 from gql_secrets.graphql_server.documents import (
     Document,
-    Documents,
+    DocumentCache,
     InvalidTrustedDocuments,
     Operation,
     TrustedDocuments,
@@ -23,55 +21,24 @@ from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
     FORBIDDEN,
     UNAUTHENTICATED,
-    Mask,
-    Present,
+    DocumentRefused,
+    ErrorMask,
+    FailureTable,
     error_entry,
     hidden_values,
 )
-from gql_secrets.graphql_server.parsing import DocumentRefused
-from gql_secrets.graphql_server.plans import PlannedExecutor
+from gql_secrets.graphql_server.limits import Limits, check_variables
+from gql_secrets.graphql_server.protocols import RequestContext
+from gql_secrets.graphql_server.requests import GraphQLRequest
+from gql_secrets.graphql_server.turns import PausingExecutor, Turns
 
-is_awaitable = cast("Callable[[object], TypeGuard[Awaitable[object]]]", optimized_is_awaitable)
-"""Strawberry's faster test, typed as graphql-core wants it."""
-
-
-class Caller(Protocol):
-    """Who is calling, as far as this floor asks."""
-
-    @property
-    def is_anonymous(self) -> bool:
-        """Whether nobody signed in."""
-        ...
-
-
-class RequestContext(Protocol):
-    """What the caller of the endpoint builds for a request; resolvers see the same object as `info.context`."""
-
-    @property
-    def request_id(self) -> str:
-        """The id that stands in the answer and in the log."""
-        ...
-
-    @property
-    def caller(self) -> Caller:
-        """Who is calling."""
-        ...
+# Strawberry's faster test, typed as graphql-core wants it.
+_is_awaitable: Final = cast("Callable[[object], TypeGuard[Awaitable[object]]]", optimized_is_awaitable)
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What a request asks for, read from whatever transport brought it."""
-
-    query: str | None = None
-    variables: Mapping[str, object] = field(default_factory=dict)
-    operation_name: str | None = None
-    document_id: str | None = None
-    """The sha256 of a trusted document, instead of its text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A call whose document is valid and within the budget."""
+class PreparedOperation:
+    """An operation of a document that is valid and within the budget, with its variables."""
 
     document: Document
     operation: Operation
@@ -79,23 +46,41 @@ class Admitted:
 
     @property
     def kind(self) -> OperationType:
-        """Whether it reads, changes or subscribes."""
+        """Query, mutation or subscription."""
         return self.operation.kind
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What execution gave: `data`, possibly with nulls where a field failed, and the `errors` that say why."""
+class OperationResult:
+    """What execution returned: `data`, possibly with nulls where a field failed, and the `errors` that say why."""
 
     data: dict[str, object] | None
     errors: list[dict[str, object]]
 
+    def content(self) -> dict[str, object]:
+        """Return the result as streams and sockets send it: without `errors` where there are none."""
+        content: dict[str, object] = {"data": self.data}
+        if self.errors:
+            content["errors"] = self.errors
+        return content
+
 
 class Engine:
-    """Admits and executes operations against one schema.
+    """Prepares and executes operations against one schema.
 
-    Execution goes straight to graphql-core with Strawberry's executor: field extensions and `info.context` work as
-    ever, and the per-request machinery of `Schema.execute`, which would parse and validate anew, is left out.
+    Execution goes directly to graphql-core with Strawberry's executor: field extensions and `info.context` work as
+    usual, and the per-request machinery of `Schema.execute`, which would parse and validate again, is left out.
+
+    Args:
+        schema: the schema, without schema extensions and operation directives, which would not run.
+        limits: the limits of documents.
+        present: the table from a failure to the error that a caller gets.
+        redact: removes credentials from messages.
+        trusted_documents: where given, no other document is executed.
+        introspection: whether the caller of a request may query the schema itself.
+
+    Raises:
+        InvalidTrustedDocuments: a trusted document cannot be executed.
     """
 
     def __init__(
@@ -103,20 +88,24 @@ class Engine:
         schema: strawberry.Schema,
         *,
         limits: Limits,
-        present: Present,
+        present: FailureTable,
+        redact: Callable[[str], str],
         trusted_documents: TrustedDocuments | None,
         introspection: Callable[[RequestContext], bool],
     ) -> None:
         if schema.extensions or schema.directives:
-            raise ValueError("Schema extensions and operation directives are not run here: use field extensions.")
+            raise ValueError("Schema extensions and operation directives are not supported: use field extensions.")
+        if schema.execution_context_class is not StrawberryGraphQLCoreExecutionContext:
+            raise ValueError("Execution context classes are not supported.")
         # Strawberry has no public name for the schema of graphql-core that it builds.
         self._schema = schema._schema  # noqa: SLF001
-        self._executor = PlannedExecutor
         self._limits = limits
+        self._redact = redact
         self._trusted = trusted_documents
         self._introspection = introspection
-        self.mask = Mask(present)
-        self.documents = Documents(self._schema, limits)
+        self.turns = Turns()
+        self.mask = ErrorMask(present, redact)
+        self.documents = DocumentCache(self._schema, limits, redact=redact)
         for text in trusted_documents or ():
             try:
                 self.documents.read(text)
@@ -125,66 +114,77 @@ class Engine:
                     f"A trusted document cannot be executed: {refused.errors[0]['message']}"
                 ) from refused
 
-    def admit(self, call: Call, context: RequestContext) -> Admitted:
-        """The operation that the call names, ready to be executed, or DocumentRefused."""
-        document = self.documents.read(self._text(call))
-        operation = document.operation(call.operation_name)
+    def prepare(self, request: GraphQLRequest, context: RequestContext) -> PreparedOperation:
+        """Return the operation that the request names, ready to be executed.
+
+        Raises:
+            DocumentRefused: the document is not valid, over a limit, not trusted, or not for this caller.
+        """
+        document = self.documents.read(self._text(request))
+        operation = document.operation(request.operation_name)
         if operation.weight.introspection and not self._introspection(context):
             raise DocumentRefused.because(
-                "The schema is not shown to this caller.",
-                UNAUTHENTICATED if context.caller.is_anonymous else FORBIDDEN,
+                "Introspection is not allowed for this caller.",
+                UNAUTHENTICATED if context.is_anonymous else FORBIDDEN,
             )
-        if call.variables:
-            check_variables(call.variables, self._limits)
-        self.documents.check_sizes(document, operation, call.variables)
-        return Admitted(document, operation, call.variables)
+        if request.variables:
+            check_variables(request.variables, self._limits)
+        self.documents.check_variables_cost(document, operation, request.variables)
+        return PreparedOperation(document, operation, request.variables)
 
-    def _text(self, call: Call) -> str:
+    def _text(self, request: GraphQLRequest) -> str:
         if self._trusted is None:
-            if call.query is None:
-                raise DocumentRefused.because("No documents are known by id here: send the document in `query`.")
-            return call.query
-        text = call.query if call.query is not None else self._trusted.find(call.document_id or "")
+            if request.query is None:
+                raise DocumentRefused.because("Document ids are not enabled; send the document as `query`.")
+            return request.query
+        text = request.query if request.query is not None else self._trusted.find(request.document_id or "")
         if text is None or text not in self._trusted:
-            raise DocumentRefused.because("Only trusted documents run here, and this is none of them.")
+            raise DocumentRefused.because("Only trusted documents are allowed; this one is not registered.")
         return text
 
-    async def execute(self, admitted: Admitted, context: RequestContext) -> Answer:
-        """Run a query or a mutation; DocumentRefused if a variable does not fit its type."""
-        executor = self._executor.build(
+    async def execute(self, prepared: PreparedOperation, context: RequestContext) -> OperationResult:
+        """Run a query or a mutation.
+
+        Raises:
+            DocumentRefused: a variable does not fit its type.
+        """
+        executor = PausingExecutor.build(
             self._schema,
-            admitted.document.tree,
+            prepared.document.tree,
             None,
             context,
-            dict(admitted.variables),
-            admitted.operation.name,
-            is_awaitable=is_awaitable,
+            dict(prepared.variables),
+            prepared.operation.name,
+            is_awaitable=_is_awaitable,
             hide_suggestions=True,
             operation_extensions=None,
-            plans=admitted.document.plans,
+            plans=prepared.document.plans,
         )
         if isinstance(executor, list):
-            raise misfitting_variables(executor, admitted.variables)
+            raise self._refuse_variables(executor, prepared.variables)
         result = executor.execute_operation()
         if isawaitable(result):
             result = await result
         if not isinstance(result, ExecutionResult):
-            raise TypeError("The executor gave an incremental result, which no directive of this schema asks for.")
-        return self._answer(result, admitted, context)
+            raise TypeError("The executor returned an incremental result, which no directive of this schema allows.")
+        return self._result(result, prepared, context)
 
-    async def subscribe(self, admitted: Admitted, context: RequestContext) -> AsyncGenerator[Answer]:
-        """Run a subscription: one answer for each event; DocumentRefused if it cannot begin.
+    async def subscribe(self, prepared: PreparedOperation, context: RequestContext) -> AsyncGenerator[OperationResult]:
+        """Run a subscription: return one result for each event.
 
-        A failure of the source is the last answer, told and logged like that of a field.
+        A failure of the source is the last result, masked and logged like the failure of a field.
+
+        Raises:
+            DocumentRefused: the subscription cannot begin.
         """
         source = subscribe(
             self._schema,
-            admitted.document.tree,
+            prepared.document.tree,
             None,
             context,
-            dict(admitted.variables),
-            admitted.operation.name,
-            executor_class=self._executor,
+            dict(prepared.variables),
+            prepared.operation.name,
+            executor_class=PausingExecutor,
             hide_suggestions=True,
             operation_extensions=None,
         )
@@ -192,50 +192,48 @@ class Engine:
             source = await source
         if isinstance(source, ExecutionResult):
             errors = source.errors or []
-            if all(_is_of_variable(error) for error in errors):
-                raise misfitting_variables(errors, admitted.variables)
-            raise DocumentRefused(self._answer(source, admitted, context).errors)
-        return self._events(source, admitted, context)
+            if all(_is_about_variable(error) for error in errors):
+                raise self._refuse_variables(errors, prepared.variables)
+            raise DocumentRefused(self._result(source, prepared, context).errors)
+        return self._events(source, prepared, context)
 
     async def _events(
-        self, source: AsyncIterator[ExecutionResult], admitted: Admitted, context: RequestContext
-    ) -> AsyncGenerator[Answer]:
+        self, source: AsyncIterator[ExecutionResult], prepared: PreparedOperation, context: RequestContext
+    ) -> AsyncGenerator[OperationResult]:
         try:
             async for result in source:
-                yield self._answer(result, admitted, context)
-        except Exception as failure:  # noqa: BLE001  (the last door before the caller)
+                yield self._result(result, prepared, context)
+        except Exception as failure:  # noqa: BLE001  the last place before the caller
             ended = ExecutionResult(None, [GraphQLError("The stream ended.", original_error=failure)])
-            yield self._answer(ended, admitted, context)
+            yield self._result(ended, prepared, context)
         finally:
             if isinstance(source, AsyncGenerator):
                 await source.aclose()
 
-    def _answer(self, result: ExecutionResult, admitted: Admitted, context: RequestContext) -> Answer:
+    def _result(self, result: ExecutionResult, prepared: PreparedOperation, context: RequestContext) -> OperationResult:
         errors = (
-            self.mask.entries(result.errors, context, document=admitted.document.tree, variables=admitted.variables)
+            self.mask.entries(result.errors, context, document=prepared.document.tree, variables=prepared.variables)
             if result.errors
             else []
         )
-        return Answer(result.data, errors)
+        return OperationResult(result.data, errors)
 
-    def hidden(self, admitted: Admitted | None) -> set[str] | None:
-        """The values of a call that a log line about it must not hold; None while they are not known."""
-        return hidden_values(admitted.document.tree, admitted.variables) if admitted else None
+    def _refuse_variables(self, errors: list[GraphQLError], given: Mapping[str, object]) -> DocumentRefused:
+        """Return the refusal of variables that do not fit: one error for each, with its name and type alone."""
+        entries: dict[str, dict[str, object]] = {}
+        for error in errors:
+            for node in error.nodes or ():
+                if isinstance(node, VariableDefinitionNode):
+                    name = node.variable.name.value
+                    problem = "does not fit its type" if name in given else "is missing; its type is"
+                    sentence = self._redact(f"Variable '${name}' {problem} '{print_ast(node.type)}'.")
+                    entries.setdefault(name, error_entry(sentence, BAD_REQUEST, error=error))
+        return DocumentRefused(list(entries.values()) or [error_entry("The variables do not fit.", BAD_REQUEST)])
 
-
-def misfitting_variables(errors: list[GraphQLError], given: Mapping[str, object]) -> DocumentRefused:
-    """The refusal of a call whose variables do not fit: one error a variable, with its name and type alone."""
-    entries: dict[str, dict[str, object]] = {}
-    for error in errors:
-        for node in error.nodes or ():
-            if isinstance(node, VariableDefinitionNode):
-                name = node.variable.name.value
-                what = "does not fit its type" if name in given else "is missing; its type is"
-                entries.setdefault(
-                    name, error_entry(f"Variable '${name}' {what} '{print_ast(node.type)}'.", BAD_REQUEST, error=error)
-                )
-    return DocumentRefused(list(entries.values()) or [error_entry("The variables do not fit.", BAD_REQUEST)])
+    def hidden_values(self, prepared: PreparedOperation | None) -> set[str] | None:
+        """Return the values of a request that a log line about it must not hold; None while they are not known."""
+        return hidden_values(prepared.document.tree, prepared.variables) if prepared else None
 
 
-def _is_of_variable(error: GraphQLError) -> bool:
+def _is_about_variable(error: GraphQLError) -> bool:
     return any(isinstance(node, VariableDefinitionNode) for node in error.nodes or ())

@@ -1,39 +1,36 @@
-"""What a caller is told when an operation fails, and what only the log is told."""
-
-from __future__ import annotations
+"""What a caller learns when an operation fails, and what only the log records."""
 
 import logging
 import re
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Final, Self
 
 from graphql import DocumentNode, GraphQLError, StringValueNode, Visitor, visit
 from strawberry.exceptions import StrawberryInputCoercionError
 
-from gql_secrets.logs import without_credentials
+from gql_secrets.graphql_server.protocols import RequestContext
 
-log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
-BAD_REQUEST = "BAD_REQUEST"
-INTERNAL = "INTERNAL"
-UNAUTHENTICATED = "UNAUTHENTICATED"
-FORBIDDEN = "FORBIDDEN"
-UNAVAILABLE = "UNAVAILABLE"
-RATE_LIMITED = "RATE_LIMITED"
+BAD_REQUEST: Final = "BAD_REQUEST"
+INTERNAL: Final = "INTERNAL"
+UNAUTHENTICATED: Final = "UNAUTHENTICATED"
+FORBIDDEN: Final = "FORBIDDEN"
+UNAVAILABLE: Final = "UNAVAILABLE"
+RATE_LIMITED: Final = "RATE_LIMITED"
 
-argument_name = re.compile(r"^Argument '([_A-Za-z][_0-9A-Za-z]*)'")
-"""How graphql-core begins what it says of an argument that does not fit while a field is executed."""
-
-MIN_HIDDEN = 4
-"""Shorter values are left in a log line: hiding each "a" would leave nothing to read."""
+# How graphql-core begins its message about an argument that does not fit, found while a field is executed.
+_ARGUMENT: Final = re.compile(r"^Argument '([_A-Za-z][_0-9A-Za-z]*)'")
+# Shorter values stay in a log line: hiding each "a" would leave nothing to read.
+MIN_HIDDEN_CHARACTERS: Final = 4
 
 
 class RequestRefused(Exception):  # noqa: N818  (it says what happened, as the rest of the family does)
-    """A request, or one field of it, was refused for a reason the caller may know.
+    """A request, or one field of it, was refused for a reason that the caller may know.
 
     Raised anywhere below a resolver it becomes one top-level error with `extensions.code`. The message is a
-    sentence that says what to do and never repeats a value the caller sent.
+    sentence that says what to do and never repeats a value that the caller sent.
     """
 
     def __init__(self, code: str, message: str, extensions: Mapping[str, object] | None = None) -> None:
@@ -43,17 +40,26 @@ class RequestRefused(Exception):  # noqa: N818  (it says what happened, as the r
         self.extensions: dict[str, object] = dict(extensions or {})
 
 
-Present = Callable[[Exception], RequestRefused | None]
-"""The one table from a failure to what a caller is told; None for a failure nobody foresaw."""
+class DocumentRefused(Exception):  # noqa: N818  (named like the rest of the family)
+    """A document that is not executed, with the `errors` that say why."""
 
+    def __init__(self, errors: list[dict[str, object]]) -> None:
+        super().__init__("the document is refused")
+        self.errors = errors
 
-class Told(Protocol):
-    """Who asked, as far as an error needs to know."""
+    @classmethod
+    def because(cls, sentence: str, code: str = BAD_REQUEST) -> Self:
+        """Return the refusal for one reason that has no place in the document's text."""
+        return cls([error_entry(sentence, code)])
 
     @property
-    def request_id(self) -> str:
-        """The id that stands in the answer and in the log."""
-        ...
+    def code(self) -> object:
+        """The code of the first error."""
+        return code_of(self.errors)
+
+
+# The one table from a failure to the error that a caller gets; None for an unexpected failure.
+FailureTable = Callable[[Exception], RequestRefused | None]
 
 
 def error_entry(
@@ -63,11 +69,8 @@ def error_entry(
     extensions: Mapping[str, object] | None = None,
     error: GraphQLError | None = None,
 ) -> dict[str, object]:
-    """One entry of `errors`, with the place in the document and in the answer where `error` has them.
-
-    A message may repeat a name of the document, and somebody may have pasted a secret where a name stands.
-    """
-    entry: dict[str, object] = {"message": without_credentials(message)}
+    """Return one entry of `errors`, with the place in the document and in the response where `error` has them."""
+    entry: dict[str, object] = {"message": message}
     if error is not None and error.locations:
         entry["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
     if error is not None and error.path:
@@ -76,84 +79,98 @@ def error_entry(
     return entry
 
 
-def refused_entry(refused: RequestRefused, error: GraphQLError | None = None) -> dict[str, object]:
-    """The entry of `errors` that tells a refusal."""
-    return error_entry(refused.message, refused.code, extensions=refused.extensions, error=error)
+def code_of(errors: list[dict[str, object]]) -> object:
+    """Return the code of the first error, None where there is none."""
+    extensions = errors[0].get("extensions") if errors else None
+    return extensions.get("code") if isinstance(extensions, dict) else None
 
 
-def internal_entry(context: Told, error: GraphQLError | None = None) -> dict[str, object]:
-    """The entry of `errors` for a failure nobody foresaw: only the request id leads to the log."""
-    return error_entry("Unexpected error.", INTERNAL, extensions={"requestId": context.request_id}, error=error)
+class ErrorMask:
+    """Turns failures into entries of `errors` that repeat no value and no internal detail.
 
+    Args:
+        present: the table from a failure to the error that a caller gets.
+        redact: removes credentials from a message: it may repeat a name of the document, and somebody may have
+            pasted a secret in place of a name.
+    """
 
-class Mask:
-    """Turns what execution collected into entries that repeat no value and no detail of ours."""
-
-    def __init__(self, present: Present) -> None:
+    def __init__(self, present: FailureTable, redact: Callable[[str], str]) -> None:
         self._present = present
+        self._redact = redact
+
+    def refusal_of(self, failure: Exception) -> RequestRefused | None:
+        """Return the refusal that tells a caller of this failure, None for an unexpected failure."""
+        return failure if isinstance(failure, RequestRefused) else self._present(failure)
+
+    def refused_entry(self, refused: RequestRefused, error: GraphQLError | None = None) -> dict[str, object]:
+        """Return the entry of a refusal."""
+        return error_entry(self._redact(refused.message), refused.code, extensions=refused.extensions, error=error)
 
     def entries(
         self,
         errors: Iterable[GraphQLError],
-        context: Told,
+        context: RequestContext,
         *,
         document: DocumentNode,
         variables: Mapping[str, object],
     ) -> list[dict[str, object]]:
-        """The `errors` of an answer; a failure nobody foresaw is logged in full, once for each field that met it."""
+        """Return the `errors` of a response; an unexpected failure is logged in full, once for each field."""
         logged: set[tuple[type[Exception], str]] = set()
         entries = []
         for error in errors:
             cause = innermost(error)
-            refused = cause if isinstance(cause, RequestRefused) else self._present(cause)
+            refused = self.refusal_of(cause)
             if refused is not None:
-                entries.append(refused_entry(refused, error))
-            elif (sentence := misfit(cause)) is not None:
-                entries.append(error_entry(sentence, BAD_REQUEST, error=error))
+                entries.append(self.refused_entry(refused, error))
+            elif (sentence := misfit_sentence(cause)) is not None:
+                entries.append(error_entry(self._redact(sentence), BAD_REQUEST, error=error))
             else:
                 entries.append(internal_entry(context, error))
-                # A field of a list's items fails once an item: the first one tells it all.
+                # A field of a list's items fails once for each item: the first failure describes them all.
                 place = ".".join(step for step in error.path or () if isinstance(step, str))
                 if (type(cause), place) not in logged:
                     logged.add((type(cause), place))
-                    self.record(cause, context, place, hidden_values(document, variables))
+                    self.log(cause, context, place, hidden_values(document, variables))
         return entries
 
-    def record(self, failure: BaseException, context: Told, field: str, hidden: Collection[str] | None) -> None:
-        """Write a failure nobody foresaw to the log, without any of the values in `hidden`.
+    def log(self, failure: BaseException, context: RequestContext, field: str, hidden: Collection[str] | None) -> None:
+        """Log an unexpected failure, without any of the values in `hidden`.
 
-        None: the values are not known, and no message of a failure is written.
+        None: the values are not known, and no message of a failure is logged.
         """
-        log.error(
-            "Unexpected error in %s (request %s)\n%s",
-            field or "the request",
-            context.request_id,
-            describe(failure, hidden),
+        _log.error(
+            "unexpected_error",
+            extra={"request_id": context.request_id, "field": field, "failure": describe(failure, hidden)},
         )
 
 
+def internal_entry(context: RequestContext, error: GraphQLError | None = None) -> dict[str, object]:
+    """Return the entry of an unexpected failure: only the request id leads to the log."""
+    return error_entry("Unexpected error.", INTERNAL, extensions={"requestId": context.request_id}, error=error)
+
+
 def innermost(error: GraphQLError) -> Exception:
-    """The failure that was raised, below the errors graphql-core wrapped around it."""
+    """Return the failure that was raised, below the errors that graphql-core wrapped around it."""
     cause: Exception = error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
     return cause
 
 
-def misfit(cause: Exception) -> str | None:
-    """A sentence about an argument that does not fit its type, or None if the failure is something else.
+def misfit_sentence(cause: Exception) -> str | None:
+    """Return a sentence about an argument that does not fit its type, or None if the failure is something else.
 
-    graphql-core and Strawberry quote the value; the name of the argument is all that is kept.
+    graphql-core and Strawberry quote the value; only the argument's name is kept.
     """
     if isinstance(cause, StrawberryInputCoercionError):
         return "An argument's value does not fit its type."
-    if isinstance(cause, GraphQLError) and (found := argument_name.match(cause.message)):
-        return f"The value of argument '{found[1]}' does not fit its type."
+    if isinstance(cause, GraphQLError) and (match := _ARGUMENT.match(cause.message)):
+        return f"The value of argument '{match[1]}' does not fit its type."
     return None
 
 
 def hidden_values(document: DocumentNode, variables: Mapping[str, object]) -> set[str]:
-    """Every text the caller sent as a value: literals of the document and, at any depth, variables."""
+    """Return every text that the caller sent as a value: literals of the document, and variables at any depth."""
     literals = _Literals()
     visit(document, literals)
     return literals.values | set(_texts(variables))
@@ -182,13 +199,13 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def describe(failure: BaseException, hidden: Collection[str] | None) -> str:
-    """The traceback of `failure` and of what led to it, with the `hidden` values struck from the messages.
+    """Return the traceback of a failure and of its causes, with the `hidden` values removed from the messages.
 
-    Frames show lines of our own sources and are kept as they are; a GraphQLError's own text would print lines
-    of the caller's document, so only its message is taken.
+    Frames show lines of source files and are kept as they are; a GraphQLError's own text would print lines of the
+    caller's document, so only its message is used.
     """
     needles = sorted(
-        {form for text in hidden or () if len(text) >= MIN_HIDDEN for form in (text, repr(text)[1:-1])},
+        {form for text in hidden or () if len(text) >= MIN_HIDDEN_CHARACTERS for form in (text, repr(text)[1:-1])},
         key=len,
         reverse=True,
     )
@@ -199,7 +216,7 @@ def describe(failure: BaseException, hidden: Collection[str] | None) -> str:
         seen.add(id(current))
         text = current.message if isinstance(current, GraphQLError) else str(current)
         if hidden is None:
-            text = "(not written: it could hold values of the request)"
+            text = "(not logged: it could hold values of the request)"
         for needle in needles:
             text = text.replace(needle, "…")
         frames = "".join(traceback.format_tb(current.__traceback__))

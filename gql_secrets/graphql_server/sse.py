@@ -1,31 +1,35 @@
 """A subscription as an event stream: server-sent events, one connection for each (graphql-sse's "distinct" mode)."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import aclosing
+from typing import Final
 
 import orjson
 from aiohttp import hdrs, web
 
-from gql_secrets.graphql_server.engine import Admitted, Answer, Engine, RequestContext
-from gql_secrets.graphql_server.http import EVENT_STREAM
+from gql_secrets.graphql_server.engine import Engine, OperationResult, PreparedOperation
+from gql_secrets.graphql_server.negotiation import EVENT_STREAM
+from gql_secrets.graphql_server.protocols import RequestContext
 
-KEEP_ALIVE_SECONDS = 10.0
-"""How often a stream without events says that it lives: proxies cut silent ones, and a reader that left is noticed."""
-
-SEND_SECONDS = 10.0
-"""How long a reader may take to make room for the next event."""
+# How often a stream without events sends a comment: proxies cut silent connections, and so a disconnect is noticed.
+KEEP_ALIVE_SECONDS: Final = 10.0
+# How long a reader may take to make room for the next event.
+SEND_SECONDS: Final = 10.0
 
 
 async def stream_events(
-    engine: Engine, request: web.Request, admitted: Admitted, context: RequestContext
+    engine: Engine, request: web.Request, prepared: PreparedOperation, context: RequestContext
 ) -> web.StreamResponse:
-    """Answer with one `next` for each event, and a `complete`; DocumentRefused if the stream cannot begin.
+    """Answer with one `next` for each event, and a `complete`.
 
-    A stream that fails tells why in its last `next`.
+    The last `next` of a stream that fails holds the errors.
+
+    Raises:
+        DocumentRefused: the stream cannot begin.
     """
-    async with aclosing(await engine.subscribe(admitted, context)) as answers:
+    async with engine.turns.take(context.turn_key):
+        events = await engine.subscribe(prepared, context)
+    async with aclosing(events) as results:
         response = web.StreamResponse(
             headers={
                 hdrs.CONTENT_TYPE: f"{EVENT_STREAM}; charset=utf-8",
@@ -36,36 +40,28 @@ async def stream_events(
             }
         )
         await response.prepare(request)
-        upcoming: asyncio.Task[Answer | None] | None = None
+        upcoming: asyncio.Task[OperationResult | None] | None = None
         try:
             await _send(request, response, b":\n\n")
             while True:
-                upcoming = upcoming or asyncio.ensure_future(anext(answers, None))
+                upcoming = upcoming or asyncio.ensure_future(anext(results, None))
                 await asyncio.wait({upcoming}, timeout=KEEP_ALIVE_SECONDS)
                 if not upcoming.done():
                     await _send(request, response, b":\n\n")
                     continue
-                answer, upcoming = upcoming.result(), None
-                if answer is None:
+                result, upcoming = upcoming.result(), None
+                if result is None:
                     break
-                await _send(request, response, b"event: next\ndata: " + orjson.dumps(content_of(answer)) + b"\n\n")
+                await _send(request, response, b"event: next\ndata: " + orjson.dumps(result.content()) + b"\n\n")
             await _send(request, response, b"event: complete\ndata: \n\n")
             await response.write_eof()
         except (ConnectionError, TimeoutError):
-            pass  # the reader left, or reads too slowly
+            pass  # the reader disconnected, or reads too slowly
         finally:
             if upcoming is not None:
                 upcoming.cancel()
                 await asyncio.gather(upcoming, return_exceptions=True)
     return response
-
-
-def content_of(answer: Answer) -> dict[str, object]:
-    """Return an answer as the specification writes it: no `errors` where there are none."""
-    content: dict[str, object] = {"data": answer.data}
-    if answer.errors:
-        content["errors"] = answer.errors
-    return content
 
 
 async def _send(request: web.Request, response: web.StreamResponse, text: bytes) -> None:

@@ -1,108 +1,59 @@
 """GraphQL over a WebSocket: the protocol graphql-transport-ws, for every kind of operation.
 
-Each operation is admitted and executed as over HTTP, by the same engine within the same budget. A socket outlives the
-request that opened it, so its caller is judged again before each operation; streams judge theirs by themselves.
+Each operation is prepared and executed as over HTTP, by the same engine within the same budget. A socket outlives the
+request that opened it, so its caller is evaluated again before each operation; streams evaluate theirs continuously.
 """
-
-from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final
 
 import orjson
 from aiohttp import WSMessage, WSMsgType, hdrs, web
 from graphql import OperationType
 
-from gql_secrets.graphql_server.engine import Admitted, Engine, RequestContext
+from gql_secrets.graphql_server.engine import Engine, PreparedOperation
 from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
     FORBIDDEN,
     INTERNAL,
     RATE_LIMITED,
     UNAUTHENTICATED,
-    Present,
-    RequestRefused,
+    DocumentRefused,
+    code_of,
     error_entry,
     internal_entry,
-    refused_entry,
 )
-from gql_secrets.graphql_server.http import Malformed, call_from
-from gql_secrets.graphql_server.parsing import DocumentRefused
-from gql_secrets.graphql_server.sse import SEND_SECONDS, content_of
+from gql_secrets.graphql_server.protocols import RequestContext, SocketHooks
+from gql_secrets.graphql_server.requests import GraphQLRequest, MalformedRequest
+from gql_secrets.graphql_server.socket_limits import MessageRate, SocketLimits
+from gql_secrets.graphql_server.socket_places import GivingWay, NoPlace, SocketPlaces
 
-PROTOCOL = "graphql-transport-ws"
+_log: Final = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
-_HANDSHAKE: Final = (
+PROTOCOL: Final = "graphql-transport-ws"
+_HANDSHAKE_HEADERS: Final = (
     hdrs.CONNECTION,
     hdrs.UPGRADE,
     hdrs.SEC_WEBSOCKET_KEY,
     hdrs.SEC_WEBSOCKET_VERSION,
     hdrs.SEC_WEBSOCKET_PROTOCOL,
 )
-# The codes for closing, of WebSockets and of this protocol.
-GOING_AWAY = 1001
-TRY_AGAIN_LATER = 1013
-INVALID_MESSAGE = 4400
-UNAUTHORIZED = 4401
-NOT_ALLOWED = 4403
-INITIALISATION_TIMEOUT = 4408
-SUBSCRIBER_EXISTS = 4409
-TOO_MANY_INITIALISATIONS = 4429
-
-
-class SomeCaller(Protocol):
-    """Who is calling, as far as a socket asks."""
-
-    @property
-    def is_anonymous(self) -> bool:
-        """Whether nobody signed in."""
-        ...
-
-
-CallerType = TypeVar("CallerType", bound=SomeCaller)
-
-
-@dataclass(frozen=True, slots=True)
-class SocketLimits:
-    """What a socket may take."""
-
-    sockets: int = 1_000
-    """Sockets of one process."""
-    message_bytes: int = 131_072
-    """Bytes of a message: as much as of a request's body."""
-    operations: int = 20
-    """Operations under way at once."""
-    id_characters: int = 256
-    """Characters of an operation's id."""
-    init_seconds: float = 5.0
-    """How long the client may take to say `connection_init`."""
-    anonymous_seconds: float = 60.0
-    """How long a socket may stay on which nobody signed in."""
-    send_seconds: float = SEND_SECONDS
-    """How long a reader may take to make room for the next message."""
-    heartbeat_seconds: float = 20.0
-    """How often the other side must show that it is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Host(Generic[CallerType]):
-    """What a socket asks of the server around it. Failures that `present` knows are told, others are masked.
-
-    Attributes:
-        sign_in: from the `Authorization` of `connection_init` to a caller.
-        begin: the context of one operation, whose caller was judged at this moment.
-        present: the table from a failure to what a caller is told.
-    """
-
-    sign_in: Callable[[str], Awaitable[CallerType]]
-    begin: Callable[[CallerType], Awaitable[RequestContext]]
-    present: Present
+# The close codes of WebSockets and of this protocol.
+GOING_AWAY: Final = 1001
+TRY_AGAIN_LATER: Final = 1013
+INVALID_MESSAGE: Final = 4400
+UNAUTHORIZED: Final = 4401
+NOT_ALLOWED: Final = 4403
+INITIALISATION_TIMEOUT: Final = 4408
+SUBSCRIBER_EXISTS: Final = 4409
+TOO_MANY_INITIALISATIONS: Final = 4429
+# A close frame has room for this many bytes of text.
+_MAX_REASON_BYTES: Final = 123
+# How long a socket that gives way may take to close.
+_GIVE_WAY_SECONDS: Final = 1.0
 
 
 class Sockets:
@@ -111,19 +62,18 @@ class Sockets:
     def __init__(self, engine: Engine, limits: SocketLimits | None = None) -> None:
         self._engine = engine
         self._limits = limits or SocketLimits()
-        self._open: set[web.WebSocketResponse] = set()
+        self._places: SocketPlaces[_Conversation] = SocketPlaces(self._limits.sockets, self._limits.reserved_sockets)
+        self._giving_way: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._places)
 
-    async def serve(self, request: web.Request, caller: CallerType, host: Host[CallerType]) -> web.StreamResponse:
+    async def serve(self, request: web.Request, hooks: SocketHooks) -> web.StreamResponse:
         """Answer the request that asks for a socket, and serve it until it is closed."""
         offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")
         if PROTOCOL not in (name.strip() for name in offered):
             # Before aiohttp looks: it would write what was offered to the log, and some clients put a token there.
             return web.Response(status=400, text=f"The only WebSocket protocol here is {PROTOCOL}.\n")
-        if len(self._open) >= self._limits.sockets:
-            return web.Response(status=503, text="Too many WebSockets are open. Try again later.\n")
         socket = web.WebSocketResponse(
             protocols=(PROTOCOL,),
             heartbeat=self._limits.heartbeat_seconds,
@@ -131,29 +81,44 @@ class Sockets:
             compress=False,
             timeout=self._limits.send_seconds,
         )
-        # A head that is no handshake is refused by aiohttp, one that is no ASCII is its undoing.
-        said = (value for name in _HANDSHAKE for value in request.headers.getall(name, ()))
-        if not all(value.isascii() for value in said) or not socket.can_prepare(request):
-            return web.Response(status=400, text="This is no WebSocket handshake that is known here.\n")
-        await socket.prepare(request)
-        self._open.add(socket)
+        # aiohttp refuses a malformed handshake, but fails on one that is not ASCII.
+        values = (value for name in _HANDSHAKE_HEADERS for value in request.headers.getall(name, ()))
+        if not all(value.isascii() for value in values) or not socket.can_prepare(request):
+            return web.Response(status=400, text="Invalid WebSocket handshake.\n")
+        conversation = _Conversation(self._engine, self._limits, request, socket, hooks, self._count_sign_in)
         try:
-            await _Conversation(self._engine, self._limits, request, socket, caller, host).hold()
+            giving_way = self._places.take(conversation, hooks.share, is_anonymous=hooks.is_anonymous)
+        except NoPlace:
+            return web.Response(status=503, text="Too many WebSockets are open. Try again later.\n")
+        try:
+            self._close_for_another(giving_way)
+            await socket.prepare(request)
+            await conversation.run()
         finally:
-            self._open.discard(socket)
+            self._places.leave(conversation)
         return socket
 
+    def _count_sign_in(self, conversation: "_Conversation", share: Hashable) -> None:
+        self._close_for_another(self._places.sign_in(conversation, share))
+
+    def _close_for_another(self, giving_way: "GivingWay[_Conversation] | None") -> None:
+        if giving_way is not None:
+            _log.warning("websocket_gives_way", extra={"reason": giving_way.reason, "sockets": len(self._places)})
+            task = asyncio.create_task(giving_way.socket.give_way())
+            self._giving_way.add(task)
+            task.add_done_callback(self._giving_way.discard)
+
     async def close(self) -> None:
-        """Close every socket: the server stops."""
-        closing = (socket.close(code=GOING_AWAY, message=b"The server stops") for socket in list(self._open))
-        await asyncio.gather(*closing, return_exceptions=True)
+        """Close every socket, because the server shuts down."""
+        closing = (conversation.close(GOING_AWAY, "Server shutting down") for conversation in self._places)
+        await asyncio.gather(*closing, *self._giving_way, return_exceptions=True)
 
 
 class _Closed(Exception):  # noqa: N818  a signal to the operations of a socket
     """The socket is closed, or its reader is too slow."""
 
 
-class _Conversation(Generic[CallerType]):
+class _Conversation:
     """One socket from its first message to its last."""
 
     def __init__(
@@ -162,22 +127,23 @@ class _Conversation(Generic[CallerType]):
         limits: SocketLimits,
         request: web.Request,
         socket: web.WebSocketResponse,
-        caller: CallerType,
-        host: Host[CallerType],
+        hooks: SocketHooks,
+        count_sign_in: Callable[["_Conversation", Hashable], None],
     ) -> None:
         self._engine = engine
         self._limits = limits
         self._request = request
         self._socket = socket
-        self._caller = caller
-        self._host = host
+        self._hooks = hooks
+        self._count_sign_in = count_sign_in
         self._is_initialised = False
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._began_at = asyncio.get_running_loop().time()
+        self._opened_at = asyncio.get_running_loop().time()
+        self._rate = MessageRate(limits.messages_per_second, limits.message_burst)
 
-    async def hold(self) -> None:
-        """Read messages until somebody closes."""
+    async def run(self) -> None:
+        """Read messages until either side closes the socket."""
         try:
             while not self._socket.closed:
                 message = await self._receive()
@@ -186,9 +152,11 @@ class _Conversation(Generic[CallerType]):
                 if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                     return
                 if message.type is not WSMsgType.TEXT:
-                    await self._close(INVALID_MESSAGE, "Messages are JSON text")
+                    await self.close(INVALID_MESSAGE, "Messages are JSON text")
                     return
                 await self._read(message.data)
+                # A message that has already arrived is received without a pause: others run in between.
+                await asyncio.sleep(self._rate.count())
         except _Closed:
             pass
         finally:
@@ -196,19 +164,32 @@ class _Conversation(Generic[CallerType]):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def close(self, code: int, reason: str) -> None:
+        """Close the socket and wait until the other side has closed it too."""
+        await self._socket.close(code=code, message=reason.encode()[:_MAX_REASON_BYTES])
+
+    async def give_way(self) -> None:
+        """Close the socket for another one, without waiting long for the other side."""
+        try:
+            async with asyncio.timeout(_GIVE_WAY_SECONDS):
+                await self.close(TRY_AGAIN_LATER, "Too many WebSockets are open")
+        except (TimeoutError, ConnectionError, RuntimeError):  # RuntimeError: the handshake is not complete
+            if self._request.transport is not None:
+                self._request.transport.abort()
+
     async def _receive(self) -> WSMessage | None:
         """Return the next message, or None after closing a socket on which nobody signed in for too long."""
-        if self._is_initialised and not self._caller.is_anonymous:
+        if self._is_initialised and not self._hooks.is_anonymous:
             return await self._socket.receive()
         limit = self._limits.anonymous_seconds if self._is_initialised else self._limits.init_seconds
         try:
-            async with asyncio.timeout_at(self._began_at + limit):
+            async with asyncio.timeout_at(self._opened_at + limit):
                 return await self._socket.receive()
         except TimeoutError:
             if self._is_initialised:
-                await self._close(NOT_ALLOWED, "Nobody signed in")
+                await self.close(NOT_ALLOWED, "Not signed in")
             else:
-                await self._close(INITIALISATION_TIMEOUT, "Connection initialisation timeout")
+                await self.close(INITIALISATION_TIMEOUT, "Connection initialisation timeout")
             return None
 
     async def _read(self, text: str) -> None:
@@ -231,103 +212,121 @@ class _Conversation(Generic[CallerType]):
                 if (task := self._operations.pop(id_, None)) is not None:
                     task.cancel()
             case _:
-                await self._close(INVALID_MESSAGE, "Invalid message")
+                await self.close(INVALID_MESSAGE, "Invalid message")
 
     async def _initialise(self, payload: object) -> None:
         if self._is_initialised:
-            await self._close(TOO_MANY_INITIALISATIONS, "Too many initialisation requests")
+            await self.close(TOO_MANY_INITIALISATIONS, "Too many initialisation requests")
             return
         authorization = payload.get("Authorization") if isinstance(payload, dict) else None
         if not isinstance(payload, dict | None) or not isinstance(authorization, str | None):
-            await self._close(INVALID_MESSAGE, "Invalid message")
+            await self.close(INVALID_MESSAGE, "Invalid message")
             return
-        if authorization is not None:
-            try:
-                self._caller = await self._host.sign_in(authorization)
-            except Exception as failure:
-                told = self._host.present(failure)
-                if told is None:
-                    log.exception("a sign-in over a WebSocket failed")
-                is_refused = told is not None and told.code in (UNAUTHENTICATED, FORBIDDEN)
-                await self._close(
-                    NOT_ALLOWED if is_refused else TRY_AGAIN_LATER, told.message if told else "Unexpected error."
-                )
-                return
+        if authorization is not None and not await self._sign_in(authorization):
+            return
         self._is_initialised = True
         await self._send({"type": "connection_ack"})
 
+    async def _sign_in(self, authorization: str) -> bool:
+        """Sign in; return False after closing a socket whose caller is refused."""
+        try:
+            await self._hooks.sign_in(authorization)
+            if not self._hooks.is_anonymous:
+                self._count_sign_in(self, self._hooks.share)
+        except NoPlace:
+            await self.close(TRY_AGAIN_LATER, "Too many WebSockets are open")
+        except Exception as failure:  # noqa: BLE001  the last place before the caller
+            refused = self._engine.mask.refusal_of(failure)
+            if refused is None:
+                _log.exception("websocket_sign_in_failed")
+                await self.close(TRY_AGAIN_LATER, "Unexpected error.")
+            else:
+                is_final = refused.code in (UNAUTHENTICATED, FORBIDDEN)
+                await self.close(NOT_ALLOWED if is_final else TRY_AGAIN_LATER, refused.message)
+        else:
+            return True
+        return False
+
     async def _subscribe(self, id_: str, payload: dict[str, object]) -> None:
         if not self._is_initialised:
-            await self._close(UNAUTHORIZED, "Unauthorized")
+            await self.close(UNAUTHORIZED, "Unauthorized")
         elif id_ in self._operations:
-            await self._close(SUBSCRIBER_EXISTS, f"Subscriber for {id_} already exists")
+            await self.close(SUBSCRIBER_EXISTS, f"Subscriber for {id_} already exists")
         elif len(self._operations) >= self._limits.operations:
-            sentence = f"At most {self._limits.operations} operations run at once on a WebSocket."
+            sentence = f"At most {self._limits.operations} operations may run at the same time on a WebSocket."
             await self._send({"type": "error", "id": id_, "payload": [error_entry(sentence, RATE_LIMITED)]})
         else:
-            task = self._operations[id_] = asyncio.create_task(self._operate(id_, payload))
+            task = self._operations[id_] = asyncio.create_task(self._run(id_, payload))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _operate(self, id_: str, payload: dict[str, object]) -> None:
+    async def _run(self, id_: str, payload: dict[str, object]) -> None:
         """Run one operation to its last message; then its id is free again."""
-        has_ended = False
+        has_sign_in_ended = False
         try:
-            errors = await self._run(id_, payload)
+            errors = await self._send_results(id_, payload)
             self._forget(id_)
             if errors is None:
                 await self._send({"type": "complete", "id": id_})
             else:
                 await self._send({"type": "error", "id": id_, "payload": errors})
-                has_ended = not self._caller.is_anonymous and _code_of(errors) == UNAUTHENTICATED
+                has_sign_in_ended = not self._hooks.is_anonymous and code_of(errors) == UNAUTHENTICATED
         except _Closed:
             pass
         finally:
             self._forget(id_)
-        if has_ended:
-            # Whoever signed in anew since comes back with the new sign-in.
-            await self._close(NOT_ALLOWED, "The sign-in has ended")
+        if has_sign_in_ended:
+            # A client that has signed in again since then reconnects with the new sign-in.
+            await self.close(NOT_ALLOWED, "The sign-in has ended")
 
     def _forget(self, id_: str) -> None:
         if self._operations.get(id_) is asyncio.current_task():
             del self._operations[id_]
 
-    async def _run(self, id_: str, payload: dict[str, object]) -> list[dict[str, object]] | None:
-        """Send the operation's results; return the errors that end it, or None where it came to its end."""
-        admitted: Admitted | None = None
+    async def _send_results(self, id_: str, payload: dict[str, object]) -> list[dict[str, object]] | None:
+        """Send the operation's results; return the errors that end it, or None where it completed."""
+        prepared: PreparedOperation | None = None
         context: RequestContext | None = None
         try:
-            context = await self._host.begin(self._caller)
-            admitted = self._engine.admit(call_from(payload), context)
-            if admitted.kind is not OperationType.SUBSCRIPTION:
-                await self._next(id_, content_of(await self._engine.execute(admitted, context)))
+            async with self._engine.turns.take(self._hooks.turn_key):
+                context = await self._hooks.begin_operation()
+                prepared = self._engine.prepare(GraphQLRequest.from_body(payload), context)
+                is_stream = prepared.kind is OperationType.SUBSCRIPTION
+                if is_stream:
+                    events = await self._engine.subscribe(prepared, context)
+                else:
+                    result = await self._engine.execute(prepared, context)
+            if not is_stream:
+                await self._send_next(id_, result.content())
                 return None
-            async with aclosing(await self._engine.subscribe(admitted, context)) as answers:
-                async for answer in answers:
-                    if answer.data is None:
-                        return answer.errors
-                    await self._next(id_, content_of(answer))
+            async with aclosing(events) as results:
+                async for result in results:
+                    if result.data is None:
+                        return result.errors
+                    await self._send_next(id_, result.content())
         except _Closed:
             raise
-        except Malformed as malformed:
+        except MalformedRequest as malformed:
             return [error_entry(malformed.message, BAD_REQUEST)]
         except DocumentRefused as refused:
             return refused.errors
-        except Exception as failure:  # noqa: BLE001  the last door before the caller
-            return [self._told(failure, context, admitted)]
+        except Exception as failure:  # noqa: BLE001  the last place before the caller
+            return [self._entry(failure, context, prepared)]
         return None
 
-    def _told(self, failure: Exception, context: RequestContext | None, admitted: Admitted | None) -> dict[str, object]:
-        told = failure if isinstance(failure, RequestRefused) else self._host.present(failure)
-        if told is not None:
-            return refused_entry(told)
+    def _entry(
+        self, failure: Exception, context: RequestContext | None, prepared: PreparedOperation | None
+    ) -> dict[str, object]:
+        refused = self._engine.mask.refusal_of(failure)
+        if refused is not None:
+            return self._engine.mask.refused_entry(refused)
         if context is None:
-            log.error("a caller cannot be judged", exc_info=failure)
+            _log.error("websocket_caller_not_evaluated", exc_info=failure)
             return error_entry("Unexpected error.", INTERNAL)
-        self._engine.mask.record(failure, context, "", self._engine.hidden(admitted))
+        self._engine.mask.log(failure, context, "", self._engine.hidden_values(prepared))
         return internal_entry(context)
 
-    async def _next(self, id_: str, content: Mapping[str, object]) -> None:
+    async def _send_next(self, id_: str, content: Mapping[str, object]) -> None:
         await self._send({"type": "next", "id": id_, "payload": content})
 
     async def _send(self, message: Mapping[str, object]) -> None:
@@ -337,18 +336,9 @@ class _Conversation(Generic[CallerType]):
             async with asyncio.timeout(self._limits.send_seconds):
                 await self._socket.send_str(orjson.dumps(message).decode())
         except TimeoutError:
-            log.info("a WebSocket is cut: its reader is too slow")
+            _log.info("websocket_reader_too_slow")
             if self._request.transport is not None:
                 self._request.transport.abort()
             raise _Closed from None
         except ConnectionError:
             raise _Closed from None
-
-    async def _close(self, code: int, reason: str) -> None:
-        # A close frame has room for 123 bytes.
-        await self._socket.close(code=code, message=reason.encode()[:123])
-
-
-def _code_of(errors: list[dict[str, object]]) -> object:
-    extensions = errors[0].get("extensions") if errors else None
-    return extensions.get("code") if isinstance(extensions, dict) else None

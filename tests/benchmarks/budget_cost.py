@@ -21,9 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from support.hostile_documents import BOMBS, HEAVY, Hostile
 from support.toy_graphql import Context, make_endpoint
 
-from gql_secrets.graphql_server.http import Accepted as Media
-from gql_secrets.graphql_server.http import GraphQLEndpoint, call_from, parse_json, respond
-from gql_secrets.graphql_server.parsing import DocumentRefused
+from gql_secrets.graphql_server.errors import DocumentRefused
+from gql_secrets.graphql_server.http import GraphQLEndpoint, json_response
+from gql_secrets.graphql_server.negotiation import AcceptedTypes
+from gql_secrets.graphql_server.requests import GraphQLRequest, parse_json
 
 REFUSED_MS = 15.0
 ANSWERED_MS = 50.0
@@ -43,15 +44,16 @@ class Cost(NamedTuple):
 async def once(endpoint: GraphQLEndpoint, body: bytes) -> Cost:
     """One request, from its body to the bytes of its answer."""
     context = Context()
-    media = Media("application/json", event_stream=False)
+    media = AcceptedTypes("application/json", event_stream=False)
     began = time.thread_time()
     try:
-        admitted = endpoint.engine.admit(call_from(parse_json(body, "The body")), context)
-        answer = await endpoint.engine.execute(admitted, context)
-        respond(media, answer.data, answer.errors, 200, hold_data=True)
-        refused, told = False, f"{len(answer.errors)} errors"
+        request = GraphQLRequest.from_body(parse_json(body, "The body"))
+        prepared = endpoint.engine.prepare(request, context)
+        result = await endpoint.engine.execute(prepared, context)
+        json_response(media, result.errors, 200, data=result.data, has_data=True)
+        refused, told = False, f"{len(result.errors)} errors"
     except DocumentRefused as failure:
-        respond(media, None, failure.errors, 200)
+        json_response(media, failure.errors, 200)
         refused, told = True, str(failure.errors[0]["message"])
     return Cost((time.thread_time() - began) * 1000, refused, told)
 
@@ -66,7 +68,7 @@ def measure(hostile: Hostile, rounds: int = ROUNDS) -> Cost:
         endpoint = make_endpoint()
         costs = []
         for _ in range(rounds):
-            endpoint.engine.documents.forget()
+            endpoint.engine.documents.clear()
             costs.append(await once(endpoint, body))
         return min(costs)
 

@@ -31,9 +31,11 @@ from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import present
 from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.graphql_server.cost import Limits
-from gql_secrets.graphql_server.http import Accepted, GraphQLEndpoint, call_from, parse_json, respond
-from gql_secrets.graphql_server.parsing import DocumentRefused
+from gql_secrets.graphql_server.errors import DocumentRefused
+from gql_secrets.graphql_server.http import GraphQLEndpoint, json_response
+from gql_secrets.graphql_server.limits import Limits
+from gql_secrets.graphql_server.negotiation import AcceptedTypes
+from gql_secrets.graphql_server.requests import GraphQLRequest, parse_json
 from gql_secrets.settings import Settings
 from gql_secrets.storage.database import Transaction
 from gql_secrets.storage.usage import MAX_KEPT, MAX_SOURCES, add_usage
@@ -216,18 +218,17 @@ class Measuring:
 
     async def _once(self, body: bytes) -> Cost:
         engine = self._endpoint.engine
-        engine.documents.forget()
+        engine.documents.clear()
         context = Context(self._services, replace(ADMIN, request_id="x" * 16), "x" * 16)
         began = time.process_time()
-        admitted = engine.admit(call_from(parse_json(body, "The body")), context)
-        answer = await engine.execute(admitted, context)
-        response = respond(
-            Accepted("application/json", event_stream=False), answer.data, answer.errors, 200, hold_data=True
-        )
+        prepared = engine.prepare(GraphQLRequest.from_body(parse_json(body, "The body")), context)
+        result = await engine.execute(prepared, context)
+        accepted = AcceptedTypes("application/json", event_stream=False)
+        response = json_response(accepted, result.errors, 200, data=result.data, has_data=True)
         took = (time.process_time() - began) * 1000
-        assert not answer.errors, answer.errors
+        assert not result.errors, result.errors
         content: Any = response.body
-        return Cost(took, admitted.operation.weight.cost, 0, len(content))
+        return Cost(took, prepared.operation.weight.cost, 0, len(content))
 
 
 async def run(settings: Settings) -> int:

@@ -6,10 +6,11 @@ import pytest
 from graphql import GraphQLObjectType
 
 from gql_secrets.api.graphql.schema import build_schema
-from gql_secrets.graphql_server.cost import Budget, Limits
-from gql_secrets.graphql_server.documents import Documents
-from gql_secrets.graphql_server.parsing import DocumentRefused
-from gql_secrets.graphql_server.weights import Weighs, weight_of
+from gql_secrets.graphql_server.cost import Budget
+from gql_secrets.graphql_server.documents import DocumentCache
+from gql_secrets.graphql_server.errors import DocumentRefused
+from gql_secrets.graphql_server.limits import Limits
+from gql_secrets.graphql_server.schema_costs import FieldWeight, weight_of
 from gql_secrets.storage.usage import MAX_SOURCES
 
 SCHEMA = build_schema()._schema
@@ -17,7 +18,7 @@ SCHEMA = build_schema()._schema
 FREE = {"Query.viewer"}
 
 
-def resolved_fields() -> list[tuple[str, Weighs | None]]:
+def resolved_fields() -> list[tuple[str, FieldWeight | None]]:
     """Every field that is more than an attribute of what is there already, with its weight."""
     return [
         (f"{type_.name}.{name}", weight_of(field))
@@ -29,7 +30,7 @@ def resolved_fields() -> list[tuple[str, Weighs | None]]:
 
 
 def cost_of(query: str) -> int:
-    documents = Documents(SCHEMA, Limits(cost=10**9))
+    documents = DocumentCache(SCHEMA, Limits(cost=10**9))
     return documents.read(query).operation(None).weight.cost
 
 
@@ -68,7 +69,7 @@ def test_lists_that_take_no_size_count_as_long_as_they_can_be(field: str, size: 
 )
 def test_what_was_dear_and_looked_cheap_is_refused(query: str) -> None:
     with pytest.raises(DocumentRefused) as refused:
-        Documents(SCHEMA, Limits()).read(query)
+        DocumentCache(SCHEMA, Limits()).read(query)
     assert "may cost" in json.dumps(refused.value.errors)
 
 
@@ -83,8 +84,8 @@ def test_what_was_dear_and_looked_cheap_is_refused(query: str) -> None:
     ],
 )
 def test_what_frontends_ask_is_answered(query: str) -> None:
-    Documents(SCHEMA, Limits()).read(query)
+    DocumentCache(SCHEMA, Limits()).read(query)
 
 
 def test_the_budget_reads_the_weights_of_a_schema_it_is_given() -> None:
-    assert Budget(SCHEMA, Limits())._fields["Client"]["secrets"].row == 7
+    assert Budget(SCHEMA, Limits())._costs["Client"]["secrets"].row == 7

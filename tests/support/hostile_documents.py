@@ -245,7 +245,8 @@ HEAVY: dict[str, Hostile] = {
         + "fragment F24 on Client{id}"
     ),
     "literals up to the limit": Hostile('{client(clientId:"' + "\\u0041" * 2_700 + '"){id}}'),
-    "comments up to 64 KiB": Hostile("{viewer{name}}" + "#" + "x" * 65_000),
+    "a comment up to 16 KiB": Hostile("{viewer{name}}" + "#" + "x" * 16_000),
+    "comments up to the limit": Hostile("{viewer{name}}" + "#\n" * 400),
     "variables up to the limit": Hostile(
         'mutation($f:[String!]){createClient(name:"a",features:$f){id}}', {"f": ["x" * 50] * 990}
     ),

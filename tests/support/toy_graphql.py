@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,10 +19,10 @@ import strawberry
 from aiohttp import web
 from strawberry.extensions import FieldExtension
 
-from gql_secrets.graphql_server.cost import Limits
 from gql_secrets.graphql_server.documents import TrustedDocuments
 from gql_secrets.graphql_server.errors import RequestRefused
-from gql_secrets.graphql_server.http import GraphQLEndpoint, Stream
+from gql_secrets.graphql_server.http import GraphQLEndpoint
+from gql_secrets.graphql_server.limits import Limits
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -40,6 +41,19 @@ class Context:
     request_id: str = "req-1"
     caller: Caller = field(default_factory=Caller)
     resets: list[str] = field(default_factory=list)
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.caller.is_anonymous
+
+    @property
+    def turn_key(self) -> Hashable:
+        return self.caller.name
+
+
+def without_credentials(text: str) -> str:
+    """Stands for the product's removal of credentials from messages."""
+    return re.sub(r"gqls_[0-9A-Za-z]+", "gqls_...", text)
 
 
 class Gone(Exception):  # noqa: N818
@@ -292,16 +306,15 @@ class Subscription:
 schema = strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscription, types=[Client, ClientSecret])
 
 
-def make_endpoint(
-    *, limits: Limits | None = None, trusted: TrustedDocuments | None = None, stream: Stream | None = None
-) -> GraphQLEndpoint:
+def make_endpoint(*, limits: Limits | None = None, trusted: TrustedDocuments | None = None) -> GraphQLEndpoint:
     return GraphQLEndpoint(
         schema,
         limits=limits or Limits(),
         trusted_documents=trusted,
-        introspection=lambda context: not context.caller.is_anonymous,
+        introspection=lambda context: not context.is_anonymous,
         present=present,
-        stream=stream,
+        redact=without_credentials,
+        challenge="Basic",
     )
 
 

@@ -1,8 +1,10 @@
 """What resolvers share during one request."""
 
 import asyncio
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any, TypeAlias
 
 import strawberry
@@ -73,6 +75,16 @@ class Context:
     def __post_init__(self) -> None:
         self.loaders = Loaders(self.services)
 
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nobody signed in."""
+        return self.caller.is_anonymous
+
+    @property
+    def turn_key(self) -> Hashable:
+        """Whose operations run one at a time."""
+        return turn_key_of(self.caller)
+
     async def now(self) -> datetime:
         """Return the database's clock, read once per request (and again after a change)."""
         if self._now is None:
@@ -85,6 +97,14 @@ class Context:
         """Discard cached reads, because something is about to change."""
         self.loaders = Loaders(self.services)
         self._now = None
+
+
+def turn_key_of(caller: Caller) -> Hashable:
+    """Return whose operations run one at a time: the caller, or an anonymous caller's address (IPv6: its /64)."""
+    if not caller.is_anonymous:
+        return caller.actor
+    address = caller.address or ""
+    return (":".join(ip_address(address).exploded.split(":")[:4]) if ":" in address else address,)
 
 
 Info: TypeAlias = strawberry.Info[Context, Any]

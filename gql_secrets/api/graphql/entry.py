@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from graphql import OperationType
 
 from gql_secrets.api.authentication import authenticate
@@ -16,7 +16,6 @@ from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.api.graphql.streaming import (
     check_socket_origin,
     end_streams,
-    serve_event_stream,
     serve_socket,
     wants_socket,
 )
@@ -25,19 +24,20 @@ from gql_secrets.api.web.cors import GRAPHQL_PATH, answer_preflight
 from gql_secrets.api.web.origin import CrossOriginRefused
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Failure, SetupError
-from gql_secrets.graphql_server.cost import Limits
 from gql_secrets.graphql_server.documents import InvalidTrustedDocuments, TrustedDocuments
-from gql_secrets.graphql_server.engine import RequestContext
-from gql_secrets.graphql_server.errors import FORBIDDEN, UNAUTHENTICATED, RequestRefused
-from gql_secrets.graphql_server.http import GraphQLEndpoint, refusal
+from gql_secrets.graphql_server.errors import FORBIDDEN, RequestRefused
+from gql_secrets.graphql_server.http import GraphQLEndpoint
+from gql_secrets.graphql_server.limits import Limits
+from gql_secrets.graphql_server.protocols import RequestContext
 from gql_secrets.graphql_server.websocket import Sockets
+from gql_secrets.logs import without_credentials
 from gql_secrets.settings import Settings
 
 # Which callers may query the schema itself, by the value of GQL_SECRETS_INTROSPECTION.
 _MAY_INTROSPECT: Final[Mapping[str, Callable[[RequestContext], bool]]] = {
     "everyone": lambda _: True,
     "nobody": lambda _: False,
-    "signed-in": lambda context: not context.caller.is_anonymous,
+    "signed-in": lambda context: not context.is_anonymous,
 }
 
 
@@ -57,7 +57,7 @@ def _endpoint(settings: Settings) -> GraphQLEndpoint:
     schema = build_schema()
     try:
         trusted = (
-            TrustedDocuments.load(Path(settings.trusted_documents), besides=console_documents())
+            TrustedDocuments.load(Path(settings.trusted_documents), additional=console_documents())
             if settings.trusted_documents
             else None
         )
@@ -66,9 +66,10 @@ def _endpoint(settings: Settings) -> GraphQLEndpoint:
             limits=Limits(),
             introspection=_MAY_INTROSPECT[settings.introspection],
             present=present,
+            redact=without_credentials,
             trusted_documents=trusted,
-            stream=serve_event_stream,
-            permit=_check_mutation_origin,
+            check_operation=_check_mutation_origin,
+            challenge=CHALLENGE,
         )
     except OSError as error:
         raise SetupError(
@@ -91,8 +92,7 @@ async def _handle(request: web.Request) -> web.StreamResponse:
         refused = present(failure)
         if refused is None:
             raise
-        challenge: Mapping[str, str] = {hdrs.WWW_AUTHENTICATE: CHALLENGE} if refused.code == UNAUTHENTICATED else {}
-        return refusal(request, refused, status=HTTP_STATUS[refused.code], headers=challenge)
+        return request.app[GRAPHQL].refuse(request, refused, status=HTTP_STATUS[refused.code])
     if wants_socket(request):
         return await serve_socket(request, caller)
     context = Context(request.app[SERVICES], caller, request[REQUEST_ID])

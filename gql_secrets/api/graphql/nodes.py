@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final, Generic, Self, TypeVar
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
+from gql_secrets.api.graphql.weights import COUNT
 from gql_secrets.domain import base64url
 from gql_secrets.domain.errors import BadRequest
-from gql_secrets.graphql_server.weights import COUNT
 from gql_secrets.service.queries import Page
 
 NodeType = TypeVar("NodeType")

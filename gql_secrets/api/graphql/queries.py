@@ -22,8 +22,9 @@ from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.client import Client, ClientFilter
 from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.api.graphql.types.viewer import Viewer
+from gql_secrets.api.graphql.weights import FOUND, PAGE, SEARCHED_PAGE
 from gql_secrets.domain.access import require_role
-from gql_secrets.graphql_server.weights import FOUND, PAGE, SEARCHED_PAGE, weighs
+from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.queries import DEFAULT_PAGE, PageRequest
 
 ClientId = Annotated[

@@ -1,36 +1,34 @@
-"""What outlives a request: WebSockets and event streams, as the product serves them."""
+"""WebSockets and event streams of the product: what outlives the request that opened it."""
 
 import logging
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from gql_secrets.api.authentication.basic import authenticate_header
-from gql_secrets.api.graphql.context import Context
-from gql_secrets.api.graphql.errors import present
-from gql_secrets.api.keys import GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS, SOURCE
+from gql_secrets.api.graphql.context import Context, turn_key_of
+from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS, SOURCE
 from gql_secrets.api.web.request_id import make_request_id
 from gql_secrets.domain.access import Caller, Surface
-from gql_secrets.graphql_server.engine import Admitted, RequestContext
-from gql_secrets.graphql_server.sse import stream_events
-from gql_secrets.graphql_server.websocket import Host
+from gql_secrets.domain.networks import normalised
 
 _log: Final = logging.getLogger(__name__)
 
 
 def wants_socket(request: web.Request) -> bool:
-    """Tell a request for a WebSocket from all others."""
+    """Return whether the request asks for a WebSocket."""
     return request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
 
 
 def check_socket_origin(request: web.Request, caller: Caller) -> None:
-    """Pass if our page asks for a WebSocket; without a cookie also if an allowed frontend's or no page at all does.
+    """Pass if an allowed page asks for the WebSocket, or no page; with a session's cookie only if the origin is proven.
 
-    No browser asks the server before it opens a WebSocket to another site, and it sends the cookies along.
+    A browser does not ask the server before it opens a WebSocket to another site, and it sends the cookies along.
 
     Raises:
-        CrossOriginRefused: another site's page asks, or a cookie came without proof that a page of ours does.
+        CrossOriginRefused: another site's page asks, or a cookie came without proof of its origin.
     """
     if caller.session_id is None:
         request.app[OWN_ORIGIN].require_allowed_origin(request)
@@ -40,29 +38,56 @@ def check_socket_origin(request: web.Request, caller: Caller) -> None:
 
 async def serve_socket(request: web.Request, caller: Caller) -> web.StreamResponse:
     """Serve a WebSocket, opened by this caller, until it is closed."""
-    services = request.app[SERVICES]
+    return await request.app[SOCKETS].serve(request, _CallerOfSocket(request, caller))
 
-    async def sign_in(authorization: str) -> Caller:
-        return await authenticate_header(request, authorization, Surface.GRAPHQL)
 
-    async def begin(caller: Caller) -> Context:
-        # Each operation has an id of its own, as each request has: it stands in errors, log and audit.
+class _CallerOfSocket:
+    """Who is calling on one WebSocket: the caller of the handshake, then the one who signed in with a message."""
+
+    def __init__(self, request: web.Request, caller: Caller) -> None:
+        self._request = request
+        self._caller = caller
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nobody signed in."""
+        return self._caller.is_anonymous
+
+    @property
+    def share(self) -> Hashable:
+        """Whose share of the sockets this one counts for."""
+        return _forwarded_address(self._request) if self.is_anonymous else self._caller.actor
+
+    @property
+    def turn_key(self) -> Hashable:
+        """Whose operations run one at a time."""
+        return turn_key_of(self._caller)
+
+    async def sign_in(self, authorization: str) -> None:
+        """Sign in with the `Authorization` of `connection_init`."""
+        self._caller = await authenticate_header(self._request, authorization, Surface.GRAPHQL)
+
+    async def begin_operation(self) -> Context:
+        """Return the context of one operation, its caller evaluated at this moment."""
+        services = self._request.app[SERVICES]
+        # Each operation has an id of its own, as each request has: errors, log and audit show it.
         request_id = make_request_id()
-        _log.info("operation socket=%s request_id=%s", request[REQUEST_ID], request_id)
-        caller = await services.sessions.renew(replace(caller, request_id=request_id))
+        _log.info("socket_operation", extra={"socket": self._request[REQUEST_ID], "request_id": request_id})
+        caller = await services.sessions.renew(replace(self._caller, request_id=request_id))
         if caller.secret_id is not None:
-            services.usage.used(caller.secret_id, request[SOURCE].source, await services.database.now())
+            source = self._request[SOURCE].source
+            services.usage.used(caller.secret_id, source, await services.database.now())
         return Context(services, caller, request_id)
 
-    return await request.app[SOCKETS].serve(request, caller, Host(sign_in, begin, present))
 
-
-async def serve_event_stream(request: web.Request, admitted: Admitted, context: RequestContext) -> web.StreamResponse:
-    """Answer a subscription as an event stream."""
-    return await stream_events(request.app[GRAPHQL].engine, request, admitted, context)
+def _forwarded_address(request: web.Request) -> str | None:
+    """Return the address that a trusted proxy forwarded; None where none did: it may be that of many people."""
+    address = request[SOURCE].source.address
+    peer = normalised(request.remote) if request.remote else None
+    return None if address == peer else address
 
 
 async def end_streams(app: web.Application) -> None:
-    """End every stream and socket: the server stops, and would wait for them."""
+    """End every stream and socket: the server shuts down, and would wait for them."""
     await app[SERVICES].feed.close()
     await app[SOCKETS].close()

@@ -18,8 +18,11 @@ from support.sockets import EVENTS, Socket, open_socket, until
 
 from gql_secrets.api.keys import SERVICES, SOCKETS
 from gql_secrets.domain.access import Role
+from gql_secrets.domain.errors import Unavailable
 from gql_secrets.graphql_server import sse as sse_module
-from gql_secrets.graphql_server.websocket import SocketLimits, Sockets
+from gql_secrets.graphql_server.socket_limits import SocketLimits
+from gql_secrets.graphql_server.socket_places import SocketPlaces
+from gql_secrets.graphql_server.websocket import Sockets
 from gql_secrets.storage.usage import find_totals
 from gql_secrets.wiring import Services
 
@@ -41,6 +44,7 @@ async def viewer(make_client: MakeClient) -> Made:
 def limit(api: Any, **limits: Any) -> Sockets:
     sockets: Sockets = api.app[SOCKETS]
     sockets._limits = SocketLimits(**limits)
+    sockets._places = SocketPlaces(sockets._limits.sockets, sockets._limits.reserved_sockets)
     return sockets
 
 
@@ -396,9 +400,11 @@ class TestTheProtocol:
             await socket.send({"type": "complete", "id": "1"})
             await socket.answer("{ serverTime }", "3")
 
-    async def test_the_sockets_of_a_process_are_bounded(self, api: Any):
-        sockets = limit(api, sockets=1)
-        async with open_socket(api):
+    async def test_the_sockets_of_a_process_are_bounded(self, api: Any, viewer: Made):
+        """Signed-in callers with one socket each keep it: a newcomer, signed in or not, is refused."""
+        sockets = limit(api, sockets=1, reserved_sockets=0)
+        headers = {"Authorization": encode_basic_auth(viewer.id, viewer.secret)}
+        async with open_socket(api, headers):
             assert len(sockets) == 1
             with pytest.raises(Exception, match="503"):
                 async with open_socket(api):
@@ -560,10 +566,29 @@ class TestAsAnEventStream:
         response, _ = await browser.ask(RESET.replace("ID", client.id), Accept="text/event-stream")
         assert response.status == 406
 
-    async def test_who_may_not_listen_is_told_at_once(self, api: Any):
-        async with api.post("/graphql", json={"query": EVENTS}, headers={"Accept": "text/event-stream"}) as response:
-            assert response.status == 400
-            assert (await response.json(content_type=None))["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    @pytest.mark.parametrize("accept", ["text/event-stream", "text/event-stream, application/json"])
+    async def test_a_refusal_has_a_status_that_says_why(
+        self, api: Any, make_client: MakeClient, services: Services, monkeypatch: pytest.MonkeyPatch, accept: str
+    ):
+        """A reader of an event stream sees the status alone, and decides by it whether to reconnect."""
+
+        async def fail(*_: object, **__: object) -> None:
+            raise Unavailable
+
+        no_role, viewer = await make_client(), await make_client("viewer")
+        expected = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "UNAVAILABLE": 503, "BAD_REQUEST": 400}
+        answers = {}
+        for who, query in ((None, EVENTS), (no_role, EVENTS), (viewer, EVENTS), (viewer, "subscription { nothing }")):
+            if who is viewer:
+                monkeypatch.setattr(services.feed, "subscribe", fail)
+            headers = {"Authorization": encode_basic_auth(who.id, who.secret)} if who else {}
+            async with api.post("/graphql", json={"query": query}, headers=headers | {"Accept": accept}) as response:
+                content = await response.json(content_type=None)
+                answers[content["errors"][0]["extensions"]["code"]] = response.status
+                assert (response.status == 401) == ("WWW-Authenticate" in response.headers)
+        if accept != "text/event-stream":
+            del expected["BAD_REQUEST"], answers["BAD_REQUEST"]  # an unknown document: 200 in application/json
+        assert answers == expected
 
     async def test_a_reader_that_left_is_noticed(
         self, api: Any, viewer: Made, services: Services, monkeypatch: pytest.MonkeyPatch

@@ -393,7 +393,7 @@ async def test_with_a_manifest_only_its_documents_and_the_consoles_run(build_api
 
 async def test_without_a_manifest_no_document_has_an_id(api: Any):
     answer = await api.post("/graphql", json={"documentId": digest("x")}, headers=as_owner(api))
-    assert "by id" in (await answer.json())["errors"][0]["message"]
+    assert "not enabled" in (await answer.json())["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import After, Connection, First, Node, global_id
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.secret import ClientSecret, Rollover
+from gql_secrets.api.graphql.weights import LOADED, PAGE_BELOW
 from gql_secrets.domain.access import may_change, outranks, parse_features, rank
-from gql_secrets.graphql_server.weights import LOADED, PAGE_BELOW, weighs
+from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.queries import DEFAULT_PAGE, PageRequest
 from gql_secrets.storage import models
 

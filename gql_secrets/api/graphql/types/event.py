@@ -9,8 +9,8 @@ from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import ClientEventKind
 from gql_secrets.api.graphql.nodes import global_id
 from gql_secrets.api.graphql.types.client import Client
+from gql_secrets.api.graphql.weights import FOUND
 from gql_secrets.domain import events
-from gql_secrets.graphql_server.weights import FOUND
 
 
 @strawberry.type(description="An event that happened to a client. Never contains a secret.")

@@ -9,8 +9,9 @@ from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Role, RolloverAdvice, SecretEndReason, SecretState
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import Node, global_id
+from gql_secrets.api.graphql.weights import EVALUATED
 from gql_secrets.domain.rotation import SecretStatus, evaluate
-from gql_secrets.graphql_server.weights import JUDGED, weighs
+from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.usage import queries as usage_queries
 from gql_secrets.storage import models, usage
 
@@ -90,15 +91,17 @@ class ClientSecret(Node):
         "its stored digest does not protect it against guessing."
     )
 
-    @strawberry.field(description="The state of the secret now, evaluated at the time of the request.", metadata=JUDGED)
+    @strawberry.field(
+        description="The state of the secret now, evaluated at the time of the request.", metadata=EVALUATED
+    )
     async def state(self, info: Info) -> SecretState:
         return SecretState.EXPIRED if await self._is_due(info) else SecretState(self.row.state)
 
-    @strawberry.field(description="When the secret ended. Null while it is active.", metadata=JUDGED)
+    @strawberry.field(description="When the secret ended. Null while it is active.", metadata=EVALUATED)
     async def ended_at(self, info: Info) -> datetime | None:
         return self.row.expires_at if await self._is_due(info) else self.row.ended_at
 
-    @strawberry.field(description="Why the secret ended. Null while it is active.", metadata=JUDGED)
+    @strawberry.field(description="Why the secret ended. Null while it is active.", metadata=EVALUATED)
     async def end_reason(self, info: Info) -> SecretEndReason | None:
         if await self._is_due(info):
             return SecretEndReason.EXPIRED
@@ -113,14 +116,14 @@ class ClientSecret(Node):
     @strawberry.field(
         description="When the secret was last used, including attempts refused only because of the allow list. Delayed "
         "by at most a minute.",
-        metadata=JUDGED,
+        metadata=EVALUATED,
     )
     async def last_used_at(self, info: Info) -> datetime | None:
         return (await info.context.loaders.totals.load(self.row.id)).last_used_at
 
     @strawberry.field(
         description="How often the secret was used. Delayed by at most a minute, and never above 2147483647.",
-        metadata=JUDGED,
+        metadata=EVALUATED,
     )
     async def use_count(self, info: Info) -> int:
         return min((await info.context.loaders.totals.load(self.row.id)).use_count, _MAX_INT)
@@ -128,13 +131,14 @@ class ClientSecret(Node):
     @strawberry.field(
         description="How often the secret was tried after it had ended, which means that a copy of the application "
         "still has it. Delayed by at most a minute.",
-        metadata=JUDGED,
+        metadata=EVALUATED,
     )
     async def refused_attempts(self, info: Info) -> int:
         return min((await info.context.loaders.totals.load(self.row.id)).refused_attempts, _MAX_INT)
 
     @strawberry.field(
-        description="When the secret was last tried after it had ended. Delayed by at most a minute.", metadata=JUDGED
+        description="When the secret was last tried after it had ended. Delayed by at most a minute.",
+        metadata=EVALUATED,
     )
     async def last_refused_at(self, info: Info) -> datetime | None:
         return (await info.context.loaders.totals.load(self.row.id)).last_refused_at

@@ -1,0 +1,20 @@
+"""What this product's fields cost the budget, where that is more than the one value they return.
+
+The unit is the cost of a plain value, about 8 microseconds of processor time. The weights are measured
+(tests/benchmarks/query_cost.py), rounded up and declared at the fields; a test fails for a resolver without one.
+"""
+
+from typing import Final
+
+from gql_secrets.graphql_server.schema_costs import weighs
+
+# A value that is loaded for all rows of a page in one query, and one that is evaluated for each row.
+LOADED: Final = weighs(6)
+EVALUATED: Final = weighs(4)
+# A page at the top with a search, one without, one below each of many rows, and the count of all rows of either.
+SEARCHED_PAGE: Final = weighs(230, row=5, size=20)
+PAGE: Final = weighs(160, row=5)
+PAGE_BELOW: Final = weighs(80, row=7)
+COUNT: Final = weighs(35)
+# One row, found by its id.
+FOUND: Final = weighs(100)

@@ -1,0 +1,117 @@
+"""What a GraphQL request asks for: read from a JSON body, a query string or a WebSocket message."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn, Self
+
+import orjson
+
+
+class MalformedRequest(Exception):  # noqa: N818  (named like the rest of the family)
+    """Not a GraphQL request: answered with this status regardless of what the request accepts."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """The parameters of a request, whatever transport carried it.
+
+    Attributes:
+        query: the text of the document.
+        variables: the variables.
+        operation_name: which operation of the document is executed.
+        document_id: the sha256 of a trusted document, in place of its text.
+    """
+
+    query: str | None = None
+    variables: Mapping[str, object] = field(default_factory=dict)
+    operation_name: str | None = None
+    document_id: str | None = None
+
+    @classmethod
+    def from_body(cls, body: object) -> Self:
+        """Return the request of a JSON body.
+
+        Raises:
+            MalformedRequest: it is not an object, or a parameter has the wrong type.
+        """
+        if isinstance(body, list):
+            raise MalformedRequest(400, "Batching is not supported; send one operation per request.")
+        if not isinstance(body, dict):
+            raise MalformedRequest(400, "The body must be a JSON object with `query`.")
+        return cls._of(
+            body.get("query"),
+            body.get("variables"),
+            body.get("operationName"),
+            body.get("extensions"),
+            body.get("documentId"),
+        )
+
+    @classmethod
+    def from_query_string(cls, parameters: Mapping[str, str]) -> Self:
+        """Return the request of a query string; `variables` and `extensions` are JSON in it.
+
+        Raises:
+            MalformedRequest: a parameter is given twice, or has the wrong type.
+        """
+        given: dict[str, str] = {}
+        for name, value in parameters.items():
+            if name in given:
+                raise MalformedRequest(400, "Duplicate query parameter.")
+            given[name] = value
+        variables, extensions = (
+            parse_json(given[name], f"`{name}`") if given.get(name) else None for name in ("variables", "extensions")
+        )
+        return cls._of(
+            given.get("query"), variables, given.get("operationName") or None, extensions, given.get("documentId")
+        )
+
+    @classmethod
+    def _of(
+        cls, query: object, variables: object, operation_name: object, extensions: object, document_id: object
+    ) -> Self:
+        if not isinstance(query, str | None):
+            _refuse_type("query", "a string")
+        if not isinstance(operation_name, str | None):
+            _refuse_type("operationName", "a string")
+        if not isinstance(variables, dict | None):
+            _refuse_type("variables", "an object")
+        if not isinstance(extensions, dict | None):
+            _refuse_type("extensions", "an object")
+        if not isinstance(document_id, str | None):
+            _refuse_type("documentId", "a string")
+        if document_id is None and extensions:
+            # How Apollo's clients name a document by its sha256.
+            persisted = extensions.get("persistedQuery")
+            digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+            document_id = digest if isinstance(digest, str) else None
+        if query is None and document_id is None:
+            raise MalformedRequest(400, "The request has no `query`.")
+        return cls(query, variables or {}, operation_name, document_id)
+
+
+def parse_json(content: bytes | str, what: str) -> object:
+    """Return the value of a JSON text.
+
+    Raises:
+        MalformedRequest: it is empty or not JSON; the message repeats no part of it.
+    """
+    if not content:
+        raise MalformedRequest(400, f"{what} is empty: send a JSON object with `query`.")
+    try:
+        value: object = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        # Without the cause, which holds the whole text.
+        value = NotImplemented
+    if value is NotImplemented:
+        raise MalformedRequest(400, f"{what} is not JSON in UTF-8.")
+    return value
+
+
+def _refuse_type(name: str, wanted: str) -> NoReturn:
+    raise MalformedRequest(400, f"`{name}` must be {wanted}.")

@@ -1,0 +1,191 @@
+"""Documents are read once and kept within bounds; trusted documents; subscriptions."""
+
+import gc
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from support.graphql_http import CANARY, GRAPHQL_JSON, RESET, Client, content_of, post
+from support.toy_graphql import Context, make_app, make_endpoint
+
+from gql_secrets.graphql_server import documents as documents_module
+from gql_secrets.graphql_server.documents import DocumentCache, TrustedDocuments, digest_of
+from gql_secrets.graphql_server.engine import OperationResult
+from gql_secrets.graphql_server.errors import DocumentRefused
+from gql_secrets.graphql_server.limits import Limits
+from gql_secrets.graphql_server.requests import GraphQLRequest
+
+
+async def test_a_known_document_is_neither_parsed_nor_validated_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "query ($n: Int) { clients(first: $n) { totalCount } }"
+    await post(client, {"query": query, "variables": {"n": 1}})
+
+    def fail(*_args: object, **_named: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(documents_module, "parse_document", fail)
+    monkeypatch.setattr(documents_module, "validate", fail)
+    for size in (2, 3):
+        response = await post(client, {"query": query, "variables": {"n": size}})
+        assert await content_of(response) == {"data": {"clients": {"totalCount": size}}}
+
+
+def kept(limits: Limits) -> DocumentCache:
+    return make_endpoint(limits=limits).engine.documents
+
+
+def test_only_so_many_documents_are_kept_and_the_latest_used_longest() -> None:
+    documents = kept(Limits(cached_documents=3))
+    first = documents.read("{ viewer { name } }")
+    for n in range(10):
+        documents.read(f"{{ viewer {{ a{n}: name }} }}")
+        assert documents.read("{ viewer { name } }") is first
+        assert len(documents) <= 3
+
+
+def test_large_literals_cannot_pin_memory() -> None:
+    """Each document is as large as the limits let it be; the estimate must hold against what is really taken."""
+    limits = Limits(cached_bytes=2_000_000)
+    documents = kept(limits)
+    documents.read("{ viewer { name } }")
+    words = 'mutation { createClient(name: "#", features: [' + '"x" ' * 370 + "]) { id } }"
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for n in range(200):
+        documents.read(f'{{ client(clientId: "{"é" * 8_000}{n}") {{ id }} }}')
+        documents.read(words.replace("#", str(n)))
+        documents.read(f"{{ viewer {{ name }} }} # {n}{'x' * 16_000}")
+        documents.read(f"{{ viewer {{ name }} }} # {n}" + "\n#" * 390)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert documents.bytes <= limits.cached_bytes
+    assert after - before < limits.cached_bytes * 1.2
+
+
+def test_a_document_too_large_for_the_cache_displaces_nothing() -> None:
+    documents = kept(Limits(cached_bytes=200_000))
+    small = documents.read("{ viewer { name } }")
+    documents.read(f'{{ client(clientId: "{"x" * 16_000}") {{ id }} }}')
+
+    assert len(documents) == 1
+    assert documents.read("{ viewer { name } }") is small
+
+
+def test_a_document_that_is_refused_is_not_kept() -> None:
+    documents = kept(Limits())
+    with pytest.raises(DocumentRefused):
+        documents.read("{ nothing }")
+
+    assert len(documents) == 0
+    assert documents.bytes == 0
+
+
+# -- Trusted documents
+
+VIEWER = "query Viewer { viewer { name } }"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": VIEWER},
+        {"documentId": digest_of(VIEWER)},
+        {"documentId": "sha256:" + digest_of(VIEWER).upper()},
+        {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest_of(VIEWER)}}},
+    ],
+)
+async def test_a_trusted_document_runs_by_text_and_by_sha256(body: dict[str, object]) -> None:
+    endpoint = make_endpoint(trusted=TrustedDocuments([VIEWER]))
+    async with TestClient(TestServer(make_app(endpoint))) as client:
+        response = await post(client, body, accept=GRAPHQL_JSON)
+        assert response.status == 200
+        assert await content_of(response) == {"data": {"viewer": {"name": "ops"}}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": RESET},
+        {"query": VIEWER + " "},
+        {"query": RESET, "documentId": digest_of(VIEWER)},
+        {"documentId": digest_of(RESET)},
+        {"documentId": ""},
+        {"extensions": {"persistedQuery": {"sha256Hash": digest_of(RESET)}}},
+    ],
+)
+async def test_with_trusted_documents_nothing_else_runs(context: Context, body: dict[str, object]) -> None:
+    endpoint = make_endpoint(trusted=TrustedDocuments([VIEWER]))
+    async with TestClient(TestServer(make_app(endpoint, context))) as client:
+        response = await post(client, body, accept=GRAPHQL_JSON)
+        content = await content_of(response)
+
+    assert response.status == 400
+    assert "data" not in content
+    assert context.resets == []
+
+
+async def test_without_trusted_documents_an_id_is_refused(client: Client) -> None:
+    response = await post(client, {"documentId": digest_of(VIEWER)}, accept=GRAPHQL_JSON)
+
+    assert response.status == 400
+
+
+def test_a_manifest_is_checked_when_it_is_read(tmp_path: Path) -> None:
+    manifest = tmp_path / "documents.json"
+    manifest.write_text(json.dumps({digest_of(VIEWER): VIEWER}))
+    trusted = TrustedDocuments.load(manifest, additional=[RESET])
+    assert trusted.find(digest_of(VIEWER)) == VIEWER
+    assert RESET in trusted
+
+    manifest.write_text(json.dumps({digest_of(VIEWER): VIEWER + " "}))
+    with pytest.raises(ValueError, match="another sha256"):
+        TrustedDocuments.load(manifest)
+    manifest.write_text("[]")
+    with pytest.raises(ValueError, match="JSON object"):
+        TrustedDocuments.load(manifest)
+
+
+def test_a_trusted_document_that_cannot_run_stops_the_start() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        make_endpoint(trusted=TrustedDocuments(["{ nothing }"]))
+
+
+# -- Subscriptions, by whatever transport
+
+
+async def test_a_subscription_gives_an_answer_for_each_event_and_masks_its_end() -> None:
+    engine = make_endpoint().engine
+    admitted = engine.prepare(
+        GraphQLRequest("subscription ($f: Boolean!) { ticks(upto: 2, fail: $f) }", {"f": False}), Context()
+    )
+
+    answers = [answer async for answer in await engine.subscribe(admitted, Context())]
+
+    assert answers == [OperationResult({"ticks": 0}, []), OperationResult({"ticks": 1}, [])]
+
+
+async def test_a_subscription_that_fails_says_no_more_than_a_query_does(caplog: pytest.LogCaptureFixture) -> None:
+    engine = make_endpoint().engine
+    admitted = engine.prepare(GraphQLRequest("subscription { ticks(upto: 1, fail: true) }"), Context())
+
+    answers = [answer async for answer in await engine.subscribe(admitted, Context())]
+
+    assert answers[0].data == {"ticks": 0}
+    assert answers[1].data is None
+    assert answers[1].errors[0]["extensions"] == {"code": "INTERNAL", "requestId": "req-1"}
+    assert "ended badly" in caplog.text
+
+
+async def test_a_subscription_with_a_misfitting_variable_does_not_begin() -> None:
+    engine = make_endpoint().engine
+    call = GraphQLRequest("subscription ($n: Int!) { ticks(upto: $n) }", {"n": CANARY})
+    with pytest.raises(DocumentRefused) as refused:
+        await engine.subscribe(engine.prepare(call, Context()), Context())
+
+    assert refused.value.errors[0]["message"] == "Variable '$n' does not fit its type 'Int!'."
