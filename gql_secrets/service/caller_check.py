@@ -7,10 +7,11 @@ from datetime import datetime
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.access import ActorKind, Caller, Role, parse_features, role_of
-from gql_secrets.domain.errors import Unauthenticated
+from gql_secrets.domain.errors import Forbidden, Unauthenticated
+from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.domain.sessions import is_session_good
-from gql_secrets.storage.models import ClientFeature, ClientSecret, Session
+from gql_secrets.storage.models import ClientFeature, ClientNetwork, ClientSecret, Session
 
 _SECRET_ENDED = "The secret that you signed in with has ended meanwhile."  # noqa: S105  a sentence
 _SESSION_ENDED = "Your session has ended. Sign in again."
@@ -33,11 +34,13 @@ class CallerSnapshot:
         secrets: Mapping[int, ClientSecret],
         features: Mapping[str, list[str]],
         sessions: Mapping[int, Session],
+        networks: Mapping[str, list[str]],
     ) -> None:
         self._now = now
         self._secrets = secrets
         self._features = features
         self._sessions = sessions
+        self._networks = networks
 
     @classmethod
     async def read(cls, connection: BaseDBAsyncClient, callers: Iterable[Caller], now: datetime) -> "CallerSnapshot":
@@ -48,15 +51,20 @@ class CallerSnapshot:
         secrets: dict[int, ClientSecret] = {}
         features: dict[str, list[str]] = {}
         sessions: dict[int, Session] = {}
+        networks: dict[str, list[str]] = {}
         if secret_ids:
             rows = await ClientSecret.filter(id__in=list(secret_ids)).using_db(connection).select_related("client")
             secrets = {row.id: row for row in rows}
             client_ids = {row.client_id for row in rows}
             for each in await ClientFeature.filter(client_id__in=list(client_ids)).using_db(connection):
                 features.setdefault(each.client_id, []).append(each.feature)
+            restricted = {row.client_id for row in rows if row.client.is_restricted}
+            if restricted:
+                for network in await ClientNetwork.filter(client_id__in=list(restricted)).using_db(connection):
+                    networks.setdefault(network.client_id, []).append(network.network)
         if session_ids:
             sessions = {row.id: row for row in await Session.filter(id__in=list(session_ids)).using_db(connection)}
-        return cls(now, secrets, features, sessions)
+        return cls(now, secrets, features, sessions, networks)
 
     def evaluate(self, caller: Caller) -> Caller:
         """Return the caller as it is now, with the role and the secret's state that it has at this moment.
@@ -64,6 +72,8 @@ class CallerSnapshot:
         Raises:
             Unauthenticated: nobody signed in, or the secret or the session ended since (SecretDue where this is the
                 first to see that a secret's time is over).
+            Forbidden: the client's allow list does not include the address that the caller signed in from; `reason`
+                is `ADDRESS`.
         """
         if caller.is_anonymous:
             raise Unauthenticated
@@ -82,8 +92,14 @@ class CallerSnapshot:
                 raise Unauthenticated(_SECRET_ENDED)
             case SecretStatus.VALID:
                 pass
+        if row.client.is_restricted and not self._is_allowed(row.client_id, caller.address):
+            raise Forbidden("This client may not call from this address.", reason="ADDRESS")
         role = role_of(parse_features(self._features.get(row.client_id, ())))
         return replace(caller, role=role, secret_state=SecretState(row.state))
+
+    def _is_allowed(self, client_id: str, address: str | None) -> bool:
+        networks = self._networks.get(client_id)
+        return address is not None and networks is not None and AllowList.parse(networks).allows(address)
 
     def _evaluate_person(self, caller: Caller, session_id: int) -> Caller:
         row = self._sessions.get(session_id)

@@ -38,9 +38,15 @@ async def is_good(services: Services, client_id: str, secret: str) -> bool:
     return isinstance(await verify(services, client_id, secret), Accepted)
 
 
-async def sign_in(services: Services, client_id: str, secret: str, surface: Surface = Surface.GRAPHQL) -> Caller:
+async def sign_in(
+    services: Services,
+    client_id: str,
+    secret: str,
+    surface: Surface = Surface.GRAPHQL,
+    address: str = "198.51.100.7",
+) -> Caller:
     """The caller who sent this credential, as the doors make it."""
-    accepted = await verify(services, client_id, secret)
+    accepted = await verify(services, client_id, secret, address)
     assert isinstance(accepted, Accepted)
     features = await services.database.read(lambda connection: features_of(connection, client_id))
     return Caller(
@@ -48,6 +54,7 @@ async def sign_in(services: Services, client_id: str, secret: str, surface: Surf
         ActorKind.API_CLIENT,
         role_of(features),
         surface,
+        address=address,
         secret_id=accepted.secret_id,
         secret_state=accepted.state,
     )

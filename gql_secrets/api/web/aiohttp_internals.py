@@ -111,7 +111,10 @@ class BoundedServer(web.Server):
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version not in _VERSIONS:
-            return _response(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Use HTTP/1.1 or HTTP/1.0.\n")
+            # Not aiohttp's response, whose status line would repeat the version.
+            refusal = HeadResponse(_VERSION_NOT_SUPPORTED)
+            refusal.force_close()
+            return refusal
         fast_path = self.fast_path
         if fast_path is not None and fast_path.matches(request.raw_path):
             return await fast_path.answer(request)
@@ -309,7 +312,8 @@ class HeadResponse(web.StreamResponse):
         protocol = request.protocol
         if request.transport is None:
             raise ConnectionResetError("The connection is closed.")
-        self._keep_alive = request.keep_alive
+        if self._keep_alive is None:
+            self._keep_alive = request.keep_alive
         if not self._keep_alive:
             self._text += "Connection: close\r\n"
         elif request.version < HttpVersion11:
@@ -331,6 +335,9 @@ def make_head(status: HTTPStatus, *lines: str) -> tuple[HTTPStatus, str]:
             *lines,
         )
     )
+
+
+_VERSION_NOT_SUPPORTED: Final = make_head(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
 
 
 def protect_connection(request: web.BaseRequest) -> None:

@@ -12,7 +12,7 @@ from support.clocks import HOUR, MINUTE, Clock
 from support.installation import MakeClient
 
 from gql_secrets.api.app import build_app
-from gql_secrets.api.keys import SERVICES
+from gql_secrets.api.keys import SERVICES, SESSION_COOKIE
 from gql_secrets.domain.access import Role
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
@@ -237,3 +237,12 @@ async def test_no_token_stands_in_the_log(browser: Browser, services: Services, 
     assert browser.cookie is not None
     for secret in (token, browser.cookie):
         assert secret not in caplog.text
+
+
+@pytest.mark.parametrize("public_url", ["https://secrets.example.com", "HTTPS://Secrets.Example.com"])
+def test_behind_https_the_cookie_is_secure_however_the_public_url_is_spelled(
+    settings: Settings, public_url: str
+) -> None:
+    cookie = build_app(replace(settings, public_url=public_url))[SESSION_COOKIE]
+    assert cookie.is_secure
+    assert cookie.name.startswith("__Host-")
