@@ -1,6 +1,6 @@
-"""Real gateways, set up as the README says, between callers and an API, asking a real `gql-secrets serve`.
+"""Real gateways, set up as docs/gateways says, between callers and an API, asking a real `gql-secrets serve`.
 
-The recipes in `tests/gateways/` are what the README shows; only their ports are replaced here. Traefik ships in no
+The recipes in `tests/gateways/` are what docs/gateways shows; only their ports are replaced here. Traefik ships in no
 package, so its recipe is not run.
 """
 
@@ -23,7 +23,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 from multidict import CIMultiDict
-from support.paths import ROOT
 
 RECIPES = Path(__file__).parent
 PROGRAM = Path(sys.executable).with_name("gql-secrets")
@@ -362,14 +361,6 @@ def started(make: tuple[Make, str], folder: Path, verifier: int, api: Api) -> It
 
 
 # What they guarantee.
-
-
-@pytest.mark.parametrize("recipe", ["nginx.conf", "envoy.yaml", "Caddyfile", "traefik.yaml"])
-def test_the_readme_shows_the_recipe_that_is_tested(recipe: str) -> None:
-    readme = (ROOT / "README.md").read_text()
-    if "\n## Gateways\n" not in readme:
-        pytest.skip("the README has no section about gateways yet")
-    assert f"\n{(RECIPES / recipe).read_text()}```\n" in readme
 
 
 @dataclass(frozen=True, slots=True)

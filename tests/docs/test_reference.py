@@ -1,0 +1,161 @@
+"""The pages that list everything of a kind list everything; every link leads somewhere; every figure is given once."""
+
+import dataclasses
+import re
+import tomllib
+from datetime import timedelta
+
+import pytest
+from support.pages import Page, all_pages, page
+from support.paths import ROOT
+from typer.testing import CliRunner
+
+from gql_secrets.cli import app
+from gql_secrets.domain.durations import written_duration
+from gql_secrets.settings import Settings
+
+GATEWAYS = ROOT / "tests" / "gateways"
+RECIPES = {"nginx": "nginx.conf", "envoy": "envoy.yaml", "caddy": "Caddyfile", "traefik": "traefik.yaml"}
+MAX_LINES_OF_README = 200
+
+
+def test_the_two_commands_are_each_the_first_of_their_section() -> None:
+    """One starts the server, the other passes the tests; CI takes the second from here."""
+    readme = page("README.md")
+    assert readme.blocks()[0].text == "pip install uv && uv run gql-secrets serve\n"
+    assert readme.section("Tests").blocks()[0].text == "pip install uv && uv run --group test pytest\n"
+    assert {readme.blocks()[0].language, readme.section("Tests").blocks()[0].language} == {"sh"}
+
+
+def test_the_readme_is_a_front_page() -> None:
+    assert len(page("README.md").text.splitlines()) <= MAX_LINES_OF_README
+
+
+def test_the_settings_page_lists_every_setting_and_its_default() -> None:
+    rows = [cells for cells in page("docs/settings.md").rows() if cells[0].startswith("`GQL_SECRETS_")]
+    listed = {cells[0].strip("`").removeprefix("GQL_SECRETS_"): cells[1].strip("`") for cells in rows}
+    fields = {field.name.upper(): field.default for field in dataclasses.fields(Settings) if field.name != "insecure"}
+    assert listed == {
+        name: written_duration(default) if isinstance(default, timedelta) else str(default)
+        for name, default in fields.items()
+    }
+    assert len(rows) == len(listed)
+
+
+def commands_of(*part: str) -> set[str]:
+    """Return the commands that the help lists, those of parts with the part's name before them."""
+    printed = CliRunner().invoke(app, [*part, "--help"]).output
+    named = re.findall(r"^  ([a-z-]+)  ", printed.partition("Commands:")[2], re.MULTILINE)
+    if not named:
+        return {" ".join(part)}
+    return {command for name in named for command in commands_of(*part, name)}
+
+
+def test_the_command_line_page_lists_every_command() -> None:
+    rows = [cells[0] for cells in page("docs/cli.md").section("Commands").rows()][1:]
+    known = commands_of()
+    listed = {next((name for name in known if re.match(rf"`{name}\b(?!-)", cell)), cell) for cell in rows}
+    assert listed == known
+    assert len(rows) == len(listed)
+
+
+def test_the_options_that_the_command_line_page_shows_exist() -> None:
+    for cells in page("docs/cli.md").section("Commands").rows():
+        for option in re.findall(r"--[a-z-]+", cells[0]):
+            name = re.match(r"`([a-z -]+[a-z])\b", cells[0])
+            assert name is not None
+            printed = CliRunner().invoke(app, [*name[1].split(" --")[0].split(), "--help"]).output
+            assert option in printed, (cells[0], option)
+
+
+@pytest.mark.parametrize(("name", "recipe"), RECIPES.items())
+def test_a_gateway_page_shows_the_recipe_that_is_tested(name: str, recipe: str) -> None:
+    assert (GATEWAYS / recipe).read_text() in [block.text for block in page(f"docs/gateways/{name}.md").blocks()]
+
+
+@pytest.mark.parametrize("read", all_pages(), ids=lambda read: read.name)
+def test_every_link_leads_somewhere(read: Page) -> None:
+    for link in read.links():
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (read.path.parent / path).resolve() if path else read.path
+        assert target.is_file(), (read.name, link)
+        assert target.is_relative_to(ROOT), (read.name, link)
+        if anchor:
+            assert anchor in Page(target, target.read_text()).anchors(), (read.name, link)
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached: set[str] = set()
+    waiting = [page("README.md")]
+    while waiting:
+        read = waiting.pop()
+        if read.name in reached:
+            continue
+        reached.add(read.name)
+        targets = {(read.path.parent / link.partition("#")[0]).resolve() for link in read.links() if "://" not in link}
+        waiting += [Page(target, target.read_text()) for target in targets if target.suffix == ".md"]
+    assert {each.name for each in all_pages()} <= reached
+
+
+def test_a_measured_figure_is_given_on_the_page_about_performance_alone() -> None:
+    """Two pages that give the same figure contradict each other sooner or later."""
+    figure = re.compile(r"\d (?:µs|ms|kB|MB)\b|requests per second|Welch")
+    assert figure.search(page("docs/performance.md").text)
+    elsewhere = [each.name for each in all_pages() if figure.search(each.text)]
+    assert elsewhere == ["docs/performance.md"]
+
+
+def test_every_benchmark_that_is_named_exists() -> None:
+    named = {name for each in all_pages() for name in re.findall(r"\b(\w+\.py)`", each.text)}
+    assert {"verify_ratio.py", "oracle.py"} <= named
+    for name in named:
+        assert list(ROOT.glob(f"**/{name}")), name
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"].values()
+    texts = [*project["project"]["dependencies"], *(text for group in groups for text in group)]
+    named = {re.split(r"[^\w.-]", text)[0] for text in texts}
+    pinned = {text.partition("==")[0] for text in project["tool"]["uv"]["constraint-dependencies"]}
+    assert named <= pinned, "run bash .ci/refresh-pins"
+
+
+def test_the_table_of_where_a_line_lives_names_files_with_what_they_hold() -> None:
+    rows = list(page("CONTRIBUTING.md").section("Where a line lives").rows())[1:]
+    for _, where, example in rows:
+        [path] = re.findall(r"`([^`]+/[^`]+)`", where)
+        symbol = re.findall(r"`([^`]+)`", example)[-1]
+        assert re.search(rf"(?<!\w){re.escape(symbol)}(?!\w)", (ROOT / path).read_text()), (path, symbol)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "the 168 hours",
+        "the `WWW-Authenticate` header",
+        "the cost of a list",
+        "the nginx recipe",
+        "a retained owner secret may not reset an owner",
+    ],
+)
+def test_the_table_says_where_to_find(line: str) -> None:
+    assert [cells[2] for cells in page("CONTRIBUTING.md").section("Where a line lives").rows() if line in cells[2]]
+
+
+def test_every_path_that_a_page_names_exists() -> None:
+    named = {
+        (each.name, path)
+        for each in all_pages()
+        for path in re.findall(r"`((?:gql_secrets|tests|docs|\.ci)/[\w./-]*)`", each.text)
+    }
+    assert len(named) > 20
+    assert [place for place in named if not (ROOT / place[1]).exists()] == []
+
+
+def test_the_markers_that_contributing_explains_are_those_of_pytest() -> None:
+    markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"].get("markers", [])
+    rows = list(page("CONTRIBUTING.md").section("Run the tests").rows())[1:]
+    assert {cells[0].strip("`") for cells in rows} == {marker.partition(":")[0] for marker in markers}
