@@ -1,4 +1,4 @@
-"""The parts of one running installation, put together once for both doors (the server and the command line)."""
+"""The parts of one running installation, assembled in one place for both entry points (server and command line)."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.errors import SetupError, Unavailable
+from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.service.background import repeat
 from gql_secrets.service.changes import Changes
 from gql_secrets.service.clients import Clients, Registration
@@ -27,16 +27,15 @@ from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.migrate import pending, upgrade
-from gql_secrets.storage.postgres.lookup import PostgresLookup
-from gql_secrets.storage.secret_index import Lookup
-from gql_secrets.storage.sqlite.lookup import SqliteLookup
+from gql_secrets.storage.secret_index.lookup import Lookup
+from gql_secrets.storage.secret_index.opening import open_lookup
 
 _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the doors hand to the dialects."""
+    """The parts that every surface uses."""
 
     database: Database
     changes: Changes
@@ -53,17 +52,21 @@ class Services:
     first_owner: Registration | None
 
     async def close(self) -> None:
-        """Give everything back."""
-        await self.feed.close()
-        await self.lookup.close()
-        await self.database.close()
+        """Close everything, also where something cannot be closed."""
+        try:
+            await self.feed.close()
+        finally:
+            try:
+                await self.lookup.close()
+            finally:
+                await self.database.close()
 
 
 @contextlib.asynccontextmanager
 async def background(services: Services) -> AsyncIterator[None]:
-    """Do what a server does beside its requests: write the counts of uses, expire, prune, read ahead.
+    """Do what a server does besides its requests: write the counts of uses, expire, prune, read ahead.
 
-    When it ends, every count is written.
+    When it ends, every count has been written; counts that cannot be written are logged as lost.
     """
     stop = asyncio.Event()
     tidier = Tidier(services.database, services.changes)
@@ -79,8 +82,8 @@ async def background(services: Services) -> AsyncIterator[None]:
         await asyncio.gather(*tasks)
         try:
             await services.usage.flush()
-        except Unavailable as failure:
-            _log.error("the last counts of uses are lost: %s", failure)
+        except Failure as failure:
+            _log.error("the last counts of uses are lost", extra={"reason": str(failure)})
 
 
 async def open_services(
@@ -94,12 +97,12 @@ async def open_services(
 
     Args:
         settings: which database, which pepper.
-        migrate: bring the database to the newest migration; otherwise refuse one that is not.
-        with_owner: make the first owner in a new installation.
-        adjust_clock: what tests make of the database's clock.
+        migrate: bring the database to the newest migration; otherwise refuse one that lacks some.
+        with_owner: create the first owner in a new installation.
+        adjust_clock: replaces the database's clock in tests.
 
     Raises:
-        SetupError: the database is not migrated, or belongs to another pepper.
+        SetupError: the database is not migrated, is too new, or belongs to another pepper.
         Unavailable: the database does not answer.
     """
     settings.make_data_dir()
@@ -108,20 +111,20 @@ async def open_services(
         if migrate:
             await upgrade(database)
         elif await pending(database):
-            raise SetupError("The database is not at the newest migration. Run: gql-secrets db upgrade")
+            raise SetupError("The database lacks migrations. Run: gql-secrets db upgrade")
         pepper = settings.load_pepper()
         made = None if pepper else await _make_pepper(settings, database)
         changes = Changes(database, pepper or made or Pepper(()))
         try:
             prepared = await prepare(changes, with_owner=with_owner)
         except SetupError:
-            # Another node was first, with a key of its own: this one belongs to nothing. After any other failure it
-            # stays, for another process may have begun to digest with it.
+            # Another node was first, with its own key: this one is not needed. After any other failure it stays,
+            # because another process may have begun to digest with it.
             if made is not None:
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
         usage, reading = Usage(database), Reading(database)
-        lookup = SqliteLookup(database) if database.is_sqlite else await PostgresLookup.open(database)
+        lookup = await open_lookup(database)
         return Services(
             database=database,
             changes=changes,
@@ -147,7 +150,7 @@ async def open_services(
 
 
 async def open_database(settings: Settings, *, adjust_clock: Callable[[datetime], datetime] | None = None) -> Database:
-    """Open the database that the settings name, as it is.
+    """Open the database that the settings name; change nothing in it.
 
     Raises:
         SetupError: the URL is malformed, or the database does not keep what it commits.
@@ -162,7 +165,7 @@ async def open_database(settings: Settings, *, adjust_clock: Callable[[datetime]
 async def _make_pepper(settings: Settings, database: Database) -> Pepper:
     if await is_installed(database):
         raise SetupError(
-            "This database has a pepper, and this process has none: no secret would be found. Set GQL_SECRETS_PEPPER, "
-            f"or copy {PEPPER_FILE} into {settings.data_dir}."
+            "This database has a pepper, but this process has none, so it would find no secret. Set "
+            f"GQL_SECRETS_PEPPER, or copy {PEPPER_FILE} into {settings.data_dir}."
         )
     return settings.write_new_pepper()

@@ -12,6 +12,7 @@ from gql_secrets.api.console import (
 )
 from gql_secrets.api.gateway import add_gateway_routes
 from gql_secrets.api.graphql.entry import add_graphql_routes
+from gql_secrets.api.health import add_health_route
 from gql_secrets.api.keys import (
     OWN_ORIGIN,
     SERVICES,
@@ -43,9 +44,11 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
 
     async def services(app: web.Application) -> AsyncIterator[None]:
         app[SERVICES] = await open_services(settings, adjust_clock=adjust_clock)
-        async with background(app[SERVICES]):
-            yield
-        await app[SERVICES].close()
+        try:
+            async with background(app[SERVICES]):
+                yield
+        finally:
+            await app[SERVICES].close()
 
     app = web.Application(middlewares=[surround_request, refuse_encoded_body, require_own_host])
     add_security_headers(app)
@@ -55,7 +58,7 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     app[SESSION_COOKIE] = SessionCookie(app[OWN_ORIGIN].public)
     app.cleanup_ctx.append(services)
     add_graphql_routes(app, settings)
-    app.router.add_get("/healthz", _health)
+    add_health_route(app)
     add_gateway_routes(app)
     add_clients_api_routes(app)
     add_session_routes(app)
@@ -64,9 +67,3 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     return app
 
 
-async def _health(request: web.Request) -> web.Response:
-    """Answer 200 while the database reads and writes, 503 while it does not."""
-    database = request.app[SERVICES].database
-    await database.now()
-    healthy = database.is_healthy
-    return web.json_response({"status": "ok" if healthy else "unhealthy"}, status=200 if healthy else 503)

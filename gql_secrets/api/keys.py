@@ -1,5 +1,6 @@
 """What the application and each request carry for handlers."""
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from gql_secrets.wiring import Services
 SERVER_NAME: Final = "gql-secrets"  # the `Server` header: without a version, and without aiohttp's
 SETTINGS: Final = web.AppKey("settings", Settings)
 SERVICES: Final = web.AppKey("services", Services)
+DRAINING: Final = web.AppKey("draining", asyncio.Event)
 TRUSTED_PROXIES: Final = web.AppKey("trusted_proxies", TrustedProxies)
 GRAPHQL: Final = web.AppKey("graphql", GraphQLEndpoint)
 SOCKETS: Final = web.AppKey("sockets", Sockets)

@@ -5,7 +5,7 @@ import typer
 from gql_secrets.commands.installation import require_database, run_to_end, with_settings
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure, SetupError
-from gql_secrets.service.integrity import figures_of, find_problems
+from gql_secrets.service.integrity import find_problems, statistics
 from gql_secrets.settings import Settings
 from gql_secrets.storage.migrate import pending
 from gql_secrets.storage.migrate import upgrade as migrate
@@ -55,6 +55,6 @@ async def _check(settings: Settings) -> tuple[dict[str, object], list[str]]:
         raise SetupError(f"These migrations are missing: {', '.join(missing)}. Run: gql-secrets db upgrade")
     services = await open_services(settings, migrate=False, with_owner=False)
     try:
-        return await figures_of(services.database), await find_problems(services.database)
+        return await statistics(services.database), await find_problems(services.database)
     finally:
         await services.close()

@@ -1,4 +1,4 @@
-"""Work that a server does again and again beside its requests."""
+"""Work that a server repeats while it serves requests."""
 
 import asyncio
 import contextlib
@@ -9,20 +9,20 @@ from typing import Final
 from gql_secrets.domain.errors import Failure
 
 _log: Final = logging.getLogger(__name__)
-_AFTER_TROUBLE_SECONDS: Final = 5.0
+_SECONDS_AFTER_FAILURE: Final = 5.0
 
 
 async def repeat(work: Callable[[], Awaitable[float]], stop: asyncio.Event) -> None:
-    """Do the work until `stop` is set, each time after as many seconds as it returned; trouble never ends it."""
+    """Repeat the work until `stop` is set, each time after as many seconds as it returned. A failure never ends it."""
     while not stop.is_set():
         try:
             seconds = await work()
         except Failure as failure:
-            _log.warning("%s will be tried again: %s", work.__qualname__, failure)
-            seconds = _AFTER_TROUBLE_SECONDS
-        except Exception:  # noqa: BLE001  the next time may be better
-            _log.exception("%s failed", work.__qualname__)
-            seconds = _AFTER_TROUBLE_SECONDS
+            _log.warning("background work will be retried", extra={"work": work.__qualname__, "reason": str(failure)})
+            seconds = _SECONDS_AFTER_FAILURE
+        except Exception:  # noqa: BLE001  the next run may succeed
+            _log.exception("background work failed", extra={"work": work.__qualname__})
+            seconds = _SECONDS_AFTER_FAILURE
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stop.wait()

@@ -29,8 +29,9 @@ from gql_secrets.domain.rotation import (
 )
 from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
-from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.database import Database
 from gql_secrets.storage.models import Client, ClientFeature, ClientSecret, Installation
+from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import add_last_uses
 
 T = TypeVar("T")

@@ -1,8 +1,8 @@
-"""What happens to clients, told to whoever listens: after the commit, in the order of revisions, whoever did it.
+"""The events of clients, delivered to subscribers: after the commit, in the order of revisions, for every actor.
 
-One feed a process asks the database what came after the revision it knows, so a change by another process is told
-like one of our own. It asks only while somebody listens. Before it tells anything it judges its listeners again: a
-stream ends when its session, credential or role does, and so do streams to which nothing happens.
+Each process has one feed. It asks the change log what came after the position it knows, so a change by another process
+is delivered like one of our own. It asks only while there are subscribers. Before it delivers anything it authorizes
+the subscribers again: a stream ends when its session, credential or role does, also if nothing happens to clients.
 """
 
 import asyncio
@@ -12,14 +12,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Self
 
-from tortoise.backends.base.client import BaseDBAsyncClient
-
 from gql_secrets.domain.access import Caller, Role, require_role
-from gql_secrets.domain.audit import AuditEntry
 from gql_secrets.domain.errors import Failure, StreamEnded, Unavailable
 from gql_secrets.domain.events import ClientEvent, ClientEventKind, events_of
 from gql_secrets.service.audit_log import entry_of
 from gql_secrets.service.caller_check import CallerSnapshot
+from gql_secrets.storage.change_log import ChangeLog, Changes, Position, Rewound
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import AuditEvent
@@ -29,19 +27,22 @@ _log: Final = logging.getLogger(__name__)
 MAX_WAITING: Final = 1_000
 _MAX_STREAMS: Final = 1_000
 _SECONDS: Final = 0.2
-# Twice a second: a stream has ended within a second of its caller's right.
-_SECONDS_BETWEEN_JUDGEMENTS: Final = 0.4
-_SECONDS_AFTER_TROUBLE: Final = 1.0
+# So a stream ends within a second of its caller's right.
+_SECONDS_BETWEEN_CHECKS: Final = 0.4
+_SECONDS_AFTER_FAILURE: Final = 1.0
 _PAGE: Final = 500
-# A use is committed after its instant was read, at most so much later; of what was told within it the ids are kept.
+# A use is committed at most this long after its instant was read. The uses delivered within this time are remembered.
 _LOOK_BACK: Final = timedelta(seconds=15)
 _STEP: Final = timedelta(seconds=1)
 
-_OVERRUN: Final = "Too much happened at once, or you read too slowly. Read what is there, and subscribe again."
+_OVERRUN: Final = "Events were dropped because they were not read in time. Read the current state and subscribe again."
+_REWOUND: Final = "The database went back in time. Read the current state and subscribe again."
+_STOPPING: Final = "The server is shutting down. Subscribe again."
+_UNEXPECTED: Final = "Unexpected error. Subscribe again."
 
 
 class ClientEvents:
-    """One listener's events. Ends by a Failure that says why; close it when nobody reads any more."""
+    """One subscriber's events. Ends by raising a Failure that says why; close it when it is no longer read."""
 
     def __init__(self, feed: "Feed", client_id: str | None, caller: Caller, least: Role, after_revision: int) -> None:
         self.caller = caller
@@ -50,7 +51,7 @@ class ClientEvents:
         self._client_id = client_id
         self._after_revision = after_revision
         self._waiting: deque[ClientEvent] = deque()
-        self._news = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._failure: Failure | None = None
         self._closed = False
 
@@ -70,19 +71,19 @@ class ClientEvents:
                 raise self._failure
             if self._closed:
                 raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
+            self._arrived.clear()
+            await self._arrived.wait()
         return self._waiting.popleft()
 
     async def aclose(self) -> None:
-        """Listen no more."""
+        """End the subscription."""
         self._closed = True
         self._waiting.clear()
-        self._news.set()
+        self._arrived.set()
         self._feed.forget(self)
 
     def offer(self, event: ClientEvent) -> None:
-        """Add an event, if it is one that this listener asked for."""
+        """Add an event, if it is one that this subscriber asked for."""
         if self._client_id is not None and event.client_id != self._client_id:
             return
         if event.revision is not None and event.revision <= self._after_revision:
@@ -91,27 +92,27 @@ class ClientEvents:
             self.end(StreamEnded(_OVERRUN))
             return
         self._waiting.append(event)
-        self._news.set()
+        self._arrived.set()
 
     def end(self, failure: Failure) -> None:
-        """End with a failure; what was not read yet is dropped."""
+        """End with a failure; events that were not read yet are dropped."""
         self._failure = self._failure or failure
         self._waiting.clear()
-        self._news.set()
+        self._arrived.set()
         self._feed.forget(self)
 
 
 class Feed:
-    """Tells every listener of one process what happens to clients."""
+    """Delivers the events of clients to every subscriber of one process."""
 
     def __init__(
         self, database: Database, *, expire_due_secrets: Callable[[], Awaitable[object]] | None = None
     ) -> None:
-        """Make it for one open database.
+        """Follow one open database.
 
         Args:
-            database: where changes are remembered.
-            expire_due_secrets: writes down that secrets' times are over, so that listeners hear of it at once.
+            database: the database.
+            expire_due_secrets: writes the expiry of secrets whose time is over, so that it is delivered immediately.
         """
         self._database = database
         self._expire_due_secrets = expire_due_secrets
@@ -119,36 +120,36 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
         self._one_poll = asyncio.Lock()
         self._cursor = _Cursor(database)
-        self._untold: list[ClientEvent] = []
-        self._judged_at = 0.0
+        self._undelivered: list[ClientEvent] = []
+        self._checked_at = 0.0
 
     async def subscribe(self, client_id: str | None, *, by: Caller, least: Role = Role.VIEWER) -> ClientEvents:
-        """Listen to one client, or to all: to every change after this call, and every use.
+        """Subscribe to one client, or to all: to every change after this call, and every use.
 
         Raises:
-            Unauthenticated, Forbidden: the caller may not.
-            Unavailable: the database does not answer, or too many listen already.
+            Unauthenticated, Forbidden: the caller may not subscribe.
+            Unavailable: the database does not answer, or there are too many streams.
         """
         require_role(by, least)
         if len(self._streams) >= _MAX_STREAMS:
             raise Unavailable("Too many streams are open. Try again later.")
         async with self._one_poll:
             if not self._streams:
-                self._untold.clear()
+                self._undelivered.clear()
                 await self._cursor.begin()
-            revision = await self._cursor.newest_revision()
-            stream = ClientEvents(self, client_id, by, least, revision)
+            newest = await self._cursor.latest()
+            stream = ClientEvents(self, client_id, by, least, newest.revision)
             self._streams.add(stream)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep_polling())
         return stream
 
     def forget(self, stream: ClientEvents) -> None:
-        """Tell this one nothing more."""
+        """Deliver nothing more to this stream."""
         self._streams.discard(stream)
 
     async def poll(self) -> None:
-        """Judge the listeners, and tell them what is new.
+        """Authorize the subscribers, and deliver what is new.
 
         Raises:
             Unavailable: the database does not answer; nothing is lost.
@@ -156,25 +157,25 @@ class Feed:
         """
         async with self._one_poll:
             loop = asyncio.get_running_loop()
-            is_due = loop.time() - self._judged_at >= _SECONDS_BETWEEN_JUDGEMENTS
+            is_due = loop.time() - self._checked_at >= _SECONDS_BETWEEN_CHECKS
             if is_due and self._expire_due_secrets is not None:
                 await self._expire_due_secrets()
             has_more = True
             while has_more and self._streams:
                 events, has_more = await self._cursor.read()
-                self._untold += events
-                if self._untold or is_due:
-                    await self._judge()
-                    self._judged_at, is_due = loop.time(), False
-                for event in self._untold:
+                self._undelivered += events
+                if self._undelivered or is_due:
+                    await self._authorize()
+                    self._checked_at, is_due = loop.time(), False
+                for event in self._undelivered:
                     for stream in list(self._streams):
                         stream.offer(event)
-                self._untold.clear()
+                self._undelivered.clear()
 
     async def close(self) -> None:
         """End every stream."""
         for stream in list(self._streams):
-            stream.end(StreamEnded("The server stops. Subscribe again."))
+            stream.end(StreamEnded(_STOPPING))
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -188,18 +189,18 @@ class Feed:
             except StreamEnded as failure:
                 self._end_all(failure)
             except Unavailable:
-                # The listeners stay: nothing happens to clients while the database is away.
-                pause = _SECONDS_AFTER_TROUBLE
-            except Exception:  # noqa: BLE001  the last door before the listeners
-                _log.exception("streams of events end")
-                self._end_all(StreamEnded("Unexpected error. Subscribe again."))
+                # The streams stay open: nothing happens to clients while the database is unavailable.
+                pause = _SECONDS_AFTER_FAILURE
+            except Exception:  # noqa: BLE001  subscribers must get an end with a reason
+                _log.exception("event streams end")
+                self._end_all(StreamEnded(_UNEXPECTED))
             await asyncio.sleep(pause)
 
     def _end_all(self, failure: Failure) -> None:
         for stream in list(self._streams):
             stream.end(failure)
 
-    async def _judge(self) -> None:
+    async def _authorize(self) -> None:
         streams = list(self._streams)
         now = await self._database.now()
         snapshot = await self._database.read(
@@ -214,75 +215,61 @@ class Feed:
 
 
 class _Cursor:
-    """How far a feed has read: the revision, and the uses of the last seconds."""
+    """How far a feed has read: its position in the change log, and the uses of the last seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._data_version: int | None = None
-        self._revision = 0
+        self._log = ChangeLog(database)
+        self._commit_mark: object | None = None
+        self._position = Position(0, None)
         self._now: datetime | None = None
         self._first_uses: dict[int, datetime] = {}
         self._refusals: dict[int, datetime] = {}
 
     async def begin(self) -> None:
-        """Begin at what is there now."""
-        self._data_version = self._now = None
-        self._revision = await self.newest_revision()
+        """Begin at the newest change."""
+        self._commit_mark = self._now = None
+        self._position = await self.latest()
         await self.read()
 
-    async def newest_revision(self) -> int:
-        """Return the installation's revision."""
-        return int((await self._database.fetch("SELECT revision FROM installation"))[0]["revision"])
+    async def latest(self) -> Position:
+        """Return the position of the newest change."""
+        return await self._log.latest()
 
     async def read(self) -> tuple[list[ClientEvent], bool]:
-        """Return what happened since the last time, and whether there is more of it.
+        """Return what happened since the last call, and whether there is more.
 
         Raises:
             StreamEnded: the database went back in time: a backup was restored.
             Unavailable: it does not answer.
         """
-        version = None
-        if self._database.is_sqlite:
-            # Tells that another connection committed, of this process or another; costs next to nothing.
-            version = (await self._database.fetch("PRAGMA data_version"))[0]["data_version"]
-            if version == self._data_version:
-                return [], False
-        newest = await self.newest_revision()
-        if newest < self._revision:
-            self._revision = newest
-            raise StreamEnded("The database went back in time. Read what is there, and subscribe again.")
-        entries = await self._entries() if newest > self._revision else []
-        if len(entries) == _PAGE:
-            self._revision = entries[-1].revision
-            return [event for entry in entries for event in events_of(entry)], True
-        uses = await self._uses()
-        # Only now, when nothing can fail any more: what is not told will be read again.
-        if entries:
-            self._revision = entries[-1].revision
-        self._data_version = version
-        return [*(event for entry in entries for event in events_of(entry)), *uses], False
-
-    async def _entries(self) -> list[AuditEntry]:
-        async def read(connection: BaseDBAsyncClient) -> list[AuditEvent]:
-            later = (
-                AuditEvent.filter(revision__gt=self._revision).using_db(connection).prefetch_related("ended_secrets")
-            )
-            return await later.order_by("revision").limit(_PAGE)
-
-        rows = await self._database.read(read)
-        return [entry_of(row) for row in rows]
+        # Where the database has such a mark, it spares all further questions while nobody commits.
+        mark = await self._database.read(self._database.dialect.read_commit_mark)
+        if mark is not None and mark == self._commit_mark:
+            return [], False
+        answer = await self._log.after(self._position, _PAGE)
+        if isinstance(answer, Rewound):
+            self._position = await self.latest()
+            raise StreamEnded(_REWOUND)
+        events = _events_of(answer)
+        uses = [] if answer.has_more else await self._uses()
+        # Only now, when nothing can fail any more: what was not returned will be read again.
+        self._position = answer.position
+        if not answer.has_more:
+            self._commit_mark = mark
+        return [*events, *uses], answer.has_more
 
     async def _uses(self) -> list[ClientEvent]:
         now = await self._database.now()
         since = now - _LOOK_BACK
         first_uses = await self._instants("first_used_at", since)
         refusals = await self._instants("last_refused_at", since)
-        # A clock that was set back would tell once more what was told long ago.
+        # After the clock was set back, uses of long ago would be delivered again.
         is_known = self._now is not None and now >= self._now - _STEP
         self._now = now
         events = [
-            *_news(ClientEventKind.FIRST_USED, first_uses, self._first_uses),
-            *_news(ClientEventKind.REFUSED_ATTEMPT, refusals, self._refusals),
+            *_new_uses(ClientEventKind.FIRST_USED, first_uses, self._first_uses),
+            *_new_uses(ClientEventKind.REFUSED_ATTEMPT, refusals, self._refusals),
         ]
         self._first_uses = {secret_id: at for secret_id, _, at in first_uses}
         self._refusals = {secret_id: at for secret_id, _, at in refusals}
@@ -296,7 +283,11 @@ class _Cursor:
         return [(row["id"], row["client_id"], from_microseconds(row["at"])) for row in rows]
 
 
-def _news(
+def _events_of(answer: Changes[AuditEvent]) -> list[ClientEvent]:
+    return [event for row in answer.changes for event in events_of(entry_of(row))]
+
+
+def _new_uses(
     kind: ClientEventKind, found: list[tuple[int, str, datetime]], known: dict[int, datetime]
 ) -> Iterator[ClientEvent]:
     for secret_id, client_id, at in found:

@@ -13,9 +13,10 @@ from gql_secrets.domain.errors import SetupError
 from gql_secrets.service.audit_log import sign_head
 from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes, lock_installation
 from gql_secrets.service.clients import Registration, register
-from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import ClientFeature, ClientSecret, PepperFingerprint
+from gql_secrets.storage.transaction import Transaction
 
 OWNER_NAME: Final = "First owner"
 

@@ -9,8 +9,9 @@ from typing import Final
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.domain.idempotency import REPLAY_WINDOW
 from gql_secrets.service.changes import Changes
-from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
+from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import Pruning
 
 _log: Final = logging.getLogger(__name__)

@@ -17,9 +17,10 @@ from gql_secrets.domain.sessions import (
     parse_person,
 )
 from gql_secrets.service.caller_check import CallerSnapshot, is_good
-from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session, SignInLink
+from gql_secrets.storage.transaction import Transaction
 
 _log: Final = logging.getLogger(__name__)
 # Links and sessions whose time is over are kept a day, for whoever asks why a sign-in did not work.

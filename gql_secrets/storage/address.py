@@ -1,34 +1,63 @@
-"""Where a database is, as its URL says it."""
+"""Where a database is, as its URL states it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, Final, Self
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from gql_secrets.domain.errors import SetupError
+
+_SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_MODES_WITH_FILES: Final = ("require", "verify-ca", "verify-full")
+_FILE_OPTIONS: Final = {"sslrootcert": "root_certificate", "sslcert": "certificate", "sslkey": "key"}
+_OPTIONS: Final = {"host", "port", "sslmode", "application_name", "connect_timeout", *_FILE_OPTIONS}
+_MAX_PORT: Final = 65_535
+_MAX_CONNECT_SECONDS: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The certificates and the key of a TLS connection to PostgreSQL."""
+
+    root_certificate: str | None = None
+    certificate: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseAddress:
-    """Where the database is."""
+    """Where the database is: a SQLite file has a path, PostgreSQL all the other fields."""
 
     dialect: str
     path: Path | None = None
-    credentials: tuple[tuple[str, Any], ...] = field(default=(), repr=False)  # the password among them
+    host: str = ""
+    port: int = 5432
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    database: str = ""
+    ssl_mode: str | None = None
+    tls_files: TlsFiles | None = None
+    application_name: str = "gql-secrets"
+    connect_seconds: int | None = None
 
     @classmethod
     def parse(cls, url: str) -> Self:
         """Read `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgres://user:password@host:port/name`.
 
-        A `host` in the query names a directory with a unix socket, as libpq has it.
+        The query may have libpq's options `host` (a name, or the directory of a Unix socket), `port`, `sslmode`,
+        `sslrootcert`, `sslcert`, `sslkey`, `application_name` and `connect_timeout`.
 
         Raises:
-            SetupError: it is neither; the sentence never shows the password.
+            SetupError: the URL is not valid; the message never shows the password.
         """
+        if "#" in url:
+            raise SetupError("The database URL contains a # that is not percent-encoded. Write it as %23.")
         try:
             parts = urlsplit(url)
         except ValueError:
-            raise SetupError("The database URL is malformed.") from None
+            raise SetupError(
+                "The database URL is malformed. Write special characters of the password percent-encoded."
+            ) from None
         if parts.scheme == "sqlite":
             path = unquote(parts.path).removeprefix("/")
             if not path or path == ":memory:":
@@ -36,27 +65,7 @@ class DatabaseAddress:
             return cls("sqlite", Path(path))
         if parts.scheme not in ("postgres", "postgresql"):
             raise SetupError("The database URL must begin with sqlite:/// or postgres://")
-        query = dict(parse_qsl(parts.query))
-        unknown = query.keys() - {"host", "port", "sslmode"}
-        if unknown:
-            raise SetupError(f"The database URL has an unknown option: {', '.join(sorted(unknown))}.")
-        try:
-            port = int(query.get("port") or parts.port or 5432)
-        except ValueError:
-            raise SetupError("The port in the database URL is not a number.") from None
-        name = unquote(parts.path).removeprefix("/")
-        if not name:
-            raise SetupError("The database URL must name a database: postgres://user@host/name")
-        credentials: dict[str, Any] = {
-            "host": query.get("host") or parts.hostname or "localhost",
-            "port": port,
-            "user": unquote(parts.username) if parts.username else None,
-            "password": unquote(parts.password) if parts.password else None,
-            "database": name,
-        }
-        if "sslmode" in query:
-            credentials["ssl"] = query["sslmode"]
-        return cls("postgres", None, tuple(credentials.items()))
+        return cls("postgres", **_postgres(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +74,61 @@ class PoolSettings:
 
     size: int = 10
     statement_cache_size: int = 100
+
+
+def _postgres(parts: SplitResult) -> dict[str, Any]:
+    query = dict(parse_qsl(parts.query))
+    if unknown := query.keys() - _OPTIONS:
+        raise SetupError(
+            f"The database URL has an unknown option: {', '.join(sorted(unknown))}. "
+            f"It knows: {', '.join(sorted(_OPTIONS))}."
+        )
+    name = unquote(parts.path).removeprefix("/")
+    port = _port_of(parts, query.get("port"))
+    if not name:
+        raise SetupError("The database URL must name a database: postgres://user@host/name")
+    given: dict[str, Any] = {
+        "host": query.get("host") or parts.hostname or "localhost",
+        "port": port,
+        "user": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+        "database": name,
+        **_tls_of(query),
+    }
+    if "application_name" in query:
+        given["application_name"] = query["application_name"]
+    if "connect_timeout" in query:
+        given["connect_seconds"] = _number(query["connect_timeout"], _MAX_CONNECT_SECONDS)
+        if given["connect_seconds"] is None:
+            raise SetupError(f"connect_timeout in the database URL must be 1 to {_MAX_CONNECT_SECONDS} seconds.")
+    return given
+
+
+def _port_of(parts: SplitResult, option: str | None) -> int:
+    try:
+        text = option or str(parts.port or 5432)
+    except ValueError:
+        text = ""
+    port = _number(text, _MAX_PORT)
+    if port is None:
+        raise SetupError(
+            "The port in the database URL is not a number from 1 to 65535. If the password contains : / ? @ [ or ], "
+            "write them percent-encoded (/ is %2F, @ is %40)."
+        )
+    return port
+
+
+def _tls_of(query: dict[str, str]) -> dict[str, Any]:
+    mode = query.get("sslmode")
+    if mode is not None and mode not in _SSL_MODES:
+        raise SetupError(f"sslmode in the database URL must be one of {', '.join(_SSL_MODES)}.")
+    files = {_FILE_OPTIONS[name]: path for name, path in query.items() if name in _FILE_OPTIONS}
+    if files and mode not in _MODES_WITH_FILES:
+        raise SetupError(
+            "sslrootcert, sslcert and sslkey in the database URL require sslmode=require, verify-ca or verify-full."
+        )
+    return {"ssl_mode": mode, "tls_files": TlsFiles(**files) if files else None}
+
+
+def _number(text: str, maximum: int) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and 1 <= int(text) <= maximum else None

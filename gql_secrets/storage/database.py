@@ -4,100 +4,31 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import sqlite3
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-import asyncpg
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import BaseORMException
-from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
-from gql_secrets.domain.errors import Conflict, Failure, SetupError, Unavailable
+from gql_secrets.domain.errors import Conflict, Failure, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
-from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.sqlite.engine import LOCK_SECONDS, is_busy, prepare_file
+from gql_secrets.storage.dialect import Dialect
+from gql_secrets.storage.errors import is_outdated_statement, translate_start, translated, translated_read
+from gql_secrets.storage.postgres.dialect import PostgresDialect
+from gql_secrets.storage.sqlite.dialect import SqliteDialect
+from gql_secrets.storage.transaction import Transaction
 
 T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
-_POSTGRES_CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-_COMMAND_SECONDS: Final = 15.0
-_CONNECT_SECONDS: Final = 5.0
-# Another transaction was in the way, and this one did nothing: it may be tried again.
-_CONFLICT_ERRORS: Final = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
-_UNAVAILABLE_ERRORS: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # how a connection ends that was cut while it began
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresIOError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby, after a failover
-)
-
-
-class Transaction:
-    """What a piece of work may use: the connection, and the clock that decides."""
-
-    __slots__ = ("_database", "connection")
-
-    def __init__(self, database: "Database", connection: BaseDBAsyncClient) -> None:
-        self._database = database
-        self.connection = connection
-
-    async def now(self) -> datetime:
-        """Return the database's clock at this moment; ask after the locks, never before."""
-        return await self._database.read_clock(self.connection)
-
-    async def execute(self, statement: str, *values: object) -> int:
-        """Run a statement with `?` placeholders; return the number of rows it changed."""
-        count, _ = await self.connection.execute_query(self._database.in_dialect(statement), list(values))
-        return count
-
-    async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-        """Return the rows of a read with `?` placeholders."""
-        return await self.connection.execute_query_dict(self._database.in_dialect(statement), list(values))
-
-    def rows_of_json(self, columns: Mapping[str, str]) -> str:
-        """Return SQL for a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
-        return self._database.rows_of_json(columns)
-
-    async def insert(self, model: type[Model], rows: Sequence[Mapping[str, object]]) -> None:
-        """Insert rows of one model, each a value by field and all with the same fields.
-
-        Many cost a tenth of what the ORM's `bulk_create` does (measured). What is not given has the model's default;
-        what the database makes itself (keys, its own defaults) is left to it and not read back.
-        """
-        if not rows:
-            return
-        meta = model._meta  # noqa: SLF001  Tortoise's own place for it
-        fields = [
-            (name, field)
-            for name, field in ((name, meta.fields_map[name]) for name in meta.fields_db_projection)
-            if name in rows[0] or not (field.generated or field.has_db_default())
-        ]
-        columns = [meta.fields_db_projection[name] for name, _ in fields]
-        values = [[field.to_db_value(row.get(name, field.default), model) for name, field in fields] for row in rows]
-        if len(rows) > 1 and not self._database.is_sqlite:
-            async with self.connection.acquire_connection() as connection:
-                await connection.copy_records_to_table(meta.db_table, columns=columns, records=values)
-            return
-        statement = (
-            f'INSERT INTO "{meta.db_table}" ({", ".join(columns)}) '  # noqa: S608  names of our own models
-            f"VALUES ({', '.join('?' * len(fields))})"
-        )
-        await self.connection.execute_many(self._database.in_dialect(statement), values)
+_SECONDS_TO_CLOSE: Final = 10.0
+_PROBE_SECONDS: Final = 0.3
 
 
 class Database:
-    """An open database. One of it exists per process and per test; nothing about it is global."""
+    """An open database. Each process and each test has its own; nothing about it is global."""
 
     def __init__(
         self,
@@ -107,44 +38,41 @@ class Database:
         adjust_clock: Callable[[datetime], datetime] | None = None,
         is_patient: bool = False,
     ) -> None:
-        """Make it; `open` connects.
+        """Prepare it; `open` connects.
 
         Args:
             address: where it is.
             pool: how many connections to PostgreSQL.
-            adjust_clock: what tests make of the database's clock; None leaves it alone.
-            is_patient: PostgreSQL may take as long as it likes for each statement, not 15 seconds.
+            adjust_clock: replaces the database's clock in tests; None leaves it alone.
+            is_patient: a PostgreSQL statement may take any time, not 15 seconds.
         """
         self.address = address
         self.pool = pool or PoolSettings()
-        self.adjust_clock = adjust_clock or _as_told
-        self._command_seconds = None if is_patient else _COMMAND_SECONDS
-        self.can_read = self.can_write = True  # as far as the last try showed
+        self.dialect: Dialect = (
+            SqliteDialect(address.path)
+            if address.path is not None
+            else PostgresDialect(address, self.pool, is_patient=is_patient)
+        )
+        self.adjust_clock = adjust_clock or _unadjusted
+        # Whether the last read and the last write succeeded.
+        self.can_read = self.can_write = True
+        # Called after each commit of this process.
+        self.after_commit: list[Callable[[], None]] = []
         self._tortoise = TortoiseContext()
         self._context: contextvars.Context | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self._reader: BaseDBAsyncClient | None = None
+        self._probe: asyncio.Task[str] | None = None
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the last read and the last write were done."""
+        """Whether the last read and the last write succeeded."""
         return self.can_read and self.can_write
 
     @property
-    def is_sqlite(self) -> bool:
-        """Whether it is a SQLite file rather than PostgreSQL."""
-        return self.address.dialect == "sqlite"
-
-    @property
     def writer_name(self) -> str:
-        """What Tortoise calls the connection that writes."""
-        return "sqlite_writer" if self.is_sqlite else "postgres"
-
-    @property
-    def _reading(self) -> BaseDBAsyncClient:
-        if self._reader is None:
-            raise Unavailable
-        return self._reader
+        """Tortoise's name of the connection for changes."""
+        return self.dialect.writer
 
     @property
     def context(self) -> contextvars.Context:
@@ -158,57 +86,39 @@ class Database:
 
         Raises:
             Unavailable: the database does not answer.
-            SetupError: it is no database, or does not keep what it commits.
+            SetupError: the address is wrong, it is not a database, or it does not keep what it commits.
         """
-        if self.address.path is not None:
-            await asyncio.to_thread(prepare_file, self.address.path)
+        await self.dialect.prepare()
         self._context = contextvars.copy_context()
         try:
             await asyncio.get_running_loop().create_task(self._open(), context=self._context)
-        except _UNAVAILABLE_ERRORS as error:
-            await self.close()
-            raise Unavailable(f"The database cannot be reached: {type(error).__name__}.") from error
-        except BaseException:
+        except BaseException as error:
             await self.close()  # a connection left open would hang the process
-            raise
+            failure = translate_start(error, self.address) if isinstance(error, Exception) else None
+            if failure is None:
+                raise
+            raise failure from error
 
     async def _open(self) -> None:
         self._tortoise.__enter__()  # stays current in this context, which every transaction copies
         await self._tortoise.init(config=self.tortoise_config())
-        writer = self._tortoise.connections.get(self.writer_name)
+        writer = self._tortoise.connections.get(self.dialect.writer)
         await writer.create_connection(with_db=True)
-        self._reader = writer
-        if self.is_sqlite:
-            self._reader = self._tortoise.connections.get("sqlite_reader")
-            await self._reader.create_connection(with_db=True)
-        await self._require_durability(writer)
+        reader = writer
+        if self.dialect.reader != self.dialect.writer:
+            reader = self._tortoise.connections.get(self.dialect.reader)
+            await reader.create_connection(with_db=True)
+        await self.dialect.require_durability(writer)
+        self._reader = reader
 
     def tortoise_config(self) -> dict[str, Any]:
-        """Return what Tortoise is told; connection names differ by dialect, for its caches are keyed by them."""
-        if self.is_sqlite:
-            pragmas = {"synchronous": "FULL", "busy_timeout": int(LOCK_SECONDS * 1000), "mmap_size": 256 * 1024 * 1024}
-            file = {
-                "engine": "gql_secrets.storage.sqlite.engine",
-                "credentials": {"file_path": str(self.address.path), **pragmas},
-            }
-            connections: dict[str, Any] = {self.writer_name: file, "sqlite_reader": file}
-        else:
-            credentials = {
-                **dict(self.address.credentials),
-                "minsize": 1,
-                "maxsize": self.pool.size,
-                "statement_cache_size": self.pool.statement_cache_size,
-                "command_timeout": self._command_seconds,
-                "timeout": _CONNECT_SECONDS,
-                "connection_class": PooledConnection,
-            }
-            connections = {self.writer_name: {"engine": "tortoise.backends.asyncpg", "credentials": credentials}}
+        """Return Tortoise's configuration. Connection names differ by dialect, because they are keys of its caches."""
         return {
-            "connections": connections,
+            "connections": self.dialect.connections(),
             "apps": {
                 "models": {
                     "models": ["gql_secrets.storage.models"],
-                    "default_connection": self.writer_name,
+                    "default_connection": self.dialect.writer,
                     "migrations": "gql_secrets.storage.migrations",
                 }
             },
@@ -217,14 +127,14 @@ class Database:
     async def close(self) -> None:
         """Let the running transactions end, then close every connection (an open one would hang the process)."""
         if self._running:
-            await asyncio.wait(self._running, timeout=2 * LOCK_SECONDS)
+            await asyncio.wait(self._running, timeout=_SECONDS_TO_CLOSE)
         if self._context is not None:
             await asyncio.get_running_loop().create_task(self._tortoise.close_connections(), context=self._context)
         self._context = self._reader = None
 
     @contextlib.asynccontextmanager
     async def patient(self) -> AsyncIterator["Database"]:
-        """Open the same database for work that takes its time.
+        """Open the same database again, without a limit on how long a statement may take.
 
         Raises:
             Unavailable, SetupError: as `open` does.
@@ -239,11 +149,12 @@ class Database:
     async def run_tx(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises.
 
-        The transaction has a task of its own. A request that is cancelled leaves it to end by itself: cancelled
-        inside, Tortoise would keep the lock or the pool's connection for ever.
+        `work` runs a second time when its statements turn out to be prepared for an older schema. The transaction has
+        its own task, which goes on when the request is cancelled: Tortoise, cancelled inside, would keep the lock or
+        the pool's connection permanently.
 
         Raises:
-            Conflict: the lock was not had within 5 seconds.
+            Conflict: the lock was not free within 5 seconds.
             Unavailable: the database does not answer, or cannot write.
         """
         context = self.context
@@ -253,7 +164,7 @@ class Database:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(_heard_by_nobody)
+            task.add_done_callback(_log_defect)
             raise
 
     async def read(self, work: Callable[[BaseDBAsyncClient], Awaitable[T]]) -> T:
@@ -262,14 +173,16 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
+        reader = self._reader
+        if reader is None:
+            raise Unavailable
 
         async def run() -> T:
-            return await work(self._reading)
+            return await _retried(lambda: work(reader))
 
-        context = self.context
         try:
-            with self._failures_told():
-                result = await asyncio.get_running_loop().create_task(run(), context=context)
+            with translated_read():
+                result = await asyncio.get_running_loop().create_task(run(), context=self.context)
         except Unavailable:
             self.can_read = False
             raise
@@ -277,118 +190,81 @@ class Database:
         return result
 
     async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        async def run_once() -> T:
+            async with in_transaction(self.dialect.writer) as connection:
+                await self.dialect.begin(connection)
+                return await work(Transaction(connection, self.dialect, self.read_clock))
+
         try:
-            with self._failures_told():
-                async with in_transaction(self.writer_name) as connection:
-                    if not self.is_sqlite:
-                        await connection.execute_query("SELECT set_config('lock_timeout', '5s', true)")
-                    result = await work(Transaction(self, connection))
+            with translated():
+                result = await _retried(run_once)
         except Unavailable:
             self.can_write = False
             raise
         self.can_write = True
+        for notify in self.after_commit:
+            notify()
         return result
 
-    @contextlib.contextmanager
-    def _failures_told(self) -> Iterator[None]:
-        """Raise what a caller can be told instead of the drivers' errors."""
-        try:
-            yield
-        except Failure:
-            raise
-        except Exception as error:
-            failure = self._failure_of(error)
-            if failure is None:
-                raise
-            raise failure from error
+    async def probe_changes(self) -> str:
+        """Return whether changes are possible now: "ok", "waiting" for a lock, or "unavailable"."""
+        if not self.can_write:
+            return "unavailable"
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.get_running_loop().create_task(self._begin_and_commit(), context=self.context)
+            self._running.add(self._probe)
+            self._probe.add_done_callback(self._running.discard)
+        done, _ = await asyncio.wait([self._probe], timeout=_PROBE_SECONDS)
+        return self._probe.result() if done else "waiting"
 
-    def _failure_of(self, error: Exception) -> Failure | None:
-        """Return what a caller is told of this error of the database, or None if it is a defect of ours."""
-        cause = error.args[0] if isinstance(error, BaseORMException) and error.args else error
-        if (
-            isinstance(cause, _CONFLICT_ERRORS)
-            or is_busy(cause)
-            or (self.is_sqlite and isinstance(error, TimeoutError))
-        ):
-            return Conflict("Other changes are in the way right now. Try again.")
-        if isinstance(cause, (sqlite3.OperationalError, *_UNAVAILABLE_ERRORS)):
-            _log.error("database trouble: %s: %s", type(cause).__name__, cause)
-            if isinstance(cause, sqlite3.OperationalError) and "full" in str(cause):
-                return Unavailable("The disk is full: nothing was changed.")
-            return Unavailable()
-        return None
+    async def _begin_and_commit(self) -> str:
+        try:
+            with translated():
+                async with in_transaction(self.dialect.writer):
+                    pass
+        except Conflict:
+            return "waiting"
+        except Unavailable:
+            return "unavailable"
+        return "ok"
 
     async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:
         """Return the database's clock: the machine's for SQLite, `clock_timestamp()` for PostgreSQL, never `now()`."""
-        if self.is_sqlite:
-            return self.adjust_clock(from_microseconds(time.time_ns() // 1000))
-        _, rows = await connection.execute_query(f"SELECT {_POSTGRES_CLOCK} AS now")
-        return self.adjust_clock(from_microseconds(rows[0]["now"]))
+        return self.adjust_clock(await self.dialect.read_clock(connection))
 
     async def now(self) -> datetime:
         """Return the database's clock, for reading."""
         return await self.read(self.read_clock)
 
-    def in_dialect(self, statement: str) -> str:
-        """Return the statement with `?` written as the database wants it."""
-        if self.is_sqlite:
-            return statement
-        first, *rest = statement.split("?")
-        return first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
-
-    def rows_of_json(self, columns: Mapping[str, str]) -> str:
-        """Return SQL for a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
-        if self.is_sqlite:
-            names = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
-            return f"(SELECT {names} FROM json_each(?))"  # noqa: S608  names of our own columns
-        names = ", ".join(f"(value ->> {at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items()))
-        return f"(SELECT {names} FROM jsonb_array_elements(?::jsonb))"  # noqa: S608
-
     async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return the rows of a read with `?` placeholders."""
 
         async def work(connection: BaseDBAsyncClient) -> list[dict[str, Any]]:
-            return await connection.execute_query_dict(self.in_dialect(statement), list(values))
+            return await connection.execute_query_dict(self.dialect.placeholders(statement), list(values))
 
         return await self.read(work)
 
-    async def _require_durability(self, connection: BaseDBAsyncClient) -> None:
-        if self.is_sqlite:
-            _, rows = await connection.execute_query("PRAGMA synchronous")
-            if rows[0][0] != 2:  # noqa: PLR2004  FULL
-                raise SetupError("SQLite must run with synchronous=FULL: a secret that was answered must be there.")
-            return
-        _, rows = await connection.execute_query("SELECT current_setting('default_transaction_isolation') AS value")
-        if rows[0]["value"] != "read committed":
-            raise SetupError(
-                "PostgreSQL must run with default_transaction_isolation='read committed' for this database: a change "
-                "decides on what was committed while it waited for its locks."
-            )
-        for name in ("fsync", "synchronous_commit"):
-            _, rows = await connection.execute_query(f"SELECT current_setting('{name}') AS value")
-            if rows[0]["value"] == "off":
-                raise SetupError(
-                    f"PostgreSQL runs with {name}=off: a secret that was answered could be lost. Set it on."
-                )
+    async def find_damage(self) -> list[str]:
+        """Return a sentence for each inconsistency that the database itself finds in its files."""
+        return await self.read(self.dialect.find_damage)
 
 
-class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped here
-    """A connection that is given back without asyncpg's reset queries: we leave no state of a session behind.
+async def _retried(work: Callable[[], Awaitable[T]]) -> T:
+    """Run it, and once more if its statements were prepared for an older schema (a migration beside this process)."""
+    try:
+        return await work()
+    except Exception as error:
+        if not is_outdated_statement(error):
+            raise
+    return await work()
 
-    A transaction that Tortoise left open is still rolled back, or the next one to get the connection would fail in it.
-    """
 
-    def get_reset_query(self) -> str:
-        """Return no query; every setting of ours is local to its transaction."""
-        return ""
-
-
-def _heard_by_nobody(task: asyncio.Task[Any]) -> None:
-    """Take what a transaction ended with whose request had left: a refusal is no news, a defect is."""
+def _log_defect(task: asyncio.Task[Any]) -> None:
+    """Consume the result of a transaction whose request was cancelled; log only defects."""
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, Failure):
-        _log.error("a transaction failed whose request had left", exc_info=error)
+        _log.error("a transaction failed after its request was cancelled", exc_info=error)
 
 
-def _as_told(now: datetime) -> datetime:
+def _unadjusted(now: datetime) -> datetime:
     return now

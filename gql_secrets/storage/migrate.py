@@ -1,12 +1,16 @@
-"""Brings the database to the newest migration, one process at a time."""
+"""Brings the database to the newest migration, one process at a time.
+
+Migrations only add: a column goes a release after its last reader. So the programs of two adjacent releases run on one
+database at the same time, both changing, auditing and verifying. The table `schema_version` has one row, which names
+the oldest migration that a program must know to run on this database; a migration that removes something raises it
+(`operations.RaiseOldestSchema`). A program that knows that migration starts, however many later ones it does not know.
+"""
 
 import asyncio
-import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Coroutine
+import logging
+from collections.abc import Coroutine
 from typing import Any, Final
 
-import asyncpg
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.connection import get_connection
 from tortoise.migrations.executor import MigrationExecutor
@@ -14,19 +18,21 @@ from tortoise.transactions import in_transaction
 
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.errors import translated
 
-_LOCK_KEY: Final = 0x67716C73  # "gqls"
-_LOCK_SECONDS: Final = 120.0
+_log: Final = logging.getLogger(__name__)
 
 
 async def upgrade(database: Database) -> list[str]:
     """Apply the migrations that are missing; return their names.
 
-    Several processes may start at once: one migrates, the others wait for it. On SQLite foreign keys are off
-    meanwhile, for a table that is made anew with them on deletes its children, and checked before anyone goes on.
+    Several processes may start at the same time: one migrates, the others wait for it. On SQLite foreign keys are off
+    during a migration, because rebuilding a table with them on deletes its children; they are checked before it is
+    committed.
 
     Raises:
-        SetupError: the database is of a newer version than this program.
+        SetupError: this program is too old for the database.
+        Unavailable: the database does not answer, or another process has been migrating it for too long.
     """
     if not await pending(database):
         return []
@@ -38,78 +44,71 @@ async def pending(database: Database) -> list[str]:
     """Return the names of the migrations that are missing; change nothing.
 
     Raises:
-        SetupError: the database is of a newer version than this program.
+        SetupError: this program is too old for the database.
+        Unavailable: the database does not answer.
     """
     return await _in_context(database, _pending(database))
 
 
 async def _in_context(database: Database, coroutine: Coroutine[Any, Any, list[str]]) -> list[str]:
-    return await asyncio.get_running_loop().create_task(coroutine, context=database.context)
+    with translated():
+        return await asyncio.get_running_loop().create_task(coroutine, context=database.context)
 
 
 async def _upgrade(database: Database) -> list[str]:
-    async with _only_one(database):
+    dialect = database.dialect
+    async with dialect.migration_lock():
         missing = await _pending(database)
         if not missing:
             return []
-        connection = get_connection(database.writer_name)
+        connection = get_connection(dialect.writer)
         before = _executor(database, connection)
         await before.recorder.ensure_schema(before._schema_editor(atomic=False))  # noqa: SLF001  as it does itself
-        if database.is_sqlite:
-            await connection.execute_query("PRAGMA foreign_keys = OFF")  # within a transaction it would do nothing
-        try:
-            # All of it and the note that it is done, or nothing: Tortoise itself writes the note in a transaction
-            # of its own, and a crash between the two would stop every later start.
-            async with in_transaction(database.writer_name) as transaction:
-                await _executor(database, transaction).migrate(direction="forward")
-                if database.is_sqlite:
-                    await _check_foreign_keys(transaction)
-        finally:
-            if database.is_sqlite:
-                await connection.execute_query("PRAGMA foreign_keys = ON")
+        # All of it, and the record that it is done, or nothing: Tortoise itself writes the record in a separate
+        # transaction, and a crash between the two would stop every later start.
+        async with dialect.foreign_keys_deferred(connection), in_transaction(dialect.writer) as transaction:
+            await _executor(database, transaction).migrate(direction="forward")
+            await dialect.check_foreign_keys(transaction)
         return missing
 
 
-async def _check_foreign_keys(connection: BaseDBAsyncClient) -> None:
-    _, broken = await connection.execute_query("PRAGMA foreign_key_check")
-    if broken:
-        raise SetupError(f"After the migration {len(broken)} rows would point nowhere, so it was not made.")
-
-
 async def _pending(database: Database) -> list[str]:
-    executor = _executor(database, get_connection(database.writer_name))
+    connection = get_connection(database.dialect.writer)
+    executor = _executor(database, connection)
     plan = await executor.plan()
     known = {key.name for key in executor.loader.graph.nodes}
-    unknown = sorted(key.name for key in executor.loader.applied_migrations if key.name not in known)
-    if unknown:
+    newer = sorted(key.name for key in executor.loader.applied_migrations if key.name not in known)
+    missing = [step.migration.name for step in plan]
+    if newer:
+        await _require_compatible(database, connection, max(map(_number_of, known)), newer, missing)
+    return missing
+
+
+async def _require_compatible(
+    database: Database, connection: BaseDBAsyncClient, own: int, newer: list[str], missing: list[str]
+) -> None:
+    """Pass if a program that knows the migrations up to `own` may run on a database with these newer ones."""
+    names = ", ".join(newer)
+    if missing:
         raise SetupError(
-            f"The database was upgraded by a newer gql-secrets ({', '.join(unknown)}). Start that version."
+            f"The database has migrations that this version of gql-secrets does not know ({names}), and lacks others "
+            f"({', '.join(missing)}). Start the version that upgraded it."
         )
-    return [step.migration.name for step in plan]
+    oldest = None
+    if await database.dialect.table_exists(connection, "schema_version"):
+        rows = await connection.execute_query_dict("SELECT oldest_migration FROM schema_version")
+        oldest = rows[0]["oldest_migration"] if rows else None
+    if oldest is None or own < oldest:
+        raise SetupError(
+            f"The database was upgraded by a newer version of gql-secrets ({names}), which this one cannot run beside. "
+            "Start the newer version."
+        )
+    _log.warning("the database is newer than this program", extra={"migrations": names})
+
+
+def _number_of(name: str) -> int:
+    return int(name.partition("_")[0])
 
 
 def _executor(database: Database, connection: BaseDBAsyncClient) -> MigrationExecutor:
     return MigrationExecutor(connection, database.tortoise_config()["apps"])
-
-
-@contextlib.asynccontextmanager
-async def _only_one(database: Database) -> AsyncIterator[None]:
-    if database.address.path is not None:
-        # Tortoise's migrations take no lock of their own; an exclusive transaction on a file beside it is one.
-        lock = sqlite3.connect(
-            f"{database.address.path}.migration-lock", timeout=_LOCK_SECONDS, check_same_thread=False
-        )
-        try:
-            await asyncio.to_thread(lock.execute, "BEGIN EXCLUSIVE")
-            yield
-        finally:
-            lock.close()
-        return
-    connection = await asyncpg.connect(**dict(database.address.credentials), statement_cache_size=0)
-    try:
-        async with connection.transaction():
-            # Of a transaction, not of a session: so it holds through PgBouncer too.
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY, timeout=_LOCK_SECONDS)
-            yield
-    finally:
-        await connection.close()

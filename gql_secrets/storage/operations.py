@@ -56,3 +56,41 @@ class RunOnSqlite(_RunOnOneDialect):
     """Run a SQL statement on SQLite, and nothing on PostgreSQL."""
 
     dialect = "sqlite"
+
+
+class RaiseOldestSchema(TortoiseOperation):
+    """State the oldest migration that a program must know to run on the database.
+
+    A migration that only adds does not need it: programs that do not know it go on working.
+    """
+
+    reversible = False
+
+    def __init__(self, oldest_migration: int) -> None:
+        self._oldest = oldest_migration
+
+    def state_forward(self, app_label: str, state: State) -> None:
+        """Leave the models as they are."""
+
+    async def database_forward(
+        self,
+        app_label: str,  # noqa: ARG002  Tortoise's signature
+        old_state: State,  # noqa: ARG002
+        new_state: State,  # noqa: ARG002
+        state_editor: BaseSchemaEditor | None = None,
+    ) -> None:
+        """Write it."""
+        if state_editor:
+            await state_editor._run_sql(  # noqa: SLF001  as RunSQL does
+                f"INSERT INTO schema_version (id, oldest_migration) VALUES (1, {self._oldest}) "  # noqa: S608  a number of ours
+                "ON CONFLICT (id) DO UPDATE SET oldest_migration = excluded.oldest_migration"
+            )
+
+    async def database_backward(
+        self,
+        app_label: str,
+        old_state: State,
+        new_state: State,
+        state_editor: BaseSchemaEditor | None = None,
+    ) -> None:
+        """Leave it: an older program would have to be told by hand."""

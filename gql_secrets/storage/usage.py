@@ -1,13 +1,14 @@
 """Who uses which secret, as it is stored: written in batches, outside the ORM.
 
-`secret_use` holds the recent sources of a secret, good uses apart from refused attempts; an address or user agent
-that nobody said is the empty text. `secret_usage_hour` counts by the hour. What no source holds (any more) is in
-`client_secret`: counts in `use_count` and `refused_attempts`, the first use in `last_used_at`, and `last_refused_at`
-in full, for events follow it. A total is the sum of both, and a last use the later of both: so a use writes one page
-less, and locks no row that a change waits for.
+`secret_use` holds the recent sources of a secret, uses apart from refused attempts; an unknown address or user agent is
+the empty text. `secret_usage_hour` counts by the hour. Uses whose source is not (or no longer) stored are counted in
+`client_secret`: in `use_count` and `refused_attempts`, the first use in `last_used_at`. `last_refused_at` is always up
+to date, because events follow it. A total is the sum of both, and a last use the later of both: so a use writes one
+page less, and locks no row that a change waits for. `unknown_secret_attempt` counts attempts that name a client with a
+secret that was never issued.
 
-A batch is one JSON text: SQLite then works through it without handing Python's lock back and forth for each row,
-and PostgreSQL in one round trip.
+A batch is one JSON text: SQLite then processes it without passing Python's lock back and forth for each row, and
+PostgreSQL in one round trip.
 """
 
 from collections.abc import Sequence
@@ -17,16 +18,17 @@ from typing import Final
 
 import orjson
 
-from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.transaction import Transaction
 
 MAX_SOURCES: Final = 50
 BUCKET: Final = timedelta(hours=1)
 # A rollover lasts at most 168 hours; the day before shows what was usual.
 MAX_KEPT: Final = (168 + 24) * BUCKET
 _MIN_KEPT: Final = 24 * BUCKET
-_PRUNED_AT_ONCE: Final = 5000
+_PRUNE_BATCH: Final = 5000
 
 _ADD_TOTALS: Final = """
     UPDATE client_secret SET
@@ -49,6 +51,16 @@ _ADD_USES: Final = """
         last_seen_at = CASE
             WHEN secret_use.last_seen_at >= excluded.last_seen_at THEN secret_use.last_seen_at
             ELSE excluded.last_seen_at END
+"""
+_ADD_UNKNOWN: Final = """
+    INSERT INTO unknown_secret_attempt (client_id, count, last_at)
+    SELECT c.client_id, t.count, t.last_at
+    FROM {rows} t JOIN client c ON c.client_id = t.client_id WHERE c.deleted_at IS NULL
+    ON CONFLICT (client_id) DO UPDATE SET
+        count = unknown_secret_attempt.count + excluded.count,
+        last_at = CASE
+            WHEN unknown_secret_attempt.last_at >= excluded.last_at THEN unknown_secret_attempt.last_at
+            ELSE excluded.last_at END
 """
 _FIND_TOO_MANY: Final = """
     SELECT u.secret_id FROM secret_use u JOIN {rows} t ON t.secret_id = u.secret_id
@@ -102,7 +114,7 @@ Counted = tuple[int, datetime | None]
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All uses of a secret, and all attempts with it after its end."""
+    """All uses of a secret, and all attempts with it that were refused."""
 
     use_count: int
     last_used_at: datetime | None
@@ -110,7 +122,7 @@ class Totals:
     last_refused_at: datetime | None
 
     def plus(self, *, used: Counted = (0, None), refused: Counted = (0, None)) -> "Totals":
-        """Return the totals with more uses and refused attempts: how many, and when the last one was."""
+        """Return the totals with these uses and refused attempts added: how many, and when the last one was."""
         return Totals(
             self.use_count + used[0],
             _later(self.last_used_at, used[1]),
@@ -119,8 +131,8 @@ class Totals:
         )
 
 
-# Uses or refused attempts that are not written yet; instants are microseconds. Those of a secret: its id, how many of
-# them have a source that is not written, and when the last one of all was.
+# Uses or refused attempts that are not written yet; instants are microseconds. Those of a secret: its id, how many have
+# a source that is not kept, and when the last of all was.
 CountedSecret = tuple[int, int, int]
 _SECRET_COLUMNS: Final = {"secret_id": "bigint", "count": "bigint", "last_at": "bigint"}
 CountedHour = tuple[int, int]
@@ -134,6 +146,9 @@ _SOURCE_COLUMNS: Final = {
     "last_seen_at": "bigint",
     "count": "bigint",
 }
+# Of a client id: how many attempts named it with an unknown secret, and when the last one did.
+CountedClient = tuple[str, int, int]
+_CLIENT_COLUMNS: Final = {"client_id": "text", "count": "bigint", "last_at": "bigint"}
 
 
 async def add_usage(
@@ -145,10 +160,10 @@ async def add_usage(
     hours: Sequence[CountedHour],
     sources: Sequence[CountedSource],
 ) -> None:
-    """Add what was counted within one hour to what is there.
+    """Add the counts of one hour.
 
-    Of each secret the `MAX_SOURCES` most recent sources stay. Each sequence is in ascending order of its secrets, so
-    that no two nodes wait for each other's rows.
+    Of each secret the `MAX_SOURCES` most recent sources are kept. Each sequence is in ascending order of its secrets,
+    so that no two nodes wait for each other's rows.
     """
     json = orjson.dumps(hours).decode()
     rows = tx.rows_of_json(_HOUR_COLUMNS)
@@ -165,6 +180,23 @@ async def add_usage(
         secret_id = row["secret_id"]
         await tx.execute(_KEEP_COUNTS.format(count=count, oldest=oldest), secret_id, MAX_SOURCES, secret_id)
         await tx.execute(_DROP_OLDEST.format(oldest=oldest), secret_id, MAX_SOURCES)
+
+
+async def add_unknown_attempts(tx: Transaction, clients: Sequence[CountedClient]) -> None:
+    """Add attempts with unknown secrets; drop those that name no client. The sequence is in ascending order."""
+    rows = tx.rows_of_json(_CLIENT_COLUMNS)
+    await tx.execute(_ADD_UNKNOWN.format(rows=rows), orjson.dumps(clients).decode())
+
+
+async def find_unknown_attempts(database: Database, client_ids: Sequence[str]) -> dict[str, Counted]:
+    """Return how many attempts named each of these clients with an unknown secret, and when the last one did."""
+    if not client_ids:
+        return {}
+    rows = await database.fetch(
+        f"SELECT * FROM unknown_secret_attempt WHERE client_id IN ({_marks(client_ids)})",  # noqa: S608  only question marks
+        client_ids,
+    )
+    return {row["client_id"]: (row["count"], from_microseconds(row["last_at"])) for row in rows}
 
 
 async def find_uses(database: Database, secret_ids: Sequence[int]) -> list[tuple[int, SecretUse]]:
@@ -191,7 +223,7 @@ async def find_uses(database: Database, secret_ids: Sequence[int]) -> list[tuple
 
 async def find_buckets(database: Database, secret_ids: Sequence[int], now: datetime) -> list[tuple[int, UsageBucket]]:
     """Return the hours in which these secrets were used or refused with the secret's id, the oldest first."""
-    # Each hour is named, so that the key (hour, secret) answers each question at once.
+    # Each hour is named, so that the key (hour, secret) answers without a scan.
     this_hour = to_microseconds(now) // _microseconds(BUCKET) * _microseconds(BUCKET)
     hours = [this_hour - number * _microseconds(BUCKET) for number in range(MAX_KEPT // BUCKET + 1)]
     rows = await database.fetch(
@@ -208,7 +240,7 @@ async def find_buckets(database: Database, secret_ids: Sequence[int], now: datet
 
 
 async def add_last_uses(database: Database | Transaction, secrets: Sequence[ClientSecret]) -> None:
-    """Complete rows that were read: their own last use is only the first one."""
+    """Complete rows that were read: the last use in a row itself is only the first one."""
     totals = await find_totals(database, [secret.id for secret in secrets])
     for secret in secrets:
         secret.last_used_at = totals[secret.id].last_used_at
@@ -231,16 +263,16 @@ async def find_totals(database: Database | Transaction, secret_ids: Sequence[int
 
 
 class Pruning:
-    """Deletes the hours that nobody asks for any more, a few thousand at a time."""
+    """Deletes hours that are no longer needed, a few thousand at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._looked_at_until = (0, 0)
 
     async def run(self, now: datetime) -> None:
-        """Delete hours older than 192; and those over a day old of clients without a reset in the last 192.
+        """Delete hours older than 192, and hours older than a day of clients without a reset in the last 192.
 
-        What one run has looked at and kept, the next does not look at again before its 192 hours are over.
+        The next run skips what this one looked at and kept, until its 192 hours are over.
         """
         oldest, yesterday = to_microseconds(now - MAX_KEPT), to_microseconds(now - _MIN_KEPT)
         while await self._delete(
@@ -250,7 +282,7 @@ class Pruning:
             )
             """,
             oldest - _microseconds(BUCKET),
-            _PRUNED_AT_ONCE,
+            _PRUNE_BATCH,
         ):
             pass
         while keys := await self._database.fetch(
@@ -258,7 +290,7 @@ class Pruning:
             SELECT starts_at, secret_id FROM secret_usage_hour WHERE (starts_at, secret_id) > (?, ?) AND starts_at < ?
             ORDER BY starts_at, secret_id LIMIT ?
             """,
-            [*self._looked_at_until, yesterday - _microseconds(BUCKET), _PRUNED_AT_ONCE],
+            [*self._looked_at_until, yesterday - _microseconds(BUCKET), _PRUNE_BATCH],
         ):
             until = (keys[-1]["starts_at"], keys[-1]["secret_id"])
             await self._delete(

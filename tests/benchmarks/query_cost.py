@@ -37,7 +37,7 @@ from gql_secrets.graphql_server.limits import Limits
 from gql_secrets.graphql_server.negotiation import AcceptedTypes
 from gql_secrets.graphql_server.requests import GraphQLRequest, parse_json
 from gql_secrets.settings import Settings
-from gql_secrets.storage.database import Transaction
+from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import MAX_KEPT, MAX_SOURCES, add_usage
 from gql_secrets.wiring import Services, open_services
 

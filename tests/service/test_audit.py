@@ -16,7 +16,7 @@ from gql_secrets.domain.rotation import Retention, SecretEndReason, SecretState
 from gql_secrets.service import changes as change_module
 from gql_secrets.service.audit_log import entry_of
 from gql_secrets.service.queries import PageRequest
-from gql_secrets.storage.database import Transaction
+from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
 
 

@@ -32,8 +32,8 @@ from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.rotation import Reset
 from gql_secrets.service.verification import Accepted
 from gql_secrets.settings import Settings
-from gql_secrets.storage.database import Transaction
 from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
 
 PATIENCE = 60

@@ -17,7 +17,7 @@ from gql_secrets.domain.rotation import Retention, SecretState
 from gql_secrets.service.maintenance import Tidier
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.usage.counter import Source, Usage, total_of
-from gql_secrets.service.usage.queries import Rollover
+from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
 from gql_secrets.service.verification import Accepted
 from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.usage import MAX_SOURCES, SecretUse, Totals, UsageBucket
@@ -67,6 +67,10 @@ async def other_node(open_node: OpenNode, services: Services) -> Services:
 
 
 # Counting and writing
+
+
+async def unknown_attempts(node: Services, client: Made) -> UnknownAttempts:
+    return (await node.usage_reading.unknown_attempts_of([client.id]))[client.id]
 
 
 async def test_a_use_is_shown_at_once_here_and_elsewhere_when_it_is_written(
@@ -124,13 +128,76 @@ async def test_an_attempt_with_an_ended_secret_is_refused_counted_and_shown(
         assert await buckets(node, secret_id) == [UsageBucket(NOW, 1, 3)]
 
 
-async def test_a_wrong_secret_and_a_disabled_client_are_counted_for_no_secret(services: Services, client: Made) -> None:
+async def test_an_attempt_with_a_secret_of_a_disabled_client_is_counted_like_one_with_an_ended_secret(
+    services: Services, client: Made
+) -> None:
+    """Somebody still uses it: an operator who disables a client must see who."""
     secret_id = await first_id(services, client)
-    await call(services, client, secret="wrong")
     await services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN)
-    await call(services, client)
+    await call(services, client, source=Source("203.0.113.9", "cron/1"))
     await services.usage.flush()
+    assert await totals(services, secret_id) == Totals(0, None, 1, NOW)
+    assert await uses(services, secret_id) == [SecretUse("203.0.113.9", "cron/1", NOW, NOW, 1, refused=True)]
+
+
+async def test_an_attempt_with_an_unknown_secret_is_counted_for_the_client_that_it_names(
+    services: Services, other_node: Services, client: Made, clock: Clock
+) -> None:
+    """Apart from stragglers: nobody ever had this secret."""
+    secret_id = await first_id(services, client)
+    for _ in range(2):
+        clock.move(SECOND)
+        await call(services, client, secret="wrong")
+    assert await unknown_attempts(services, client) == UnknownAttempts(2, NOW + 2 * SECOND)
+
+    await services.usage.flush()
+    await call(services, client, secret="wrong")
+    assert await unknown_attempts(services, client) == UnknownAttempts(3, NOW + 2 * SECOND)
+    assert await unknown_attempts(other_node, client) == UnknownAttempts(2, NOW + 2 * SECOND)
+    await services.usage.flush()
+
+    assert await unknown_attempts(other_node, client) == UnknownAttempts(3, NOW + 2 * SECOND)
     assert await totals(services, secret_id) == Totals(0, None, 0, None)
+
+
+async def test_unknown_secrets_of_clients_that_do_not_exist_are_forgotten(services: Services, client: Made) -> None:
+    for named in ("nobody", "", "x" * 5000, "\ud800", "a\0b", "it's", client.id):
+        await services.verifier.verify(named, "wrong", Source())
+    await services.usage.flush()
+    rows = await services.database.fetch("SELECT client_id, count FROM unknown_secret_attempt")
+    assert [tuple(row.values()) for row in rows] == [(client.id, 1)]
+    assert not services.usage._unknown
+
+
+async def test_the_client_ids_of_unknown_secrets_are_bounded(
+    services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gql_secrets.service.usage.counter.MAX_UNKNOWN_CLIENTS", 5)
+    for number in range(20):
+        await services.verifier.verify(f"nobody {number}", "wrong", Source())
+        await services.verifier.verify("nobody 0", "wrong", Source())
+    assert len(services.usage._unknown) == 6, "the last one is for all others"
+    await services.usage.flush()
+    await call(services, client, secret="wrong")
+    await services.usage.flush()
+    assert await unknown_attempts(services, client) == UnknownAttempts(1, NOW)
+
+
+async def test_unknown_secrets_that_cannot_be_written_are_kept(
+    services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise Unavailable
+
+    await call(services, client, secret="wrong")
+    with monkeypatch.context() as patch:
+        patch.setattr(services.database, "run_tx", fail)
+        with pytest.raises(Unavailable):
+            await services.usage.flush()
+        await call(services, client, secret="wrong")
+        assert services.usage._unknown
+    await services.usage.flush()
+    assert await unknown_attempts(services, client) == UnknownAttempts(2, NOW)
 
 
 async def test_a_use_counts_in_the_hour_in_which_it_was(services: Services, client: Made, clock: Clock) -> None:
@@ -433,7 +500,7 @@ async def test_nonces_are_deleted_when_they_can_be_replayed_no_more(
 async def test_hours_are_kept_for_a_day_and_around_a_rollover_for_its_life(
     services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gql_secrets.storage.usage._PRUNED_AT_ONCE", 7)
+    monkeypatch.setattr("gql_secrets.storage.usage._PRUNE_BATCH", 7)
     quiet, rolling = await make_client(name="quiet"), await make_client(name="rolling")
     quiet_id, rolling_id = await first_id(services, quiet), await first_id(services, rolling)
     tidier = Tidier(services.database, services.changes)

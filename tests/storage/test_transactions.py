@@ -22,7 +22,10 @@ from gql_secrets.domain.errors import Conflict, NoRollover, SetupError, Unavaila
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.verification import Refused
 from gql_secrets.settings import DATABASE_FILE, Settings
-from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.postgres.lookup import PostgresLookup
+from gql_secrets.storage.sqlite.lookup import SqliteLookup
 from gql_secrets.wiring import Services, open_services
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -107,7 +110,7 @@ async def test_a_transaction_goes_on_to_its_end_when_its_caller_is_gone(services
 @only_sqlite
 @pytest.mark.parametrize(
     ("failure", "told"),
-    [(Conflict("not now"), []), (ZeroDivisionError(), ["a transaction failed whose request had left"])],
+    [(Conflict("not now"), []), (ZeroDivisionError(), ["a transaction failed after its request was cancelled"])],
 )
 async def test_of_what_fails_when_its_caller_is_gone_only_a_defect_is_told(
     services: Services, caplog: pytest.LogCaptureFixture, failure: Exception, told: list[str]
@@ -447,17 +450,28 @@ async def test_a_verification_never_answers_no_because_of_trouble(
     async def fail(*_: object) -> None:
         raise trouble
 
+    def fail_now(*_: object) -> None:
+        raise trouble
+
     for trouble in (
         Conflict("busy"),
         sqlite3.DatabaseError("database disk image is malformed"),
+        sqlite3.OperationalError("disk I/O error"),
+        sqlite3.OperationalError("database is locked"),
         asyncpg.TooManyConnectionsError("sorry, too many clients already"),
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InternalClientError("cannot switch to state 15"),
         ConnectionRefusedError(),
         TimeoutError(),
     ):
-        place = services.database if isinstance(trouble, Conflict) else services.lookup
-        monkeypatch.setattr(type(place), "run_tx" if isinstance(trouble, Conflict) else "find", fail)
+        if isinstance(trouble, Conflict):
+            monkeypatch.setattr(Database, "run_tx", fail)
+        elif isinstance(services.lookup, SqliteLookup):
+            if not isinstance(trouble, sqlite3.Error):
+                continue
+            monkeypatch.setattr(SqliteLookup, "_look_up", fail_now)
+        else:
+            monkeypatch.setattr(PostgresLookup, "_find", fail)
         with pytest.raises(Unavailable):
             await verify(services, client.id, client.secret)
         assert services.database.is_healthy is isinstance(trouble, Conflict)

@@ -1,8 +1,8 @@
 """Who uses which secret: counted in memory, written in batches.
 
-Counting is on the path of every verification, so it costs about a microsecond and awaits nothing. What is counted is
-written every few seconds, and when the server stops: a kill -9 loses at most that. The first use of a secret is not
-counted here but written before the answer (`service/verification.py`).
+Counting is on the path of every verification, so it costs about a microsecond and awaits nothing. Counts are written
+every few seconds, and when the server stops: a kill -9 loses no more than those seconds. The first use of a secret is
+not counted here but written before the answer (`service/verification.py`).
 """
 
 import asyncio
@@ -13,29 +13,42 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeVar
 
+from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import Conflict
-from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
-from gql_secrets.storage.usage import BUCKET, MAX_SOURCES, CountedHour, CountedSecret, CountedSource, add_usage
+from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.usage import (
+    BUCKET,
+    MAX_SOURCES,
+    CountedHour,
+    CountedSecret,
+    CountedSource,
+    add_unknown_attempts,
+    add_usage,
+)
 
 _MAX_USER_AGENT: Final = 256
 _MAX_ADDRESS: Final = 64
-# A credential that somebody put into a user agent is not for keeping.
+# A credential that somebody put into a user agent must not be stored.
 _CREDENTIAL: Final = re.compile(r"gqls_\w+|\b(?:basic|bearer)\s+\S+", re.IGNORECASE)
 _MIN_WAIT: Final = 1.0
-# Uses of other processes are known after this long, unless their flushes fail.
+# After this long other processes know our counts, unless the flushes fail.
 MAX_WAIT: Final = 5.0
 _WORK_TO_WAIT: Final = 20  # writing takes at most a twentieth of the time
+# How many secrets are processed before others get their turn on the event loop.
 _PIECE: Final = 1000
-# On SQLite each commit empties the cache of every connection, so there are few; on PostgreSQL each row of a
-# transaction is locked to its end.
-_SQLITE_BATCH: Final = 20_000
-_POSTGRES_BATCH: Final = 1000
 _MAX_SOURCES_IN_MEMORY: Final = 100_000
 _MAX_HOURS: Final = 24
+MAX_UNKNOWN_CLIENTS: Final = 10_000
+_MAX_CLIENT_ID: Final = 129  # one character more than a client id has: what is longer names no client
+_OTHER_CLIENTS: Final = ""
 _BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
+
+
+K = TypeVar("K", int, str)
 
 
 class _Source(NamedTuple):
@@ -44,25 +57,25 @@ class _Source(NamedTuple):
 
 
 class Source(_Source):
-    """Where a credential came from, as the gateway says it: each text cut, one line, and without credentials."""
+    """Where a credential came from, as the gateway reports it: texts of bounded length, printable, no credentials."""
 
     __slots__ = ()
 
     def __new__(cls, address: str | None = None, user_agent: str | None = None) -> "Source":  # noqa: PYI034  a shared one
-        """Return the source; the same ones come again and again, so they are one object."""
+        """Return the source. The same sources come again and again, so equal ones share an object."""
         return _source(address, user_agent and user_agent[: 2 * _MAX_USER_AGENT])
 
 
 @lru_cache(maxsize=4096)
 def _source(address: str | None, agent: str | None) -> Source:
     agent = _CREDENTIAL.sub("…", agent or "")[:_MAX_USER_AGENT]
-    if not agent.isprintable():  # control characters, and lone surrogates that no database takes
+    if not agent.isprintable():  # control characters, and lone surrogates that no database stores
         agent = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in agent)
     return tuple.__new__(Source, ((address or "")[:_MAX_ADDRESS] or None, agent or None))
 
 
-class Seen:
-    """Uses from one source."""
+class SourceCount:
+    """How often, and when, one source was seen."""
 
     __slots__ = ("count", "first_at", "last_at")
 
@@ -71,8 +84,10 @@ class Seen:
         self.first_at = self.last_at = now
 
 
-# Uses of one secret within one hour, or refused attempts with it. Under None are those whose source found no room.
-Tally = dict[Source | None, Seen]
+# The sources of one secret within one hour. Under None are those whose source found no room.
+Tally = dict[Source | None, SourceCount]
+# Attempts with unknown secrets keep no source, but the same work is done for them.
+_NO_SOURCE: Final = Source()
 
 
 def _absorb(tally: Tally, other: Tally) -> None:
@@ -86,19 +101,18 @@ def _absorb(tally: Tally, other: Tally) -> None:
 
 
 class Hour:
-    """What was counted within one hour: by secret, good uses apart from refused attempts."""
+    """What was counted within one hour: by secret, uses apart from refused attempts."""
 
-    __slots__ = ("ends_at", "refused", "starts_at", "unknown", "used")
+    __slots__ = ("ends_at", "refused", "starts_at", "used")
 
     def __init__(self, starts_at: datetime) -> None:
         self.starts_at = starts_at
         self.ends_at = starts_at + BUCKET if starts_at != _BEFORE_ALL else _BEFORE_ALL
         self.used: dict[int, Tally] = {}
         self.refused: dict[int, Tally] = {}
-        self.unknown: dict[int, Tally] = {}
 
     def absorb(self, other: "Hour") -> None:
-        """Add what another one counted."""
+        """Add the counts of another hour."""
         for mine, others in ((self.used, other.used), (self.refused, other.refused)):
             for secret_id, tally in others.items():
                 if secret_id in mine:
@@ -110,8 +124,9 @@ class Hour:
 class Usage:
     """Counts uses; `flush` writes them.
 
-    Memory is bounded: a tally for each secret that is in the database, at most `MAX_SOURCES` sources of each and
-    100,000 in all. A source beyond that is counted in its secret's total alone, until the next flush makes room.
+    Memory is bounded: a tally for each secret in the database, at most `MAX_SOURCES` sources of each and 100,000 in
+    all. A use from a source beyond that is counted in its secret's total alone, until the next flush makes room. Of the
+    client ids that attempts with unknown secrets name, `MAX_UNKNOWN_CLIENTS` are kept, whether they exist or not.
     """
 
     def __init__(self, database: Database) -> None:
@@ -120,51 +135,69 @@ class Usage:
         self._hour = Hour(_BEFORE_ALL)
         self._flushing: list[Hour] = []
         self._sources = 0
-        self._batch = _SQLITE_BATCH if database.is_sqlite else _POSTGRES_BATCH
+        self._unknown: dict[str, Tally] = {}
+        self._flushing_unknown: dict[str, Tally] = {}
+        self._batch = database.dialect.usage_batch
         self._one_flush = asyncio.Lock()
-        # Held while a batch is written; `batches` has counted it by then.
+        # Held while a batch is written. `batches` counts it before that.
         self.writing = asyncio.Lock()
         self.batches = 0
 
     def used(self, secret_id: int, source: Source, now: datetime) -> None:
-        """Count a use of a good secret."""
+        """Count a use of a valid secret."""
         hour = self._hour if now < self._hour.ends_at else self._begin_hour(now)
         self._count(hour.used, secret_id, source, now)
 
     def refused(self, secret_id: int, source: Source, now: datetime) -> None:
-        """Count an attempt with a secret that has ended."""
+        """Count an attempt with a secret that has ended, or whose client is disabled."""
         hour = self._hour if now < self._hour.ends_at else self._begin_hour(now)
         self._count(hour.refused, secret_id, source, now)
 
-    def refused_unknown(self, source: Source, now: datetime) -> None:
-        """Do for an attempt that is not counted what `refused` does: the time must not tell which of them it was."""
-        hour = self._hour if now < self._hour.ends_at else self._begin_hour(now)
-        if hour.unknown and len(hour.unknown[0]) >= MAX_SOURCES:
-            hour.unknown.clear()
-        self._count(hour.unknown, 0, source, now)
+    def refused_unknown(self, client_id: str, now: datetime) -> None:
+        """Count an attempt with a secret that was never issued, by the client id that it names.
+
+        This does the same work as `refused`, whether the client exists or not: the time must not tell.
+        """
+        if now >= self._hour.ends_at:
+            self._begin_hour(now)
+        unknown = self._unknown
+        client_id = client_id[:_MAX_CLIENT_ID]
+        if client_id not in unknown and len(unknown) >= MAX_UNKNOWN_CLIENTS:
+            client_id = _OTHER_CLIENTS
+        self._count(unknown, client_id, _NO_SOURCE, now)
 
     def unwritten(self, secret_id: int, *, refused: bool) -> Iterator[tuple[datetime, Tally]]:
-        """Yield what is counted of a secret and not written: the beginning of an hour, and its tally."""
+        """Yield the counts of a secret that are not written yet: the beginning of an hour, and its tally."""
         for hour in (*self._flushing, *self._hours):
             tally = (hour.refused if refused else hour.used).get(secret_id)
             if tally is not None:
                 yield hour.starts_at, tally
 
+    def unwritten_unknown(self, client_id: str) -> Iterator[Tally]:
+        """Yield the counts of attempts that named this client with an unknown secret and are not written yet."""
+        for tallies in (self._flushing_unknown, self._unknown):
+            if client_id in tallies:
+                yield tallies[client_id]
+
     async def flush(self) -> None:
-        """Write what was counted. What cannot be written stays counted, for the next flush.
+        """Write the counts. What cannot be written is kept for the next flush.
 
         Raises:
             Unavailable: the database does not answer, or cannot write.
         """
         async with self._one_flush:
             self._flushing, self._hours, self._hour, self._sources = self._hours, [], Hour(_BEFORE_ALL), 0
+            self._flushing_unknown, self._unknown = self._unknown, {}
             try:
                 for hour in self._flushing:
                     for refused, tallies in ((False, hour.used), (True, hour.refused)):
                         await self._write(hour.starts_at, tallies, refused=refused)
+                await self._write_unknown(self._flushing_unknown)
             finally:
                 unwritten, self._flushing = self._flushing, []
+                unwritten_unknown, self._flushing_unknown = self._flushing_unknown, {}
                 self._put_back(unwritten)
+                self._put_back_unknown(unwritten_unknown)
 
     async def keep_flushing(self) -> float:
         """Flush once; return after how many seconds to do it again: soon while there is little to write."""
@@ -177,10 +210,10 @@ class Usage:
         self._hours.append(self._hour)
         return self._hour
 
-    def _count(self, tallies: dict[int, Tally], secret_id: int, source: Source, now: datetime) -> None:
-        tally = tallies.get(secret_id)
+    def _count(self, tallies: dict[K, Tally], key: K, source: Source, now: datetime) -> None:
+        tally = tallies.get(key)
         if tally is None:
-            tally = tallies[secret_id] = {}
+            tally = tallies[key] = {}
         seen = tally.get(source)
         if seen is None:
             self._see(tally, source, now)
@@ -192,12 +225,12 @@ class Usage:
     def _see(self, tally: Tally, source: Source, now: datetime) -> None:
         if len(tally) < MAX_SOURCES and self._sources < _MAX_SOURCES_IN_MEMORY:
             self._sources += 1
-            tally[source] = Seen(now)
+            tally[source] = SourceCount(now)
         elif None in tally:
             tally[None].count += 1
             tally[None].last_at = max(tally[None].last_at, now)
         else:
-            tally[None] = Seen(now)
+            tally[None] = SourceCount(now)
 
     async def _write(self, hour: datetime, tallies: dict[int, Tally], *, refused: bool) -> None:
         """Write the tallies of one hour, and forget what is written."""
@@ -215,12 +248,35 @@ class Usage:
                 self.batches += 1
                 try:
                     await self._database.run_tx(work)
-                except Conflict:  # somebody holds a row of this batch: the others need not wait
+                except Conflict:  # another transaction holds a row of this batch: the other batches need not wait
                     continue
                 for some in _pieces(batch):
                     for secret_id in some:
                         del tallies[secret_id]
                     await asyncio.sleep(0)
+
+    async def _write_unknown(self, tallies: dict[str, Tally]) -> None:
+        """Write the attempts with unknown secrets that name a client, and forget all of them."""
+        named = [
+            (client_id, count, to_microseconds(last_at))
+            for client_id in sorted(filter(is_client_id, tallies))
+            for count, last_at in [total_of(tallies[client_id])]
+        ]
+        if named:
+            async with self.writing:
+                self.batches += 1
+                try:
+                    await self._database.run_tx(lambda tx: add_unknown_attempts(tx, named))
+                except Conflict:
+                    return
+        tallies.clear()
+
+    def _put_back_unknown(self, tallies: dict[str, Tally]) -> None:
+        for client_id, tally in tallies.items():
+            if client_id in self._unknown:
+                _absorb(self._unknown[client_id], tally)
+            elif len(self._unknown) < MAX_UNKNOWN_CLIENTS:
+                self._unknown[client_id] = tally
 
     def _put_back(self, hours: Iterable[Hour]) -> None:
         kept = [hour for hour in hours if hour.used or hour.refused]
@@ -232,7 +288,7 @@ class Usage:
                 same.absorb(hour)
             else:
                 self._hours.insert(0, hour)
-        while len(self._hours) > _MAX_HOURS:  # after a day of failing, precision goes; no count does
+        while len(self._hours) > _MAX_HOURS:  # after a day of failures the hours get coarser; no count is lost
             oldest = min(self._hours[:-1], key=lambda hour: hour.starts_at)
             self._hours.remove(oldest)
             self._hours[-1].absorb(oldest)
@@ -248,13 +304,13 @@ def total_of(tally: Tally) -> tuple[int, datetime]:
 
 
 def _pieces(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Yield what may be gone through without letting others wait."""
+    """Yield the pieces that may be processed without making others wait."""
     return (ids[start : start + _PIECE] for start in range(0, len(ids), _PIECE))
 
 
 @dataclass(slots=True)
 class _Rows:
-    """What is to be written."""
+    """The rows that a batch writes."""
 
     secrets: list[CountedSecret] = field(default_factory=list)
     hours: list[CountedHour] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""Who uses which secret, and what that says about a rollover: what is stored, and what this process has yet to write.
+"""Who uses which secret, and what that means for a rollover: stored counts, and those not yet written.
 
-Uses that other processes have counted and not written are missing here: those of the last five seconds, as a rule.
+Uses that other processes have counted but not written are missing: as a rule, those of the last five seconds.
 """
 
 from collections import defaultdict
@@ -16,7 +16,16 @@ from gql_secrets.service.queries import Reading
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.models import ClientSecret
-from gql_secrets.storage.usage import MAX_SOURCES, SecretUse, Totals, UsageBucket, find_buckets, find_totals, find_uses
+from gql_secrets.storage.usage import (
+    MAX_SOURCES,
+    SecretUse,
+    Totals,
+    UsageBucket,
+    find_buckets,
+    find_totals,
+    find_unknown_attempts,
+    find_uses,
+)
 
 T = TypeVar("T")
 
@@ -25,8 +34,16 @@ _KINDS: Final = (False, True)
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownAttempts:
+    """Attempts that named a client with a secret that was never issued."""
+
+    count: int
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Rollover:
-    """A rollover under way, and whether the old secret may be revoked."""
+    """A rollover in progress, and whether it is safe to revoke the old secret."""
 
     old_secret: ClientSecret
     new_secret: ClientSecret
@@ -39,10 +56,10 @@ class Rollover:
 
 
 class UsageReading:
-    """Reads; changes nothing. Every question is about many secrets or clients at once."""
+    """Reads; changes nothing. Every question takes many secrets or clients."""
 
     def __init__(self, database: Database, reading: Reading, usage: Usage, quiet_time: timedelta) -> None:
-        """Make it; `quiet_time` is how long nobody must have used the old secret before it is called safe to revoke."""
+        """Prepare it; `quiet_time` is how long the old secret must be unused before it is safe to revoke."""
         self._database = database
         self._reading = reading
         self._usage = usage
@@ -105,7 +122,7 @@ class UsageReading:
         """
 
         async def read() -> dict[str, Rollover]:
-            # The clock first: a use that comes after it speaks against the revoke, never for it.
+            # The clock first: a use that comes after it counts against the revoke, never for it.
             now = await self._reading.now()
             living = (await self._reading.active_secrets(client_ids)).values()
             pairs = [(secrets.get(SecretState.CURRENT), secrets.get(SecretState.RETAINED)) for secrets in living]
@@ -137,12 +154,27 @@ class UsageReading:
 
         return await self._steadily(read)
 
+    async def unknown_attempts_of(self, client_ids: Sequence[str]) -> dict[str, UnknownAttempts]:
+        """Return how many attempts named each client with a secret that was never issued."""
+
+        async def read() -> dict[str, UnknownAttempts]:
+            stored = await find_unknown_attempts(self._database, client_ids)
+            attempts = {}
+            for client_id in client_ids:
+                totals = [stored.get(client_id, (0, None)), *map(total_of, self._usage.unwritten_unknown(client_id))]
+                attempts[client_id] = UnknownAttempts(
+                    sum(count for count, _ in totals), max((at for _, at in totals if at is not None), default=None)
+                )
+            return attempts
+
+        return await self._steadily(read)
+
     async def rollover_of(self, client_id: str, *, quiet_time: timedelta | None = None) -> Rollover | None:
         """Return the client's rollover, or None without one."""
         return (await self.rollovers_of([client_id], quiet_time=quiet_time)).get(client_id)
 
     async def _steadily(self, read: Callable[[], Awaitable[T]]) -> T:
-        """Read while no batch is written, so that each use is seen once: stored, or counted and not yet written."""
+        """Read while no batch is written, so that each use is counted once: stored, or not yet written."""
         for _ in range(_ATTEMPTS):
             async with self._usage.writing:
                 batches = self._usage.batches

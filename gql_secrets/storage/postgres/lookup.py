@@ -1,4 +1,4 @@
-"""The look-up of verification on PostgreSQL."""
+"""The lookup of verification on PostgreSQL."""
 
 import asyncio
 import itertools
@@ -8,29 +8,24 @@ from typing import Final, Self
 
 import asyncpg
 
-from gql_secrets.storage.database import Database, PooledConnection
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.errors import READ_ERRORS, translate_read
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.secret_index import (
-    COLUMNS,
-    NOBODYS_DIGEST,
-    SOME_DIGESTS,
-    TABLES,
-    StoredSecret,
-    ended_of,
-    found_of,
-    may_be_good,
-)
+from gql_secrets.storage.postgres.connection import PooledConnection, connect_arguments
+from gql_secrets.storage.postgres.dialect import CLOCK
+from gql_secrets.storage.secret_index.lookup import DECOY_DIGESTS, NO_DIGEST
+from gql_secrets.storage.secret_index.stored_secret import COLUMNS, TABLES, SecretRow, StoredSecret
 
-_CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now"
 _VERIFY_SECONDS: Final = 0.8
 _QUESTION: Final = f"""
-    SELECT x.*, {_CLOCK}, ARRAY(
+    SELECT x.*, {CLOCK} AS now, ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
     ) AS networks
     FROM (SELECT 1) one LEFT JOIN (
         SELECT {COLUMNS} FROM {TABLES} WHERE s.digest = ANY($1::bytea[]) LIMIT 1
     ) x ON true
 """  # noqa: S608  put together from constants
+_COLUMNS: Final = len(SecretRow._fields)
 _NOTHING_AHEAD: Final = 3600.0
 
 
@@ -38,16 +33,16 @@ class PostgresLookup:
     """Reads PostgreSQL for each verification, twice for a refused one: exact on every node by construction."""
 
     def __init__(self, database: Database, pool: asyncpg.Pool) -> None:
-        """Make it on a pool of its own."""
+        """Use a pool of its own."""
         self._adjust_clock = database.adjust_clock
         self._pool = pool
-        self._some_digests: Iterator[bytes] | None = None
+        self._decoys: Iterator[bytes] | None = None
 
     @classmethod
     async def open(cls, database: Database) -> Self:
-        """Make it with a pool that connects with the first question."""
+        """Make a pool that connects when the first question comes."""
         pool = await asyncpg.create_pool(
-            **dict(database.address.credentials),
+            **connect_arguments(database.address),
             min_size=0,
             max_size=database.pool.size,
             statement_cache_size=database.pool.statement_cache_size,
@@ -57,37 +52,43 @@ class PostgresLookup:
 
     async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:  # noqa: ARG002
         """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
+        try:
+            return await self._find(digests)
+        except READ_ERRORS as error:
+            raise translate_read(error) from error
+
+    async def _find(self, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
         connection = None
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
                 connection = await self._pool.acquire()
-                row = await connection.fetchrow(_QUESTION, list(digests))
-                found = await self._judged(row, connection)
+                record = await connection.fetchrow(_QUESTION, list(digests))
+                secret = await self._secret_of(record, connection)
         except BaseException:
             if connection is not None:
-                connection.terminate()  # asking it to cancel would wait for the same silence again
+                connection.terminate()  # cancelling the query on the server would wait for the same silence again
             raise
         finally:
             if connection is not None:
                 await self._pool.release(connection)
-        return found, self._adjust_clock(from_microseconds(row["now"]))
+        return secret, self._adjust_clock(from_microseconds(record["now"]))
 
-    async def _judged(self, row: asyncpg.Record, connection: asyncpg.Connection) -> StoredSecret | None:
-        if row["id"] is not None and may_be_good(row):
-            return found_of(row, row["networks"] if row["is_restricted"] else None)
-        if self._some_digests is None:
-            some = [digest for (digest,) in await connection.fetch(SOME_DIGESTS)]
-            self._some_digests = itertools.cycle(some or [NOBODYS_DIGEST])
-        other_digest = next(self._some_digests) if row["id"] is None else NOBODYS_DIGEST
-        other = await connection.fetchrow(_QUESTION, [other_digest])
-        if row["id"] is not None:
-            return ended_of(row)
-        if other["id"] is not None:
-            ended_of(other)
+    async def _secret_of(self, record: asyncpg.Record, connection: asyncpg.Connection) -> StoredSecret | None:
+        row = _row_of(record)
+        if row is not None and row.may_be_valid:
+            return StoredSecret.of(row, record["networks"] if row.is_restricted else None)
+        if self._decoys is None:
+            decoys = [digest for (digest,) in await connection.fetch(DECOY_DIGESTS)]
+            self._decoys = itertools.cycle(decoys or [NO_DIGEST])
+        decoy = _row_of(await connection.fetchrow(_QUESTION, [next(self._decoys) if row is None else NO_DIGEST]))
+        if row is not None:
+            return StoredSecret.refused(row)
+        if decoy is not None:
+            StoredSecret.refused(decoy)
         return None
 
     def find_nowait(self, client_id: str, digests: Sequence[bytes]) -> None:
-        """Find nothing: the answer comes over a network."""
+        """Return None: the answer comes over a network."""
 
     def expire_view(self) -> None:
         """Do nothing: every question reads the database."""
@@ -97,9 +98,13 @@ class PostgresLookup:
         return _NOTHING_AHEAD
 
     async def close(self) -> None:
-        """Close the pool, in good order if the database lets it."""
+        """Close the pool, gracefully if the database lets it."""
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+
+
+def _row_of(record: asyncpg.Record) -> SecretRow | None:
+    return None if record["secret_id"] is None else SecretRow._make(record[:_COLUMNS])

@@ -1,10 +1,8 @@
-"""Tortoise's SQLite backend with what several processes on one file need."""
+"""Tortoise's SQLite backend, with what several processes on one file need."""
 
 import asyncio
-import contextlib
+import logging
 import sqlite3
-import time
-from pathlib import Path
 from typing import Final, cast
 
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContext
@@ -12,39 +10,59 @@ from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionConte
 from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError
 
-from gql_secrets.domain.errors import SetupError
+from gql_secrets.domain.errors import Conflict
+from gql_secrets.storage.errors import is_busy
+
+_log: Final = logging.getLogger(__name__)
 
 LOCK_SECONDS: Final = 5.0
-_BETWEEN_TRIES: Final = 0.01  # seconds
+# SQLite itself waits this long for the write lock each time; between its tries the event loop looks at the time.
+TRY_SECONDS: Final = 0.1
+# A wait this long is worth a line in the log: other processes hold the lock for milliseconds.
+_WORTH_A_LINE: Final = 0.5
 
 
 class ImmediateTransaction(SqliteTransactionWrapper):
     """A transaction that takes the write lock when it begins.
 
-    SQLite's own default takes it at the first write: a transaction that has read by then fails at once with
-    "database is locked", whatever the busy time-out (measured: 64 of 150 resets from three processes).
+    SQLite's own default takes it at the first write. A transaction that has read before then fails immediately with
+    "database is locked", regardless of the busy timeout (measured: 64 of 150 resets from three processes).
     """
 
-    async def begin(self) -> None:
-        """Wait for the write lock, at most the connection's busy time-out.
+    async def begin_until(self, deadline: float) -> None:
+        """Wait for the write lock, until this instant of the event loop's clock.
 
         Raises:
-            OperationalError: it was not had.
+            Conflict: another process held the lock.
+            OperationalError: the file cannot be used.
         """
-        try:
-            await self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise OperationalError(error) from error
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        is_reported = False
+        while True:
+            try:
+                await self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise OperationalError(error) from error
+                now = loop.time()
+                if not is_reported and now - began >= _WORTH_A_LINE:
+                    is_reported = True
+                    _log.warning("another process holds the database's write lock; changes wait")
+                if now >= deadline:
+                    raise Conflict("Another process holds the database's write lock. Try again.") from error
+            else:
+                return
 
     async def execute_script(self, query: str) -> None:
         """Run one statement: sqlite3's own `executescript` would commit what the transaction did so far."""
         await self.execute_query(query)
 
     async def commit(self) -> None:
-        """Commit; a commit that failed leaves nothing open, so that the next transaction can begin.
+        """Commit. A commit that fails is rolled back, so that the next transaction can begin.
 
         Raises:
-            OperationalError: the disk is full or broken; nothing of the transaction is there.
+            OperationalError: the disk is full or broken; nothing was written.
         """
         try:
             await super().commit()
@@ -54,14 +72,18 @@ class ImmediateTransaction(SqliteTransactionWrapper):
 
 
 class ImmediateContext(SqliteTransactionContext):
-    """A transaction context that waits a bounded time, and leaves no lock behind when it could not begin."""
+    """A transaction context that waits at most five seconds for all its locks, and releases them if it cannot begin."""
 
     async def __aenter__(self) -> TransactionalDBClient:
-        async with asyncio.timeout(LOCK_SECONDS):
-            await self._trxlock.acquire()
+        deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._trxlock.acquire()
+        except TimeoutError as error:
+            raise Conflict("Another change holds the lock. Try again.") from error
         try:
             await self.ensure_connection()
-            await self.connection.begin()
+            await self.connection.begin_until(deadline)
             self.token = get_connections().set(self.connection_name, self.connection)
         except BaseException:
             self._trxlock.release()
@@ -74,35 +96,6 @@ class ImmediateSqliteClient(SqliteClient):
 
     def _in_transaction(self) -> TransactionContext:
         return ImmediateContext(ImmediateTransaction(self), self._lock)
-
-
-def is_busy(error: object) -> bool:
-    """Return whether another connection was in the way."""
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(
-        ("SQLITE_BUSY", "SQLITE_LOCKED")
-    )
-
-
-def prepare_file(path: Path) -> None:
-    """Make this file a SQLite database in WAL mode: before a thread holds it that only closing ends.
-
-    Where several switch a new file at once, SQLite refuses some of them without waiting: the switch is an upgrade of a
-    lock, for which its busy time-out does not hold.
-
-    Raises:
-        SetupError: it is something else, or cannot be opened.
-    """
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            with contextlib.closing(sqlite3.connect(path)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.Error as error:
-            if not is_busy(error) or time.monotonic() > until:
-                raise SetupError(f"{path} cannot be opened as a database: {error}.") from error
-            time.sleep(_BETWEEN_TRIES)
-        else:
-            return
 
 
 client_class = ImmediateSqliteClient

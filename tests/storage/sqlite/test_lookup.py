@@ -10,6 +10,7 @@ from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted
+from gql_secrets.storage.secret_index import cache
 from gql_secrets.storage.sqlite import lookup as sqlite_lookup
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
 from gql_secrets.wiring import Services
@@ -140,7 +141,7 @@ async def test_no_more_is_read_ahead_than_there_is_room_for(
         client = await make_client(name=f"c{number}")
         assert await is_good(services, client.id, client.secret)
     await read_all_ahead(other)
-    assert len(cast(SqliteLookup, other.lookup)._remembered) == 2
+    assert len(cast(SqliteLookup, other.lookup)._cache) == 2
 
 
 @pytest.mark.parametrize("changes", [3, 4, 9])
@@ -168,12 +169,12 @@ async def test_many_changes_at_once_are_all_seen(
 async def test_what_is_remembered_is_bounded_and_stays_right(
     services: Services, make_client: MakeClient, lookup: SqliteLookup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_lookup, "_MAX_REMEMBERED", 8)
+    monkeypatch.setattr(cache, "MAX_REMEMBERED", 8)
     clients = [await make_client(name=f"c{number}") for number in range(12)]
     for _ in range(3):
         for client in clients:
             assert await is_good(services, client.id, client.secret)
-            assert len(lookup._remembered) <= 8
+            assert len(lookup._cache) <= 8
     await services.rotation.reset_secret(clients[0].id, DAY, by=ADMIN)
     await services.rotation.revoke_old_secret(clients[0].id, by=ADMIN)
     assert [await is_good(services, client.id, client.secret) for client in clients] == [False] + [True] * 11

@@ -1,0 +1,53 @@
+"""`/healthz`: whether this node should get requests, and what else is wrong.
+
+A node is unhealthy only where `/verify` would answer 503, and while it shuts down. Everything else (changes that cannot
+be written) is reported in the body and in the log, and leaves the node in service: gateways depend on it.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import web
+
+from gql_secrets.api.keys import DRAINING, SERVICES
+from gql_secrets.domain.errors import Unavailable
+
+_log: Final = logging.getLogger(__name__)
+
+HEALTH_PATH: Final = "/healthz"
+_OK: Final = "ok"
+_UNAVAILABLE: Final = "unavailable"
+
+
+def add_health_route(app: web.Application) -> None:
+    """Serve `/healthz`."""
+    app[DRAINING] = asyncio.Event()
+    app.on_shutdown.append(_drain)
+    app.router.add_get(HEALTH_PATH, _health)
+
+
+async def _drain(app: web.Application) -> None:
+    app[DRAINING].set()
+
+
+async def _health(request: web.Request) -> web.Response:
+    """Answer 200 while this node can verify, else 503."""
+    services = request.app[SERVICES]
+    verification = changes = _OK
+    try:
+        await services.verifier.check()
+        changes = await services.database.probe_changes()
+    except Unavailable as failure:
+        verification = changes = _UNAVAILABLE
+        _log.error("verification is unavailable", extra={"reason": str(failure)})
+    if verification == _OK and changes != _OK:
+        _log.warning("changes are not possible", extra={"changes": changes})
+    draining = request.app[DRAINING].is_set()
+    is_healthy = verification == _OK and not draining
+    report = {
+        "status": "draining" if draining else "ok" if is_healthy else "unhealthy",
+        "verification": verification,
+        "changes": changes,
+    }
+    return web.json_response(report, status=200 if is_healthy else 503)

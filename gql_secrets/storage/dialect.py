@@ -1,0 +1,86 @@
+"""Everything that differs between the two databases, as one object."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+
+class Dialect(Protocol):
+    """One kind of database."""
+
+    name: str
+    """"sqlite" or "postgres"."""
+    writer: str
+    """Tortoise's name of the connection for changes."""
+    reader: str
+    """Tortoise's name of the connection for reads; the same where one pool serves both."""
+    usage_batch: int
+    """How many secrets' counts one transaction writes."""
+
+    async def prepare(self) -> None:
+        """Do what must be done before the first connection.
+
+        Raises:
+            SetupError: this is not a database.
+        """
+
+    def connections(self) -> dict[str, Any]:
+        """Return Tortoise's configuration of the connections."""
+
+    async def require_durability(self, connection: BaseDBAsyncClient) -> None:
+        """Pass if the database keeps what it commits, and isolates transactions as our rules require.
+
+        Raises:
+            SetupError: it does not.
+        """
+
+    async def begin(self, connection: BaseDBAsyncClient) -> None:
+        """Prepare a transaction that has just begun."""
+
+    async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:
+        """Return the database's clock at this moment, not the time at which the transaction began."""
+
+    async def read_commit_mark(self, connection: BaseDBAsyncClient) -> object | None:
+        """Return a value that is different after any other connection's commit, or None if there is no cheap one."""
+
+    async def lock_row(
+        self, connection: BaseDBAsyncClient, table: str, key: str, value: object, *, shared: bool = False
+    ) -> None:
+        """Lock one row until the transaction ends, if the transaction does not hold a lock on everything already."""
+
+    def placeholders(self, statement: str) -> str:
+        """Return the statement with each `?` written as the database expects it."""
+
+    def rows_of_json(self, columns: Mapping[str, str]) -> str:
+        """Return SQL that reads a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
+
+    async def insert(
+        self, connection: BaseDBAsyncClient, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert rows in the fastest way that the database has."""
+
+    async def find_damage(self, connection: BaseDBAsyncClient) -> list[str]:
+        """Return a sentence for each inconsistency that the database itself finds in its files."""
+
+    def migration_lock(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Return a context in which no other process migrates this database.
+
+        Raises:
+            Unavailable: another process held the lock for too long.
+        """
+
+    def foreign_keys_deferred(self, connection: BaseDBAsyncClient) -> contextlib.AbstractAsyncContextManager[None]:
+        """Return a context, outside a transaction, in which tables can be rebuilt."""
+
+    async def check_foreign_keys(self, connection: BaseDBAsyncClient) -> None:
+        """Pass if every foreign key has its row, where the database did not check that already.
+
+        Raises:
+            SetupError: some do not.
+        """
+
+    async def table_exists(self, connection: BaseDBAsyncClient, table: str) -> bool:
+        """Return whether there is a table of this name."""

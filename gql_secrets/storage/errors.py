@@ -1,0 +1,198 @@
+"""The drivers' errors, and what they mean. Nothing outside the storage layer names a driver.
+
+An error is one of three things: the database is unavailable, another transaction holds a lock, or we have a defect.
+"""
+
+import contextlib
+import logging
+import sqlite3
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+import asyncpg
+from tortoise.exceptions import BaseORMException
+
+from gql_secrets.domain.errors import Conflict, Failure, SetupError, Unavailable
+from gql_secrets.storage.address import DatabaseAddress
+
+_log: Final = logging.getLogger(__name__)
+
+# Another transaction holds a lock, and this one changed nothing: it can be retried.
+_CONFLICTS: Final = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
+# The statement was prepared before a column changed; prepared again, it works.
+_OUTDATED: Final = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+_UNAVAILABLE: Final = (
+    OSError,
+    TimeoutError,
+    sqlite3.OperationalError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut while it was being established
+    asyncpg.InvalidAuthorizationSpecificationError,  # the role's right to log in was revoked, or its password changed
+    asyncpg.InvalidCatalogNameError,  # the database was dropped or renamed
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ConfigurationLimitExceededError,
+    asyncpg.PostgresSystemError,  # an input or output error of the server
+    asyncpg.DataCorruptedError,
+    asyncpg.IndexCorruptedError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, after a failover
+    *_OUTDATED,
+)
+# `DatabaseError` itself is a damaged file; these are its subclasses that mean something else.
+_NOT_DAMAGE: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+    sqlite3.NotSupportedError,
+)
+# Every error that reading can raise. A query that only reads is never refused for what it asks.
+READ_ERRORS: Final = (
+    OSError,
+    TimeoutError,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+
+def translate(error: BaseException) -> Unavailable | Conflict | None:
+    """Return the failure that this error of a driver means, or None if it is a defect of ours."""
+    if isinstance(error, (Unavailable, Conflict)):
+        return error
+    cause = _cause_of(error)
+    if isinstance(cause, _CONFLICTS) or is_busy(cause):
+        return Conflict("Another change holds the lock. Try again.")
+    if is_damage(cause):
+        _report(cause)
+        return Unavailable("The database file is damaged. Restore it from a backup.")
+    if isinstance(cause, _UNAVAILABLE):
+        _report(cause)
+        if isinstance(cause, sqlite3.OperationalError) and "full" in str(cause):
+            return Unavailable("The disk is full: nothing was changed.")
+        return Unavailable()
+    return None
+
+
+def translate_read(error: BaseException) -> Unavailable:
+    """Return the failure that an error of a driver means where nothing was to be changed: there is only one."""
+    failure = translate(error)
+    if isinstance(failure, Unavailable):
+        return failure
+    if failure is None:
+        _report(_cause_of(error))
+    return Unavailable()
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise failures instead of the drivers' errors; let defects pass.
+
+    Raises:
+        Conflict: another transaction holds a lock.
+        Unavailable: the database does not answer, or cannot write.
+    """
+    try:
+        yield
+    except Failure:
+        raise
+    except Exception as error:
+        failure = translate(error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+@contextlib.contextmanager
+def translated_read() -> Iterator[None]:
+    """Do the same for reads: a read changes nothing, so it has no conflicts.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    try:
+        with translated():
+            yield
+    except Conflict as conflict:
+        raise Unavailable from conflict
+
+
+def translate_start(error: Exception, address: DatabaseAddress) -> SetupError | Unavailable | None:
+    """Return the failure to report when a database cannot be opened, or None if the error is a defect of ours.
+
+    What an operator must change is a SetupError, and its message says what; what may pass is Unavailable.
+    """
+    cause = _cause_of(error)
+    if isinstance(cause, asyncpg.InvalidPasswordError):
+        return SetupError(
+            f"PostgreSQL refused the password of the role {address.user}. Check the password in the database URL; "
+            "write its special characters percent-encoded (# is %23, @ is %40, / is %2F)."
+        )
+    if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError):
+        return SetupError(
+            f"PostgreSQL refused the role {address.user}: {cause}. "
+            "The role must exist, be allowed to log in, and be listed in pg_hba.conf."
+        )
+    if isinstance(cause, asyncpg.InvalidCatalogNameError):
+        return SetupError(
+            f'The PostgreSQL database {address.database} does not exist. Create it with: createdb "{address.database}"'
+        )
+    if isinstance(cause, asyncpg.InsufficientPrivilegeError):
+        return SetupError(f"The role {address.user} lacks a privilege on the database {address.database}: {cause}.")
+    if isinstance(cause, asyncpg.ClientConfigurationError):
+        return SetupError(f"The database URL is not valid: {cause}.")
+    if isinstance(cause, ssl.SSLError):
+        return SetupError(
+            f"The TLS connection to PostgreSQL failed: {cause.reason or cause}. Check sslmode, sslrootcert, sslcert "
+            "and sslkey in the database URL."
+        )
+    if isinstance(cause, ConnectionError) and "SSL" in str(cause):
+        return SetupError(
+            "PostgreSQL does not offer TLS, and the database URL requires it (sslmode). Enable ssl on the server, or "
+            "change sslmode."
+        )
+    if is_damage(cause):
+        return SetupError(f"{address.path} is damaged, or is not a SQLite database: {cause}. Restore it from a backup.")
+    if isinstance(cause, _UNAVAILABLE):
+        detail = f": {cause}" if str(cause) else ""
+        return Unavailable(f"The database cannot be reached ({type(cause).__name__}{detail}).")
+    return None
+
+
+def is_outdated_statement(error: BaseException) -> bool:
+    """Return whether a statement was prepared before the schema changed: it works the second time."""
+    return isinstance(_cause_of(error), _OUTDATED)
+
+
+def is_busy(error: object) -> bool:
+    """Return whether another connection holds SQLite's lock."""
+    return isinstance(error, sqlite3.OperationalError) and _name_of(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def is_damage(error: object) -> bool:
+    """Return whether a SQLite file is damaged, or is not one."""
+    return isinstance(error, sqlite3.DatabaseError) and (
+        _name_of(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+        or not isinstance(error, (sqlite3.OperationalError, *_NOT_DAMAGE))
+    )
+
+
+def _name_of(error: sqlite3.Error) -> str:
+    return str(getattr(error, "sqlite_errorname", ""))
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Return the driver's own error: Tortoise wraps some of them."""
+    if isinstance(error, BaseORMException):
+        wrapped = error.args[0] if error.args else None
+        if isinstance(wrapped, BaseException):
+            return wrapped
+        return error.__cause__ or error
+    return error
+
+
+def _report(cause: BaseException) -> None:
+    _log.error("database unavailable", extra={"error": type(cause).__name__, "detail": str(cause)})

@@ -1,0 +1,165 @@
+"""PostgreSQL."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from gql_secrets.domain.errors import SetupError, Unavailable
+from gql_secrets.storage.address import DatabaseAddress, PoolSettings
+from gql_secrets.storage.errors import translated
+from gql_secrets.storage.fields import from_microseconds
+from gql_secrets.storage.postgres.connection import PooledConnection, connect_arguments
+
+_log: Final = logging.getLogger(__name__)
+CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_COMMAND_SECONDS: Final = 15.0
+# The first 63 bits of SHA-256 of "gql-secrets: migrations": nobody else uses this number by accident.
+_MIGRATION_KEY: Final = 0x4C0497E739DE8F53
+_MIGRATION_SECONDS: Final = 120.0
+_BETWEEN_TRIES: Final = 0.1
+_BETWEEN_LINES: Final = 10.0
+_HOLDER: Final = """
+    SELECT a.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.classid::bigint = $1::bigint >> 32 AND l.objid::bigint = $1::bigint & 4294967295
+"""
+
+
+class PostgresDialect:
+    """A PostgreSQL database: one pool for changes and reads."""
+
+    name = "postgres"
+    writer = "postgres"
+    reader = "postgres"
+    # Every row that a transaction writes is locked until it ends, so batches are small.
+    usage_batch = 1000
+
+    def __init__(self, address: DatabaseAddress, pool: PoolSettings, *, is_patient: bool) -> None:
+        self._address = address
+        self._pool = pool
+        self._command_seconds = None if is_patient else _COMMAND_SECONDS
+        self._arguments: dict[str, Any] = {}
+
+    async def prepare(self) -> None:  # noqa: D102  the protocol states what each method promises
+        self._arguments = await asyncio.to_thread(connect_arguments, self._address)
+
+    def connections(self) -> dict[str, Any]:  # noqa: D102
+        credentials = {
+            **(self._arguments or connect_arguments(self._address)),
+            "minsize": 1,
+            "maxsize": self._pool.size,
+            "statement_cache_size": self._pool.statement_cache_size,
+            "command_timeout": self._command_seconds,
+            "connection_class": PooledConnection,
+        }
+        return {self.writer: {"engine": "tortoise.backends.asyncpg", "credentials": credentials}}
+
+    async def require_durability(self, connection: BaseDBAsyncClient) -> None:  # noqa: D102
+        isolation = await _setting(connection, "default_transaction_isolation")
+        if isolation != "read committed":
+            raise SetupError(
+                "PostgreSQL must run with default_transaction_isolation='read committed' for this database: a change "
+                "decides on what was committed while it waited for its locks."
+            )
+        for name in ("fsync", "synchronous_commit"):
+            if await _setting(connection, name) == "off":
+                raise SetupError(f"PostgreSQL runs with {name}=off: a returned secret could be lost. Set it to on.")
+
+    async def begin(self, connection: BaseDBAsyncClient) -> None:  # noqa: D102
+        await connection.execute_query("SELECT set_config('lock_timeout', '5s', true)")
+
+    async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:  # noqa: D102
+        _, rows = await connection.execute_query(f"SELECT {CLOCK} AS now")
+        return from_microseconds(rows[0]["now"])
+
+    async def read_commit_mark(self, connection: BaseDBAsyncClient) -> object | None:
+        """Return None: PostgreSQL has no number that tells of every commit."""
+
+    async def lock_row(  # noqa: D102
+        self, connection: BaseDBAsyncClient, table: str, key: str, value: object, *, shared: bool = False
+    ) -> None:
+        strength = "SHARE" if shared else "UPDATE"
+        await connection.execute_query(f"SELECT 1 FROM {table} WHERE {key} = $1 FOR {strength}", [value])  # noqa: S608  names of our own tables
+
+    def placeholders(self, statement: str) -> str:  # noqa: D102
+        first, *rest = statement.split("?")
+        return first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
+
+    def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
+        names = ", ".join(f"(value ->> {at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items()))
+        return f"(SELECT {names} FROM jsonb_array_elements(?::jsonb))"  # noqa: S608  names of our own columns
+
+    async def insert(  # noqa: D102
+        self, connection: BaseDBAsyncClient, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        if len(rows) > 1:
+            async with connection.acquire_connection() as own:
+                await own.copy_records_to_table(table, columns=list(columns), records=rows)
+            return
+        marks = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+        statement = f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({marks})'  # noqa: S608  names of our own models
+        await connection.execute_many(statement, [list(row) for row in rows])
+
+    async def find_damage(self, connection: BaseDBAsyncClient) -> list[str]:  # noqa: ARG002
+        """Return nothing: PostgreSQL checks its own pages, and its administrators run its own tools."""
+        return []
+
+    @contextlib.asynccontextmanager
+    async def migration_lock(self) -> AsyncIterator[None]:  # noqa: D102
+        with translated():
+            connection = await asyncpg.connect(**connect_arguments(self._address), statement_cache_size=0)
+        try:
+            async with connection.transaction():
+                # A lock of the transaction, not of the session: so it works through PgBouncer too.
+                with translated():
+                    await _wait_for_migration_lock(connection)
+                yield
+        finally:
+            await connection.close()
+
+    @contextlib.asynccontextmanager
+    async def foreign_keys_deferred(self, connection: BaseDBAsyncClient) -> AsyncIterator[None]:  # noqa: ARG002
+        """Do nothing: PostgreSQL alters tables in place."""
+        yield
+
+    async def check_foreign_keys(self, connection: BaseDBAsyncClient) -> None:
+        """Do nothing: PostgreSQL checked them as the rows were written."""
+
+    async def table_exists(self, connection: BaseDBAsyncClient, table: str) -> bool:  # noqa: D102
+        _, rows = await connection.execute_query("SELECT to_regclass($1) IS NOT NULL AS there", [table])
+        return bool(rows[0]["there"])
+
+
+async def _setting(connection: BaseDBAsyncClient, name: str) -> str:
+    _, rows = await connection.execute_query("SELECT current_setting($1) AS value", [name])
+    return str(rows[0]["value"])
+
+
+async def _wait_for_migration_lock(connection: asyncpg.Connection) -> None:
+    began = time.monotonic()
+    next_line = began + 1
+    while not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _MIGRATION_KEY):
+        now = time.monotonic()
+        if now >= next_line:
+            next_line = now + _BETWEEN_LINES
+            holder = await connection.fetchrow(_HOLDER, _MIGRATION_KEY)
+            facts = dict(holder) if holder else {}
+            _log.warning(
+                "waiting for the migration lock",
+                extra={"pid": facts.get("pid"), "role": facts.get("usename"), "program": facts.get("application_name")},
+            )
+            if now - began > _MIGRATION_SECONDS:
+                raise Unavailable(
+                    f"The PostgreSQL session {facts.get('pid')} of the role {facts.get('usename')} has held the "
+                    f"migration lock (advisory lock {_MIGRATION_KEY}) for 2 minutes. "
+                    "End it with pg_terminate_backend, or wait."
+                )
+        await asyncio.sleep(_BETWEEN_TRIES)

@@ -1,0 +1,99 @@
+"""The secrets that verification remembers. It knows no database: whoever reads one says what changed there."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from gql_secrets.domain.rotation import SecretState
+from gql_secrets.storage.secret_index.stored_secret import StoredSecret
+
+# About 370 bytes each, so a gigabyte at most: two dictionary entries, a client id, and a few numbers.
+MAX_REMEMBERED: Final = 3_000_000
+
+
+class _Retained(NamedTuple):
+    secret_id: int
+    expires_at: datetime
+
+
+# Most secrets are remembered in a short form: the id of a current secret, or id and end of a retained one. Only those
+# of clients with an allow list are remembered as a whole.
+_Remembered = int | _Retained | StoredSecret
+
+
+class SecretCache:
+    """Valid secrets that have been used, found by digest and forgotten by client or by secret id."""
+
+    __slots__ = ("_by_digest", "_digests", "_of_client")
+
+    def __init__(self) -> None:
+        self._by_digest: dict[bytes, _Remembered] = {}
+        self._digests: dict[int, bytes] = {}
+        # A client has at most two valid secrets.
+        self._of_client: dict[str, int | tuple[int, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_digest)
+
+    def find(self, client_id: str, digest: bytes) -> StoredSecret | None:
+        """Return the secret with this digest, which was made with this client id, if it is remembered."""
+        remembered = self._by_digest.get(digest)
+        if remembered is None:
+            return None
+        if isinstance(remembered, int):
+            return StoredSecret(remembered, client_id, SecretState.CURRENT, None, True, True, None)
+        if isinstance(remembered, StoredSecret):
+            return remembered
+        return StoredSecret(
+            remembered.secret_id, client_id, SecretState.RETAINED, remembered.expires_at, True, True, None
+        )
+
+    def remember(self, digest: bytes, secret: StoredSecret) -> None:
+        """Remember a valid secret, if it has been used and there is room.
+
+        Before its first use every verification must read it again. Room comes back as secrets end.
+        """
+        if not secret.was_used or len(self._by_digest) >= MAX_REMEMBERED:
+            return
+        secret_id, client_id = secret.secret_id, secret.client_id
+        if secret.allow_list is not None:
+            self._by_digest[digest] = secret
+        elif secret.expires_at is not None:
+            self._by_digest[digest] = _Retained(secret_id, secret.expires_at)
+        else:
+            self._by_digest[digest] = secret_id
+        if secret_id not in self._digests:
+            self._digests[secret_id] = digest
+            ids = self._ids_of(client_id)
+            self._of_client[client_id] = (*ids, secret_id) if ids else secret_id
+
+    def forget_client(self, client_id: str) -> None:
+        """Forget every secret of this client."""
+        for secret_id in self._ids_of(client_id):
+            self._by_digest.pop(self._digests.pop(secret_id), None)
+        self._of_client.pop(client_id, None)
+
+    def forget_clients(self, client_ids: Iterable[str]) -> None:
+        """Forget every secret of these clients."""
+        for client_id in client_ids:
+            self.forget_client(client_id)
+
+    def forget_secret(self, client_id: str, secret_id: int) -> None:
+        """Forget this secret of this client."""
+        digest = self._digests.pop(secret_id, None)
+        if digest is None:
+            return
+        self._by_digest.pop(digest, None)
+        ids = tuple(other for other in self._ids_of(client_id) if other != secret_id)
+        if ids:
+            self._of_client[client_id] = ids if len(ids) > 1 else ids[0]
+        else:
+            self._of_client.pop(client_id, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._by_digest, self._digests, self._of_client = {}, {}, {}
+
+    def _ids_of(self, client_id: str) -> tuple[int, ...]:
+        ids = self._of_client.get(client_id, ())
+        return (ids,) if isinstance(ids, int) else ids

@@ -1,0 +1,50 @@
+"""What verification asks of a database, and the decoys that make every refusal cost the same."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Protocol
+
+from gql_secrets.storage.secret_index.stored_secret import StoredSecret
+
+# Decoy reads: digests of secrets that exist, in turn, and one of no secret.
+DECOY_DIGESTS: Final = "SELECT digest FROM client_secret ORDER BY id LIMIT 64"
+NO_DIGEST: Final = bytes(32)
+
+
+class Lookup(Protocol):
+    """Finds the secret that has one of these digests."""
+
+    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
+        """Return the secret, or None, and the database's clock at that moment.
+
+        The client id is the one that the digests were made with.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+
+    def find_nowait(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime] | None:
+        """Return what `find` would, without awaiting; None where that is not possible.
+
+        The answer is true for the moment at which the view last expired, or later.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+
+    def expire_view(self) -> None:
+        """Let the next `find_nowait` look at the database again.
+
+        Call it whenever data arrives that may contain questions. Until the next call the answers to all of them may
+        come from one view: it is at least as new as the question that arrived last.
+        """
+
+    async def read_ahead(self) -> float:
+        """Read some of the secrets that will be asked for; return after how many seconds to continue.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""

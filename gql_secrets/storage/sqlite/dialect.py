@@ -1,0 +1,136 @@
+"""SQLite."""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from gql_secrets.domain.errors import SetupError, Unavailable
+from gql_secrets.storage.errors import is_busy
+from gql_secrets.storage.fields import from_microseconds
+from gql_secrets.storage.sqlite.engine import LOCK_SECONDS, TRY_SECONDS
+from gql_secrets.storage.sqlite.file import prepare_file
+
+_log: Final = logging.getLogger(__name__)
+_FULL: Final = 2
+_MAPPED_BYTES: Final = 256 * 1024 * 1024
+_MIGRATION_SECONDS: Final = 120.0
+_MAX_FOUND: Final = 20
+
+
+class SqliteDialect:
+    """A SQLite file: one connection writes, another one reads."""
+
+    name = "sqlite"
+    writer = "sqlite_writer"
+    reader = "sqlite_reader"
+    # Each commit invalidates the page cache of every other connection, so there are few and large ones.
+    usage_batch = 20_000
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def prepare(self) -> None:  # noqa: D102  the protocol states what each method promises
+        await asyncio.to_thread(prepare_file, self._path)
+
+    def connections(self) -> dict[str, Any]:  # noqa: D102
+        return {self.writer: self._connection(TRY_SECONDS), self.reader: self._connection(LOCK_SECONDS)}
+
+    def _connection(self, busy_seconds: float) -> dict[str, Any]:
+        return {
+            "engine": "gql_secrets.storage.sqlite.engine",
+            "credentials": {
+                "file_path": str(self._path),
+                "synchronous": "FULL",
+                "busy_timeout": int(busy_seconds * 1000),
+                "mmap_size": _MAPPED_BYTES,
+            },
+        }
+
+    async def require_durability(self, connection: BaseDBAsyncClient) -> None:  # noqa: D102
+        _, rows = await connection.execute_query("PRAGMA synchronous")
+        if rows[0][0] != _FULL:
+            raise SetupError("SQLite must run with synchronous=FULL: a secret that was returned must not be lost.")
+
+    async def begin(self, connection: BaseDBAsyncClient) -> None:
+        """Do nothing: the transaction holds the write lock."""
+
+    async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:  # noqa: ARG002, D102
+        return from_microseconds(time.time_ns() // 1000)
+
+    async def read_commit_mark(self, connection: BaseDBAsyncClient) -> object | None:  # noqa: D102
+        return int((await connection.execute_query_dict("PRAGMA data_version"))[0]["data_version"])
+
+    async def lock_row(
+        self, connection: BaseDBAsyncClient, table: str, key: str, value: object, *, shared: bool = False
+    ) -> None:
+        """Do nothing: the transaction holds the write lock."""
+
+    def placeholders(self, statement: str) -> str:  # noqa: D102
+        return statement
+
+    def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
+        names = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
+        return f"(SELECT {names} FROM json_each(?))"  # noqa: S608  names of our own columns
+
+    async def insert(  # noqa: D102
+        self, connection: BaseDBAsyncClient, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        statement = f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'  # noqa: S608  names of our own models
+        await connection.execute_many(statement, [list(row) for row in rows])
+
+    async def find_damage(self, connection: BaseDBAsyncClient) -> list[str]:  # noqa: D102
+        rows = await connection.execute_query_dict(f"PRAGMA integrity_check({_MAX_FOUND})")
+        found = [f"SQLite: {text}" for row in rows if (text := str(next(iter(row.values())))) != "ok"]
+        if broken := await connection.execute_query_dict("PRAGMA foreign_key_check"):
+            found.append(f"rows with broken foreign keys: {len(broken)}")
+        return found
+
+    @contextlib.asynccontextmanager
+    async def migration_lock(self) -> AsyncIterator[None]:  # noqa: D102
+        # Tortoise's migrations take no lock of their own. An exclusive transaction on a second file is one.
+        lock = sqlite3.connect(f"{self._path}.migration-lock", timeout=1.0, check_same_thread=False)
+        until = time.monotonic() + _MIGRATION_SECONDS
+        try:
+            while True:
+                try:
+                    await asyncio.to_thread(lock.execute, "BEGIN EXCLUSIVE")
+                    break
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error):
+                        raise
+                    if time.monotonic() > until:
+                        raise Unavailable("Another process has been migrating this database for 2 minutes.") from error
+                    _log.warning("waiting for another process that migrates this database")
+            yield
+        finally:
+            lock.close()
+
+    @contextlib.asynccontextmanager
+    async def foreign_keys_deferred(self, connection: BaseDBAsyncClient) -> AsyncIterator[None]:
+        """Turn foreign keys off, because rebuilding a table with them on deletes its children."""
+        await connection.execute_query("PRAGMA foreign_keys = OFF")
+        try:
+            yield
+        finally:
+            await connection.execute_query("PRAGMA foreign_keys = ON")
+
+    async def check_foreign_keys(self, connection: BaseDBAsyncClient) -> None:  # noqa: D102
+        _, broken = await connection.execute_query("PRAGMA foreign_key_check")
+        if broken:
+            raise SetupError(
+                f"The migration would leave {len(broken)} rows with broken foreign keys; it was rolled back."
+            )
+
+    async def table_exists(self, connection: BaseDBAsyncClient, table: str) -> bool:  # noqa: D102
+        rows = await connection.execute_query_dict(
+            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [table]
+        )
+        return bool(rows)
