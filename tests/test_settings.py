@@ -137,15 +137,9 @@ def test_a_database_url_is_read_as_people_write_it() -> None:
     assert DatabaseAddress.parse("sqlite:////var/lib/a%20b.db").path == Path("/var/lib/a b.db")
     assert DatabaseAddress.parse("sqlite:///a.db").path == Path("a.db")
     address = DatabaseAddress.parse("postgresql://us%40er:p%3Aw@db.example:6432/name?sslmode=require")
-    assert dict(address.credentials) == {
-        "host": "db.example",
-        "port": 6432,
-        "user": "us@er",
-        "password": "p:w",
-        "database": "name",
-        "ssl": "require",
-    }
-    assert dict(DatabaseAddress.parse("postgres:///name?host=/run/postgresql").credentials)["host"] == "/run/postgresql"
+    assert address == DatabaseAddress("postgres", None, "db.example", 6432, "us@er", "p:w", "name", ssl_mode="require")
+    assert "p:w" not in repr(address)
+    assert DatabaseAddress.parse("postgres:///name?host=/run/postgresql").host == "/run/postgresql"
 
 
 # The pepper's file

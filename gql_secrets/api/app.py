@@ -65,5 +65,3 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     template = read_ionapi_template(settings.ionapi_template)
     add_console_routes(app, public_url=settings.address_url, ionapi_template=template)
     return app
-
-

@@ -19,8 +19,9 @@ from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import BadRequest, Failure
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
-from gql_secrets.storage.database import Database, Transaction
+from gql_secrets.storage.database import Database
 from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
+from gql_secrets.storage.transaction import Transaction
 
 _BATCH: Final = 1000
 # The columns that hold a field of an entry as it is.

@@ -1,18 +1,19 @@
 """Two adjacent releases run on one database: migrations only add, and an older program starts beside a newer one."""
 
-import sys
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.callers import ADMIN, DAY, HARD, is_good
-from support.clocks import HOUR
 
 from gql_secrets.domain.errors import SetupError
-from gql_secrets.service.audit_log import AuditTrail
+from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.settings import Settings
 from gql_secrets.storage import migrations
+from gql_secrets.storage.database import Database
 from gql_secrets.storage.migrate import pending, upgrade
 from gql_secrets.wiring import open_database, open_services
 
@@ -38,25 +39,30 @@ ADDS = """
 """
 NEWEST = max(path.stem for path in Path(migrations.__path__[0]).glob("0*.py"))
 
-NewerRelease = Callable[[str], None]
+NewerRelease = Callable[[str], AbstractContextManager[str]]
 
 
 @pytest.fixture
-def newer_release(tmp_path: Path) -> Iterator[Callable[[str], object]]:
+def newer_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewerRelease:
     """A release that has one migration more than this one, while it is in use."""
+    package, name = f"migrations_{tmp_path.name}", "9000_of_the_next_release"
+    shutil.copytree(migrations.__path__[0], tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.syspath_prepend(tmp_path)
+    config = Database.tortoise_config
+
+    def newer_config(self: Database) -> dict[str, Any]:
+        newer = config(self)
+        newer["apps"]["models"]["migrations"] = package
+        return newer
 
     @contextmanager
     def use(operations: str) -> Iterator[str]:
-        name = "9000_of_the_next_release"
-        (tmp_path / f"{name}.py").write_text(HEAD.format(before=NEWEST, operations=operations))
-        migrations.__path__.append(str(tmp_path))
-        try:
+        (tmp_path / package / f"{name}.py").write_text(HEAD.format(before=NEWEST, operations=operations))
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "tortoise_config", newer_config)
             yield name
-        finally:
-            migrations.__path__.remove(str(tmp_path))
-            sys.modules.pop(f"{migrations.__name__}.{name}", None)
 
-    yield use
+    return use
 
 
 async def migrate(settings: Settings) -> list[str]:
@@ -79,17 +85,17 @@ async def test_two_releases_change_audit_and_verify_side_by_side(empty: Settings
         for node, other in ((running, restarted), (restarted, running)):
             made = await node.clients.create_client("Shop", by=ADMIN, features=["viewer"])
             client_id, first = made.client.client_id, made.secret.reveal()
-            assert await is_valid(other, client_id, first)
+            assert await is_good(other, client_id, first)
             reset = await other.rotation.reset_secret(client_id, DAY, by=ADMIN)
-            assert await is_valid(node, client_id, reset.new_secret.reveal())
+            assert await is_good(node, client_id, reset.new_secret.reveal())
             await node.rotation.revoke_old_secret(client_id, by=ADMIN)
-            assert not await is_valid(other, client_id, first)
+            assert not await is_good(other, client_id, first)
             await other.usage.flush()
             assert await other.usage_reading.uses_of([1])
             await node.rotation.reset_secret(client_id, HARD, by=ADMIN)
             await other.clients.delete_client(client_id, by=ADMIN)
         for node in (running, restarted):
-            assert (await audit_of(node).verify()).problem is None
+            assert (await AuditLog(node.database, node.changes.pepper).verify()).problem is None
     finally:
         await running.close()
         await restarted.close()

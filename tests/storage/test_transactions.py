@@ -23,9 +23,9 @@ from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.verification import Refused
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.postgres.lookup import PostgresLookup
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
+from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services, open_services
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

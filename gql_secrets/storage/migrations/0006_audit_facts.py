@@ -4,13 +4,16 @@ from tortoise import fields, migrations
 from tortoise.fields import OnDelete
 from tortoise.migrations import operations as ops
 
+from gql_secrets.storage.operations import RaiseOldestSchema
+
 
 class Migration(migrations.Migration):
     """Add what format 2 needs; events of format 1 stay as they were written, since their hashes cover them."""
 
-    dependencies = [("models", "0004_counted_once")]
+    dependencies = [("models", "0005_schema_version")]
 
     operations = [
+        RaiseOldestSchema(6),  # a program that knows format 1 alone would report every event of format 2 as edited
         ops.AddField("AuditEvent", "format", fields.IntField(db_default=1)),
         ops.AddField("AuditEvent", "edited_fields", fields.CharField(max_length=200, null=True)),
         ops.AddField("AuditEvent", "clamped", fields.BooleanField(db_default=False)),
