@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from typing import Final, Self
 
 from gql_secrets.domain.access import Caller, Role, require_role
-from gql_secrets.domain.errors import Failure, StreamEnded, Unavailable
+from gql_secrets.domain.credentials import is_client_id
+from gql_secrets.domain.errors import BadRequest, Failure, StreamEnded, Unavailable
 from gql_secrets.domain.events import ClientEvent, ClientEventKind, events_of
 from gql_secrets.service.audit_log import entry_of
 from gql_secrets.service.caller_check import CallerSnapshot
@@ -128,9 +129,12 @@ class Feed:
 
         Raises:
             Unauthenticated, Forbidden: the caller may not subscribe.
+            BadRequest: no client can have this client id.
             Unavailable: the database does not answer, or there are too many streams.
         """
         require_role(by, least)
+        if client_id is not None and not is_client_id(client_id):
+            raise BadRequest("Not a client id: at most 128 printable characters without a colon.", argument="client_id")
         if len(self._streams) >= _MAX_STREAMS:
             raise Unavailable("Too many streams are open. Try again later.")
         async with self._one_poll:

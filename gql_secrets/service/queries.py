@@ -38,6 +38,8 @@ MAX_PAGE: Final = 100
 MAX_CURSOR: Final = 1_024
 MAX_INT: Final = 2**63 - 1
 MAX_ACTOR: Final = 255
+# No name is longer. The length is checked first: normalizing a long text takes seconds.
+MAX_SEARCH: Final = 200
 _LAST_CHARACTER: Final = "\U0010ffff"
 
 
@@ -106,17 +108,29 @@ class Reading:
             lambda connection: Client.filter(client_id=client_id, deleted_at=None).using_db(connection).first()
         )
 
-    async def find_secret(self, secret_id: int) -> ClientSecret | None:
-        """Return the secret, or None if it does not exist or its client was deleted."""
+    async def find_clients(self, client_ids: Collection[str]) -> list[Client]:
+        """Return those clients that exist and are not deleted, in any order."""
+        wanted = [client_id for client_id in client_ids if is_client_id(client_id)]
         return await self._database.read(
-            lambda connection: ClientSecret.filter(id=secret_id, client__deleted_at=None).using_db(connection).first()
+            lambda connection: Client.filter(client_id__in=wanted, deleted_at=None).using_db(connection).all()
         )
 
-    async def find_audit_event(self, revision: int) -> AuditEvent | None:
-        """Return the audit event of a revision, or None."""
+    async def find_secrets(self, secret_ids: Collection[int]) -> list[ClientSecret]:
+        """Return those secrets that exist and whose client is not deleted, in any order."""
         return await self._database.read(
             lambda connection: (
-                AuditEvent.filter(revision=revision).using_db(connection).prefetch_related("ended_secrets").first()
+                ClientSecret.filter(id__in=list(secret_ids), client__deleted_at=None).using_db(connection).all()
+            )
+        )
+
+    async def find_audit_events(self, revisions: Collection[int]) -> list[AuditEvent]:
+        """Return those audit events that exist, in any order."""
+        return await self._database.read(
+            lambda connection: (
+                AuditEvent.filter(revision__in=list(revisions))
+                .using_db(connection)
+                .prefetch_related("ended_secrets")
+                .all()
             )
         )
 
@@ -137,7 +151,7 @@ class Reading:
 
         async def read(connection: BaseDBAsyncClient) -> Page[Client]:
             query = Client.filter(deleted_at=None).using_db(connection)
-            if search and not is_writable(search):
+            if search and (len(search) > MAX_SEARCH or not is_writable(search)):
                 query = query.filter(client_id="")  # no name and no client id contains this
             elif search:
                 prefix = folded(search)[: MAX_FOLDED - 1]  # the end of its range is one character longer
@@ -182,7 +196,7 @@ class Reading:
             "at__lt": until,
         }
         filters = {name: value for name, value in wanted.items() if value is not None}
-        if not (is_client_id(client_id or "-") and is_writable(actor or "") and len(actor or "") <= MAX_ACTOR):
+        if not (is_client_id(client_id or "-") and len(actor or "") <= MAX_ACTOR and is_writable(actor or "")):
             filters = {"revision": 0}  # no event has this
         return await self._database.read(
             lambda connection: _keyset_page(

@@ -1,6 +1,7 @@
 """Reads: keyset pages that neither lose nor repeat a row, and a search by prefix."""
 
 import base64
+from collections.abc import Iterator
 
 import pytest
 from support.callers import ADMIN, DAY, Made
@@ -9,6 +10,7 @@ from support.installation import MakeClient
 
 from gql_secrets.domain.errors import BadRequest
 from gql_secrets.domain.rotation import SecretState
+from gql_secrets.service import queries
 from gql_secrets.service.queries import Page, PageRequest
 from gql_secrets.storage.models import Client
 from gql_secrets.wiring import Services
@@ -226,3 +228,30 @@ async def test_audit_events_are_filtered_by_time_from_and_before(
     assert [event.action for event in page.rows] == ["SECRET_RESET"]
     page = await services.reading.page_of_audit_events(PageRequest(), since=began, until=clock.now)
     assert [event.action for event in page.rows] == ["CLIENT_CREATED", "CLIENT_CREATED"]
+
+
+class UnreadText(str):
+    """A text that fails when its characters are read."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("a text that is too long was read")
+
+
+async def test_the_length_of_a_text_is_checked_before_it_is_read(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "folded", lambda text: pytest.fail(f"folded {len(text)} characters"))
+    for size in (201, 100_000):
+        page = await services.reading.page_of_clients(PageRequest(), search=UnreadText("x" * size))
+        assert page.rows == []
+    for size in (256, 100_000):
+        page = await services.reading.page_of_audit_events(PageRequest(), actor=UnreadText("x" * size))  # type: ignore[assignment]
+        assert page.rows == []
+
+
+async def test_a_search_as_long_as_the_longest_name_finds_it(services: Services, make_client: MakeClient) -> None:
+    await make_client(name="x" * 200)
+    assert names(await services.reading.page_of_clients(PageRequest(), search="x" * 200)) == ["x" * 200]
+    assert names(await services.reading.page_of_clients(PageRequest(), search="x" * 201)) == []

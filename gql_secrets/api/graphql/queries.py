@@ -1,13 +1,14 @@
 """The queries."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
 from gql_secrets.api.graphql.guards import Guard
+from gql_secrets.api.graphql.node_lookup import MAX_IDS, find_node, find_nodes
 from gql_secrets.api.graphql.nodes import (
     After,
     Before,
@@ -15,20 +16,17 @@ from gql_secrets.api.graphql.nodes import (
     First,
     Last,
     Node,
-    parse_global_id,
-    parse_row_number,
 )
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.client import Client, ClientFilter
-from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.api.graphql.types.viewer import Viewer
 from gql_secrets.api.graphql.weights import FOUND, PAGE, SEARCHED_PAGE
-from gql_secrets.domain.access import require_role
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.queries import DEFAULT_PAGE, PageRequest
 
 ClientId = Annotated[
-    strawberry.ID, strawberry.argument(description="The client id with which the application signs in.")
+    strawberry.ID,
+    strawberry.argument(description="The client id with which the application signs in: at most 128 characters."),
 ]
 
 
@@ -70,8 +68,8 @@ class Query:
         search: Annotated[
             str | None,
             strawberry.argument(
-                description="Filters by a prefix of the name or the client id, ignoring case. A very common prefix is "
-                "slower."
+                description="Filters by a prefix of the name or the client id, ignoring case. A prefix of more than "
+                "200 characters finds nothing; a very common prefix is slower."
             ),
         ] = None,
         filter: Annotated[  # noqa: A002  the usual name of this argument
@@ -97,18 +95,21 @@ class Query:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="The value of a field `id`.")],  # noqa: A002
     ) -> Node | None:
-        reading = info.context.services.reading
-        match parse_global_id(id, argument="id"):
-            case "Client", client_id:
-                client = await reading.find_client(client_id)
-                return Client.of(client) if client else None
-            case "ClientSecret", text if (number := parse_row_number(text)) is not None:
-                return ClientSecret.of_optional(await reading.find_secret(number))
-            case "AuditEvent", text if (number := parse_row_number(text)) is not None:
-                require_role(info.context.caller, Role.ADMIN)
-                event = await reading.find_audit_event(number)
-                return AuditEvent.of(event) if event else None
-        return None
+        return await find_node(info.context, id)
+
+    @strawberry.field(
+        description="Finds objects by their global ids, at most 100, in the order of ids. Null for each object that "
+        "does not exist. Audit events are visible only to ADMIN.",
+        extensions=[Guard(Role.VIEWER)],
+        metadata=weighs(160, row=5, size=MAX_IDS),
+    )
+    async def nodes(
+        self,
+        info: Info,
+        ids: Annotated[list[strawberry.ID], strawberry.argument(description="Values of fields `id`: at most 100.")],
+    ) -> list[Node | None] | None:
+        # An exception in a list is an error of its item alone.
+        return cast("list[Node | None]", await find_nodes(info.context, ids))
 
     @strawberry.field(
         description="The audit events of all clients, including deleted ones, newest first.",
@@ -119,11 +120,18 @@ class Query:
         self,
         info: Info,
         client_id: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Filters by client id, including deleted clients.")
+            strawberry.ID | None,
+            strawberry.argument(
+                description="Filters by client id, including deleted clients. A text that cannot be a client id finds "
+                "nothing."
+            ),
         ] = None,
         actor: Annotated[
             str | None,
-            strawberry.argument(description="Filters by actor, in the format of AuditEvent.actor."),
+            strawberry.argument(
+                description="Filters by actor, in the format of AuditEvent.actor: at most 255 characters; a longer "
+                "text finds nothing."
+            ),
         ] = None,
         action: Annotated[AuditAction | None, strawberry.argument(description="Filters by action.")] = None,
         surface: Annotated[Surface | None, strawberry.argument(description="Filters by the interface used.")] = None,

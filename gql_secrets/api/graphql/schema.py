@@ -16,9 +16,12 @@ from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.domain.instants import rfc3339
 
+# Longer than any date and time with an offset and fractions of a second.
+_MAX_DATE_TIME: Final = 64
+
 
 def _parse_date_time(text: object) -> datetime:
-    instant = datetime.fromisoformat(text) if isinstance(text, str) else None
+    instant = datetime.fromisoformat(text) if isinstance(text, str) and len(text) <= _MAX_DATE_TIME else None
     if instant is None or instant.tzinfo is None:
         raise ValueError("Not a date and time in RFC 3339 format, such as 2026-01-31T12:00:00Z.")
     return instant.astimezone(UTC)

@@ -26,7 +26,9 @@ class Subscription:
     async def client_events(
         self,
         info: Info,
-        client_id: Annotated[strawberry.ID | None, strawberry.argument(description="Filters by client id.")] = None,
+        client_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Filters by client id: at most 128 characters.")
+        ] = None,
     ) -> AsyncGenerator[ClientEvent, None]:
         # Awaited before the generator starts, so that a caller who is refused gets one error and no stream.
         stream = await info.context.services.feed.subscribe(client_id, by=info.context.caller)

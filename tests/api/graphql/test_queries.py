@@ -1,8 +1,11 @@
 """The queries: pages, filters, and global ids as a frontend uses them."""
 
+import json
+import time
 from typing import Any
 
 import pytest
+from aiohttp import encode_basic_auth
 from support.callers import ADMIN, DAY, Made
 from support.installation import MakeClient
 
@@ -76,3 +79,106 @@ async def test_features_are_the_values_of_an_enum(gql: Any, owner: Made, make_cl
     client = await make_client(*features)
     answer = await gql(f'{{ client(clientId: "{client.id}") {{ features }} }}', as_=owner)
     assert sorted(answer["client"]["features"]) == sorted(feature.upper() for feature in features)
+
+
+class TestNodes:
+    NODES = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
+
+    async def ids(self, gql: Any, owner: Made) -> list[str]:
+        """The global ids of a client, of its secret, and of the audit event of its registration."""
+        answer = await gql(
+            f'{{ client(clientId: "{owner.id}") {{ id currentSecret {{ id }} }} auditEvents {{ nodes {{ id }} }} }}',
+            as_=owner,
+        )
+        client = answer["client"]
+        return [client["id"], client["currentSecret"]["id"], answer["auditEvents"]["nodes"][-1]["id"]]
+
+    async def test_they_are_found_in_the_order_of_their_ids(self, gql: Any, owner: Made):
+        client, secret, event = await self.ids(gql, owner)
+        unknown = ["Q2xpZW50Om5vYm9keQ", "Q2xpZW50U2VjcmV0OjA", "Q2xpZW50U2VjcmV0Ong", "Tm90aGluZzp4"]
+        ids = [event, unknown[0], client, secret, *unknown[1:], client]
+        found = (await gql(self.NODES, as_=owner, ids=ids))["nodes"]
+        assert [node and node["id"] for node in found] == [event, None, client, secret, None, None, None, client]
+        assert [node["__typename"] for node in found if node] == ["AuditEvent", "Client", "ClientSecret", "Client"]
+        assert (await gql(self.NODES, as_=owner, ids=[]))["nodes"] == []
+
+    async def test_those_of_a_deleted_client_are_gone(self, gql: Any, owner: Made, client: Made, services: Services):
+        answer = await gql(f'{{ client(clientId: "{client.id}") {{ id currentSecret {{ id }} }} }}', as_=owner)
+        ids = [answer["client"]["id"], answer["client"]["currentSecret"]["id"]]
+        await services.clients.delete_client(client.id, by=ADMIN)
+        assert (await gql(self.NODES, as_=owner, ids=ids))["nodes"] == [None, None]
+
+    async def test_an_audit_event_is_refused_to_others_than_an_admin_and_leaves_the_rest(
+        self, gql: Any, owner: Made, make_client: MakeClient
+    ):
+        client, secret, event = await self.ids(gql, owner)
+        operator = await make_client("operator")
+        answer = await gql(self.NODES, as_=operator, ids=[client, event, secret])
+        assert [node and node["id"] for node in answer.data["nodes"]] == [client, None, secret]
+        assert [(error["path"], error["extensions"]["code"]) for error in answer.errors] == [
+            (["nodes", 1], "FORBIDDEN")
+        ]
+        assert (await gql("query ($id: ID!) { node(id: $id) { id } }", as_=operator, id=event)).codes == ["FORBIDDEN"]
+
+    @pytest.mark.parametrize("ids", [["Q2xpZW50Om5vYm9keQ"] * 101, ["Q2xpZW50Om5vYm9keQ", "x"], [""]])
+    async def test_too_many_or_invalid_ids_are_refused(self, ids: list[str], gql: Any, owner: Made):
+        answer = await gql(self.NODES, as_=owner, ids=ids)
+        assert (answer.codes, answer.errors[0]["extensions"]["argument"]) == (["BAD_REQUEST"], "ids")
+
+    async def test_a_hundred_clients_take_one_query(
+        self, gql: Any, owner: Made, services: Services, monkeypatch: pytest.MonkeyPatch
+    ):
+        reads = 0
+        find_clients = services.reading.find_clients
+
+        async def count(client_ids: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            return await find_clients(client_ids)
+
+        monkeypatch.setattr(services.reading, "find_clients", count)
+        client, *_ = await self.ids(gql, owner)
+        assert len((await gql(self.NODES, as_=owner, ids=[client] * 100))["nodes"]) == 100
+        assert reads == 1
+
+
+class TestLongTexts:
+    """The length of a text is checked before anything is done with it."""
+
+    # Normalizing these combining marks took 8 seconds, during which the server answered nobody.
+    COMBINING = "\u0301" * 31_900 + "\u0316" * 31_900
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "query ($text: String!) { clients(search: $text) { nodes { id } } }",
+            "query ($text: String!) { auditEvents(actor: $text) { nodes { id } } }",
+            "query ($text: ID!) { auditEvents(clientId: $text) { nodes { id } } }",
+            "query ($text: ID!) { client(clientId: $text) { id } }",
+            "query ($text: ID!) { node(id: $text) { id } }",
+            "query ($text: ID!) { nodes(ids: [$text]) { id } }",
+            "query ($text: String!) { clients(first: 1, after: $text) { nodes { id } } }",
+            "query ($text: String!) { clients(last: 1, before: $text) { nodes { id } } }",
+            "query ($text: DateTime!) { auditEvents(since: $text) { nodes { id } } }",
+            "mutation ($text: String!) { createClient(name: $text) { userErrors { code } } }",
+            'mutation ($text: String!) { createClient(name: "x", description: $text) { userErrors { code } } }',
+            'mutation ($text: ClientFeature!) { createClient(name: "x", features: [$text]) { userErrors { code } } }',
+            'mutation ($text: String!) { createClient(name: "x", allowList: [$text]) { userErrors { code } } }',
+            "mutation ($text: ID!) { resetSecret(clientId: $text, hoursToLive: 0) { userErrors { code } } }",
+            'mutation ($text: String!) { resetSecret(clientId: "x", hoursToLive: 0, reason: $text) { replayed } }',
+            'mutation ($text: String!) { resetSecret(clientId: "x", hoursToLive: 0, idempotencyKey: $text){replayed} }',
+            'mutation ($text: String!) { deleteClient(clientId: "x", reason: $text) { userErrors { code } } }',
+            'mutation ($text: ID!) { revokeOldSecret(clientId: "x", secretId: $text) { userErrors { code } } }',
+        ],
+    )
+    async def test_they_cost_nothing_and_find_nothing(self, query: str, api: Any, owner: Made):
+        body = json.dumps({"query": query, "variables": {"text": self.COMBINING}}, ensure_ascii=False).encode()
+        headers = {"Authorization": encode_basic_auth(owner.id, owner.secret), "Content-Type": "application/json"}
+        began = time.process_time()
+        async with api.post("/graphql", data=body, headers=headers) as response:
+            answer = await response.json(content_type=None)
+        assert time.process_time() - began < 1
+        assert {error["extensions"]["code"] for error in answer.get("errors", ())} <= {"BAD_REQUEST"}
+        if "errors" not in answer:
+            [found] = answer["data"].values()
+            assert found is None or found.get("nodes") == [] or found.get("userErrors") or found == {"replayed": False}

@@ -23,6 +23,7 @@ ROOT: Final[dict[str, tuple[int, str]]] = {
     "Query.client": (VIEWER, '{ client(clientId: "ID") { name } }'),
     "Query.clients": (VIEWER, "{ clients { totalCount } }"),
     "Query.node": (VIEWER, '{ node(id: "Q2xpZW50Onh4") { id } }'),
+    "Query.nodes": (VIEWER, '{ nodes(ids: ["Q2xpZW50Onh4"]) { id } }'),
     "Query.auditEvents": (ADMIN, "{ auditEvents { totalCount } }"),
     "Mutation.createClient": (ADMIN, 'mutation { createClient(name: "x") { secret } }'),
     "Mutation.updateClient": (ADMIN, 'mutation { updateClient(clientId: "ID", name: "y") { client { name } } }'),

@@ -118,6 +118,15 @@ class TestOverAWebSocket:
                     ["ADMIN", "OPERATOR", "VIEWER"] if code == "FORBIDDEN" else []
                 )
 
+    @pytest.mark.parametrize("client_id", ["", "a:b", "x" * 129, "x" * 60_000])
+    async def test_a_client_id_that_no_client_can_have_is_refused(self, api: Any, viewer: Made, client_id: str):
+        async with open_socket(api) as socket:
+            await socket.initialise(viewer)
+            query = "subscription ($id: ID) { clientEvents(clientId: $id) { clientId } }"
+            await socket.subscribe(query, variables={"id": client_id})
+            [error] = await socket.errors()
+            assert (error["extensions"]["code"], error["extensions"]["argument"]) == ("BAD_REQUEST", "clientId")
+
     async def test_nobody_hears_of_one_client_what_happens_to_another(
         self, api: Any, viewer: Made, client: Made, services: Services
     ):
