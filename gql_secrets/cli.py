@@ -1,22 +1,24 @@
-"""The command line: one of the two doors."""
+"""The command line: one of the two entry points, next to `api/app.py`."""
 
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from gql_secrets import __version__
-from gql_secrets.commands import audit, clients, database
+from gql_secrets.commands import audit, client, client_rollover, db
 from gql_secrets.commands.client_import import import_clients
-from gql_secrets.commands.installation import DatabaseUrl, DataDir
-from gql_secrets.commands.output import say
+from gql_secrets.commands.client_wait import wait_unused
+from gql_secrets.commands.context import DatabaseUrl, DataDir
+from gql_secrets.commands.output import OutputLost, guarded_stdout, say, write_text
 from gql_secrets.commands.schema import schema
-from gql_secrets.commands.server import serve
-from gql_secrets.commands.sign_in import sign_in_link
-from gql_secrets.commands.wait import wait_unused
+from gql_secrets.commands.serve import serve
+from gql_secrets.commands.sign_in_link import sign_in_link
 from gql_secrets.domain.errors import Failure, Refusal, RolloverInProgress
+
+_OUTPUT_LOST: Final = 4
 
 app = typer.Typer(
     help="Changes the secrets of API clients without an outage.",
@@ -27,17 +29,21 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(sign_in_link)
-clients.app.command("import")(import_clients)
-clients.app.command("wait-unused")(wait_unused)
-app.add_typer(clients.app, name="client")
-app.add_typer(database.app, name="db")
+client.app.command()(client_rollover.reset)
+client.app.command("revoke-old")(client_rollover.revoke_old)
+client.app.command("change-retention")(client_rollover.change_retention)
+client.app.command("cancel-rollover")(client_rollover.cancel_rollover)
+client.app.command("wait-unused")(wait_unused)
+client.app.command("import")(import_clients)
+app.add_typer(client.app, name="client")
+app.add_typer(db.app, name="db")
 app.add_typer(audit.app, name="audit")
 app.command()(schema)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"gql-secrets {__version__}")
+        write_text(f"gql-secrets {__version__}\n")
         raise typer.Exit
 
 
@@ -50,24 +56,33 @@ def options(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Take the options that hold for every command."""
+    """Remember the options that apply to every command."""
     given = {"data_dir": data_dir, "database_url": database_url}
     ctx.obj = {name: value for name, value in given.items() if value is not None}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 when it did what it was told, 1 when it could not, 2 when it was not understood."""
-    os.umask(0o077)  # database, pepper and whatever else is made here is its owner's alone
+    """Run a command and exit.
+
+    The exit code is 0 on success, 1 if the command failed and changed nothing (an import, `revoke-old --all`: not
+    everything), 2 if the command line is wrong, 3 if `wait-unused` timed out, and 4 if the command did its work but
+    could not write its output.
+    """
+    os.umask(0o077)  # the database, the pepper and every other new file are readable by their owner only
     try:
-        app(arguments)
+        with guarded_stdout():
+            app(arguments)
+    except OutputLost as lost:
+        say(_message(lost))
+        sys.exit(_OUTPUT_LOST)
     except Failure as failure:
-        say(_told(failure))
+        say(_message(failure))
         sys.exit(1)
 
 
-def _told(failure: Failure) -> str:
+def _message(failure: Failure) -> str:
     code = f"{failure.code}: " if isinstance(failure, Refusal) else ""
-    hint = " Here that is --end-active-rollover." if isinstance(failure, RolloverInProgress) else ""
+    hint = " On the command line, that is --end-active-rollover." if isinstance(failure, RolloverInProgress) else ""
     return f"gql-secrets: {code}{failure}{hint}"
 
 

@@ -107,7 +107,7 @@ class Settings:
         if not _is_loopback(self.host) and not self.public_url.lower().startswith("https:") and not self.insecure:
             raise SetupError(
                 f"Listening on {self.host} would send secrets in the clear. Set GQL_SECRETS_PUBLIC_URL to the https "
-                "address in front of this server, or say --insecure."
+                "address in front of this server, or pass --insecure."
             )
 
     @property

@@ -1,4 +1,4 @@
-"""`gql-secrets audit …`: prove that the audit is whole, and take it out."""
+"""`gql-secrets audit …`: verify and export the audit log."""
 
 import sys
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from gql_secrets.commands.installation import with_services
+from gql_secrets.commands.context import with_services
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure
 from gql_secrets.service.audit_log import AuditLog, last_revision_of
 from gql_secrets.wiring import Services
 
-app = typer.Typer(help="Verify and export the audit.", no_args_is_help=True)
+app = typer.Typer(help="Verify and export the audit log.", no_args_is_help=True)
 
 
 @app.command()
@@ -20,18 +20,19 @@ app = typer.Typer(help="Verify and export the audit.", no_args_is_help=True)
 async def verify(
     services: Services,
     against: Annotated[
-        Path | None, typer.Option(help="An export: each of its events must still be in the audit, as it was.")
+        Path | None,
+        typer.Option(help="An earlier export. Each of its events must still be in the audit log, unchanged."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find any edited, removed or reordered event; exit 1 where there is one."""
+    """Check that no event was edited, removed or reordered. The exit code is 1 if one was."""
     audit_log = AuditLog(services.database, services.changes.pepper)
     lines = _lines_of(against) if against else []
     report = await audit_log.verify(lines)
     write({"events": report.events, "head": report.head, "problem": report.problem}, as_json=as_json)
     if report.problem:
-        raise Failure(f"The audit is broken. {report.problem}")
-    say("The audit is whole.")
+        raise Failure(f"Audit verification failed. {report.problem}")
+    say("The audit log is intact.")
 
 
 @app.command()
@@ -39,22 +40,27 @@ async def verify(
 async def export(
     services: Services,
     output: Annotated[
-        Path | None, typer.Option(help="A file to append to: the export goes on after its last event. Default: stdout.")
+        Path | None,
+        typer.Option(help="A file to append to; the export continues after its last event. Default: stdout."),
     ] = None,
-    after: Annotated[int, typer.Option(help="Begin after this revision (without --output).", min=0)] = 0,
+    after: Annotated[int, typer.Option(help="Start after this revision (without --output).", min=0)] = 0,
 ) -> None:
     """Write the events as JSON lines, oldest first."""
     audit_log = AuditLog(services.database, services.changes.pepper)
     if output is None:
         async for line in audit_log.export(after=after):
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
         return
     written = 0
-    lines = _whole_lines_of(output)
-    with output.open("a", encoding="utf-8") as file:
-        async for line in audit_log.export(after=last_revision_of(lines)):
-            file.write(line + "\n")
-            written += 1
+    try:
+        lines = _whole_lines_of(output)
+        with output.open("a", encoding="utf-8") as file:
+            async for line in audit_log.export(after=last_revision_of(lines)):
+                file.write(f"{line}\n")
+                written += 1
+    except OSError as error:
+        raise Failure(f"Cannot write {output}: {error.strerror}.") from error
     say(f"Wrote {written} events to {output}.")
 
 
@@ -62,13 +68,17 @@ def _lines_of(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
-        raise Failure(f"{path} cannot be read: {error.strerror}.") from error
+        raise Failure(f"Cannot read {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise Failure(f"Cannot read {path}: it is not an export of the audit log.") from error
 
 
 def _whole_lines_of(path: Path) -> list[str]:
-    """Return the lines of an earlier export; a last line that was cut off in writing is taken away first."""
+    """Return the lines of an earlier export, after removing a last line that was written only in part."""
     if not path.exists():
         return []
+    if not path.is_file():
+        raise Failure(f"Cannot write {path}: it is not a regular file. To write to stdout, leave --output out.")
     lines = _lines_of(path)
     if lines and not lines[-1].endswith("\n"):
         path.write_text("".join(lines[:-1]), encoding="utf-8")

@@ -1,10 +1,10 @@
-"""`gql-secrets schema`: the contract, printed."""
+"""`gql-secrets schema`: print the GraphQL schema."""
 
-import typer
+from gql_secrets.commands.output import write_text
 
 
 def schema() -> None:
-    """Print the GraphQL schema, as schema.graphql holds it."""
-    from gql_secrets.api.graphql.schema import print_schema  # noqa: PLC0415  the other commands start without it
+    """Print the GraphQL schema in the schema definition language."""
+    from gql_secrets.api.graphql.schema import print_schema  # noqa: PLC0415  the other commands start faster without it
 
-    typer.echo(print_schema(), nl=False)
+    write_text(print_schema())

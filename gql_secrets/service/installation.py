@@ -1,4 +1,4 @@
-"""What the first start makes, and what every start checks."""
+"""What the first start creates, and what every start checks."""
 
 import hmac
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ OWNER_NAME: Final = "First owner"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What `prepare` found: the first owner where this was the first start."""
+    """The result of `prepare`: the first owner, if this was the first start."""
 
     first_owner: Registration | None
 
 
 async def prepare(changes: Changes, *, with_owner: bool) -> Prepared:
-    """Make the installation's row and the first owner where there are none, and hold the pepper against the database.
+    """Create the installation's row and the first owner if there are none, and check the pepper.
 
-    Several processes may do it at once: one makes them.
+    Several processes may do this at the same time: only one of them creates the rows.
 
     Raises:
         SetupError: the database belongs to another pepper.
@@ -53,7 +53,9 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Prepared:
         installation = await lock_installation(tx)
         await _check_pepper(tx, pepper)
         owners = ClientFeature.filter(feature=Feature.OWNER.value, client__deleted_at=None)
-        if not with_owner or await owners.using_db(tx.connection).exists():  # the last owner stays, so it is asked once
+        if (
+            not with_owner or await owners.using_db(tx.connection).exists()
+        ):  # there is always an owner after the first one
             return Prepared(None)
         change = Change(tx, now, system_caller(), installation, pepper)
         owner = await register(change, mint_client_id(), OWNER_NAME, None, frozenset({Feature.OWNER}), None)
@@ -63,7 +65,7 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Prepared:
 
 
 async def is_installed(database: Database) -> bool:
-    """Whether a pepper has digested anything in this database."""
+    """Whether this database has been used with a pepper."""
 
     async def read(connection: BaseDBAsyncClient) -> bool:
         return await PepperFingerprint.all().using_db(connection).exists()
@@ -77,20 +79,20 @@ async def _check_pepper(tx: Transaction, pepper: Pepper) -> None:
     for key in pepper.keys:
         if key.key_id in known and not hmac.compare_digest(known[key.key_id], key.fingerprint):
             raise SetupError(
-                f"Key {key.key_id} of the pepper is not the one that this database was made with: no secret would be "
-                "found. Set GQL_SECRETS_PEPPER to the right one, or restore pepper.keys from the backup."
+                f"Pepper key {key.key_id} is not the one that this database was created with, so no secret would be "
+                "found. Set GQL_SECRETS_PEPPER to the right one, or restore pepper.keys from a backup."
             )
     lost = known.keys() - {key.key_id for key in pepper.keys}
     if lost == known.keys() and known:
         raise SetupError(
-            f"This database belongs to the pepper key {', '.join(sorted(known))}, which is not in GQL_SECRETS_PEPPER. "
-            "Add a new key in front of the old ones; never leave the old ones out."
+            f"This database belongs to the pepper key {', '.join(sorted(known))}, which is missing from the pepper. "
+            "To change the pepper, add a new key before the old ones and keep the old ones."
         )
     for key_id in sorted(lost):
         if await _is_needed(tx, key_id):
             raise SetupError(
-                f"Good secrets were digested with the pepper key {key_id}, which is not in GQL_SECRETS_PEPPER: "
-                "they would not be found. Put it back, behind the first one, until all of them have been reset."
+                f"Valid secrets depend on the pepper key {key_id}, which is missing from the pepper. Restore it after "
+                "the first key, and keep it until all of these secrets have been reset."
             )
     if pepper.first.key_id not in known:
         await PepperFingerprint.create(
@@ -102,5 +104,5 @@ async def _check_pepper(tx: Transaction, pepper: Pepper) -> None:
 
 
 async def _is_needed(tx: Transaction, key_id: str) -> bool:
-    living = ClientSecret.filter(pepper_key_id=key_id, state__in=[state.value for state in ACTIVE_STATES])
-    return await living.using_db(tx.connection).exists()
+    active = ClientSecret.filter(pepper_key_id=key_id, state__in=[state.value for state in ACTIVE_STATES])
+    return await active.using_db(tx.connection).exists()

@@ -1,4 +1,4 @@
-"""`gql-secrets serve`: the server, from the first socket to the last answer."""
+"""`gql-secrets serve`: start the server, and stop it in an orderly way."""
 
 import asyncio
 import contextlib
@@ -15,17 +15,17 @@ import typer
 from aiohttp import web
 
 from gql_secrets import __version__
-from gql_secrets.commands.banner import first_start_text
-from gql_secrets.commands.installation import DatabaseUrl, DataDir
-from gql_secrets.commands.output import say
-from gql_secrets.commands.sign_in import first_link_text, remember_address
+from gql_secrets.commands.context import DatabaseUrl, DataDir, read_settings
+from gql_secrets.commands.first_start import first_start_text
+from gql_secrets.commands.output import say, write_text
+from gql_secrets.commands.sign_in_link import first_link_text, remember_address
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
 _BACKLOG: Final = 1024
-# How long answers under way may take once the server was told to stop.
+# How long requests in progress may take once the server has been asked to stop.
 _SECONDS_TO_STOP: Final = 10.0
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,31 +42,30 @@ def serve(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Listen beyond this machine although the public URL is not https.")
+        bool, typer.Option("--insecure", help="Allow a non-loopback address without an https public URL.")
     ] = False,
 ) -> None:
-    """Start the server. The first start sets everything up and prints the owner's credentials once."""
-    nearby = {"data_dir": data_dir, "database_url": database_url}
-    given = {**(ctx.obj or {}), **{name: value for name, value in nearby.items() if value is not None}}
-    settings = Settings.from_environment(**{"host": host, "port": port, "insecure": insecure or None, **given})
+    """Start the server. The first start creates the installation and prints the owner's credentials once."""
+    settings = read_settings(ctx, data_dir, database_url, host=host, port=port, insecure=insecure or None)
     set_up_logging(settings.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(run_server(settings))
 
 
 async def run_server(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; then answer what is under way, and close everything.
+    """Serve until SIGTERM or SIGINT; then finish the requests in progress and close everything.
 
     Raises:
-        SetupError: the address cannot be listened on, or the installation is not as it must be.
-        Unavailable: the database does not answer.
+        SetupError: it cannot listen on the address, or the installation cannot start.
+        OutputLost: it created the first owner and could not print the credentials.
+        Unavailable: the database is unavailable.
     """
-    # Here, so that the other commands start in half the time.
+    # Imported here, so that the other commands start faster.
     from gql_secrets.api.app import build_app  # noqa: PLC0415
     from gql_secrets.api.keys import SERVICES  # noqa: PLC0415
     from gql_secrets.api.web.aiohttp_internals import BoundedRunner  # noqa: PLC0415
 
-    # The address first: a start that fails for a port in use must not have made an owner whose secret nobody saw.
+    # A start that fails because its port is in use must not have created an owner whose secret nobody saw.
     with _listening_sockets(settings.host, settings.port) as sockets:
         settings = replace(settings, port=sockets[0].getsockname()[1])
         app = build_app(settings)
@@ -76,11 +75,10 @@ async def run_server(settings: Settings) -> None:
             await _print_first_start(settings, app[SERVICES])
             await _listen(runner, settings, sockets)
             remember_address(settings)
-            # What was made so far stays: not to look through it again and again spares pauses of 50 ms.
+            # The objects made so far live until the end; freezing them saves collections of 50 ms.
             gc.collect()
             gc.freeze()
-            say(f"gql-secrets {__version__} listens on {settings.address_url} (Ctrl-C stops it)")
-            await _told_to_stop()
+            await _run_until_stopped(f"gql-secrets {__version__} listens on {settings.address_url}")
         finally:
             await runner.cleanup()
 
@@ -90,10 +88,17 @@ async def _print_first_start(settings: Settings, services: Services) -> None:
     if owner is None:
         return
     data_dir = None if settings.database_url else settings.data_dir.absolute()
-    sys.stdout.write(first_start_text(owner, url=settings.address_url, data_dir=data_dir))
-    sys.stdout.flush()  # before anything else can go wrong: nobody can read this secret again
-    sys.stdout.write(await first_link_text(services, settings.address_url))
-    sys.stdout.flush()
+    # Written before anything else can fail: the secret cannot be read again.
+    write_text(
+        first_start_text(owner, url=settings.address_url, data_dir=data_dir),
+        done=f"The installation was created, and its owner's secret cannot be shown again. To get a new one, run: "
+        f"gql-secrets client reset {owner.client.client_id} --hours 0 --yes",
+    )
+    write_text(
+        await first_link_text(services, settings.address_url),
+        done="A sign-in link was created that cannot be shown again. To create another one, run: "
+        "gql-secrets sign-in-link",
+    )
 
 
 async def _listen(runner: web.AppRunner, settings: Settings, sockets: list[socket.socket]) -> None:
@@ -104,18 +109,19 @@ async def _listen(runner: web.AppRunner, settings: Settings, sockets: list[socke
             raise _cannot_listen(settings.host, settings.port, error) from error
 
 
-async def _told_to_stop() -> None:
+async def _run_until_stopped(message: str) -> None:
     stop = asyncio.Event()
     with _on_stop_signal(stop.set):
+        say(f"{message} (press Ctrl-C to stop)")  # from here on a signal is an orderly stop
         await stop.wait()
 
 
 @contextlib.contextmanager
 def _on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on the first signal; a second one ends the process at once, as the system has it."""
+    """Call `stop` on the first signal; a second signal ends the process immediately."""
     loop = asyncio.get_running_loop()
     if sys.platform == "win32":
-        yield  # Ctrl-C raises KeyboardInterrupt there, and the runner's clean-up follows
+        yield  # Ctrl-C raises KeyboardInterrupt there, and the runner cleans up
         return
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop)
@@ -128,19 +134,21 @@ def _on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listening_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
-    """Take the port on every address of the host; nobody can connect before the server listens."""
+    """Bind the port on every address of the host; nobody can connect before the server listens."""
     sockets: list[socket.socket] = []
     with contextlib.ExitStack() as stack:
         failure: OSError | None = None
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         except OSError as error:
-            raise SetupError(f"{host} is no address of this machine: {error.strerror}.") from error
+            raise SetupError(
+                f"Cannot listen on {host}: {error.strerror}. Choose another address with --host."
+            ) from error
         for family, _, _, _, address in dict.fromkeys(addresses):
             try:
                 own = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-                _take(own, family, address, sockets[0].getsockname()[1] if sockets else port)
-            except OSError as error:  # `localhost` is ::1 too, also where there is no IPv6
+                _bind(own, family, address, sockets[0].getsockname()[1] if sockets else port)
+            except OSError as error:  # `localhost` is also ::1, even on a machine without IPv6
                 failure = error
                 if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     continue
@@ -152,7 +160,7 @@ def _listening_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
         yield sockets
 
 
-def _take(own: socket.socket, family: int, address: tuple[Any, ...], port: int) -> None:
+def _bind(own: socket.socket, family: int, address: tuple[Any, ...], port: int) -> None:
     if sys.platform != "win32":
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
@@ -165,11 +173,14 @@ def _cannot_listen(host: str, port: int, error: OSError | None) -> SetupError:
         case errno.EADDRINUSE:
             return SetupError(f"Port {port} on {host} is in use. Stop the other program, or choose another --port.")
         case errno.EACCES:
-            return SetupError(f"Port {port} needs more rights than this user has. Choose one above 1023 with --port.")
+            return SetupError(f"This user may not listen on port {port}. Choose a port above 1023 with --port.")
         case errno.EADDRNOTAVAIL:
-            return SetupError(f"{host} is no address of this machine. Choose another with --host.")
+            return SetupError(
+                f"Cannot listen on {host}: it is not an address of this machine. Choose another one with --host."
+            )
         case _:
-            return SetupError(f"Port {port} on {host} cannot be listened on: {error.strerror if error else 'unknown'}.")
+            why = error.strerror if error else "it has no address"
+            return SetupError(f"Cannot listen on port {port} of {host}: {why}.")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,4 +1,4 @@
-"""What the first start prints, once: the owner's credentials, and a first rollover to paste."""
+"""What the first start prints once: the owner's credentials, and a first rollover to paste into a terminal."""
 
 import shlex
 from pathlib import Path
@@ -18,17 +18,17 @@ _REVOKE: Final = (
 
 
 def first_start_text(owner: Registration, *, url: str, data_dir: Path | None) -> str:
-    """Return the text; here the owner's plaintext leaves.
+    """Return the text. It holds the owner's plaintext secret.
 
     Args:
-        owner: the client that the first start made.
-        url: where the server can be asked.
-        data_dir: where database and pepper are, or None where they are elsewhere.
+        owner: the client that the first start created.
+        url: the address of the server.
+        data_dir: the directory of the database and the pepper, or None if the database is elsewhere.
     """
     client_id, secret = owner.client.client_id, owner.secret.reveal()
     where = f" in {data_dir}" if data_dir else ""
     return f"""\
-gql-secrets is set up{where}. It has one client, the owner. This is shown only now:
+gql-secrets is set up{where}. It has one client, the owner. Its credentials are shown only once:
 
   client id  {client_id}
   secret     {secret}
@@ -38,24 +38,24 @@ Try a rollover. Paste into another terminal:
 OWNER={shlex.quote(f"{client_id}:{secret}")}
 API={shlex.quote(url)}
 
-1. Register a client, an application of yours:
+1. Register a client:
 
 {_curl(_CREATE)}
 
-   Put clientId and secret of the answer here; this asks whether they are good, as a gateway does:
+   Fill in the clientId and the secret of the answer, and verify them as a gateway does:
 
 CLIENT_ID=...
 OLD_SECRET=...
 curl -si -u "$CLIENT_ID:$OLD_SECRET" "$API/verify"
 
-2. Reset its secret and keep the old one for 24 hours; now both are good at /verify:
+2. Reset its secret and keep the old one for 24 hours. Both are valid now:
 
 {_curl(_RESET)}
 
 NEW_SECRET=...
 curl -si -u "$CLIENT_ID:$NEW_SECRET" "$API/verify"
 
-3. Revoke the old one early; now /verify says 401 to it, and 200 to the new one:
+3. Revoke the old one early. Now /verify answers 401 for it, and 200 for the new one:
 
 {_curl(_REVOKE)}
 
@@ -63,6 +63,6 @@ curl -si -u "$CLIENT_ID:$NEW_SECRET" "$API/verify"
 
 
 def _curl(document: str) -> str:
-    # A line of its own, however long: it is pasted as it stands.
+    # One line, however long, so that it can be pasted.
     head = """curl -sw '\\n' -u "$OWNER" "$API/graphql" -H 'Content-Type: application/json'"""
     return f"""{head} -d '{{"query": "{document}"}}'"""

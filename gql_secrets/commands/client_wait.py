@@ -1,4 +1,4 @@
-"""`gql-secrets client wait-unused`: blocks until the old secret may go."""
+"""`gql-secrets client wait-unused`: wait until the old secret is safe to revoke."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from gql_secrets.commands.installation import cli_caller, with_services
+from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, instant, say, secret_data, write
 from gql_secrets.domain.durations import parse_duration, written_duration
 from gql_secrets.domain.errors import ClientNotFound, NoRollover, Unavailable
@@ -18,10 +18,10 @@ from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.usage import add_last_uses
 from gql_secrets.wiring import Services
 
-TIMED_OUT: Final = 3  # the exit code, apart from those of every command
+TIMED_OUT: Final = 3  # an exit code of this command alone
 _POLL_SECONDS: Final = 1.0
-_TELL_SECONDS: Final = 60.0
-# A server writes down what it counted within seconds: what is safe by the database must stay safe for that long.
+_REPORT_SECONDS: Final = 60.0
+# Servers write their counts within seconds, so the database must report "safe" for that long.
 STEADY_SECONDS: Final = MAX_WAIT + 1
 
 
@@ -42,23 +42,24 @@ async def wait_unused(
             "--quiet",
             parser=_duration,
             metavar="DURATION",
-            help="How long nobody must have used it: 90s, 15m, 1h. [env: GQL_SECRETS_QUIET_TIME; default: 1h]",
+            help="How long the old secret must be unused, such as 90s, 15m or 1h. "
+            "[env: GQL_SECRETS_QUIET_TIME; default: 1h]",
         ),
     ] = None,
     within: Annotated[
         timedelta, typer.Option("--timeout", parser=_duration, metavar="DURATION", help="How long to wait.")
     ] = "24h",  # type: ignore[assignment]  # typer parses a default as it parses what is typed
-    revoke: Annotated[bool, typer.Option("--revoke", help="Then end the old secret.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Then revoke the old secret.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Wait until the old secret is unused: then exit 0, or 3 if that does not come in time.
+    """Wait until the old secret is safe to revoke. The exit code is 0, or 3 after the timeout.
 
-    Unused means that the new secret was used, and nobody used the old one for the quiet time. An old secret that
-    ended meanwhile is unused too.
+    It is safe once the new secret has been used and the old one has not been used for the quiet time, or once the
+    old secret has ended.
     """
     safe = await wait_until_unused(services, client_id, quiet=quiet, within=within)
     if safe is None:
-        say(f"It is not safe to revoke the old secret after {written_duration(within)} of waiting.")
+        say(f"Timed out after {written_duration(within)}: it is not yet safe to revoke the old secret.")
         raise typer.Exit(TIMED_OUT)
     if isinstance(safe, Rollover):
         old, already_ended = safe.old_secret, False
@@ -66,41 +67,45 @@ async def wait_unused(
         if revoke:
             done = await services.rotation.revoke_old_secret(client_id, by=cli_caller(), secret_id=old.id)
             old, already_ended = done.revoked_secret or old, done.already_ended
-            say("The old secret has ended.")
+            say("The old secret was revoked.")
     else:
         old, already_ended = safe, True
-        say(f"The old secret has ended, at {instant(old.ended_at or old.expires_at)}: nobody can use it.")
-    write({"clientId": client_id, "oldSecret": secret_data(old), "alreadyEnded": already_ended}, as_json=as_json)
+        say(f"The old secret ended at {instant(old.ended_at or old.expires_at)}.")
+    write(
+        {"clientId": client_id, "oldSecret": secret_data(old), "alreadyEnded": already_ended},
+        as_json=as_json,
+        done="The old secret was revoked." if revoke else "",
+    )
 
 
 async def wait_until_unused(
     services: Services, client_id: str, *, quiet: timedelta | None, within: timedelta
 ) -> Rollover | ClientSecret | None:
-    """Wait until the client's old secret may go.
+    """Wait until the client's old secret is safe to revoke.
 
     Returns:
-        The rollover when it is safe; the old secret when it has ended; None when the time is over and it is not.
+        The rollover when it is safe, the old secret when it has ended, or None after the timeout.
 
     Raises:
         ClientNotFound: there is no such client.
-        NoRollover: it never had an old secret.
+        NoRollover: it has never had an old secret.
     """
     ends_at = time.monotonic() + within.total_seconds()
     waited_for: int | None = None
     safe_since: float | None = None
-    told, told_at = "", 0.0
+    reported, reported_at = "", 0.0
     while True:
         try:
             rollover = await services.usage_reading.rollover_of(client_id, quiet_time=quiet)
             if rollover is None or waited_for not in (None, rollover.old_secret.id):
                 return await _ended(services, client_id, waited_for)
             waited_for, news, reason = rollover.old_secret.id, rollover.advice.value, rollover.reason
-        except Unavailable as failure:  # a long wait outlives a restart of the database
+        except Unavailable as failure:  # a long wait survives a restart of the database
             rollover, news, reason = None, "", str(failure)
         now = time.monotonic()
-        if news != told or now - told_at >= _TELL_SECONDS:
+        if news != reported or now - reported_at >= _REPORT_SECONDS:
             say(reason)
-            told, told_at = news, now
+            reported, reported_at = news, now
         if rollover is None or not rollover.safe_to_revoke:
             safe_since = None
         else:

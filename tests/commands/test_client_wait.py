@@ -13,8 +13,8 @@ from support.callers import ADMIN, DAY, HARD, Made, is_good
 from support.clocks import HOUR, MINUTE, SECOND, Clock
 from support.installation import PEPPER, OpenNode
 
-from gql_secrets.commands import wait as wait_command
-from gql_secrets.commands.wait import wait_until_unused
+from gql_secrets.commands import client_wait
+from gql_secrets.commands.client_wait import wait_until_unused
 from gql_secrets.domain.errors import ClientNotFound, NoRollover, Unavailable
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.usage.queries import Rollover
@@ -26,8 +26,8 @@ LONG = timedelta(seconds=20)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wait_command, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(wait_command, "STEADY_SECONDS", 0.05)
+    monkeypatch.setattr(client_wait, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(client_wait, "STEADY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_it_waits_for_the_new_secret_and_for_quiet(
 async def test_a_use_that_the_server_writes_a_little_later_is_waited_for(
     services: Services, command: Services, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wait_command, "STEADY_SECONDS", 0.4)
+    monkeypatch.setattr(client_wait, "STEADY_SECONDS", 0.4)
     new = await begin_rollover(services, client)
     assert await is_good(services, client.id, client.secret)
     assert await is_good(services, client.id, new)

@@ -1,8 +1,8 @@
-"""`gql-secrets db …`: bring the database to the newest migration, and look whether it is sound."""
+"""`gql-secrets db …`: migrate and check the database."""
 
 import typer
 
-from gql_secrets.commands.installation import require_database, run_to_end, with_settings
+from gql_secrets.commands.context import require_database, run_to_end, with_settings
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.service.integrity import find_problems, statistics
@@ -11,15 +11,15 @@ from gql_secrets.storage.migrate import pending
 from gql_secrets.storage.migrate import upgrade as migrate
 from gql_secrets.wiring import open_database, open_services
 
-app = typer.Typer(help="Upgrade and check the database.", no_args_is_help=True)
+app = typer.Typer(help="Migrate and check the database.", no_args_is_help=True)
 
 
 @app.command()
 @with_settings
 def upgrade(settings: Settings, as_json: AsJson = False) -> None:
-    """Apply the migrations that are missing; make the database where there is none. The server does it too."""
+    """Apply pending migrations, and create the database if there is none. The server does this at its start."""
     applied = run_to_end(_upgrade(settings))
-    say(f"Applied: {', '.join(applied)}." if applied else "The database is at the newest migration.")
+    say(f"Applied: {', '.join(applied)}." if applied else "The database is up to date.")
     if as_json:
         write({"applied": applied}, as_json=True)
 
@@ -27,13 +27,13 @@ def upgrade(settings: Settings, as_json: AsJson = False) -> None:
 @app.command()
 @with_settings
 def check(settings: Settings, as_json: AsJson = False) -> None:
-    """Say whether the database is at the newest migration, belongs to this pepper, and is sound."""
+    """Check that the database is up to date, belongs to this pepper, and is consistent."""
     require_database(settings)
     figures, damage = run_to_end(_check(settings))
     write(figures | {"damage": damage}, as_json=as_json)
     if damage:
-        raise Failure("The database is damaged. Restore the backup.")
-    say("The database is sound.")
+        raise Failure("The database is damaged. Restore it from a backup.")
+    say("The database is consistent.")
 
 
 async def _upgrade(settings: Settings) -> list[str]:
@@ -52,7 +52,7 @@ async def _check(settings: Settings) -> tuple[dict[str, object], list[str]]:
     finally:
         await database.close()
     if missing:
-        raise SetupError(f"These migrations are missing: {', '.join(missing)}. Run: gql-secrets db upgrade")
+        raise SetupError(f"Pending migrations: {', '.join(missing)}. Run: gql-secrets db upgrade")
     services = await open_services(settings, migrate=False, with_owner=False)
     try:
         return await statistics(services.database), await find_problems(services.database)

@@ -1,4 +1,4 @@
-"""Which installation a command acts on, and as whom."""
+"""What a command acts on: the settings, the services of the installation, and the caller for the audit."""
 
 import asyncio
 import functools
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import typer
 
+from gql_secrets.commands.output import require_stdout
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
@@ -24,7 +25,8 @@ T = TypeVar("T")
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", help="The directory of database and pepper. [env: GQL_SECRETS_DATA_DIR; default: .gql-secrets]"
+        "--data-dir",
+        help="The directory of the database and the pepper. [env: GQL_SECRETS_DATA_DIR; default: .gql-secrets]",
     ),
 ]
 DatabaseUrl = Annotated[
@@ -39,20 +41,34 @@ _OPTIONS: Final = (
 )
 
 
-def with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callable[..., None]:
-    """Make a command of a function that takes the settings first; the command gets the options that choose them.
+def read_settings(context: typer.Context, data_dir: Path | None, database_url: str | None, **given: object) -> Settings:
+    """Return the settings of the environment and the command line.
 
-    The options may stand before the command's name too. What is said nearer to the command counts.
+    `--data-dir` and `--database-url` may also be passed before the command's name; the later one takes precedence.
+
+    Raises:
+        SetupError: a setting is unknown or invalid.
+    """
+    nearby = {"data_dir": data_dir, "database_url": database_url}
+    given |= context.obj or {}
+    given |= {name: value for name, value in nearby.items() if value is not None}
+    return Settings.from_environment(os.environ, **given)
+
+
+def with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callable[..., None]:
+    """Make a command of a function that takes the settings first, and give it the options that choose them.
+
+    It does not run where its output cannot be written.
     """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        choice: dict[str, Any] = {name: kwargs.pop(name) for name in ("data_dir", "database_url")}
         context: Any = kwargs.pop("ctx")
-        nearby = {name: kwargs.pop(name) for name in ("data_dir", "database_url")}
-        given = {name: value for name, value in nearby.items() if value is not None}
-        # A command listens on no address, so the rules about addresses are the server's.
-        settings = Settings.from_environment(**{"insecure": True, **(context.obj or {}), **given})
+        # Only the server listens, so the rule about cleartext addresses does not apply here.
+        settings = read_settings(context, **choice, insecure=True)
         set_up_logging(settings.log_level if settings.log_level == "DEBUG" else "WARNING")
+        require_stdout()
         command(settings, *args, **kwargs)
 
     _settings, *own = inspect.signature(command).parameters.values()
@@ -63,7 +79,7 @@ def with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callable
 
 
 def with_services(command: Callable[Concatenate[Services, P], Awaitable[None]]) -> Callable[..., None]:
-    """Make a command of a coroutine that takes the services of an installation that is there already."""
+    """Make a command of a coroutine that takes the services of an existing installation first."""
 
     def run(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> None:
         async def work() -> None:
@@ -81,35 +97,36 @@ def with_services(command: Callable[Concatenate[Services, P], Awaitable[None]]) 
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine on an event loop of its own."""
+    """Run a command's coroutine on its own event loop."""
     return asyncio.run(work)
 
 
 def require_database(settings: Settings) -> None:
-    """Pass unless the database is a SQLite file that does not exist: a typing error must not make a new one.
+    """Pass unless the database is a SQLite file that does not exist: a mistyped path must not create one.
 
     Raises:
-        SetupError: it is.
+        SetupError: there is no such file.
     """
     path = DatabaseAddress.parse(settings.resolved_database_url).path
     if path is not None and not path.exists():
         raise SetupError(
-            f"There is no database at {path}. Name the right directory with --data-dir, or make one with: "
+            f"There is no database at {path}. Pass the right directory with --data-dir, or create one with: "
             "gql-secrets db upgrade"
         )
 
 
 def cli_caller() -> Caller:
-    """Return who acts: the system's user. Its authority is that it can open the database and the pepper."""
-    return Caller(f"cli:{_system_user()}", ActorKind.CLI, Role.ADMIN, Surface.CLI)
+    """Return the caller of every command: the system user, whose authority is access to database and pepper."""
+    return Caller(f"cli:{system_user()}", ActorKind.CLI, Role.ADMIN, Surface.CLI)
 
 
-def _system_user() -> str:
+def system_user() -> str:
+    """Return the name of the system user who runs this process."""
     if not hasattr(os, "getuid"):
         return getpass.getuser()
     import pwd  # noqa: PLC0415  no such module on Windows
 
-    # By the process's own id: the environment's LOGNAME says whatever somebody wrote there.
+    # By user id: anyone can set the variable LOGNAME to another name.
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

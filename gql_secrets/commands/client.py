@@ -1,0 +1,213 @@
+"""`gql-secrets client …`: register, list, edit and delete clients, without a server and without credentials."""
+
+import sys
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import typer
+
+from gql_secrets.commands.context import cli_caller, with_services
+from gql_secrets.commands.output import AsJson, client_data, printable, say, to_json, write, write_text
+from gql_secrets.domain.access import Feature
+from gql_secrets.domain.audit import MAX_REASON
+from gql_secrets.domain.errors import ClientNotFound, Failure
+from gql_secrets.service.clients import UNCHANGED
+from gql_secrets.service.queries import MAX_PAGE, PageRequest
+from gql_secrets.storage.models import Client
+from gql_secrets.storage.usage import add_last_uses
+from gql_secrets.wiring import Services
+
+app = typer.Typer(help="Register clients and change their secrets.", no_args_is_help=True)
+
+ClientId = Annotated[str, typer.Argument(metavar="ID", help="The client id.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+Reason = Annotated[
+    str | None,
+    typer.Option("--reason", help=f"Why, for the audit log; at most {MAX_REASON} characters."),
+]
+_Features = Annotated[
+    list[str], typer.Option("--feature", help=f"One of {', '.join(Feature)}. Repeat the option for more.")
+]
+_Networks = Annotated[
+    list[str],
+    typer.Option(
+        "--allow",
+        help="A network that the client may call from, such as 192.0.2.0/24. Repeat the option for more. Default: all.",
+    ),
+]
+
+
+@app.command()
+@with_services
+async def create(
+    services: Services,
+    name: Annotated[str, typer.Argument(help="The name that people see.")],
+    feature: _Features = [],  # noqa: B006  typer makes a list of its own
+    description: Annotated[str | None, typer.Option("--description", help="What the client is for.")] = None,
+    allow: _Networks = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Register a client and show its secret once."""
+    made = await services.clients.create_client(
+        name, by=cli_caller(), description=description, features=feature, allow_list=allow or None
+    )
+    client_id = made.client.client_id
+    say("Registered. The secret is shown only once:")
+    write(
+        {"clientId": client_id, "name": made.client.name, "secret": made.secret.reveal()},
+        as_json=as_json,
+        done=f"The client {client_id} was registered, and its secret cannot be shown again. To get a new one, run: "
+        f"gql-secrets client reset {client_id} --hours 0",
+    )
+
+
+@app.command("list")
+@with_services
+async def list_clients(
+    services: Services,
+    search: Annotated[str | None, typer.Option("--search", help="A prefix of the name or the client id.")] = None,
+    in_rollover: Annotated[
+        bool | None,
+        typer.Option("--in-rollover/--not-in-rollover", help="Only clients with, or without, a valid old secret."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List all clients, newest first."""
+    count = 0
+    async for data in each_client(services, search, in_rollover):
+        if as_json:
+            write_text(("[\n" if count == 0 else ",\n") + to_json(data))
+        else:
+            if count == 0:
+                say(f"{'CLIENT ID':<32}  {'STATE':<8}  {'OLD SECRET EXPIRES AT':<27}  NAME")
+            state = "enabled" if data["enabled"] else "disabled"
+            old = data["oldSecret"]
+            until = old["expiresAt"] if isinstance(old, dict) else "-"
+            name = printable(str(data["name"]))
+            write_text(f"{printable(str(data['clientId'])):<32}  {state:<8}  {until:<27}  {name}\n")
+        count += 1
+    if as_json:
+        write_text("\n]\n" if count else "[]\n")
+    elif count == 0:
+        say("No clients.")
+
+
+@app.command()
+@with_services
+async def show(services: Services, client_id: ClientId, as_json: AsJson = False) -> None:
+    """Show a client and the state of its secrets."""
+    client = await services.reading.find_client(client_id)
+    if client is None:
+        raise ClientNotFound
+    [data] = await _described(services, [client])
+    write(data, as_json=as_json)
+
+
+@app.command()
+@with_services
+async def update(
+    services: Services,
+    client_id: ClientId,
+    name: Annotated[str | None, typer.Option("--name", help="The new name.")] = None,
+    description: Annotated[
+        str | None, typer.Option("--description", help="The new description; '' removes it.")
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option("--feature", help="Replaces all features. Repeat the option for more; '' removes them."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", help="Replaces the allow list with this network. Repeat the option for more."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Edit a client. Only what is passed changes."""
+    client = await services.clients.update_client(
+        client_id,
+        by=cli_caller(),
+        name=UNCHANGED if name is None else name,
+        description=UNCHANGED if description is None else description,
+        features=[each for each in feature if each] if feature else UNCHANGED,
+        allow_list=allow or UNCHANGED,
+    )
+    [data] = await _described(services, [client])
+    write(data, as_json=as_json, done="The client was edited.")
+
+
+@app.command()
+@with_services
+async def enable(services: Services, client_id: ClientId, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Accept the client's secrets again, except those that have ended."""
+    await _set_enabled(services, client_id, enabled=True, reason=reason, as_json=as_json)
+
+
+@app.command()
+@with_services
+async def disable(services: Services, client_id: ClientId, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Refuse the client's secrets until it is enabled. An old secret still expires on time."""
+    await _set_enabled(services, client_id, enabled=False, reason=reason, as_json=as_json)
+
+
+@app.command()
+@with_services
+async def delete(
+    services: Services, client_id: ClientId, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Delete a client and end its secrets permanently. Its id is never used again."""
+    if not yes:
+        client = await services.reading.find_client(client_id)
+        if client is None:
+            raise ClientNotFound
+        confirm(f"Delete {client.name} ({client_id}) permanently?")
+    deleted = await services.clients.delete_client(client_id, by=cli_caller(), reason=reason)
+    say("Deleted. Its audit events remain.")
+    write({"deletedClientId": deleted}, as_json=as_json, done="The client was deleted.")
+
+
+async def each_client(
+    services: Services, search: str | None, in_rollover: bool | None
+) -> AsyncIterator[dict[str, object]]:
+    """Yield every client that matches, newest first, with the field names of GraphQL."""
+    after = None
+    while True:
+        page = await services.reading.page_of_clients(
+            PageRequest(first=MAX_PAGE, after=after), search=search, in_rollover=in_rollover
+        )
+        for data in await _described(services, page.rows):
+            yield data
+        if not page.has_next:
+            return
+        after = page.cursors[-1]
+
+
+def confirm(question: str) -> None:
+    """Ask on stderr, because stdout is for data; pass if the answer is yes.
+
+    Raises:
+        Failure: the answer is anything else, or stdin is empty.
+    """
+    say(f"{printable(question)} [y/N] ", end="")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure("Nothing was changed. To skip the question, pass --yes.")
+
+
+async def _set_enabled(services: Services, client_id: str, *, enabled: bool, reason: str | None, as_json: bool) -> None:
+    client = await services.clients.set_client_enabled(client_id, enabled=enabled, by=cli_caller(), reason=reason)
+    state = "enabled" if enabled else "disabled"
+    say(f"{state.capitalize()}.")
+    write({"clientId": client_id, "enabled": client.enabled}, as_json=as_json, done=f"The client was {state}.")
+
+
+async def _described(services: Services, clients: list[Client]) -> list[dict[str, object]]:
+    ids = [client.client_id for client in clients]
+    secrets = await services.reading.active_secrets(ids)
+    await add_last_uses(services.database, [row for each in secrets.values() for row in each.values()])
+    features = await services.reading.features(ids)
+    allow_lists = await services.reading.allow_lists(ids)
+    return [
+        client_data(
+            client, features[client.client_id], allow_lists[client.client_id], secrets.get(client.client_id, {})
+        )
+        for client in clients
+    ]

@@ -1,0 +1,204 @@
+"""`gql-secrets client reset`, `revoke-old`, `change-retention` and `cancel-rollover`."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from gql_secrets.commands.client import ClientId, Reason, Yes, confirm, each_client
+from gql_secrets.commands.context import cli_caller, with_services
+from gql_secrets.commands.output import AsJson, instant, say, secret_data, to_json, write, write_text
+from gql_secrets.domain.access import Feature, parse_features
+from gql_secrets.domain.errors import Failure, Refusal
+from gql_secrets.domain.rotation import Retention
+from gql_secrets.service.rotation import Reset
+from gql_secrets.wiring import Services
+
+_Hours = Annotated[
+    int, typer.Option("--hours", help="How long the old secret stays valid: 0 (it ends now) to 168 hours.")
+]
+_Generation = Annotated[
+    int | None,
+    typer.Option("--if-generation", help="Refuse unless the client's generation is this number."),
+]
+
+_OWNER_WARNING: Final = "This client administers gql-secrets. Put the new secret in place before the old one ends."
+
+
+@with_services
+async def reset(
+    services: Services,
+    client_id: ClientId,
+    hours: _Hours,
+    end_active_rollover: Annotated[
+        bool, typer.Option("--end-active-rollover", help="Reset even if a rollover is in progress.")
+    ] = False,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", help="A repeated key within ten minutes returns the same secret."),
+    ] = None,
+    if_generation: _Generation = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Create a new secret. The old one stays valid for the given number of hours."""
+    retention = Retention(hours)
+    if not yes and Feature.OWNER in parse_features((await services.reading.features([client_id]))[client_id]):
+        confirm(f"{_OWNER_WARNING} Reset its secret?")
+    done = await services.rotation.reset_secret(
+        client_id,
+        retention,
+        by=cli_caller(),
+        end_active_rollover=end_active_rollover,
+        idempotency_key=idempotency_key,
+        if_generation=if_generation,
+        reason=reason,
+    )
+    until = instant(done.old_secret.expires_at) if done.old_secret else None
+    for sentence in _sentences(done, until):
+        say(sentence)
+    write(
+        {
+            "clientId": client_id,
+            "generation": done.client.generation,
+            "newSecret": done.new_secret.reveal(),
+            "oldSecretExpiresAt": until,
+            "oldSecret": secret_data(done.old_secret),
+            "withdrawnSecret": secret_data(done.withdrawn_secret),
+            "displacedSecret": secret_data(done.displaced_secret),
+            "replayed": done.replayed,
+        },
+        as_json=as_json,
+        done=_lost_secret(client_id, hours, until, idempotency_key),
+    )
+
+
+@with_services
+async def revoke_old(
+    services: Services,
+    client_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The client id; or pass --all.")] = None,
+    all_clients: Annotated[
+        bool, typer.Option("--all", help="Revoke the old secrets of all clients, as after restoring a backup.")
+    ] = False,
+    if_generation: _Generation = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke the old secret now. The current secret is not affected."""
+    if (client_id is None) is not all_clients:
+        raise typer.BadParameter("Pass a client id or --all.")
+    if client_id is None:
+        await _revoke_all(services, reason, as_json=as_json)
+        return
+    done = await services.rotation.revoke_old_secret(
+        client_id, by=cli_caller(), if_generation=if_generation, reason=reason
+    )
+    if not done.already_ended:
+        outcome = "The old secret was revoked."
+    elif done.revoked_secret:
+        outcome = "The old secret had already ended."
+    else:
+        outcome = "This client has never had an old secret."
+    say(outcome)
+    write(
+        _revoked(client_id, secret_data(done.revoked_secret), already_ended=done.already_ended),
+        as_json=as_json,
+        done=outcome,
+    )
+
+
+@with_services
+async def change_retention(
+    services: Services,
+    client_id: ClientId,
+    hours: Annotated[
+        int, typer.Option("--hours", help="How long from now the old secret stays valid: 1 to 168 hours.")
+    ],
+    if_generation: _Generation = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change when the old secret expires, to at most 168 hours after its reset."""
+    done = await services.rotation.change_retention(
+        client_id, Retention(hours, minimum=1), by=cli_caller(), if_generation=if_generation, reason=reason
+    )
+    until = instant(done.old_secret.expires_at)
+    clamped = " (168 hours after its reset, the maximum)" if done.clamped else ""
+    outcome = f"The old secret is valid until {until}{clamped}."
+    say(outcome)
+    write({"clientId": client_id, "oldSecretExpiresAt": until, "clamped": done.clamped}, as_json=as_json, done=outcome)
+
+
+@with_services
+async def cancel_rollover(
+    services: Services,
+    client_id: ClientId,
+    if_generation: _Generation = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Undo a reset, provided that the new secret has not been used."""
+    done = await services.rotation.cancel_rollover(
+        client_id, by=cli_caller(), if_generation=if_generation, reason=reason
+    )
+    outcome = "The unused new secret was withdrawn; the old secret is the current one again."
+    say(outcome)
+    write(
+        {
+            "clientId": client_id,
+            "currentSecret": secret_data(done.current_secret),
+            "withdrawnSecret": secret_data(done.withdrawn_secret),
+        },
+        as_json=as_json,
+        done=outcome,
+    )
+
+
+def _sentences(done: Reset, until: str | None) -> Sequence[str]:
+    sentences = ["The new secret is valid now. It is shown only once."]
+    if done.replayed:
+        sentences.insert(0, "This idempotency key was used before: returning the same secret.")
+    sentences.append(f"The old secret is valid until {until}." if until else "Every older secret has ended.")
+    if done.withdrawn_secret:
+        sentences.append("The previous secret, which had never been used, was withdrawn.")
+    if until and done.displaced_secret:
+        sentences.append("The old secret of the previous rollover has ended.")
+    return sentences
+
+
+def _lost_secret(client_id: str, hours: int, until: str | None, idempotency_key: str | None) -> str:
+    """Return what became of a reset whose new secret could not be written, and how to get a secret."""
+    old = f"The old secret is valid until {until}." if until else "Every older secret has ended."
+    if idempotency_key is not None:
+        way_out = "Run the command again within ten minutes to get the same secret."
+    else:
+        # Within an hour the same actor may replace an unused secret, and the old one stays (docs/rules.md, rule 6).
+        within = " within an hour" if hours else ""
+        way_out = f"To get another one, run{within}: gql-secrets client reset {shlex.quote(client_id)} --hours {hours}"
+    return f"The secret was reset, and the new one cannot be shown again. {old} {way_out}"
+
+
+async def _revoke_all(services: Services, reason: str | None, *, as_json: bool) -> None:
+    client_ids = [str(data["clientId"]) async for data in each_client(services, None, in_rollover=True)]
+    results, failures = [], 0
+    for client_id in client_ids:
+        try:
+            done = await services.rotation.revoke_old_secret(client_id, by=cli_caller(), reason=reason)
+        except Refusal as refusal:  # deleted or locked since it was listed: go on with the others
+            say(f"{client_id}: {refusal}")
+            failures += 1
+            continue
+        results.append(_revoked(client_id, secret_data(done.revoked_secret), already_ended=done.already_ended))
+    outcome = f"Old secrets revoked: {len(results)}."
+    say(outcome)
+    write_text(
+        f"{to_json(results)}\n" if as_json else "".join(f"{each['clientId']}\n" for each in results), done=outcome
+    )
+    if failures:
+        raise Failure(f"Old secrets that could not be revoked: {failures}. Run the command again.")
+
+
+def _revoked(client_id: str, secret: object, *, already_ended: bool) -> dict[str, object]:
+    return {"clientId": client_id, "revokedSecret": secret, "alreadyEnded": already_ended}

@@ -1,0 +1,64 @@
+"""Fixtures that run commands in this process."""
+
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+
+import pytest
+from support.commands import Outcome, RunCommand, ask_services
+from support.installation import PEPPER
+
+from gql_secrets.cli import main
+from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services
+
+
+@pytest.fixture(autouse=True)
+def _restored_process() -> Iterator[None]:
+    """Undo what a command does to the whole process: its log and its umask."""
+    loggers = [logging.getLogger(), *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]
+    levels = {logger: logger.level for logger in loggers}
+    handlers, umask = logging.getLogger().handlers[:], os.umask(0o022)
+    with warnings.catch_warnings():
+        yield
+    os.umask(umask)
+    logging.captureWarnings(capture=False)
+    logging.getLogger().handlers[:] = handlers
+    for name in logging.root.manager.loggerDict:
+        logger = logging.getLogger(name)
+        logger.setLevel(levels.get(logger, logging.NOTSET))
+    logging.getLogger().setLevel(levels[logging.getLogger()])
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCommand:
+    """Run a command in this process, with no setting in the environment."""
+    for name in [name for name in os.environ if name.startswith("GQL_SECRETS_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str, stdin: str = "") -> Outcome:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main(arguments)
+        captured = capsys.readouterr()
+        return Outcome(int(exited.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def run(bare: RunCommand, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> RunCommand:
+    """Run a command on an installation that has one owner."""
+    monkeypatch.setenv("GQL_SECRETS_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("GQL_SECRETS_DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("GQL_SECRETS_PEPPER", PEPPER)
+    ask_services(settings, _create_owner)
+    return bare
+
+
+async def _create_owner(_services: Services) -> None:
+    """Opening the services was the first start."""

@@ -1,0 +1,72 @@
+"""Which installation a command acts on."""
+
+import os
+import subprocess
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from support.commands import Outcome, RunCommand, create
+from support.serving import PROGRAM, environment
+
+
+def test_the_options_go_before_or_after_the_command_and_the_later_one_counts(
+    bare: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for directory in (first, second):
+        assert bare("db", "upgrade", "--data-dir", str(directory)).code == 0
+    create(bare, "In the first", "--data-dir", str(first))
+
+    def names(outcome: Outcome) -> list[str]:
+        return [client["name"] for client in outcome.data]
+
+    assert names(bare("--data-dir", str(first), "client", "list", "--json")) == ["In the first"]
+    assert names(bare("--data-dir", str(second), "client", "list", "--json", "--data-dir", str(first))) == [
+        "In the first"
+    ]
+    monkeypatch.setenv("GQL_SECRETS_DATA_DIR", str(second))
+    assert names(bare("client", "list", "--json")) == []
+    assert names(bare("client", "list", "--json", "--data-dir", str(first))) == ["In the first"]
+    monkeypatch.setenv("GQL_SECRETS_DATABASE_URL", f"sqlite:///{second}/gql-secrets.db")
+    url = f"sqlite:///{first}/gql-secrets.db"
+    assert names(bare("client", "list", "--json", "--data-dir", str(first), "--database-url", url)) == ["In the first"]
+
+
+def test_a_mistyped_directory_creates_no_database(bare: RunCommand, tmp_path: Path) -> None:
+    outcome = bare("client", "list", "--data-dir", str(tmp_path / "nowhere"))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "There is no database at" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_setting_is_refused(bare: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GQL_SECRETS_PASWORD", "x")
+    outcome = bare("client", "list")
+    assert outcome.code == 1
+    assert "GQL_SECRETS_PASWORD is not a setting" in outcome.err
+
+
+@pytest.mark.parametrize("command", [("client", "list"), ("serve", "--port", "0")])
+def test_a_file_that_is_not_a_database_is_named_and_nothing_hangs(command: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "gql-secrets.db").write_bytes(os.urandom(8192))
+    outcome = subprocess.run(
+        [PROGRAM, *command, "--data-dir", str(tmp_path)],
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith("gql-secrets: ")
+    assert "cannot be opened as a database" in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1
+
+
+def test_another_pepper_is_refused(run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GQL_SECRETS_PEPPER", "test:" + b64encode(bytes(range(32)), b"-_").decode())
+    for command in (("client", "list"), ("db", "check")):
+        outcome = run(*command)
+        assert outcome.code == 1
+        assert "pepper" in outcome.err

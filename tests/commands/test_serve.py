@@ -1,0 +1,166 @@
+"""`gql-secrets serve`, as a user starts it."""
+
+import contextlib
+import http.client
+import re
+import signal
+import socket
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from support.commands import Outcome, RunCommand, create
+from support.installation import PEPPER
+from support.serving import Serving, serving, start, wait_for_url
+
+from gql_secrets.settings import Settings
+
+
+def status(server: Serving, client_id: str, secret: str) -> int:
+    token = b64encode(f"{client_id}:{secret}".encode()).decode()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request("GET", "/verify", headers={"Authorization": f"Basic {token}"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_a_running_server_sees_changes_of_the_command_line_immediately(
+    run: RunCommand, settings: Settings, tmp_path: Path
+) -> None:
+    given = {"data_dir": str(settings.data_dir), "database_url": settings.database_url, "pepper": PEPPER}
+    with serving(tmp_path, **given) as server:
+        made = create(run)
+        assert status(server, made["clientId"], made["secret"]) == 200
+        new = run("client", "reset", made["clientId"], "--hours", "24", "--json").data["newSecret"]
+        assert [status(server, made["clientId"], each) for each in (made["secret"], new)] == [200, 200]
+        run("client", "revoke-old", made["clientId"])
+        assert [status(server, made["clientId"], each) for each in (made["secret"], new)] == [401, 200]
+        run("client", "disable", made["clientId"])
+        assert status(server, made["clientId"], new) == 401
+
+
+def test_the_first_start_creates_everything_and_prints_the_credentials_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        client_id, _, secret = server.owner.partition(":")
+        assert status(server, client_id, secret) == 200
+        assert secret not in server.stderr
+        assert server.stdout.count("\ncurl -sw ") == 3
+        assert f"API={server.url}\n" in server.stdout
+        assert server.stop() == 0
+    data = tmp_path / ".gql-secrets"
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in data.iterdir()} == {0o600}
+    assert {"gql-secrets.db", "pepper.keys"} <= {path.name for path in data.iterdir()}
+
+    with serving(tmp_path) as server:
+        assert server.stdout == ""
+        assert status(server, client_id, secret) == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_stops_on_a_signal(tmp_path: Path, number: int) -> None:
+    with serving(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)) as idle:
+        idle.sendall(b"GET / HTTP/1.1\r\n")  # an unfinished request does not keep it
+        assert server.stop(number) == 0
+        assert "Traceback" not in server.stderr
+
+
+def test_a_port_in_use_is_a_sentence_and_creates_nothing(
+    bare: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner made by a start that failed would have a secret that nobody has seen."""
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = bare("serve", "--port", str(port))
+    assert outcome == Outcome(
+        1,
+        "",
+        f"gql-secrets: Port {port} on 127.0.0.1 is in use. Stop the other program, or choose another --port.\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--host", "192.0.2.1", "--insecure"), "Cannot listen on 192.0.2.1: it is not an address of this machine"),
+        (("--host", "no.such.host.invalid", "--insecure"), "Cannot listen on no.such.host.invalid"),
+        (("--host", "192.0.2.1"), "pass --insecure"),
+        (("--data-dir", "file"), "The data directory file cannot be made"),
+        (("--database-url", "mysql://x"), "sqlite:/// or postgres://"),
+        (("--database-url", "postgres://nobody@127.0.0.1:1/nothing"), "The database cannot be reached"),
+    ],
+)
+def test_a_start_that_fails_is_one_sentence(
+    bare: RunCommand,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    outcome = bare("serve", "--port", "0", *arguments)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("gql-secrets: ")
+    assert sentence in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_localhost_listens_on_all_its_addresses(tmp_path: Path) -> None:
+    with serving(tmp_path, "--host", "localhost") as server:
+        for family, _, _, _, address in set(socket.getaddrinfo("localhost", server.port, type=socket.SOCK_STREAM)):
+            if is_there(family, address[0]):
+                socket.create_connection((str(address[0]), server.port), timeout=5).close()
+
+
+def is_there(family: int, host: str | int) -> bool:
+    with contextlib.suppress(OSError), socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return True
+    return False
+
+
+def test_four_simultaneous_first_starts_create_one_owner(tmp_path: Path, postgres_url: str) -> None:
+    folders = [tmp_path / str(number) for number in range(4)]
+    for folder in folders:
+        folder.mkdir()
+    processes = [start(folder, "--port", "0", database_url=postgres_url, pepper=PEPPER) for folder in folders]
+    try:
+        for process, folder in zip(processes, folders, strict=True):
+            wait_for_url(process, folder)
+        assert sum("OWNER=" in (folder / "stdout").read_text() for folder in folders) == 1
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(20)
+
+
+def test_the_content_of_a_malformed_request_is_not_logged(tmp_path: Path) -> None:
+    """aiohttp's own logger writes the head that it could not read, `Authorization` included, and the request line."""
+    canary = "Q2FuYXJ5" * 4
+    heads = [
+        f"GET /{canary} HTTP/9.9\r\nAuthorization: Basic {canary}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nAuthorization Basic {canary}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {canary}\x00\r\n\r\n",
+        f"{canary} {canary} {canary}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: x\r\nX-Long: {canary * 500}\r\n\r\n",
+        f"POST /graphql HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{canary}\r\n\r\n",
+        f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Length: {canary}\r\n\r\n",
+        f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 32\r\n\r\n{canary}",
+    ]
+    with serving(tmp_path, log_level="DEBUG") as server:
+        for head in heads:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(head.encode())
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+        assert server.stop() == 0
+        log = server.stderr
+    assert canary not in log
+    assert all(re.match(r"at=\S+ level=[A-Z]+ logger=\S+ message=", line) for line in log.splitlines()[1:])
