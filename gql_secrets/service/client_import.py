@@ -72,8 +72,8 @@ class ImportedClient:
         """
         if not is_client_id(client_id):
             raise RowRefused(
-                "a client id has 1 to 128 visible ASCII characters and none of : , \" ' ` \\, so register this client under "
-                "a new id and give its application the new id and secret"
+                "a client id has 1 to 128 visible ASCII characters, none of : , \" ' ` \\, so create the client here "
+                "and give its application the new id and secret"
             )
         if not 1 <= len(secret) <= _MAX_SECRET or _CONTROL.search(secret):
             raise RowRefused(f"a secret has 1 to {_MAX_SECRET} characters and no control characters")
