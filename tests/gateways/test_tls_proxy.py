@@ -48,14 +48,14 @@ def free_port() -> int:
 def proxy(program: str, server: int, folder: Path) -> Iterator[int]:
     port = free_port()
     subject = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
-    files = ["-keyout", folder / "proxy.key", "-out", folder / "proxy.pem"]
+    files = ["-keyout", f"{folder}/proxy.key", "-out", f"{folder}/proxy.pem"]
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files], check=True)
     paths = "".join(f"{name}_temp_path {folder};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     (folder / "nginx.conf").write_text(
         f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/error.log;\n"
         f"events {{}}\nhttp {{\naccess_log off;\n{paths}{recipe(port, server, folder)}}}\n"
     )
-    command = [program, "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"]
+    command = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + 30
