@@ -25,6 +25,7 @@ from gql_secrets.graphql_server.errors import BAD_REQUEST, DocumentRefused, erro
 from gql_secrets.graphql_server.limits import Limits, text_cost
 from gql_secrets.graphql_server.parsing import parse_document
 from gql_secrets.graphql_server.plans import Plans
+from gql_secrets.graphql_server.turns import TimeSlice
 from gql_secrets.graphql_server.validation import validation_rules
 
 # What a kept document takes, measured with tracemalloc and rounded up. Its text is added twice: whole as key and
@@ -118,19 +119,25 @@ class DocumentCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def read(self, text: str) -> Document:
-        """Return the document of that text, ready to be executed.
+    async def read(self, text: str) -> Document:
+        """Return the document of that text, ready to be executed; others run between the steps of reading it.
 
         Raises:
             DocumentRefused: it is over a limit or not valid; the errors say why.
         """
-        document = self._kept.get(text)
-        if document is None:
-            document = self._read(text)
-            self._keep(text, document)
-        else:
-            self._kept.move_to_end(text)
-        return document
+        document = self._find(text)
+        time_slice = TimeSlice()
+        for step in () if document else self._steps(text):
+            document = step
+            await time_slice.pause()
+        return self._keep(text, document)
+
+    def read_now(self, text: str) -> Document:
+        """Return the document of that text as `read` does, without a pause."""
+        document = self._find(text)
+        for step in () if document else self._steps(text):
+            document = step
+        return self._keep(text, document)
 
     def clear(self) -> None:
         """Drop every document."""
@@ -153,17 +160,29 @@ class DocumentCache:
                 self.budget.check_operation(operation.node, document.fragments, variables)
                 operation.allowed = asked
 
-    def _read(self, text: str) -> Document:
+    def _find(self, text: str) -> Document | None:
+        document = self._kept.get(text)
+        if document is not None:
+            self._kept.move_to_end(text)
+        return document
+
+    def _steps(self, text: str) -> Iterator[Document | None]:
+        """Read a document: the last step is the document."""
         limits = self._limits
         tree = parse_document(text, limits)
+        yield None
         operations = self.budget.check_document(tree)
-        errors = validate(self._schema, tree, self._rules, max_errors=limits.errors, hide_suggestions=True)
+        yield None
+        errors: list[GraphQLError] = []
+        for rules in self._rules:
+            errors += validate(self._schema, tree, rules, max_errors=limits.errors, hide_suggestions=True)
+            yield None
         if errors:
-            raise DocumentRefused([self._entry(error) for error in errors])
+            raise DocumentRefused([self._entry(error) for error in errors[: limits.errors + 1]])
         if not operations:
             raise DocumentRefused.because("The document has no operation.")
         tokens: int = getattr(tree, "token_count", 2 * limits.tokens)
-        return Document(
+        yield Document(
             tree,
             tuple(Operation(node, weight) for node, weight in operations),
             fragments_of(tree),
@@ -171,15 +190,17 @@ class DocumentCache:
             BYTES_PER_DOCUMENT + BYTES_PER_TOKEN * tokens + 2 * sys.getsizeof(text),
         )
 
-    def _keep(self, text: str, document: Document) -> None:
+    def _keep(self, text: str, document: Document | None) -> Document:
+        if document is None:
+            raise TypeError("Reading a document ended without one.")
         limits = self._limits
-        if document.bytes > limits.cached_bytes // MAX_SHARE:
-            return
-        self._kept[text] = document
-        self.bytes += document.bytes
-        while len(self._kept) > limits.cached_documents or self.bytes > limits.cached_bytes:
-            _, oldest = self._kept.popitem(last=False)
-            self.bytes -= oldest.bytes
+        if document.bytes <= limits.cached_bytes // MAX_SHARE and text not in self._kept:
+            self._kept[text] = document
+            self.bytes += document.bytes
+            while len(self._kept) > limits.cached_documents or self.bytes > limits.cached_bytes:
+                _, oldest = self._kept.popitem(last=False)
+                self.bytes -= oldest.bytes
+        return document
 
     def _entry(self, error: GraphQLError) -> dict[str, object]:
         message = self._redact(error.message)

@@ -108,19 +108,19 @@ class Engine:
         self.documents = DocumentCache(self._schema, limits, redact=redact)
         for text in trusted_documents or ():
             try:
-                self.documents.read(text)
+                self.documents.read_now(text)
             except DocumentRefused as refused:
                 raise InvalidTrustedDocuments(
                     f"A trusted document cannot be executed: {refused.errors[0]['message']}"
                 ) from refused
 
-    def prepare(self, request: GraphQLRequest, context: RequestContext) -> PreparedOperation:
+    async def prepare(self, request: GraphQLRequest, context: RequestContext) -> PreparedOperation:
         """Return the operation that the request names, ready to be executed.
 
         Raises:
             DocumentRefused: the document is not valid, over a limit, not trusted, or not for this caller.
         """
-        document = self.documents.read(self._text(request))
+        document = await self.documents.read(self._text(request))
         operation = document.operation(request.operation_name)
         if operation.weight.introspection and not self._introspection(context):
             raise DocumentRefused.because(

@@ -98,7 +98,7 @@ class GraphQLEndpoint:
         try:
             parameters = await self._read(request, accepted)
             async with self.engine.turns.take(context.turn_key):
-                prepared = self.engine.prepare(parameters, context)
+                prepared = await self.engine.prepare(parameters, context)
                 check_method(request, prepared.kind)
                 if self._check_operation is not None:
                     self._check_operation(request, prepared.kind, context)

@@ -290,7 +290,7 @@ class _Conversation:
         try:
             async with self._engine.turns.take(self._hooks.turn_key):
                 context = await self._hooks.begin_operation()
-                prepared = self._engine.prepare(GraphQLRequest.from_body(payload), context)
+                prepared = await self._engine.prepare(GraphQLRequest.from_body(payload), context)
                 is_stream = prepared.kind is OperationType.SUBSCRIPTION
                 if is_stream:
                     events = await self._engine.subscribe(prepared, context)

@@ -7,7 +7,7 @@ the subscribers again: a stream ends when its session, credential or role does, 
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Self
@@ -26,7 +26,8 @@ from gql_secrets.storage.models import AuditEvent
 _log: Final = logging.getLogger(__name__)
 
 MAX_WAITING: Final = 1_000
-_MAX_STREAMS: Final = 1_000
+# Beyond it the caller with the most streams gives way, so that no caller keeps others out.
+MAX_STREAMS: Final = 1_000
 _SECONDS: Final = 0.2
 # So a stream ends within a second of its caller's right.
 _SECONDS_BETWEEN_CHECKS: Final = 0.4
@@ -40,6 +41,9 @@ _OVERRUN: Final = "Events were dropped because they were not read in time. Read 
 _REWOUND: Final = "The database went back in time. Read the current state and subscribe again."
 _STOPPING: Final = "The server is shutting down. Subscribe again."
 _UNEXPECTED: Final = "Unexpected error. Subscribe again."
+
+
+_TOO_MANY_STREAMS: Final = "Too many streams are open. Try again later."
 
 
 class ClientEvents:
@@ -117,7 +121,7 @@ class Feed:
         """
         self._database = database
         self._expire_due_secrets = expire_due_secrets
-        self._streams: set[ClientEvents] = set()
+        self._streams: dict[ClientEvents, None] = {}  # in the order of their beginning
         self._task: asyncio.Task[None] | None = None
         self._one_poll = asyncio.Lock()
         self._cursor = _Cursor(database)
@@ -135,22 +139,35 @@ class Feed:
         require_role(by, least)
         if client_id is not None and not is_client_id(client_id):
             raise BadRequest("Not a client id: at most 128 printable characters without a colon.", argument="client_id")
-        if len(self._streams) >= _MAX_STREAMS:
-            raise Unavailable("Too many streams are open. Try again later.")
         async with self._one_poll:
             if not self._streams:
                 self._undelivered.clear()
                 await self._cursor.begin()
             newest = await self._cursor.latest()
+            if len(self._streams) >= MAX_STREAMS:
+                self._stream_that_gives_way(by).end(Unavailable(_TOO_MANY_STREAMS))
             stream = ClientEvents(self, client_id, by, least, newest.revision)
-            self._streams.add(stream)
+            self._streams[stream] = None
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep_polling())
         return stream
 
     def forget(self, stream: ClientEvents) -> None:
         """Deliver nothing more to this stream."""
-        self._streams.discard(stream)
+        self._streams.pop(stream, None)
+
+    def _stream_that_gives_way(self, newcomer: Caller) -> ClientEvents:
+        """Return the oldest stream of the caller with the most; of the newcomer's own, where it has as many.
+
+        Raises:
+            Unavailable: no caller has more than one.
+        """
+        counts = Counter(stream.caller.actor for stream in self._streams)
+        counts[newcomer.actor] += 1
+        largest = max(counts, key=lambda actor: (counts[actor], actor == newcomer.actor))
+        if counts[largest] == 1:
+            raise Unavailable(_TOO_MANY_STREAMS)
+        return next(stream for stream in self._streams if stream.caller.actor == largest)
 
     async def poll(self) -> None:
         """Authorize the subscribers, and deliver what is new.

@@ -1,4 +1,4 @@
-"""Stores secrets in the database: only ever as digests."""
+"""How a secret comes into the database: as a digest, and in no other way."""
 
 from tortoise.exceptions import IntegrityError
 
@@ -10,10 +10,10 @@ from gql_secrets.storage.models import Client, ClientSecret
 
 
 async def store_secret(change: Change, client: Client, plaintext: PlaintextSecret) -> ClientSecret:
-    """Store a new current secret of a client: its digest and its hint.
+    """Store the client's new current secret: its digest and its hint.
 
     Raises:
-        Conflict: this client had the same secret before (only an imported client can).
+        Conflict: this client had this very secret before (only an imported one can).
     """
     row = ClientSecret(**values_of_secret(change, client.client_id, plaintext))
     try:
@@ -26,7 +26,7 @@ async def store_secret(change: Change, client: Client, plaintext: PlaintextSecre
 def values_of_secret(
     change: Change, client_id: str, plaintext: PlaintextSecret, *, is_weak: bool = False
 ) -> dict[str, object]:
-    """Return the row of a new current secret of a client."""
+    """Return the row of a client's new current secret."""
     key = change.pepper.first
     return {
         "client_id": client_id,

@@ -48,7 +48,7 @@ async def once(endpoint: GraphQLEndpoint, body: bytes) -> Cost:
     began = time.thread_time()
     try:
         request = GraphQLRequest.from_body(parse_json(body, "The body"))
-        prepared = endpoint.engine.prepare(request, context)
+        prepared = await endpoint.engine.prepare(request, context)
         result = await endpoint.engine.execute(prepared, context)
         json_response(media, result.errors, 200, data=result.data, has_data=True)
         refused, told = False, f"{len(result.errors)} errors"

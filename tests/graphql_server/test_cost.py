@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from support.toy_graphql import Caller, Context, make_endpoint, schema
 
 from gql_secrets.graphql_server.cost import Budget, OperationWeight, fragments_of
 from gql_secrets.graphql_server.documents import DocumentCache
-from gql_secrets.graphql_server.engine import PreparedOperation
+from gql_secrets.graphql_server.engine import Engine, PreparedOperation
 from gql_secrets.graphql_server.errors import DocumentRefused
 from gql_secrets.graphql_server.limits import Limits
 from gql_secrets.graphql_server.requests import GraphQLRequest
@@ -28,11 +29,17 @@ benchmark = runpy.run_path(str(TESTS / "benchmarks" / "budget_cost.py"))
 measure: Callable[[Hostile, int], Any] = benchmark["measure"]
 
 
+def prepare(
+    engine: Engine, query: str, variables: Mapping[str, object] | None = None, *, context: Context | None = None
+) -> PreparedOperation:
+    return asyncio.run(engine.prepare(GraphQLRequest(query, variables or {}), context or Context()))
+
+
 def admit(
     query: str, variables: dict[str, object] | None = None, limits: dict[str, int] | None = None
 ) -> PreparedOperation:
     engine = make_endpoint(limits=Limits(**limits or {})).engine
-    return engine.prepare(GraphQLRequest(query, variables or {}), Context())
+    return prepare(engine, query, variables)
 
 
 def weigh(query: str, variables: dict[str, object] | None = None) -> OperationWeight:
@@ -210,11 +217,11 @@ def test_every_size_is_weighed_however_well_the_document_is_known() -> None:
     engine = make_endpoint().engine
     query = "query ($n: Int) { clients(first: $n) { nodes { secrets(first: $n) { nodes { id } } } } }"
     for _ in range(2):
-        engine.prepare(GraphQLRequest(query, {"n": 10}), Context())
+        prepare(engine, query, {"n": 10})
         with pytest.raises(DocumentRefused):
-            engine.prepare(GraphQLRequest(query, {"n": 100}), Context())
+            prepare(engine, query, {"n": 100})
     with pytest.raises(DocumentRefused):
-        engine.prepare(GraphQLRequest(query, {"n": True, "m": 1} | {"n": 10**30}), Context())
+        prepare(engine, query, {"n": True, "m": 1} | {"n": 10**30})
 
 
 def test_a_size_that_did_not_change_is_not_weighed_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +237,7 @@ def test_a_size_that_did_not_change_is_not_weighed_again(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Budget, "check_operation", count)
     for size in (5, 5, 5, 6, 6):
-        engine.prepare(GraphQLRequest(query, {"n": size}), Context())
+        prepare(engine, query, {"n": size})
 
     assert weighed == 1 + 2
 
@@ -238,7 +245,7 @@ def test_a_size_that_did_not_change_is_not_weighed_again(monkeypatch: pytest.Mon
 def test_what_a_fragment_holds_is_counted_each_time_it_is_spread() -> None:
     engine = make_endpoint().engine
     query = "{ client(clientId: 1) { ...F ...F ... on Client { ...F } } } fragment F on Client { a: id name }"
-    weight = engine.prepare(GraphQLRequest(query), Context()).operation.weight
+    weight = prepare(engine, query).operation.weight
 
     assert (weight.fields, weight.aliases, weight.depth) == (7, 3, 2)
 
@@ -263,7 +270,7 @@ def test_asking_for_the_schema_buys_nothing_else() -> None:
 def test_introspection_is_weighed_for_the_caller_who_may_not_see_it_too() -> None:
     engine = make_endpoint().engine
     with pytest.raises(DocumentRefused) as refused:
-        engine.prepare(GraphQLRequest(INTROSPECTION), Context(caller=Caller(None)))
+        prepare(engine, INTROSPECTION, context=Context(caller=Caller(None)))
 
     assert refused.value.errors[0]["extensions"] == {"code": "UNAUTHENTICATED"}
 
@@ -345,7 +352,7 @@ texts = st.lists(st.sampled_from(WORDS), max_size=12).map("".join) | st.text(max
 def test_no_text_breaks_the_reading(text: str) -> None:
     engine = ENDPOINT.engine
     with contextlib.suppress(DocumentRefused):
-        engine.prepare(GraphQLRequest(text), Context())
+        prepare(engine, text)
 
 
 instants = st.just(StringValueNode(value="2026-11-21T12:00:00Z"))
@@ -355,7 +362,7 @@ instants = st.just(StringValueNode(value="2026-11-21T12:00:00Z"))
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_a_valid_document_is_refused_for_its_weight_alone(text: str) -> None:
     try:
-        ENDPOINT.engine.prepare(GraphQLRequest(text), Context())
+        prepare(ENDPOINT.engine, text)
     except DocumentRefused as refused:
         told = str(refused.errors)
         assert "at most" in told or "more than" in told or "ended here" in told or "several operations" in told
@@ -369,6 +376,35 @@ def test_the_limits_cannot_be_changed_on_the_way() -> None:
 def test_documents_are_read_under_the_limits_they_were_made_with() -> None:
     documents = make_endpoint(limits=Limits(aliases=1)).engine.documents
     assert isinstance(documents, DocumentCache)
-    documents.read("{ a: viewer { name } }")
+    documents.read_now("{ a: viewer { name } }")
     with pytest.raises(DocumentRefused):
-        documents.read("{ a: viewer { b: name } }")
+        documents.read_now("{ a: viewer { b: name } }")
+
+
+# -- What the texts of variables cost
+
+
+@pytest.mark.parametrize("letter", ["x", "\u0301"])
+def test_long_texts_in_variables_cost_by_their_bytes(letter: str) -> None:
+    query = "query ($s: String) { clients(first: 1, search: $s) { totalCount } }"
+    admit(query, {"s": letter * (60_000 // len(letter.encode()))})
+
+    assert "may cost" in refusal(query, {"s": letter * (90_000 // len(letter.encode()))})
+    assert weigh(query, {"s": "x" * 255}).cost == weigh(query).cost
+
+
+def test_a_text_costs_each_time_it_is_used() -> None:
+    once = "query ($s: String) { a: clients(first: 1, search: $s) { totalCount } }"
+    nested = "mutation ($s: String!) { createClient(name: $s, features: [$s, $s]) { id } }"
+
+    assert weigh(once, {"s": "x" * 1_600}).cost - weigh(once).cost == 100
+    assert weigh(nested, {"s": "x" * 1_600}).cost - weigh(nested).cost == 300
+
+
+def test_a_known_document_is_weighed_again_when_a_text_is_longer() -> None:
+    engine = make_endpoint().engine
+    query = "query ($s: String) { clients(first: 1, search: $s) { totalCount } }"
+    for _ in range(2):
+        prepare(engine, query, {"s": "short"})
+        with pytest.raises(DocumentRefused):
+            prepare(engine, query, {"s": "x" * 100_000})

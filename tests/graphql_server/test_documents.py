@@ -40,10 +40,10 @@ def kept(limits: Limits) -> DocumentCache:
 
 def test_only_so_many_documents_are_kept_and_the_latest_used_longest() -> None:
     documents = kept(Limits(cached_documents=3))
-    first = documents.read("{ viewer { name } }")
+    first = documents.read_now("{ viewer { name } }")
     for n in range(10):
-        documents.read(f"{{ viewer {{ a{n}: name }} }}")
-        assert documents.read("{ viewer { name } }") is first
+        documents.read_now(f"{{ viewer {{ a{n}: name }} }}")
+        assert documents.read_now("{ viewer { name } }") is first
         assert len(documents) <= 3
 
 
@@ -51,15 +51,15 @@ def test_large_literals_cannot_pin_memory() -> None:
     """Each document is as large as the limits let it be; the estimate must hold against what is really taken."""
     limits = Limits(cached_bytes=2_000_000)
     documents = kept(limits)
-    documents.read("{ viewer { name } }")
+    documents.read_now("{ viewer { name } }")
     words = 'mutation { createClient(name: "#", features: [' + '"x" ' * 370 + "]) { id } }"
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for n in range(200):
-        documents.read(f'{{ client(clientId: "{"é" * 8_000}{n}") {{ id }} }}')
-        documents.read(words.replace("#", str(n)))
-        documents.read(f"{{ viewer {{ name }} }} # {n}{'x' * 16_000}")
-        documents.read(f"{{ viewer {{ name }} }} # {n}" + "\n#" * 390)
+        documents.read_now(f'{{ client(clientId: "{"é" * 8_000}{n}") {{ id }} }}')
+        documents.read_now(words.replace("#", str(n)))
+        documents.read_now(f"{{ viewer {{ name }} }} # {n}{'x' * 16_000}")
+        documents.read_now(f"{{ viewer {{ name }} }} # {n}" + "\n#" * 390)
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -70,17 +70,17 @@ def test_large_literals_cannot_pin_memory() -> None:
 
 def test_a_document_too_large_for_the_cache_displaces_nothing() -> None:
     documents = kept(Limits(cached_bytes=200_000))
-    small = documents.read("{ viewer { name } }")
-    documents.read(f'{{ client(clientId: "{"x" * 16_000}") {{ id }} }}')
+    small = documents.read_now("{ viewer { name } }")
+    documents.read_now(f'{{ client(clientId: "{"x" * 16_000}") {{ id }} }}')
 
     assert len(documents) == 1
-    assert documents.read("{ viewer { name } }") is small
+    assert documents.read_now("{ viewer { name } }") is small
 
 
 def test_a_document_that_is_refused_is_not_kept() -> None:
     documents = kept(Limits())
     with pytest.raises(DocumentRefused):
-        documents.read("{ nothing }")
+        documents.read_now("{ nothing }")
 
     assert len(documents) == 0
     assert documents.bytes == 0
@@ -161,20 +161,20 @@ def test_a_trusted_document_that_cannot_run_stops_the_start() -> None:
 
 async def test_a_subscription_gives_an_answer_for_each_event_and_masks_its_end() -> None:
     engine = make_endpoint().engine
-    admitted = engine.prepare(
+    prepared = await engine.prepare(
         GraphQLRequest("subscription ($f: Boolean!) { ticks(upto: 2, fail: $f) }", {"f": False}), Context()
     )
 
-    answers = [answer async for answer in await engine.subscribe(admitted, Context())]
+    answers = [answer async for answer in await engine.subscribe(prepared, Context())]
 
     assert answers == [OperationResult({"ticks": 0}, []), OperationResult({"ticks": 1}, [])]
 
 
 async def test_a_subscription_that_fails_says_no_more_than_a_query_does(caplog: pytest.LogCaptureFixture) -> None:
     engine = make_endpoint().engine
-    admitted = engine.prepare(GraphQLRequest("subscription { ticks(upto: 1, fail: true) }"), Context())
+    prepared = await engine.prepare(GraphQLRequest("subscription { ticks(upto: 1, fail: true) }"), Context())
 
-    answers = [answer async for answer in await engine.subscribe(admitted, Context())]
+    answers = [answer async for answer in await engine.subscribe(prepared, Context())]
 
     assert answers[0].data == {"ticks": 0}
     assert answers[1].data is None
@@ -186,6 +186,6 @@ async def test_a_subscription_with_a_misfitting_variable_does_not_begin() -> Non
     engine = make_endpoint().engine
     call = GraphQLRequest("subscription ($n: Int!) { ticks(upto: $n) }", {"n": CANARY})
     with pytest.raises(DocumentRefused) as refused:
-        await engine.subscribe(engine.prepare(call, Context()), Context())
+        await engine.subscribe(await engine.prepare(call, Context()), Context())
 
     assert refused.value.errors[0]["message"] == "Variable '$n' does not fit its type 'Int!'."

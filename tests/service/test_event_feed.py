@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from support.callers import ADMIN, CLI, DAY, HARD, VIEWER, Made, is_good, sign_in, verify
+from support.callers import ADMIN, CLI, DAY, HARD, OPERATOR, VIEWER, Made, is_good, sign_in, verify
 from support.clocks import DAYS, HOUR, MINUTE, SECOND, Clock
 from support.installation import MakeClient, OpenNode
 
@@ -36,7 +36,7 @@ async def end_of(stream: ClientEvents) -> Failure:
 
 
 async def person(services: Services, role: Role = Role.VIEWER) -> Caller:
-    link = await services.sessions.create_sign_in_link("vera", role)
+    link = await services.sessions.make_sign_in_link("vera", role)
     signed_in = await services.sessions.sign_in(link.token.reveal())
     return Caller("vera", ActorKind.USER, role, Surface.GRAPHQL, session_id=signed_in.session_id)
 
@@ -274,15 +274,17 @@ async def test_who_reads_too_slowly_is_told_so_and_holds_nobody_up(
 
 
 async def test_the_number_of_streams_is_bounded(services: Services, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(events, "_MAX_STREAMS", 2)
+    """The largest share gives way to a newcomer; where nobody has more than one stream, the newcomer is refused."""
+    monkeypatch.setattr(events, "MAX_STREAMS", 2)
     first = await services.feed.subscribe(None, by=VIEWER)
-    await services.feed.subscribe(None, by=VIEWER)
+    second = await services.feed.subscribe(None, by=VIEWER)
 
+    await services.feed.subscribe(None, by=OPERATOR)
+    assert isinstance(await end_of(first), Unavailable)
     with pytest.raises(Unavailable):
-        await services.feed.subscribe(None, by=VIEWER)
-
-    await first.aclose()
+        await services.feed.subscribe(None, by=ADMIN)
     await services.feed.subscribe(None, by=VIEWER)
+    assert isinstance(await end_of(second), Unavailable)
 
 
 async def test_a_database_that_went_back_in_time_ends_the_streams(services: Services, client: Made):

@@ -1,0 +1,137 @@
+"""One operation of a caller runs at a time, and a long one lets others run."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.graphql_http import Client, content_of, post
+from support.toy_graphql import Context, make_endpoint
+
+from gql_secrets.graphql_server import turns as turns_module
+from gql_secrets.graphql_server.engine import Engine, OperationResult
+from gql_secrets.graphql_server.requests import GraphQLRequest
+from gql_secrets.graphql_server.turns import TimeSlice, Turns
+
+# `secrets` takes an argument, so every client is resolved on its own.
+PAGE = "{ clients(first: 40) { nodes { clientId secrets(first: 15) { nodes { id hint state } } } } }"
+
+
+async def ticks_during(work: Any) -> int:
+    """How often the event loop ran while this work was done."""
+    ticks = 0
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        ticks += 1
+        await asyncio.sleep(0)
+    task.result()
+    return ticks
+
+
+async def test_operations_of_one_key_run_in_the_order_of_their_arrival_and_others_do_not_wait() -> None:
+    turns = Turns()
+    order: list[str] = []
+    release = asyncio.Event()
+
+    async def operate(key: str | None, name: str) -> None:
+        async with turns.take(key):
+            order.append(name)
+            if name == "first":
+                await release.wait()
+
+    tasks = [
+        asyncio.create_task(operate(key, name))
+        for key, name in (("a", "first"), ("a", "second"), ("a", "third"), ("b", "other"), (None, "unlimited"))
+    ]
+    while len(order) < 3:  # noqa: ASYNC110  each task runs as far as it can
+        await asyncio.sleep(0)
+    assert order == ["first", "other", "unlimited"]
+
+    release.set()
+    await asyncio.gather(*tasks)
+    assert order[3:] == ["second", "third"]
+    assert len(turns) == 0
+
+
+async def test_an_operation_that_is_cancelled_while_it_waits_blocks_nobody() -> None:
+    turns = Turns()
+
+    async def operate() -> None:
+        async with turns.take("a"):
+            pass
+
+    async with turns.take("a"):
+        cancelled = asyncio.create_task(operate())
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        next_one = asyncio.create_task(operate())
+    await asyncio.wait_for(next_one, 5)
+    assert len(turns) == 0
+
+
+async def test_requests_of_one_caller_are_executed_one_at_a_time(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, most = 0, 0
+    execute = Engine.execute
+
+    async def counted(*given: Any) -> OperationResult:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return await execute(*given)
+
+    monkeypatch.setattr(Engine, "execute", counted)
+    responses = await asyncio.gather(*(post(client, {"query": "{ viewer { name } }"}) for _ in range(5)))
+
+    assert [await content_of(response) for response in responses] == [{"data": {"viewer": {"name": "ops"}}}] * 5
+    assert most == 1
+
+
+@pytest.mark.parametrize("query", [PAGE, "{ trouble { many { crash } } }", "{ trouble { many { crashHard } } }"])
+async def test_an_operation_pauses_when_its_time_slice_is_spent_and_answers_the_same(
+    monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    engine = make_endpoint().engine
+    prepared = await engine.prepare(GraphQLRequest(query), Context())
+    expected = await engine.execute(prepared, Context())
+    monkeypatch.setattr(turns_module, "SLICE_SECONDS", 0.0)
+
+    results = []
+
+    async def execute() -> None:
+        results.append(await engine.execute(prepared, Context()))
+
+    ticks = await ticks_during(execute())
+
+    assert results == [expected]
+    assert ticks > (40 if query == PAGE else 1)
+
+
+async def test_a_document_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = make_endpoint().engine.documents
+    monkeypatch.setattr(turns_module, "SLICE_SECONDS", 0.0)
+
+    assert await ticks_during(documents.read("{ viewer { name } }")) > 3
+    assert await ticks_during(documents.read("{ viewer { name } }")) <= 2  # kept
+
+
+async def test_a_slice_is_spent_only_by_computing_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("gql_secrets.graphql_server.turns.time.perf_counter", lambda: now)
+    time_slice = TimeSlice()
+
+    def after(seconds: float) -> Callable[[], bool]:
+        nonlocal now
+        now += seconds
+        return lambda: time_slice.is_spent
+
+    assert not after(0.002)()
+    assert after(0.002)()
+    await time_slice.pause()
+    assert not time_slice.is_spent
+    # Waiting, such as for the database, is not computing.
+    await asyncio.sleep(0)
+    assert not after(10)()
