@@ -1,4 +1,4 @@
-"""Settings are read once, and refuse with a sentence that says what to write instead."""
+"""Settings are read once, and an invalid one is refused with a sentence that says what to write instead."""
 
 import os
 import stat
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gql_secrets.commands.sign_in_link import remember_address
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.settings import DATABASE_FILE, PEPPER_FILE, Settings
@@ -20,7 +21,7 @@ def read(**variables: str) -> Settings:
     return Settings.from_environment({f"GQL_SECRETS_{name}": value for name, value in variables.items()})
 
 
-def test_without_any_setting_it_listens_on_loopback_and_keeps_its_data_beside_it() -> None:
+def test_without_settings_it_listens_on_loopback_and_keeps_its_data_in_the_working_directory() -> None:
     settings = read()
     assert (settings.host, settings.port, settings.data_dir) == ("127.0.0.1", 8080, Path(".gql-secrets"))
     assert settings.address_url == "http://127.0.0.1:8080"
@@ -28,11 +29,11 @@ def test_without_any_setting_it_listens_on_loopback_and_keeps_its_data_beside_it
     assert settings.log_level == "INFO"
 
 
-def test_other_programs_variables_do_not_matter() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     assert Settings.from_environment({"HOME": "/root", "GQL_OTHER": "1"}) == Settings()
 
 
-def test_the_command_line_goes_before_the_environment() -> None:
+def test_the_command_line_takes_precedence() -> None:
     assert Settings.from_environment({"GQL_SECRETS_PORT": "1"}, port=2, host=None).port == 2
 
 
@@ -40,7 +41,8 @@ def test_the_command_line_goes_before_the_environment() -> None:
     ("name", "value"),
     [
         ("PORTT", "80"),
-        ("INSECURE", "1"),  # for one start, by the command line alone
+        ("INSECURE", "1"),  # only on the command line, for one start
+        ("IGNORED_VARIABLES", "x"),
         ("PORT", "http"),
         ("PORT", ""),
         ("PORT", "-1"),
@@ -71,7 +73,7 @@ def test_the_command_line_goes_before_the_environment() -> None:
         ("DATA_DIR", ""),
     ],
 )
-def test_an_unknown_or_wrong_one_stops_the_start_with_a_sentence(name: str, value: str) -> None:
+def test_an_unknown_or_invalid_setting_is_refused_with_a_sentence(name: str, value: str) -> None:
     with pytest.raises(SetupError) as refused:
         read(**{name: value})
     assert f"GQL_SECRETS_{name}" in str(refused.value) or name == "HOST"
@@ -82,14 +84,14 @@ def test_loopback_needs_no_certificate(host: str) -> None:
     assert read(HOST=host).host == host
 
 
-def test_beyond_loopback_it_needs_a_public_https_url_or_a_plain_word() -> None:
+def test_another_address_needs_a_public_https_url_or_insecure() -> None:
     assert read(HOST="192.0.2.1", PUBLIC_URL="https://secrets.example.com").address_url == "https://secrets.example.com"
     with pytest.raises(SetupError, match="--insecure"):
         read(HOST="192.0.2.1", PUBLIC_URL="http://secrets.example.com")
     assert Settings.from_environment({}, host="192.0.2.1", insecure=True).host == "192.0.2.1"
 
 
-def test_the_public_url_is_what_people_type_without_a_slash_at_its_end() -> None:
+def test_the_public_url_has_no_trailing_slash() -> None:
     assert read(PUBLIC_URL="https://secrets.example.com/").address_url == "https://secrets.example.com"
     assert read(HOST="::1").address_url == "http://[::1]:8080"
 
@@ -102,11 +104,62 @@ def test_settings_show_neither_pepper_nor_password() -> None:
 
 
 def test_every_setting_has_a_variable() -> None:
-    given = {field.name.upper(): field for field in fields(Settings) if field.name != "insecure"}
+    given = {
+        field.name.upper(): field for field in fields(Settings) if field.name not in ("insecure", "ignored_variables")
+    }
     with pytest.raises(SetupError) as refused:
         read(NOTHING="x")
     for name in given:
         assert f"GQL_SECRETS_{name}" in str(refused.value)
+
+
+# What Kubernetes adds for Services named gql-secrets and gql-secrets-db
+
+SERVICE_LINKS = {
+    "GQL_SECRETS_SERVICE_HOST": "10.96.4.7",
+    "GQL_SECRETS_SERVICE_PORT": "8080",
+    "GQL_SECRETS_SERVICE_PORT_HTTP": "8080",
+    "GQL_SECRETS_PORT": "tcp://10.96.4.7:8080",
+    "GQL_SECRETS_PORT_8080_TCP": "tcp://10.96.4.7:8080",
+    "GQL_SECRETS_PORT_8080_TCP_PROTO": "tcp",
+    "GQL_SECRETS_PORT_8080_TCP_PORT": "8080",
+    "GQL_SECRETS_PORT_8080_TCP_ADDR": "10.96.4.7",
+    "GQL_SECRETS_DB_SERVICE_HOST": "fd00::7",
+    "GQL_SECRETS_DB_SERVICE_PORT": "5432",
+    "GQL_SECRETS_DB_PORT": "tcp://[fd00::7]:5432",
+    "GQL_SECRETS_DB_PORT_5432_TCP": "tcp://[fd00::7]:5432",
+}
+
+
+def test_the_variables_that_kubernetes_adds_for_services_are_ignored() -> None:
+    settings = Settings.from_environment(SERVICE_LINKS)
+    assert settings.port == 8080
+    assert settings.ignored_variables == tuple(SERVICE_LINKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http://10.96.4.7:8080"),
+        ("DB_PORT", "5432"),
+        ("DB_HOST", "10.96.4.7"),
+        ("PORT_8080", "tcp://10.96.4.7:8080"),
+        ("SERVICE", "x"),
+        ("PORT_8080_HTTP", "8080"),
+    ],
+)
+def test_no_other_variable_is_ignored(name: str, value: str) -> None:
+    with pytest.raises(SetupError, match=f"GQL_SECRETS_{name}"):
+        read(**{name: value})
+
+
+def test_values_are_trimmed() -> None:
+    """A file of variables that was edited on Windows has a carriage return at the end of each line."""
+    settings = read(PORT="8081\r", PUBLIC_URL=" https://secrets.example.com\r\n", RATE_LIMITS="off ", QUIET_TIME=" 2h ")
+    assert (settings.port, settings.public_url, settings.rate_limits) == (8081, "https://secrets.example.com", "off")
+    assert read(HOST=" 127.0.0.2 ", DATA_DIR=" data ").data_dir == Path("data")
+    with pytest.raises(SetupError, match="set and empty"):
+        read(PEPPER=" \n")
 
 
 # The database's URL
@@ -127,13 +180,13 @@ def test_every_setting_has_a_variable() -> None:
         "name",
     ],
 )
-def test_a_database_url_that_cannot_be_is_refused_without_its_password(url: str) -> None:
+def test_an_invalid_database_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(SetupError) as refused:
         DatabaseAddress.parse(url)
     assert "hunter2" not in str(refused.value)
 
 
-def test_a_database_url_is_read_as_people_write_it() -> None:
+def test_the_parts_of_a_database_url_are_decoded() -> None:
     assert DatabaseAddress.parse("sqlite:////var/lib/a%20b.db").path == Path("/var/lib/a b.db")
     assert DatabaseAddress.parse("sqlite:///a.db").path == Path("a.db")
     address = DatabaseAddress.parse("postgresql://us%40er:p%3Aw@db.example:6432/name?sslmode=require")
@@ -142,10 +195,10 @@ def test_a_database_url_is_read_as_people_write_it() -> None:
     assert DatabaseAddress.parse("postgres:///name?host=/run/postgresql").host == "/run/postgresql"
 
 
-# The pepper's file
+# The data directory
 
 
-def test_the_data_directory_and_the_pepper_are_their_owners_alone(tmp_path: Path) -> None:
+def test_the_data_directory_and_the_pepper_are_private(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "new" / "data")
     settings.make_data_dir()
     assert settings.load_pepper() is None
@@ -156,7 +209,7 @@ def test_the_data_directory_and_the_pepper_are_their_owners_alone(tmp_path: Path
     assert [path.name for path in settings.data_dir.iterdir()] == [PEPPER_FILE]
 
 
-def test_of_many_first_starts_one_makes_the_pepper_and_all_have_it(tmp_path: Path) -> None:
+def test_of_many_first_starts_one_creates_the_pepper_and_all_use_it(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with ThreadPoolExecutor(16) as threads:
         made = list(threads.map(lambda _: settings.write_new_pepper().written(), range(64)))
@@ -164,7 +217,7 @@ def test_of_many_first_starts_one_makes_the_pepper_and_all_have_it(tmp_path: Pat
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
 def test_a_pepper_that_others_can_read_stops_the_start(tmp_path: Path, mode: int) -> None:
     settings = Settings(data_dir=tmp_path)
@@ -184,17 +237,100 @@ def test_a_broken_pepper_file_stops_the_start_and_is_not_replaced(tmp_path: Path
     assert path.read_bytes() == content
 
 
-def test_a_data_directory_that_cannot_be_made_stops_the_start(tmp_path: Path) -> None:
+def test_a_data_directory_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SetupError, match="cannot be made"):
+    with pytest.raises(SetupError, match="Cannot create"):
         Settings(data_dir=tmp_path / "file" / "data").make_data_dir()
-    with pytest.raises(SetupError, match="cannot be"):
+    with pytest.raises(SetupError, match="Cannot create"):
         Settings(data_dir=tmp_path / "file").make_data_dir()
 
 
-def test_the_pepper_of_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+def test_the_pepper_of_the_environment_takes_precedence_over_the_file(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, pepper=PEPPER)
     settings.write_new_pepper()
     loaded = settings.load_pepper()
     assert loaded is not None
     assert loaded.written() == PEPPER
+
+
+def test_settings_are_read_from_files(tmp_path: Path) -> None:
+    url, pepper = tmp_path / "url", tmp_path / "pepper"
+    url.write_text("postgres://user:hunter2-secret@db/name\n")
+    pepper.write_text(f"{PEPPER}\n")
+    link = tmp_path / "link"  # as container platforms mount secrets
+    link.symlink_to(pepper)
+    settings = read(DATABASE_URL_FILE=str(url), PEPPER_FILE=str(link))
+    assert settings.database_url == "postgres://user:hunter2-secret@db/name"
+    assert settings.load_pepper() == Pepper.parse(PEPPER)
+    assert "hunter2" not in repr(settings)
+
+    variables = {"GQL_SECRETS_DATABASE_URL_FILE": str(tmp_path / "nowhere")}
+    given = Settings.from_environment(variables, database_url="sqlite:////data/a.db")
+    assert given.database_url == "sqlite:////data/a.db"
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PEPPER"])
+def test_a_file_of_a_setting_that_is_missing_empty_or_writable_by_others_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(SetupError, match="No such file"):
+        read(**{f"{name}_FILE": str(path)})
+    path.write_text(" \n")
+    with pytest.raises(SetupError, match="is empty"):
+        read(**{f"{name}_FILE": str(path)})
+    path.write_text(PEPPER)
+    path.chmod(0o666)
+    with pytest.raises(SetupError, match="chmod go-w"):
+        read(**{f"{name}_FILE": str(path)})
+    path.chmod(0o600)
+    with pytest.raises(SetupError, match="Unset one of them"):
+        read(**{f"{name}_FILE": str(path), name: PEPPER})
+    with pytest.raises(SetupError, match="set and empty"):
+        read(**{f"{name}_FILE": ""})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+@pytest.mark.parametrize("name", ["", DATABASE_FILE, PEPPER_FILE])
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_data_that_other_users_can_change_is_refused(tmp_path: Path, name: str, mode: int) -> None:
+    path = tmp_path / name
+    if name:
+        path.touch(0o600)
+    path.chmod(path.stat().st_mode | mode)
+    with pytest.raises(SetupError, match=f"chmod go-w {path}$"):
+        Settings(data_dir=tmp_path).make_data_dir()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("name", ["", DATABASE_FILE, PEPPER_FILE])
+def test_data_of_another_user_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name:
+        path.touch(0o600)
+    os.chown(path, 12345, 12345)
+    with pytest.raises(SetupError, match=f"chown 0 {path}$"):
+        Settings(data_dir=tmp_path).make_data_dir()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links need rights on Windows")
+@pytest.mark.parametrize("name", [DATABASE_FILE, f"{DATABASE_FILE}-wal", PEPPER_FILE, "server.url"])
+def test_symbolic_links_in_the_data_directory_are_refused(tmp_path: Path, name: str) -> None:
+    data_dir, target = tmp_path / "data", tmp_path / "target"
+    data_dir.mkdir(0o700)
+    target.write_text(PEPPER)
+    target.chmod(0o600)
+    (data_dir / name).symlink_to(target)
+    settings = Settings(data_dir=data_dir)
+    with pytest.raises(SetupError, match="symbolic link"):
+        settings.make_data_dir()
+    if name == PEPPER_FILE:
+        with pytest.raises(SetupError, match="Cannot read"):
+            settings.load_pepper()
+    remember_address(settings)
+    assert target.read_text() == PEPPER
+
+
+def test_the_data_directory_itself_may_be_a_link(tmp_path: Path) -> None:
+    """A service manager keeps the data of a service with a dynamic user behind a link."""
+    (tmp_path / "private").mkdir(0o700)
+    (tmp_path / "data").symlink_to(tmp_path / "private")
+    Settings(data_dir=tmp_path / "data").make_data_dir()

@@ -1,17 +1,20 @@
 """What a command acts on: the settings, the services of the installation, and the caller for the audit."""
 
 import asyncio
+import contextlib
 import functools
 import getpass
 import inspect
 import os
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 
-from gql_secrets.commands.output import require_stdout
+from gql_secrets.commands.output import require_stdout, say
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
@@ -52,7 +55,20 @@ def read_settings(context: typer.Context, data_dir: Path | None, database_url: s
     nearby = {"data_dir": data_dir, "database_url": database_url}
     given |= context.obj or {}
     given |= {name: value for name, value in nearby.items() if value is not None}
-    return Settings.from_environment(os.environ, **given)
+    settings = Settings.from_environment(os.environ, **given)
+    if _has_password(str(given.get("database_url") or "")):
+        say(
+            "gql-secrets: Other users of this machine can see the password in --database-url (ps). Put the URL into a "
+            "file and set GQL_SECRETS_DATABASE_URL_FILE to its path."
+        )
+    return settings
+
+
+def _has_password(database_url: str) -> bool:
+    with contextlib.suppress(ValueError):
+        url = urlsplit(database_url)
+        return bool(url.password or re.search(r"(^|&)password=.", url.query))
+    return False
 
 
 def with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callable[..., None]:

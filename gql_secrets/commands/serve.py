@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -17,13 +18,15 @@ from aiohttp import web
 from gql_secrets import __version__
 from gql_secrets.commands.context import DatabaseUrl, DataDir, read_settings
 from gql_secrets.commands.first_start import first_start_text
-from gql_secrets.commands.output import say, write_text
+from gql_secrets.commands.output import require_stdout, say, write_text
 from gql_secrets.commands.sign_in_link import first_link_text, remember_address
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
 from gql_secrets.settings import Settings
+from gql_secrets.storage.address import DatabaseAddress
 from gql_secrets.wiring import Services
 
+_log: Final = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
 # How long requests in progress may take once the server has been asked to stop.
 _SECONDS_TO_STOP: Final = 10.0
@@ -48,6 +51,8 @@ def serve(
     """Start the server. The first start creates the installation and prints the owner's credentials once."""
     settings = read_settings(ctx, data_dir, database_url, host=host, port=port, insecure=insecure or None)
     set_up_logging(settings.log_level)
+    if settings.ignored_variables:
+        _log.info("service_links_ignored", extra={"variables": ", ".join(settings.ignored_variables)})
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(run_server(settings))
 
@@ -68,6 +73,9 @@ async def run_server(settings: Settings) -> None:
     # A start that fails because its port is in use must not have created an owner whose secret nobody saw.
     with _listening_sockets(settings.host, settings.port) as sockets:
         settings = replace(settings, port=sockets[0].getsockname()[1])
+        path = DatabaseAddress.parse(settings.resolved_database_url).path
+        if path is not None and not path.exists():
+            require_stdout()  # this first start prints the only copy of a secret
         app = build_app(settings)
         runner = BoundedRunner(app, shutdown_timeout=_SECONDS_TO_STOP)
         try:

@@ -1,9 +1,8 @@
 """`gql-secrets sign-in-link`: create a link that signs a person in to the console."""
 
 import contextlib
-import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -12,10 +11,9 @@ from gql_secrets.commands.output import AsJson, instant, say, write, write_text
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.sessions import link_url
 from gql_secrets.service.sessions import MadeLink
-from gql_secrets.settings import Settings
+from gql_secrets.settings import ADDRESS_FILE, Settings
+from gql_secrets.settings.private_files import open_unlinked
 from gql_secrets.wiring import Services, open_services
-
-_ADDRESS_FILE: Final = "server.url"
 
 
 @with_settings
@@ -59,8 +57,9 @@ To create another link, run: gql-secrets sign-in-link
 
 def remember_address(settings: Settings) -> None:
     """Write the server's address into the data directory, so that `sign-in-link` knows the port."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-    with contextlib.suppress(OSError), os.fdopen(os.open(_address_file(settings), flags, 0o600), "w") as file:
+    path = _address_file(settings)
+    # Path.open takes no opener.
+    with contextlib.suppress(OSError), open(path, "w", encoding="ascii", opener=open_unlinked) as file:
         file.write(f"{settings.address_url}\n")
 
 
@@ -73,7 +72,7 @@ def _address_of(settings: Settings) -> str:
 
 
 def _address_file(settings: Settings) -> Path:
-    return settings.data_dir / _ADDRESS_FILE
+    return settings.data_dir / ADDRESS_FILE
 
 
 async def _make(settings: Settings, name: str, role: Role) -> MadeLink:

@@ -40,6 +40,17 @@ def test_a_mistyped_directory_creates_no_database(bare: RunCommand, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_password_on_the_command_line_is_warned_about(bare: RunCommand, *, before: bool) -> None:
+    option = ("--database-url", "postgres://nobody:hunter2-secret@127.0.0.1:1/nothing")
+    command = ("client", "list")
+    outcome = bare(*option, *command) if before else bare(*command, *option)
+    assert outcome.code == 1
+    assert "GQL_SECRETS_DATABASE_URL_FILE" in outcome.err.splitlines()[0]
+    assert "hunter2" not in outcome.err
+    assert "DATABASE_URL_FILE" not in bare(*command, "--database-url", "postgres://nobody@127.0.0.1:1/nothing").err
+
+
 def test_an_unknown_setting_is_refused(bare: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GQL_SECRETS_PASWORD", "x")
     outcome = bare("client", "list")
@@ -60,7 +71,7 @@ def test_a_file_that_is_not_a_database_is_named_and_nothing_hangs(command: tuple
     )
     assert outcome.returncode == 1
     assert outcome.stderr.startswith("gql-secrets: ")
-    assert "cannot be opened as a database" in outcome.stderr
+    assert "is not a SQLite database" in outcome.stderr
     assert len(outcome.stderr.splitlines()) == 1
 
 

@@ -1,6 +1,5 @@
 """Output of commands: the field names of GraphQL, nothing that a terminal acts on, and no secret lost in silence."""
 
-import errno
 import json
 import subprocess
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from graphql import GraphQLObjectType, build_schema
-from support.commands import RunCommand, are_valid, create, revision
+from support.commands import FullDisk, RunCommand, are_valid, create, revision
 from support.installation import PEPPER
 from support.paths import ROOT
 from support.serving import PROGRAM, environment
@@ -17,14 +16,6 @@ from gql_secrets.commands import output
 from gql_secrets.settings import Settings
 
 RunProgram = Callable[[str], "subprocess.CompletedProcess[str]"]
-
-
-class FullDisk(output._Stdout):
-    """Stdout that becomes full after it was checked."""
-
-    def write(self, text: str) -> int:
-        del text
-        raise self._lost(OSError(errno.ENOSPC, "No space left on device"))
 
 
 def test_keys_are_the_field_names_of_the_schema(run: RunCommand) -> None:

@@ -9,10 +9,11 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
-from support.commands import Outcome, RunCommand, create
+from support.commands import FullDisk, Outcome, RunCommand, create
 from support.installation import PEPPER
 from support.serving import Serving, serving, start, wait_for_url
 
+from gql_secrets.commands import output
 from gql_secrets.settings import Settings
 
 
@@ -59,6 +60,26 @@ def test_the_first_start_creates_everything_and_prints_the_credentials_once(tmp_
         assert status(server, client_id, secret) == 200
 
 
+def test_the_variables_of_a_kubernetes_service_do_not_stop_the_start(tmp_path: Path) -> None:
+    with serving(tmp_path, service_host="10.96.4.7", port_8080_tcp="tcp://10.96.4.7:8080") as server:
+        assert server.stop() == 0
+        [line] = [line for line in server.stderr.splitlines() if "service_links_ignored" in line]
+    assert "GQL_SECRETS_SERVICE_HOST, GQL_SECRETS_PORT_8080_TCP" in line
+
+
+def test_a_first_start_whose_output_is_lost_says_how_to_get_a_secret(
+    bare: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(output, "_Stdout", FullDisk)
+        lost = bare("serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    assert lost.code == 4
+    found = re.search(r"gql-secrets (client reset \S+ --hours 0 --yes)", lost.err)
+    assert found is not None
+    again = bare(*found[1].split(), "--data-dir", str(tmp_path / "data"))
+    assert (again.code, "newSecret: gqls_" in again.out) == (0, True)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_server_stops_on_a_signal(tmp_path: Path, number: int) -> None:
     with serving(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)) as idle:
@@ -89,7 +110,7 @@ def test_a_port_in_use_is_a_sentence_and_creates_nothing(
         (("--host", "192.0.2.1", "--insecure"), "Cannot listen on 192.0.2.1: it is not an address of this machine"),
         (("--host", "no.such.host.invalid", "--insecure"), "Cannot listen on no.such.host.invalid"),
         (("--host", "192.0.2.1"), "pass --insecure"),
-        (("--data-dir", "file"), "The data directory file cannot be made"),
+        (("--data-dir", "file"), "Cannot create the data directory file"),
         (("--database-url", "mysql://x"), "sqlite:/// or postgres://"),
         (("--database-url", "postgres://nobody@127.0.0.1:1/nothing"), "The database cannot be reached"),
     ],

@@ -1,10 +1,12 @@
 """Running commands of the command line in this process, and asking the services about the results."""
 
+import errno
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from gql_secrets.commands import output
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
 from support.callers import is_good
@@ -27,6 +29,14 @@ class Outcome:
 
 
 RunCommand = Callable[..., Outcome]
+
+
+class FullDisk(output._Stdout):
+    """Stdout that becomes full after it was checked."""
+
+    def write(self, text: str) -> int:
+        del text
+        raise self._lost(OSError(errno.ENOSPC, "No space left on device"))
 
 
 def ask_services(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:

@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, refused with a sentence when they are wrong."""
+"""Settings: read once from the environment; an unknown or invalid one is refused with a sentence."""
 
 import ipaddress
 import os
@@ -16,10 +16,16 @@ from gql_secrets.domain.durations import parse_duration
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.domain.limits import Rate
 from gql_secrets.domain.rotation import MAX_RETENTION
+from gql_secrets.settings.private_files import open_unlinked, require_private
+from gql_secrets.settings.service_links import is_service_link
 
 PREFIX: Final = "GQL_SECRETS_"
 PEPPER_FILE: Final = "pepper.keys"
 DATABASE_FILE: Final = "gql-secrets.db"
+ADDRESS_FILE: Final = "server.url"
+_DATABASE_FILES: Final = tuple(f"{DATABASE_FILE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))
+_NOT_VARIABLES: Final = ("insecure", "ignored_variables")
+_READ_FROM_FILES: Final = ("database_url", "pepper")
 _CHOICES: Final = {
     "introspection": ("signed-in", "everyone", "nobody"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
@@ -33,16 +39,23 @@ _RESETS: Final = Rate(60, timedelta(hours=1))
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that an operator decides; each field is the environment variable of its name in capitals."""
+    """Everything that an operator decides. Each field but the last two is a variable: `GQL_SECRETS_` and its name.
+
+    Attributes:
+        insecure: whether `--insecure` allows a non-loopback address without an https public URL.
+        ignored_variables: variables that Kubernetes made for a Service, and no settings.
+    """
 
     data_dir: Path = Path(".gql-secrets")
     host: str = "127.0.0.1"
     port: int = 8080
     database_url: str = field(default="", repr=False)  # it may hold a password
+    database_url_file: str = ""
     database_pool_size: int = 10
     statement_cache_size: int = 100
     public_url: str = ""
     pepper: str = field(default="", repr=False)
+    pepper_file: str = ""
     log_level: str = "INFO"
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
@@ -57,23 +70,33 @@ class Settings:
     limit_sign_ins_per_address: Rate = _SIGN_INS
     limit_resets_per_client: Rate = _RESETS
     insecure: bool = False
+    ignored_variables: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: object) -> Self:
-        """Read `GQL_SECRETS_*`; what is `given` (the command line) goes first.
+        """Read `GQL_SECRETS_*`. Values that are `given` (on the command line) take precedence.
 
         Raises:
-            SetupError: a name is unknown, or a value cannot be.
+            SetupError: a variable is unknown, or a value is invalid.
         """
-        known = {f"{PREFIX}{name.upper()}": name for name in cls.__dataclass_fields__ if name != "insecure"}
+        names = [name for name in cls.__dataclass_fields__ if name not in _NOT_VARIABLES]
+        known = {f"{PREFIX}{name.upper()}": name for name in names}
         values: dict[str, object] = {}
+        ignored = []
         for variable, text in environment.items():
             if not variable.startswith(PREFIX):
                 continue
+            if is_service_link(variable, text):
+                ignored.append(variable)
+                continue
             if variable not in known:
                 raise SetupError(f"{variable} is not a setting. The settings are: {', '.join(known)}.")
-            values[known[variable]] = _parsed(variable, known[variable], text)
+            values[known[variable]] = _parsed(variable, known[variable], text.strip())
+        for name in _READ_FROM_FILES:
+            if f"{name}_file" in values and given.get(name) is None:
+                values[name] = _read_file_of(name, values)
         values.update({name: value for name, value in given.items() if value is not None})
+        values["ignored_variables"] = tuple(ignored)
         settings = cls(**values)  # type: ignore[arg-type]  # each is checked above or by the command line
         settings._check()
         return settings
@@ -97,72 +120,73 @@ class Settings:
     def _check_addresses(self) -> None:
         if self.public_url and not _is_origin(self.public_url):
             raise SetupError(
-                "GQL_SECRETS_PUBLIC_URL must be scheme and host alone, such as https://secrets.example.com"
+                "GQL_SECRETS_PUBLIC_URL must be only a scheme and a host, such as https://secrets.example.com"
             )
         if not all(_is_origin(origin) for origin in self.origins):
             raise SetupError(
-                "GQL_SECRETS_ALLOWED_ORIGINS must be origins, comma-separated, each scheme and host alone, such as "
-                "https://app.example.com"
+                "GQL_SECRETS_ALLOWED_ORIGINS must be a comma-separated list of origins, each only a scheme and a host, "
+                "such as https://app.example.com"
             )
         if not _is_loopback(self.host) and not self.public_url.lower().startswith("https:") and not self.insecure:
             raise SetupError(
-                f"Listening on {self.host} would send secrets in the clear. Set GQL_SECRETS_PUBLIC_URL to the https "
+                f"Listening on {self.host} would expose secrets in cleartext. Set GQL_SECRETS_PUBLIC_URL to the https "
                 "address in front of this server, or pass --insecure."
             )
 
     @property
     def address_url(self) -> str:
-        """What people type: the public URL, or the address that the server listens on."""
+        """The public URL, or the address that the server listens on."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The origins of the allowed frontends, as they were written."""
+        """The origins of the allowed frontends, as they are written in the setting."""
         parts = (part.strip() for part in self.allowed_origins.split(","))
         return tuple(parts) if self.allowed_origins.strip() else ()
 
     def limit(self, rate: Rate) -> Rate | None:
-        """Return this limit of these settings, or None where all limits are off."""
+        """Return this limit, or None if all limits are off."""
         return rate if self.rate_limits == "on" else None
 
     @property
     def resolved_database_url(self) -> str:
-        """The database's URL; without a setting a SQLite file in the data directory."""
+        """The database's URL; by default, a SQLite file in the data directory."""
         return self.database_url or f"sqlite:///{(self.data_dir / DATABASE_FILE).absolute()}"
 
     def make_data_dir(self) -> None:
-        """Make the data directory, for its owner alone (0700).
+        """Create the data directory (0700) if there is none, and check that it belongs to this user alone.
 
         Raises:
-            SetupError: it cannot be made.
+            SetupError: it cannot be created, or another user could change what is in it.
         """
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise SetupError(f"The data directory {self.data_dir} cannot be made: {error.strerror}.") from error
+            raise SetupError(f"Cannot create the data directory {self.data_dir}: {error.strerror}.") from error
+        require_private(self.data_dir, files=(PEPPER_FILE, ADDRESS_FILE, *_DATABASE_FILES))
 
     def load_pepper(self) -> Pepper | None:
-        """Return the ring of the setting, or of `pepper.keys` in the data directory; None where neither is.
+        """Return the pepper of the settings, or of `pepper.keys` in the data directory; None if there is neither.
 
         Raises:
-            SetupError: it is malformed or weak, or others can read the file.
+            SetupError: it is malformed or weak, or other users can read the file.
         """
         if self.pepper:
             return Pepper.parse(self.pepper)
         path = self.data_dir / PEPPER_FILE
         try:
-            text = path.read_text("ascii")
+            with open(path, encoding="ascii", opener=open_unlinked) as file:
+                if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
+                    raise SetupError(f"Other users can read {path}. Run: chmod 600 {path}")
+                return Pepper.parse(file.read())
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            raise SetupError(f"{path} cannot be read: {error}.") from error
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            raise SetupError(f"Others can read {path}: run chmod 600 {path}")
-        return Pepper.parse(text)
+            raise SetupError(f"Cannot read {path}: {error}.") from error
 
     def write_new_pepper(self) -> Pepper:
-        """Make `pepper.keys` (0600) with one new key.
+        """Create `pepper.keys` (0600) with one new key.
 
         Raises:
             SetupError: it cannot be written.
@@ -174,19 +198,43 @@ class Settings:
                 file.write(pepper.written() + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(part, path)  # fails where another process was first: its key counts
+            os.link(part, path)  # fails if another process was first; then its key is used
         except FileExistsError:
             return self.load_pepper() or pepper
         except OSError as error:
-            raise SetupError(f"{path} cannot be written: {error.strerror}.") from error
+            raise SetupError(f"Cannot write {path}: {error.strerror}.") from error
         finally:
             part.unlink(missing_ok=True)
         return pepper
 
 
+def _read_file_of(name: str, values: Mapping[str, object]) -> str:
+    """Return the setting that is in a file, as container platforms mount secrets.
+
+    Such a file may be a symbolic link and readable by others, but nobody else may change it.
+
+    Raises:
+        SetupError: it cannot be read, is empty, or other users can change it; or the setting is given twice.
+    """
+    variable, path = f"{PREFIX}{name.upper()}", Path(str(values[f"{name}_file"]))
+    if name in values:
+        raise SetupError(f"Both {variable} and {variable}_FILE are set. Unset one of them.")
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SetupError(f"Cannot read the file of {variable}_FILE, {path}: {why}.") from error
+    if os.name == "posix" and mode & 0o022:
+        raise SetupError(f"Other users can change {path}. Run: chmod go-w {path}")
+    if not text:
+        raise SetupError(f"The file of {variable}_FILE, {path}, is empty.")
+    return text
+
+
 def _parsed(variable: str, name: str, text: str) -> object:
-    if name in ("data_dir", "pepper") and not text.strip():
-        # A variable that a deployment forgot to fill must not end in a new pepper, or in the working directory.
+    if not text and (name in ("data_dir", "pepper") or name.endswith("_file")):
+        # A variable that a deployment forgot to fill must not lead to a new pepper, or to the working directory.
         raise SetupError(f"{variable} is set and empty. Give it a value, or unset it.")
     if name == "data_dir":
         return Path(text)
