@@ -10,8 +10,11 @@ from support.pages import Page, all_pages, page
 from support.paths import ROOT
 from typer.testing import CliRunner
 
+from gql_secrets.api.web.connection_limits import ConnectionLimits
 from gql_secrets.cli import app
 from gql_secrets.domain.durations import written_duration
+from gql_secrets.graphql_server.limits import Limits as GraphQLLimits
+from gql_secrets.graphql_server.socket_limits import SocketLimits
 from gql_secrets.settings import Settings
 
 GATEWAYS = ROOT / "tests" / "gateways"
@@ -159,3 +162,38 @@ def test_the_markers_that_contributing_explains_are_those_of_pytest() -> None:
     markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"].get("markers", [])
     rows = list(page("CONTRIBUTING.md").section("Run the tests").rows())[1:]
     assert {cells[0].strip("`") for cells in rows} == {marker.partition(":")[0] for marker in markers}
+
+
+def values(read: Page) -> dict[str, str]:
+    """Return the first number of each row of a table of limits."""
+    found = {cells[0]: re.match(r"[\d,]+", cells[1]) for cells in read.rows()}
+    return {name: number[0].replace(",", "") for name, number in found.items() if number}
+
+
+def test_the_limits_of_a_document_are_those_of_the_server() -> None:
+    limits = GraphQLLimits()
+    assert values(page("docs/graphql.md").section("Limits of a document")) == {
+        "body of a request": str(limits.body_bytes),
+        "document": str(limits.document_bytes),
+        "depth": str(limits.depth),
+        "fields": str(limits.fields),
+        "aliases": str(limits.aliases),
+        "root fields of a query": str(limits.root_fields),
+        "root fields of a mutation": str(limits.mutation_fields),
+        "cost": str(limits.cost),
+    }
+
+
+def test_the_limits_of_a_connection_are_those_of_the_server() -> None:
+    limits = ConnectionLimits()
+    assert values(page("docs/operations.md").section("Limits")) == {
+        "time to send a request's head": f"{limits.head_seconds:g}",
+        "time to send its body": f"{limits.body_seconds:g}",
+        "idle time between requests": f"{limits.idle_seconds:g}",
+        "time to read an answer": f"{limits.unread_seconds:g}",
+        "a request line, or one header field": str(limits.line_bytes // 1024),
+        "all of a head": str(limits.head_bytes // 1024),
+        "header fields": str(limits.fields),
+        "connections of a process": str(limits.connections),
+        "WebSockets of a process": str(SocketLimits().sockets),
+    }
