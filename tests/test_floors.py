@@ -24,10 +24,17 @@ MAY_IMPORT = {
 }
 ENTRY_POINTS = {"cli", "api.app"}
 # What speaks to the outside stays upstairs; what speaks to the database stays downstairs.
+DRIVERS = {"aiosqlite", "asyncpg", "sqlite3"}
+# The services build queries with the ORM; its errors, connections and transactions are the storage layer's.
+ORM_INTERNALS = {"tortoise.exceptions", "tortoise.transactions", "tortoise.connection", "tortoise.backends.sqlite"}
 FOREIGN = {
     "storage": {"aiohttp", "graphql", "strawberry", "typer"},
-    "service": {"aiohttp", "graphql", "strawberry", "typer"},
-    "api": {"tortoise", "aiosqlite", "typer"},
+    "service": {"aiohttp", "graphql", "strawberry", "typer", *DRIVERS, *ORM_INTERNALS},
+    "wiring": {"tortoise", *DRIVERS},
+    "settings": {"tortoise", *DRIVERS},
+    "graphql_server": {"tortoise", *DRIVERS},
+    "api": {"tortoise", "typer", *DRIVERS},
+    "commands": {"tortoise", *DRIVERS},
 }
 
 
@@ -60,7 +67,9 @@ def complaints(module: str, tree: ast.Module) -> list[str]:
         if top != "gql_secrets":
             if floor == "domain" and top not in sys.stdlib_module_names:
                 found.append(f"{module} imports {name}: the domain uses the standard library alone")
-            elif module not in ENTRY_POINTS and top in FOREIGN.get(floor, ()):
+            elif module not in ENTRY_POINTS and any(
+                f"{name}.".startswith(f"{part}.") for part in FOREIGN.get(floor, ())
+            ):
                 found.append(f"{module} imports {name}: not on this floor")
         elif module not in ENTRY_POINTS and part not in {*MAY_IMPORT.get(floor, ()), "__version__"}:
             found.append(f"{module} imports {name}: that points up")
@@ -87,6 +96,11 @@ def test_every_part_of_the_package_has_its_floor() -> None:
         ("storage.models", "from gql_secrets.service.rotation import Rotation"),
         ("service.rotation", "from gql_secrets import api"),
         ("service.rotation", "def late():\n    from aiohttp import web"),
+        ("service.verification", "import sqlite3"),
+        ("service.verification", "from asyncpg.exceptions import PostgresError"),
+        ("service.clients", "from tortoise.exceptions import IntegrityError"),
+        ("wiring", "import asyncpg"),
+        ("commands.database", "import sqlite3"),
         ("api.gateway", "from tortoise.models import Model"),
         ("api.gateway", "from gql_secrets.api.app import build_app"),
         ("settings", "from gql_secrets.storage.database import Database"),

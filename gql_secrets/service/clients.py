@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from tortoise.exceptions import IntegrityError
-
 from gql_secrets.domain.access import (
     ActorKind,
     Caller,
@@ -25,6 +23,7 @@ from gql_secrets.domain.rotation import End, SecretEndReason
 from gql_secrets.domain.texts import folded
 from gql_secrets.service.changes import Change, Changes, ClientChange
 from gql_secrets.service.secret_store import store_secret
+from gql_secrets.storage.errors import IntegrityError
 from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientNetwork
 
 

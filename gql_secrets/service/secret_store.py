@@ -1,11 +1,10 @@
 """How a secret comes into the database: as a digest, and in no other way."""
 
-from tortoise.exceptions import IntegrityError
-
 from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.changes import Change
+from gql_secrets.storage.errors import IntegrityError
 from gql_secrets.storage.models import Client, ClientSecret
 
 

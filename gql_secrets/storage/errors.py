@@ -11,10 +11,24 @@ from collections.abc import Iterator
 from typing import Final
 
 import asyncpg
-from tortoise.exceptions import BaseORMException
+from tortoise.exceptions import BaseORMException, IntegrityError
 
 from gql_secrets.domain.errors import Conflict, Failure, SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress
+
+# `IntegrityError` is what a violated constraint raises, on either database.
+__all__ = [
+    "READ_ERRORS",
+    "IntegrityError",
+    "is_busy",
+    "is_damage",
+    "is_outdated_statement",
+    "translate",
+    "translate_read",
+    "translate_start",
+    "translated",
+    "translated_read",
+]
 
 _log: Final = logging.getLogger(__name__)
 

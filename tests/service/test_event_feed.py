@@ -12,8 +12,9 @@ from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.audit import AuditAction, AuditEntry
 from gql_secrets.domain.errors import Failure, Forbidden, StreamEnded, Unauthenticated, Unavailable
 from gql_secrets.domain.events import ClientEvent, ClientEventKind, events_of
-from gql_secrets.service import event_feed as events
+from gql_secrets.service import event_feed
 from gql_secrets.service.event_feed import ClientEvents
+from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
 
 K = ClientEventKind
@@ -146,7 +147,7 @@ async def test_changes_are_told_in_the_order_of_their_revisions(services: Servic
 async def test_more_changes_than_are_read_at_once_are_all_told(
     services: Services, monkeypatch: pytest.MonkeyPatch, client: Made
 ):
-    monkeypatch.setattr(events, "_PAGE", 3)
+    monkeypatch.setattr(event_feed, "_PAGE", 3)
     stream = await services.feed.subscribe(client.id, by=VIEWER)
 
     for number in range(10):
@@ -261,7 +262,7 @@ async def test_nobody_is_asked_anything_while_nobody_listens(services: Services)
 async def test_who_reads_too_slowly_is_told_so_and_holds_nobody_up(
     services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(events, "MAX_WAITING", 5)
+    monkeypatch.setattr(event_feed, "MAX_WAITING", 5)
     slow = await services.feed.subscribe(None, by=VIEWER)
     fast = await services.feed.subscribe(None, by=VIEWER)
 
@@ -275,7 +276,7 @@ async def test_who_reads_too_slowly_is_told_so_and_holds_nobody_up(
 
 async def test_the_number_of_streams_is_bounded(services: Services, monkeypatch: pytest.MonkeyPatch):
     """The largest share gives way to a newcomer; where nobody has more than one stream, the newcomer is refused."""
-    monkeypatch.setattr(events, "MAX_STREAMS", 2)
+    monkeypatch.setattr(event_feed, "MAX_STREAMS", 2)
     first = await services.feed.subscribe(None, by=VIEWER)
     second = await services.feed.subscribe(None, by=VIEWER)
 
@@ -294,6 +295,30 @@ async def test_a_database_that_went_back_in_time_ends_the_streams(services: Serv
     await services.database.run_tx(lambda tx: tx.execute("UPDATE installation SET revision = revision - 1"))
 
     assert isinstance(await end_of(stream), StreamEnded)
+
+
+async def test_a_restored_backup_ends_the_streams_however_many_changes_follow_it(services: Services, client: Made):
+    """Between two polls the revision passed the one that was known, so the restore went unnoticed."""
+    await services.clients.update_client(client.id, name="Lost", by=ADMIN)
+    backup = await services.database.fetch("SELECT revision, audit_head, audit_mac FROM installation")
+    await services.clients.update_client(client.id, name="Also lost", by=ADMIN)
+    stream = await services.feed.subscribe(None, by=VIEWER)
+    assert services.feed._task
+    services.feed._task.cancel()  # the test polls
+    await services.feed.poll()
+
+    async def restore(tx: Transaction) -> None:
+        revision, head, mac = backup[0].values()
+        await tx.execute("DELETE FROM audit_event WHERE revision > ?", revision)
+        await tx.execute("UPDATE installation SET revision = ?, audit_head = ?, audit_mac = ?", revision, head, mac)
+
+    await services.database.run_tx(restore)
+    for number in range(3):
+        await services.clients.update_client(client.id, name=f"After {number}", by=ADMIN)
+
+    with pytest.raises(StreamEnded, match="back in time"):
+        await services.feed.poll()
+    await stream.aclose()
 
 
 async def test_a_server_that_stops_ends_its_streams(services: Services):

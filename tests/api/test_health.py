@@ -1,0 +1,167 @@
+"""A node is unhealthy only where `/verify` would be 503, and while it shuts down; what else is wrong is in the body."""
+
+import asyncio
+import base64
+import logging
+import sqlite3
+import time
+from collections.abc import Awaitable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient
+from support.callers import ADMIN, HARD, Made
+from support.databases import PostgresServer, name_in
+
+from gql_secrets.api.app import build_app
+from gql_secrets.api.keys import SERVICES
+from gql_secrets.domain.errors import Conflict
+from gql_secrets.settings import DATABASE_FILE, Settings
+from gql_secrets.wiring import Services
+
+Api = TestClient[Any, Any]
+
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+only_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
+
+def basic(client: Made) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{client.id}:{client.secret}".encode()).decode()}
+
+
+async def status_of(answer: Awaitable[ClientResponse]) -> int:
+    return (await answer).status
+
+
+async def health(api: Api) -> tuple[int, dict[str, str]]:
+    answer = await api.get("/healthz")
+    return answer.status, await answer.json()
+
+
+async def test_a_healthy_node_says_so(api: Api) -> None:
+    assert await health(api) == (200, {"status": "ok", "verification": "ok", "changes": "ok"})
+
+
+def damage(path: Path) -> None:
+    """Overwrite the pages of the file, as a failing disk does; the log of changes is in it before."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+
+
+@only_sqlite
+async def test_a_damaged_file_is_unavailability_everywhere(api: Api, owner: Made, data_dir: Path) -> None:
+    """The health question read only the machine's clock, so gateways kept a node that answered nothing but 503."""
+    damage(data_dir / DATABASE_FILE)
+
+    assert await status_of(api.get("/verify", headers=basic(owner))) == 503
+    status, report = await health(api)
+    assert (status, report["status"], report["verification"]) == (503, "unhealthy", "unavailable")
+    answer = await api.post("/graphql", json={"query": "{ viewer { clientId } }"}, headers=basic(owner))
+    assert answer.status == 503
+    assert (await answer.json())["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+
+
+@only_postgres
+async def test_a_role_that_may_no_longer_log_in_makes_a_node_unhealthy(
+    api: Api, owner: Made, postgres_server: PostgresServer, database_url: str
+) -> None:
+    """It was 500 with a traceback: an error that nobody had translated."""
+    postgres_server.execute(f"ALTER DATABASE {name_in(database_url)} WITH ALLOW_CONNECTIONS false")
+    postgres_server.cut_connections(database_url)
+    try:
+        await health(api)  # the connections of the pool are cut
+        assert (await health(api))[0] == 503
+        assert await status_of(api.get("/verify", headers=basic(owner))) == 503
+    finally:
+        postgres_server.execute(f"ALTER DATABASE {name_in(database_url)} WITH ALLOW_CONNECTIONS true")
+
+
+@only_sqlite
+async def test_a_lock_of_another_process_is_reported_and_leaves_the_node_in_service(
+    api: Api, owner: Made, data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await status_of(api.get("/verify", headers=basic(owner))) == 200
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with caplog.at_level(logging.WARNING):
+            began = time.monotonic()
+            assert await health(api) == (200, {"status": "ok", "verification": "ok", "changes": "waiting"})
+            assert time.monotonic() - began < 1.5
+            await asyncio.sleep(0.6)
+        assert "another process holds the database's write lock; changes wait" in caplog.messages
+        assert await status_of(api.get("/verify", headers=basic(owner))) == 200
+        other.execute("ROLLBACK")
+    for _ in range(50):
+        if (await health(api))[1]["changes"] == "ok":
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("the lock is free, and changes are still reported as waiting")
+
+
+@only_sqlite
+async def test_a_change_waits_five_seconds_for_all_of_its_locks(
+    services: Services, owner: Made, data_dir: Path
+) -> None:
+    """It waited five for the lock of its process, and then five more for the file's."""
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        first = asyncio.create_task(services.rotation.reset_secret(owner.id, HARD, by=ADMIN))
+        await asyncio.sleep(1)  # the second one gets the lock of the process when the first one gives up
+        began = time.monotonic()
+        with pytest.raises(Conflict):
+            await services.rotation.reset_secret(owner.id, HARD, by=ADMIN)
+        waited = time.monotonic() - began
+        other.execute("ROLLBACK")
+    assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], Conflict)
+    assert 4.5 < waited < 7
+
+
+async def test_a_node_that_shuts_down_is_unhealthy(aiohttp_client: Any, settings: Settings) -> None:
+    app = build_app(settings)
+    api: Api = await aiohttp_client(app)
+    await app.shutdown()
+    assert await health(api) == (503, {"status": "draining", "verification": "ok", "changes": "ok"})
+
+
+async def test_a_server_whose_last_flush_fails_ends_all_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database stayed open, and its thread kept the process alive: SIGTERM did not end it."""
+    app = build_app(settings)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    services = app[SERVICES]
+
+    async def fail() -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(services.usage, "flush", fail)
+    with pytest.raises(sqlite3.DatabaseError):
+        await runner.cleanup()
+    assert services.database._context is None
+
+
+@only_sqlite
+async def test_a_lock_while_a_caller_is_authenticated_is_unavailability(
+    api: Api, services: Services, owner: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conflict has no status where a caller is authenticated, so it was a KeyError and 500."""
+    del services
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorname, busy.sqlite_errorcode = "SQLITE_BUSY", 5
+
+    async def fail(*_: object, **__: object) -> None:
+        raise busy
+
+    node: Services = api.app[SERVICES]
+    monkeypatch.setattr(node.database._reader, "execute_query", fail)
+    monkeypatch.setattr(node.database._reader, "execute_query_dict", fail)
+    answer = await api.post("/graphql", json={"query": "{ viewer { clientId } }"}, headers=basic(owner))
+    assert answer.status == 503
