@@ -22,7 +22,7 @@ _QUIET_AT_WARNING: Final = ("aiohttp", "asyncio", "aiosqlite", "asyncpg", "torto
 _SILENT: Final = ("aiohttp.access", "strawberry.execution", "tortoise.db_client")
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 _PLAIN: Final = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f]+")
-# Under these keys no value is written, whatever it looks like.
+# The values of these keys are never written.
 _SECRET_KEYS: Final = frozenset(
     ("authorization", "client_secret", "cookie", "new_secret", "password", "pepper", "secret", "token")
 )

@@ -225,7 +225,7 @@ async def test_graphql_and_clients_say_it_in_their_own_words(api: Any, seconds: 
         510,
         "api_limit_error",
     )
-    assert "try again in 20 s" in told_by_clients["error_description"]
+    assert "Retry in 20 s" in told_by_clients["error_description"]
 
 
 @pytest.mark.parametrize("header", ["Basic !", "Basic bm9jb2xvbg==", "Bearer x", ""])

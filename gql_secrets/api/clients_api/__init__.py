@@ -1,7 +1,7 @@
-"""The /clients dialect: the endpoint of seed B (004_dfe5e4bedb074827.txt) and its family, for scripts that have them.
+"""The /clients API: calls that are compatible with the vendor's /clients documentation, for scripts written for it.
 
-The wire's own words (`for_client_id`, `whitelist`, `stat`) are spelled here and nowhere else. Every call acts through
-the same services as GraphQL does.
+Its wire format (`for_client_id`, `whitelist`, `stat`) stays within this package. Every call uses the same services as
+GraphQL does.
 """
 
 from gql_secrets.api.clients_api.routes import add_clients_api_routes

@@ -1,4 +1,4 @@
-"""What a call of the /clients dialect brings: its arguments, and who calls."""
+"""The arguments of a call, from its form and its query string."""
 
 import re
 from collections.abc import Mapping
@@ -32,16 +32,16 @@ _HOURS: Final = re.compile(r"[0-9]{1,3}")
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The arguments of one call; others than the family's are none."""
+    """The arguments of one call; unknown ones are ignored."""
 
     values: Mapping[str, str] = field(repr=False)
 
     def has(self, name: str) -> bool:
-        """Whether the argument came, empty or not."""
+        """Whether the argument was sent, even if empty."""
         return name in self.values
 
     def find(self, name: str) -> str | None:
-        """Return the argument, or None."""
+        """Return the argument; None if it was not sent."""
         return self.values.get(name)
 
     def text(self, name: str) -> str:
@@ -55,10 +55,10 @@ class Arguments:
         return self.values[name]
 
     def texts(self, name: str) -> list[str]:
-        """Return the texts of a JSON array.
+        """Return the strings of a JSON array.
 
         Raises:
-            ClientsApiError: it is missing, or no JSON array of texts.
+            ClientsApiError: it is missing, or not a JSON array of strings.
         """
         try:
             value = orjson.loads(self.text(name))
@@ -69,11 +69,11 @@ class Arguments:
         return value
 
     def retention(self, name: str) -> Retention:
-        """Return a number of hours: one to three digits, and never a guess for an argument that did not come.
+        """Return a number of hours, one to three digits; it has no default.
 
         Raises:
             ClientsApiError: it is missing.
-            InvalidHoursToLive: it is no whole number from 0 to 168.
+            InvalidHoursToLive: it is not a whole number from 0 to 168.
         """
         text = self.text(name)
         if not _HOURS.fullmatch(text):
@@ -82,17 +82,15 @@ class Arguments:
 
 
 async def read_arguments(request: web.Request) -> Arguments:
-    """Return the arguments of the form and of the query string, in which no credentials may stand.
+    """Return the arguments of the form and of the query string, which must not contain credentials.
 
     Raises:
-        ClientsApiError: they cannot be read, or one came twice, or credentials stand in the query string.
+        ClientsApiError: they cannot be read, one was sent twice, or the query string contains credentials.
     """
     in_query = _pairs(request.rel_url.raw_query_string)
     for name in CREDENTIAL_ARGUMENTS:
         if any(name == each for each, _ in in_query):
-            raise invalid(
-                name, "credentials in the query string would stand in logs; send them as form fields, or with Basic"
-            )
+            raise invalid(name, "credentials in a query string end up in logs; send them as form fields, or with Basic")
     pairs = in_query + (_pairs(await _form(request)) if request.method == hdrs.METH_POST else [])
     values: dict[str, str] = {}
     for name, value in pairs:
@@ -112,7 +110,7 @@ async def _form(request: web.Request) -> str:
                 raise ClientsApiError(Code.INVALID_ARGUMENT, f"the form is larger than {_MAX_BODY} bytes", status=413)
         if body and request.content_type != _FORM:
             raise ClientsApiError(Code.INVALID_ARGUMENT, f"send the arguments as {_FORM}", status=415)
-        return body.decode("ascii")  # whatever is not is percent-encoded
+        return body.decode("ascii")  # everything else is percent-encoded
     except (web.RequestPayloadError, UnicodeDecodeError):
         raise _unreadable() from None
 

@@ -1,4 +1,4 @@
-"""The calls of the /clients dialect: each one call of a service."""
+"""The calls of the /clients API: each is one call of a service."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ _ID_TO_DELETE: Final = "client_id_for_deletion"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One call that was read: what is asked of whom, and by which owner."""
+class ClientsCall:
+    """An authenticated call and its arguments."""
 
     services: Services
     caller: Caller
@@ -33,110 +33,108 @@ class Asked:
 
 
 Fields = Mapping[str, object]
-Pages = AsyncIterator[list[dict[str, object]]]
+RowPages = AsyncIterator[list[dict[str, object]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What a call does, the argument that it names its client by, and how it is sent."""
+class CallKind:
+    """A kind of call: what it does, the argument that names its client, and its HTTP methods."""
 
-    act: Callable[[Asked], Awaitable[Fields | Pages]]
+    act: Callable[[ClientsCall], Awaitable[Fields | RowPages]]
     target: str = _ID
     methods: tuple[str, ...] = (hdrs.METH_POST,)
 
 
-async def _add(asked: Asked) -> Fields:
-    description = _description(asked)
-    made = await asked.services.clients.create_client(
+async def _add(call: ClientsCall) -> Fields:
+    description = _description(call)
+    made = await call.services.clients.create_client(
         name_from(description),
-        by=asked.caller,
+        by=call.caller,
         description=description,
-        features=asked.arguments.texts("features") if asked.arguments.has("features") else (),
+        features=call.arguments.texts("features") if call.arguments.has("features") else (),
     )
     return {"client_id": made.client.client_id, "client_secret": made.secret.reveal()}
 
 
-async def _delete(asked: Asked) -> Fields:
-    await asked.services.clients.delete_client(asked.arguments.text(_ID_TO_DELETE), by=asked.caller)
+async def _delete(call: ClientsCall) -> Fields:
+    await call.services.clients.delete_client(call.arguments.text(_ID_TO_DELETE), by=call.caller)
     return {}
 
 
-async def _list(asked: Asked) -> Pages:
-    # An older client sends the same under another name.
-    names = [name for name in ("has_features", "features") if asked.arguments.has(name)]
+async def _list(call: ClientsCall) -> RowPages:
+    # Older client libraries send the same argument under another name.
+    names = [name for name in ("has_features", "features") if call.arguments.has(name)]
     if len(names) > 1:
-        raise ClientsApiError(
-            Code.DUPLICATE_ARGUMENT, "duplicate argument: has_features, which features is another name of"
-        )
+        raise ClientsApiError(Code.DUPLICATE_ARGUMENT, "duplicate argument: has_features (features is an alias)")
     try:
-        features = [feature for name in names for feature in parse_features(asked.arguments.texts(name))]
+        features = [feature for name in names for feature in parse_features(call.arguments.texts(name))]
     except InvalidFeature as refusal:
         raise invalid(names[0], str(refusal)) from refusal
-    return _pages(asked.services.reading, features)
+    return _pages(call.services.reading, features)
 
 
-async def _reset_secret(asked: Asked) -> Fields:
-    """Reset, and end a rollover that is running: who calls this knows of two secrets, and of no more to ask about."""
-    reset = await asked.services.rotation.reset_secret(
-        asked.arguments.text(_ID),
-        asked.arguments.retention("hours_to_live"),
-        by=asked.caller,
+async def _reset_secret(call: ClientsCall) -> Fields:
+    """Reset, overriding an active rollover: callers of this API cannot be call whether to."""
+    reset = await call.services.rotation.reset_secret(
+        call.arguments.text(_ID),
+        call.arguments.retention("hours_to_live"),
+        by=call.caller,
         end_active_rollover=True,
-        idempotency_key=asked.idempotency_key,
+        idempotency_key=call.idempotency_key,
     )
     return {"new_secret": reset.new_secret.reveal()}
 
 
-async def _set_description(asked: Asked) -> Fields:
-    client_id = asked.arguments.text(_ID)
-    await asked.services.clients.update_client(client_id, by=asked.caller, description=_description(asked))
+async def _set_description(call: ClientsCall) -> Fields:
+    client_id = call.arguments.text(_ID)
+    await call.services.clients.update_client(client_id, by=call.caller, description=_description(call))
     return {}
 
 
-async def _set_features(asked: Asked) -> Fields:
-    client_id, features = asked.arguments.text(_ID), asked.arguments.texts("features")
-    if client_id == asked.caller.name and Feature.OWNER not in features:
+async def _set_features(call: ClientsCall) -> Fields:
+    client_id, features = call.arguments.text(_ID), call.arguments.texts("features")
+    if client_id == call.caller.name and Feature.OWNER not in features:
         raise invalid("features", "an owner may not remove owner from itself")
-    await asked.services.clients.update_client(client_id, by=asked.caller, features=features)
+    await call.services.clients.update_client(client_id, by=call.caller, features=features)
     return {}
 
 
-async def _set_whitelist(asked: Asked) -> Fields:
-    allow_list = parse_whitelist(asked.arguments.texts("whitelist"))
-    await asked.services.clients.update_client(_target(asked), by=asked.caller, allow_list=allow_list.texts)
+async def _set_whitelist(call: ClientsCall) -> Fields:
+    allow_list = parse_whitelist(call.arguments.texts("whitelist"))
+    await call.services.clients.update_client(_target(call), by=call.caller, allow_list=allow_list.texts)
     return {}
 
 
-async def _clear_whitelist(asked: Asked) -> Fields:
-    await asked.services.clients.update_client(_target(asked), by=asked.caller, allow_list=EVERYWHERE.texts)
+async def _clear_whitelist(call: ClientsCall) -> Fields:
+    await call.services.clients.update_client(_target(call), by=call.caller, allow_list=EVERYWHERE.texts)
     return {}
 
 
-CALLS: Final[Mapping[str, Call]] = {
-    "add": Call(_add),
-    "delete": Call(_delete, target=_ID_TO_DELETE),
-    "list": Call(_list, methods=(hdrs.METH_GET, hdrs.METH_POST)),
-    "reset_secret": Call(_reset_secret),
-    "set_description": Call(_set_description),
-    "set_features": Call(_set_features),
-    "set_whitelist": Call(_set_whitelist),
-    "clear_whitelist": Call(_clear_whitelist),
+CALLS: Final[Mapping[str, CallKind]] = {
+    "add": CallKind(_add),
+    "delete": CallKind(_delete, target=_ID_TO_DELETE),
+    "list": CallKind(_list, methods=(hdrs.METH_GET, hdrs.METH_POST)),
+    "reset_secret": CallKind(_reset_secret),
+    "set_description": CallKind(_set_description),
+    "set_features": CallKind(_set_features),
+    "set_whitelist": CallKind(_set_whitelist),
+    "clear_whitelist": CallKind(_clear_whitelist),
 }
 
 
-def _target(asked: Asked) -> str:
-    return asked.arguments.text(_ID) if asked.arguments.has(_ID) else asked.caller.name
+def _target(call: ClientsCall) -> str:
+    return call.arguments.text(_ID) if call.arguments.has(_ID) else call.caller.name
 
 
-def _description(asked: Asked) -> str:
-    description = parse_description(asked.arguments.text("description"))
+def _description(call: ClientsCall) -> str:
+    description = parse_description(call.arguments.text("description"))
     if description is None:
         raise invalid("description", "description must not be empty")
     return description
 
 
-async def _pages(reading: Reading, features: list[Feature]) -> Pages:
-    """Yield all clients with any of these features (all, without features), newest first, and never a secret."""
+async def _pages(reading: Reading, features: list[Feature]) -> RowPages:
+    """Yield all clients that have any of these features (all clients, without features), newest first, no secrets."""
     after: str | None = None
     while True:
         page = await reading.page_of_clients(PageRequest(first=MAX_PAGE, after=after), has_features=features)

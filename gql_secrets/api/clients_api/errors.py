@@ -1,4 +1,4 @@
-"""From a failure of the domain to what the /clients dialect says: one table."""
+"""The errors of the /clients API, and the table from a failure of the domain to one of them."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -18,7 +18,7 @@ from gql_secrets.domain.networks import InvalidNetwork
 
 
 class Code(IntEnum):
-    """The dialect's codes; a name in lower case is what `error` says."""
+    """The numeric codes; the name in lower case is the value of `error`."""
 
     MISSING_ARGUMENT = 100
     INVALID_ARGUMENT = 200
@@ -33,7 +33,7 @@ class Code(IntEnum):
 
 NOT_ALLOWED: Final = "the provided client does not have authorization for this action"
 
-# What stands for an error's own HTTP status where the setting asks for mapped ones.
+# The HTTP status of each code where GQL_SECRETS_CLIENTS_API_STATUS is `mapped`.
 _STATUSES: Final[Mapping[Code, int]] = {
     Code.MISSING_ARGUMENT: 400,
     Code.INVALID_ARGUMENT: 400,
@@ -46,11 +46,11 @@ _STATUSES: Final[Mapping[Code, int]] = {
     Code.API_LIMIT_ERROR: 429,
 }
 
-# The argument that a call names its client by: it differs from call to call.
+# Stands for the argument that names the client: it differs from call to call.
 TARGET: Final = "*"
 _KEY_HEADER: Final = "Idempotency-Key"
 
-# Every code of the domain, the dialect's code for it, and the argument at fault.
+# For every code of the domain, the code here and the argument at fault.
 TABLE: Final[Mapping[ErrorCode, tuple[Code, str | None]]] = {
     ErrorCode.INVALID_HOURS_TO_LIVE: (Code.INVALID_ARGUMENT, "hours_to_live"),
     ErrorCode.INVALID_NAME: (Code.INVALID_ARGUMENT, "description"),  # a name comes from a description here
@@ -73,15 +73,15 @@ TABLE: Final[Mapping[ErrorCode, tuple[Code, str | None]]] = {
 
 
 class ClientsApiError(Exception):
-    """An error as the dialect says it.
+    """An error of the /clients API.
 
     Attributes:
-        code: the dialect's code.
+        code: the numeric code.
         description: a sentence for people.
         argument: the argument at fault, for the codes 100 and 200.
-        status: the HTTP status that says the same.
-        retry_after: after how many seconds to try again, for the code 510.
-        always: whether that status stands even where errors come with 200: no call at all, or trouble of ours.
+        status: the HTTP status where statuses are mapped.
+        retry_after: after how many seconds to retry, for the code 510.
+        always: whether `status` is sent even where errors have status 200: not a call at all, or a failure of ours.
     """
 
     def __init__(
@@ -104,17 +104,17 @@ class ClientsApiError(Exception):
 
     @property
     def word(self) -> str:
-        """What `error` says."""
+        """The value of `error`."""
         return self.code.name.lower()
 
 
 def missing(argument: str) -> ClientsApiError:
-    """Return the error of an argument that did not come."""
+    """Return the error of a missing argument."""
     return ClientsApiError(Code.MISSING_ARGUMENT, f"missing required argument: {argument}", argument=argument)
 
 
 def invalid(argument: str, reason: str) -> ClientsApiError:
-    """Return the error of an argument that cannot be."""
+    """Return the error of an invalid argument."""
     return ClientsApiError(
         Code.INVALID_ARGUMENT,
         f"{argument} was not valid for the following reason: {reason}",
@@ -123,11 +123,11 @@ def invalid(argument: str, reason: str) -> ClientsApiError:
 
 
 def present(failure: Failure, target: str) -> ClientsApiError | None:
-    """Return the error that says this failure, or None for what is no caller's business.
+    """Return the error for this failure; None for a defect, which is not reported to callers.
 
     Args:
-        failure: what the domain says.
-        target: the argument that the call names its client by.
+        failure: the failure of the domain.
+        target: the argument that names the client in this call.
     """
     match failure:
         case Refusal():
@@ -135,8 +135,7 @@ def present(failure: Failure, target: str) -> ClientsApiError | None:
         case TooManyFailures():
             return ClientsApiError(
                 Code.API_LIMIT_ERROR,
-                "the client id or the client secret is not valid, and too many before were not either; try again in "
-                f"{failure.retry_after} s",
+                f"invalid client credentials; too many failed attempts. Retry in {failure.retry_after} s",
                 retry_after=failure.retry_after,
             )
         case Unauthenticated():

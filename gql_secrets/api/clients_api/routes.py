@@ -1,4 +1,4 @@
-"""The /clients dialect over HTTP: what arrives, and what is answered."""
+"""The /clients API over HTTP: its routes, requests and responses."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from gql_secrets.api.authentication.basic import CHALLENGE
 from gql_secrets.api.clients_api.arguments import read_arguments
-from gql_secrets.api.clients_api.calls import CALLS, KEY_HEADER, Asked, Call, Pages
+from gql_secrets.api.clients_api.calls import CALLS, KEY_HEADER, CallKind, ClientsCall, RowPages
 from gql_secrets.api.clients_api.errors import ClientsApiError, Code, present
 from gql_secrets.api.clients_api.form import authenticate_call
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SETTINGS
@@ -22,7 +22,7 @@ _JSON: Final = "application/json"
 
 
 def add_clients_api_routes(app: web.Application) -> None:
-    """Serve `/clients/…`, and say of `/settings/…`, its neighbour at the vendor's, that it is not there."""
+    """Serve `/clients/…`, and answer that `/settings/…`, which the vendor has too, is not supported."""
     for path in ("/clients", "/clients/{call:.*}"):
         app.router.add_route("*", path, _answer_clients)
     for path in ("/settings", "/settings/{call:.*}"):
@@ -33,7 +33,7 @@ async def _answer_clients(request: web.Request) -> web.StreamResponse:
     call = CALLS.get(request.match_info.get("call", ""))
     try:
         if call is None:
-            raise ClientsApiError(Code.API_FEATURE_DISABLED, "there is no such call here", status=404, always=True)
+            raise ClientsApiError(Code.API_FEATURE_DISABLED, "unknown call", status=404, always=True)
         answer = await call.act(await _read(request, call))
         if isinstance(answer, AsyncIterator):
             return await _stream(request, answer)
@@ -41,9 +41,9 @@ async def _answer_clients(request: web.Request) -> web.StreamResponse:
     except ClientsApiError as error:
         return _error_response(request, error, call)
     except Failure as failure:
-        told = present(failure, call.target if call else "")
-        return _error_response(request, told or _defect(request), call)
-    except Exception as error:  # whoever reads JSON gets JSON, whatever happened
+        presented = present(failure, call.target if call else "")
+        return _error_response(request, presented or _defect(request), call)
+    except Exception as error:  # callers expect JSON, even from a defect
         if isinstance(error, ConnectionError) and is_disconnected(request):
             raise
         return _error_response(request, _defect(request), call)
@@ -51,35 +51,35 @@ async def _answer_clients(request: web.Request) -> web.StreamResponse:
 
 async def _answer_settings(request: web.Request) -> web.Response:
     return _error_response(
-        request, ClientsApiError(Code.API_FEATURE_DISABLED, "settings are not kept here; see the documentation"), None
+        request, ClientsApiError(Code.API_FEATURE_DISABLED, "settings are not supported; see the documentation"), None
     )
 
 
-async def _read(request: web.Request, call: Call) -> Asked:
-    """Return what is asked, by an owner.
+async def _read(request: web.Request, call: CallKind) -> ClientsCall:
+    """Return the call of an authenticated owner.
 
     Raises:
         ClientsApiError: it cannot be read.
-        Failure: the caller is nobody, or may not.
+        Failure: the caller is not authenticated, or not allowed.
     """
     if request.method not in call.methods:
         by = " or ".join(call.methods)
-        raise ClientsApiError(Code.API_FEATURE_DISABLED, f"send this call by {by}", status=405, always=True)
-    # A browser would add the Basic credentials that it remembers to another site's form.
+        raise ClientsApiError(Code.API_FEATURE_DISABLED, f"send this call with {by}", status=405, always=True)
+    # Browsers add remembered Basic credentials even to a form that another site submits.
     request.app[OWN_ORIGIN].refuse_cross_site(request)
     arguments = await read_arguments(request)
     keys = request.headers.getall(KEY_HEADER, ())
     if len(keys) > 1:
         raise ClientsApiError(Code.DUPLICATE_ARGUMENT, f"duplicate argument: {KEY_HEADER}")
     caller = await authenticate_call(request, arguments)
-    # Only a client with the feature owner may call this family at all; GraphQL lets operators and viewers in, too.
+    # Only clients with the feature owner may use this API; operators and viewers use GraphQL.
     require_role(caller, Role.ADMIN)
-    return Asked(request.app[SERVICES], caller, arguments, keys[0] if keys else None)
+    return ClientsCall(request.app[SERVICES], caller, arguments, keys[0] if keys else None)
 
 
-async def _stream(request: web.Request, pages: Pages) -> web.StreamResponse:
-    """Answer with rows as they are read: a long list is never in memory whole."""
-    page = await anext(pages, None)  # what fails here is still answered
+async def _stream(request: web.Request, pages: RowPages) -> web.StreamResponse:
+    """Answer with rows as they are read, so that a long list is never completely in memory."""
+    page = await anext(pages, None)  # a failure here can still be answered
     response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: _JSON})
     await response.prepare(request)
     try:
@@ -92,15 +92,15 @@ async def _stream(request: web.Request, pages: Pages) -> web.StreamResponse:
         await response.write(b'],"stat":"ok"}')
     except ConnectionError:
         raise
-    except Exception:  # noqa: BLE001  whatever it is, it is too late to say it
-        # Half a JSON object on a broken connection passes for nothing.
+    except Exception:  # noqa: BLE001  too late for an error response
+        # Half a JSON object on an aborted connection cannot be mistaken for a complete one.
         _log.exception("list_aborted", extra={"request_id": request[REQUEST_ID]})
         if request.transport is not None:
             request.transport.abort()
     return response
 
 
-def _error_response(request: web.Request, error: ClientsApiError, call: Call | None) -> web.Response:
+def _error_response(request: web.Request, error: ClientsApiError, call: CallKind | None) -> web.Response:
     fields: dict[str, object] = {
         "request_id": request[REQUEST_ID],
         "code": error.code.value,
@@ -126,6 +126,6 @@ def _response(fields: Mapping[str, object], *, status: int = 200) -> web.Respons
 
 
 def _defect(request: web.Request) -> ClientsApiError:
-    """Return the error that says nothing of a defect of ours, which the log has."""
+    """Log a defect of ours, and return the error that reveals nothing of it."""
     _log.exception("unexpected_error", extra={"request_id": request[REQUEST_ID]})
     return ClientsApiError(Code.UNEXPECTED_ERROR, "unexpected error", always=True)

@@ -22,7 +22,7 @@ from gql_secrets.service.usage.counter import Source
 MAX_CHAIN: Final = 4096
 
 _UNIX: Final = "unix"
-# All private networks together are smaller than this; half of the Internet, in whatever pieces, is larger.
+# All private networks together are smaller than this; half of the Internet, in any number of pieces, is larger.
 _MAX_IPV4: Final = 2**28
 _MAX_IPV6: Final = 2**124
 _MAX_NODE: Final = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535")
