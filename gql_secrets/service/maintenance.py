@@ -1,6 +1,6 @@
 """Tidying: writes down what time has ended, and deletes what nobody asks for any more.
 
-Validity never waits for it (DESIGN.md, rule 3): a verification judges by the clock.
+Validity never waits for it (docs/rules.md, rule 3): a verification decides by the clock.
 """
 
 import logging

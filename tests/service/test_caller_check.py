@@ -1,4 +1,4 @@
-"""Who may do what, where the changes are made: whatever a dialect forgot, the service refuses (DESIGN.md)."""
+"""Who may do what (docs/rules.md), checked by the service itself, for every API that calls it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace

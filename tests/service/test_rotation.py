@@ -1,4 +1,4 @@
-"""The rules of a rollover through the service, on both databases (DESIGN.md, "The rules of a rollover")."""
+"""The rules of a rollover (docs/rules.md) through the service, on both databases."""
 
 from datetime import timedelta
 

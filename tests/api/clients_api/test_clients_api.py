@@ -1,4 +1,4 @@
-"""The /clients dialect: scripts written for the endpoint of seed B run against us unchanged."""
+"""The /clients API: scripts written for the vendor's /clients documentation run unchanged."""
 
 import asyncio
 import base64
