@@ -15,9 +15,9 @@ from gql_secrets.service.changes import Changes
 from gql_secrets.service.clients import Clients, Registration
 from gql_secrets.service.event_feed import Feed
 from gql_secrets.service.installation import is_installed, prepare
-from gql_secrets.service.maintenance import Tidier
+from gql_secrets.service.maintenance import Maintenance
 from gql_secrets.service.queries import Reading
-from gql_secrets.service.rate_counters import Limits
+from gql_secrets.service.rate_counters import FailureCounters
 from gql_secrets.service.rotation import Rotation
 from gql_secrets.service.sessions import Sessions
 from gql_secrets.service.usage.counter import Usage
@@ -48,7 +48,7 @@ class Services:
     lookup: Lookup
     sessions: Sessions
     feed: Feed
-    limits: Limits
+    limits: FailureCounters
     first_owner: Registration | None
 
     async def close(self) -> None:
@@ -69,10 +69,10 @@ async def background(services: Services) -> AsyncIterator[None]:
     When it ends, every count has been written; counts that cannot be written are logged as lost.
     """
     stop = asyncio.Event()
-    tidier = Tidier(services.database, services.changes)
+    maintenance = Maintenance(services.database, services.changes)
     tasks = [
         asyncio.create_task(repeat(services.usage.keep_flushing, stop)),
-        asyncio.create_task(repeat(tidier.keep_tidy, stop)),
+        asyncio.create_task(repeat(maintenance.run, stop)),
         asyncio.create_task(repeat(services.lookup.read_ahead, stop)),
     ]
     try:
@@ -116,7 +116,7 @@ async def open_services(
         made = None if pepper else await _make_pepper(settings, database)
         changes = Changes(database, pepper or made or Pepper(()))
         try:
-            prepared = await prepare(changes, with_owner=with_owner)
+            first_owner = await prepare(changes, with_owner=with_owner)
         except SetupError:
             # Another node was first, with its own key: this one is not needed. After any other failure it stays,
             # because another process may have begun to digest with it.
@@ -136,13 +136,13 @@ async def open_services(
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
             sessions=Sessions(database),
-            feed=Feed(database, expire_due_secrets=Tidier(database, changes).expire_due_secrets),
-            limits=Limits(
+            feed=Feed(database, expire_due_secrets=Maintenance(database, changes).expire_due_secrets),
+            limits=FailureCounters(
                 failures_per_address=settings.limit(settings.limit_failures_per_address),
                 failures_per_client=settings.limit(settings.limit_failures_per_client),
                 sign_ins_per_address=settings.limit(settings.limit_sign_ins_per_address),
             ),
-            first_owner=prepared.first_owner,
+            first_owner=first_owner,
         )
     except BaseException:
         await database.close()

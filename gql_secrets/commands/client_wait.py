@@ -9,7 +9,7 @@ import typer
 
 from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, instant, say, secret_data, write
-from gql_secrets.domain.durations import parse_duration, written_duration
+from gql_secrets.domain.durations import format_duration, parse_duration
 from gql_secrets.domain.errors import ClientNotFound, NoRollover, Unavailable
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.usage.counter import MAX_WAIT
@@ -59,7 +59,7 @@ async def wait_unused(
     """
     safe = await wait_until_unused(services, client_id, quiet=quiet, within=within)
     if safe is None:
-        say(f"Timed out after {written_duration(within)}: it is not yet safe to revoke the old secret.")
+        say(f"Timed out after {format_duration(within)}: it is not yet safe to revoke the old secret.")
         raise typer.Exit(TIMED_OUT)
     if isinstance(safe, Rollover):
         old, already_ended = safe.old_secret, False

@@ -10,7 +10,7 @@ from gql_secrets.commands.context import require_database, run_to_end, system_us
 from gql_secrets.commands.output import AsJson, instant, say, write, write_text
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.sessions import link_url
-from gql_secrets.service.sessions import MadeLink
+from gql_secrets.service.sessions import NewSignInLink
 from gql_secrets.settings import ADDRESS_FILE, Settings
 from gql_secrets.settings.private_files import open_unlinked
 from gql_secrets.wiring import Services, open_services
@@ -44,7 +44,7 @@ def sign_in_link(
 
 async def first_link_text(services: Services, url: str) -> str:
     """Return what the first start prints about the console: a link that signs the administrator in."""
-    link = await services.sessions.make_sign_in_link(system_user(), Role.ADMIN)
+    link = await services.sessions.create_sign_in_link(system_user(), Role.ADMIN)
     return f"""\
 To use the console instead, open this link in a browser. It signs you in once and works for 15 minutes:
 
@@ -75,9 +75,9 @@ def _address_file(settings: Settings) -> Path:
     return settings.data_dir / ADDRESS_FILE
 
 
-async def _make(settings: Settings, name: str, role: Role) -> MadeLink:
+async def _make(settings: Settings, name: str, role: Role) -> NewSignInLink:
     services = await open_services(settings, migrate=False, with_owner=False)
     try:
-        return await services.sessions.make_sign_in_link(name, role)
+        return await services.sessions.create_sign_in_link(name, role)
     finally:
         await services.close()

@@ -1,4 +1,4 @@
-"""Who may do what (DESIGN.md, the table of roles)."""
+"""Roles and what they allow (docs/rules.md)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gql_secrets.domain.rotation import SecretState
 
 
 class Role(StrEnum):
-    """What a caller may do; each may all that the next one may."""
+    """The roles of callers; each includes the permissions of the next one."""
 
     ADMIN = "ADMIN"
     OPERATOR = "OPERATOR"
@@ -18,12 +18,12 @@ class Role(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Greater is more powerful; no role ranks 0."""
+        """Greater is more powerful; a caller without a role has rank 0."""
         return {Role.ADMIN: 3, Role.OPERATOR: 2, Role.VIEWER: 1}[self]
 
 
 class Feature(StrEnum):
-    """What a client is allowed; the first three give a role here, the others mean something to the APIs behind."""
+    """The features of a client. The first three give it a role; the others are passed to the APIs behind."""
 
     OWNER = "owner"
     OPERATOR = "operator"
@@ -38,7 +38,7 @@ _ROLE_OF: Final = {Feature.OWNER: Role.ADMIN, Feature.OPERATOR: Role.OPERATOR, F
 
 
 class ActorKind(StrEnum):
-    """What kind of actor made a change."""
+    """The kinds of actors."""
 
     API_CLIENT = "API_CLIENT"
     USER = "USER"
@@ -50,7 +50,7 @@ FORMER_CLIENTS_API: Final = "CAPTURE"
 
 
 class Surface(StrEnum):
-    """Through which door a change came."""
+    """How a change was made."""
 
     GRAPHQL = "GRAPHQL"
     CLIENTS_API = "CLIENTS_API"
@@ -64,15 +64,15 @@ class Surface(StrEnum):
 
 
 def parse_features(texts: Iterable[str]) -> frozenset[Feature]:
-    """Return the features of these names.
+    """Return the features with these names.
 
     Raises:
-        InvalidFeature: one of them does not exist.
+        InvalidFeature: one of them is unknown.
     """
     try:
         return frozenset(Feature(text) for text in texts)
     except ValueError:
-        raise InvalidFeature(f"A feature is one of: {', '.join(Feature)}.") from None
+        raise InvalidFeature(f"Unknown feature. The features are: {', '.join(Feature)}.") from None
 
 
 def role_of(features: Iterable[Feature]) -> Role | None:
@@ -83,21 +83,21 @@ def role_of(features: Iterable[Feature]) -> Role | None:
 
 
 def rank(role: Role | None) -> int:
-    """Return how powerful a role is; 0 for none."""
+    """Return the rank of a role; 0 for None."""
     return role.rank if role else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking. The audit calls the same one the actor.
+    """The caller of a request. In the audit log it is the actor.
 
     Attributes:
         name: the client id, the user's name, or `cli:<system user>`.
         kind: what kind of caller; None for the anonymous one.
-        role: the role at sign-in; a change judges it again inside its transaction.
-        surface: through which door the request came.
+        role: the role at sign-in; a change evaluates it again inside its transaction.
+        surface: how the request was made.
         address: the client's address, where there is one.
-        request_id: the request's id, as the log and the answer have it.
+        request_id: the id of the request, as in the log and in the response.
         secret_id: the secret that an API client signed in with.
         secret_state: that secret's state at sign-in.
         session_id: the session that a person signed in with.
@@ -115,12 +115,12 @@ class Caller:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether nobody signed in."""
+        """Whether the caller did not sign in."""
         return self.kind is None
 
     @property
     def actor(self) -> str:
-        """The name as secrets and audit remember it, told apart by kind: a person never passes for a client."""
+        """The name in the audit log, with the kind in front, so that a person is never equal to a client."""
         return (
             self.name
             if self.kind in (None, ActorKind.CLI, ActorKind.SYSTEM)
@@ -129,12 +129,12 @@ class Caller:
 
     @classmethod
     def anonymous(cls, surface: Surface, *, address: str | None = None, request_id: str | None = None) -> Self:
-        """Return the caller who did not sign in: an object of its own, never None."""
+        """Return a caller who did not sign in."""
         return cls("anonymous", None, None, surface, address, request_id)
 
 
 def system_caller() -> Caller:
-    """Return the actor of tidying."""
+    """Return the caller that maintenance is."""
     return Caller("system", ActorKind.SYSTEM, Role.ADMIN, Surface.SYSTEM)
 
 
@@ -142,23 +142,23 @@ def require_role(caller: Caller, least: Role, *, argument: str | None = None) ->
     """Pass if the caller's role is at least this one.
 
     Raises:
-        Unauthenticated: nobody signed in.
-        Forbidden: the role does not reach; `required_roles` says which do.
+        Unauthenticated: the caller did not sign in.
+        Forbidden: the role is lower; `required_roles` has the ones that are allowed.
     """
     if caller.is_anonymous:
         raise Unauthenticated
     if rank(caller.role) < least.rank:
         allowed = tuple(role.value for role in Role if role.rank >= least.rank)
-        what = "this value" if argument else "this"
-        raise Forbidden(f"Only {' or '.join(allowed)} may do {what}.", required_roles=allowed, argument=argument)
+        what = "This value" if argument else "This"
+        raise Forbidden(f"{what} requires the role {' or '.join(allowed)}.", required_roles=allowed, argument=argument)
 
 
 def require_reset_role(caller: Caller, *, smooth: bool) -> None:
     """Pass if the caller's role allows a reset of this kind: smooth for ADMIN, hard for OPERATOR too.
 
     Raises:
-        Unauthenticated: nobody signed in.
-        Forbidden: the role does not reach.
+        Unauthenticated: the caller did not sign in.
+        Forbidden: the role is not sufficient.
     """
     require_role(caller, Role.OPERATOR)
     if smooth:
@@ -166,39 +166,39 @@ def require_reset_role(caller: Caller, *, smooth: bool) -> None:
 
 
 def outranks(caller_role: Role | None, target_features: Iterable[Feature]) -> bool:
-    """Whether a target with these features has a role above the caller's."""
+    """Return whether a client with these features has a higher role than the caller."""
     return rank(role_of(target_features)) > rank(caller_role)
 
 
 def require_not_above(caller: Caller, target_features: Iterable[Feature]) -> None:
-    """Pass if the target's role is not above the caller's: a caller never gains a role by resetting its secret.
+    """Pass if the client's role is not higher than the caller's: a reset must never gain the caller a role.
 
     Raises:
-        Forbidden: it is; `argument` is `client_id`.
+        Forbidden: it is higher; `argument` is `client_id`.
     """
     role = role_of(target_features)
     if role and outranks(caller.role, target_features):
         allowed = tuple(each.value for each in Role if each.rank >= role.rank)
-        raise Forbidden("This client has a role above yours.", required_roles=allowed, argument="client_id")
+        raise Forbidden("This client has a higher role than you.", required_roles=allowed, argument="client_id")
 
 
 def may_change(caller: Caller, *features: Iterable[Feature]) -> bool:
-    """Whether the secret that the caller signed in with allows changing a client with any of these features."""
+    """Return whether the caller's secret allows it to change a client with any of these features."""
     return caller.secret_state is not SecretState.RETAINED or all(role_of(each) is None for each in features)
 
 
 def require_current_secret(caller: Caller, *features: Iterable[Feature]) -> None:
-    """Pass unless a caller on a retained secret would change, or grant, a role.
+    """Pass unless a caller who signed in with a retained secret would change a client with a role, or grant a role.
 
-    Whoever holds an old owner secret must not take the house (DESIGN.md, "Who may do what").
+    Somebody who has an old secret of an owner must not be able to take over the installation (docs/rules.md).
 
     Raises:
         Forbidden: `reason` is `RETAINED_SECRET`.
     """
     if not may_change(caller, *features):
         raise Forbidden(
-            "You signed in with an old secret: it may read, and change clients without a role, but neither change "
-            "nor make a client with owner, operator or viewer. Use the new secret.",
+            "You signed in with an old secret, which cannot change or create a client with owner, operator or viewer. "
+            "Sign in with the new secret.",
             argument="client_id",
             reason="RETAINED_SECRET",
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from gql_secrets.domain.durations import written_duration
+from gql_secrets.domain.durations import format_duration
 from gql_secrets.domain.instants import rfc3339_seconds
 
 
@@ -37,7 +37,7 @@ def advise(
     It is safe once the new secret was used, and the quiet time has passed since both the first use of the new secret
     and the last use of the old one. A job that runs less often than the quiet time goes unnoticed.
     """
-    quiet = written_duration(quiet_time)
+    quiet = format_duration(quiet_time)
     if new_first_used_at is None:
         return Opinion(
             RolloverAdvice.WAIT_FOR_NEW,

@@ -1,4 +1,4 @@
-"""Durations as people write them: `90s`, `15m`, `1h`."""
+"""Durations as text: `90s`, `15m`, `1h`."""
 
 import re
 from datetime import timedelta
@@ -12,7 +12,7 @@ def parse_duration(text: str) -> timedelta:
     """Return the duration of a text such as `90s`, `15m` or `1h`.
 
     Raises:
-        ValueError: it is written otherwise; the sentence is fit to be shown.
+        ValueError: the text is malformed; the message is for the user.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
@@ -20,8 +20,8 @@ def parse_duration(text: str) -> timedelta:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def written_duration(duration: timedelta) -> str:
-    """Return the duration in the largest unit that says it exactly, as `parse_duration` reads it."""
+def format_duration(duration: timedelta) -> str:
+    """Return the duration in the largest unit that is exact, as `parse_duration` reads it."""
     seconds = int(duration.total_seconds())
     for unit in ("h", "m"):
         if seconds and seconds % int(_UNITS[unit].total_seconds()) == 0:

@@ -1,4 +1,4 @@
-"""What a subscriber is told of a change: the audit's one event, as the things that happened to a client."""
+"""The events that subscribers receive: an audit event as the things that happened to a client."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from gql_secrets.domain.rotation import SecretEndReason, SecretState
 
 
 class ClientEventKind(StrEnum):
-    """What happened to a client."""
+    """The kinds of events of a client."""
 
     CREATED = "CREATED"
     EDITED = "EDITED"
@@ -31,15 +31,15 @@ class ClientEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClientEvent:
-    """One thing that happened to a client; it never holds a secret.
+    """One thing that happened to a client; it never has a secret in it.
 
     Attributes:
         kind: what happened.
-        at: when, by the database's clock.
-        client_id: to which client.
-        revision: the change that did it; None for uses, which are no changes.
-        secret_id: the secret that it is about, where it is about one.
-        actor: who did it, as the audit names the actor; None for uses.
+        at: when it happened, by the clock of the database.
+        client_id: the client.
+        revision: the revision of the change; None for a use, which is not a change.
+        secret_id: the secret that the event is about, if any.
+        actor: the actor of the change, as in the audit log; None for a use.
     """
 
     kind: ClientEventKind
@@ -66,7 +66,7 @@ _KINDS: Final = {
 
 
 def events_of(entry: AuditEntry) -> Iterator[ClientEvent]:
-    """Yield what the change did: the change itself, then each secret that ended with it before its time."""
+    """Yield the event of the change itself, then one for each secret that it withdrew or displaced."""
     if entry.client_id is None or (kind := _KINDS.get(AuditAction(entry.action))) is None:
         return
     yield _event(kind, entry, entry.secret_id)

@@ -1,8 +1,8 @@
-"""Which addresses a client may call from: networks as people write them, asked in about a microsecond.
+"""Allow lists: the networks from which a client may call.
 
-An IPv4 address has one spelling here. What arrives as IPv4-mapped IPv6 (`::ffff:192.0.2.1`, as a dual-stack
-socket reports it) is folded to IPv4, addresses and networks alike. So `0.0.0.0/0` holds every IPv4 address and
-`::/0` every other one, whatever the socket.
+An IPv4 address has one spelling here. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`, as a dual-stack socket reports
+it) is folded to IPv4, and so is a network of them. So `0.0.0.0/0` has every IPv4 address in it and `::/0` every other
+address, on every kind of socket.
 """
 
 from bisect import bisect_right
@@ -20,8 +20,8 @@ Network = IPv4Network | IPv6Network
 MAX_NETWORKS: Final = 100
 WHOLE_IPV4: Final = "0.0.0.0/0"
 
-# All addresses stand on one line of numbers: IPv4 below zero, IPv6 from zero on. A list is then a few
-# ranges of that line, and asking it is one bisection, however many networks it has.
+# Every address is one number: IPv4 below zero, IPv6 from zero on. An allow list is then a few ranges of numbers, and
+# one bisection answers it, in about a microsecond for any number of networks.
 _IPV4_SHIFT: Final = 2**32
 _FIRST: Final = -_IPV4_SHIFT
 _LAST: Final = 2**128 - 1
@@ -34,23 +34,23 @@ _SHOWN: Final = 16
 
 
 class InvalidNetwork(InvalidAllowList):
-    """One text that is no network, or an allow list that cannot be.
+    """A text is not a network, or the allow list is empty or too long.
 
     Attributes:
-        value: the text at fault, fit to be shown: without control characters, and only its beginning when it is longer
-            than any network. Empty where no single text is at fault.
+        value: the invalid text, printable: without control characters, and cut if it is longer than any network.
+            Empty if no single text is invalid.
         reason: a sentence that says what to write instead.
     """
 
     def __init__(self, value: str, reason: str) -> None:
-        super().__init__(reason)  # without the value: a GraphQL error echoes none
+        super().__init__(reason)  # without the value: a GraphQL error echoes no input
         self.value = value
         self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """The networks that a client may call from: at least one, at most 100, each once, in the order given."""
+    """The networks from which a client may call: 1 to 100, each once, in the order given."""
 
     networks: tuple[Network, ...]
     _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
@@ -59,12 +59,13 @@ class AllowList:
     def __post_init__(self) -> None:
         if not self.networks:
             raise InvalidNetwork(
-                "", "An allow list names at least one network; 0.0.0.0/0 and ::/0 together allow every address."
+                "", "An allow list must have at least one network; 0.0.0.0/0 and ::/0 together allow every address."
             )
         distinct = tuple(dict.fromkeys(_folded(network) for network in self.networks))
         if len(distinct) > MAX_NETWORKS:
             raise InvalidNetwork(
-                "", f"An allow list has at most {MAX_NETWORKS} networks; write neighbours as one wider network."
+                "",
+                f"An allow list must have at most {MAX_NETWORKS} networks; combine adjacent ones.",
             )
         ranges = _merged(distinct)
         object.__setattr__(self, "networks", distinct)
@@ -73,13 +74,13 @@ class AllowList:
 
     @classmethod
     def parse(cls, texts: Iterable[object]) -> Self:
-        """The list that these texts name, such as `10.0.0.0/8`, `2001:db8::/32`, or one address `192.0.2.1`.
+        """Return the list of these texts, such as `10.0.0.0/8`, `2001:db8::/32`, or one address `192.0.2.1`.
 
         Raises:
-            InvalidNetwork: (an `InvalidAllowList`) a text is no network, or there is none, or there are too many.
+            InvalidNetwork: (an `InvalidAllowList`) a text is not a network, or there are none or too many.
         """
         if isinstance(texts, str):
-            raise InvalidNetwork(shown(texts), 'An allow list is a list of texts: write ["…"] around it.')
+            raise InvalidNetwork(shown(texts), 'An allow list is a list of strings: write ["…"] around it.')
         networks: dict[Network, None] = {}
         for text in texts:
             networks[parse_network(text)] = None
@@ -105,7 +106,7 @@ class AllowList:
         return ipv4, sum(end - start + 1 for start, end in ranges) - ipv4
 
     def allows(self, address: str | Address) -> bool:
-        """Whether a caller at this address is let in. A text that is no address is let in by no list."""
+        """Return whether the list allows this address. No list allows a text that is not an address."""
         position = _position(address) if isinstance(address, str) else _place(address)
         if position is None:
             return False
@@ -130,13 +131,13 @@ def address_block(address: str) -> str:
 
 
 def parse_network(text: object) -> Network:
-    """The network that this text names; a bare address is a network of one.
+    """Return the network that this text names; a bare address is a network of one.
 
     Raises:
-        InvalidNetwork: it names none, or also says something about a single host in it.
+        InvalidNetwork: it is malformed, or has host bits set.
     """
     if not isinstance(text, str):
-        raise InvalidNetwork(shown(str(text)), "Write a network as a text, such as 192.0.2.0/24.")
+        raise InvalidNetwork(shown(str(text)), "Write a network as a string, such as 192.0.2.0/24.")
     stripped = text.strip()
     address_text, slash, prefix_text = stripped.partition("/")
     address = parse_address(address_text) if len(stripped) <= _MAX_NETWORK else None
@@ -152,7 +153,7 @@ def parse_network(text: object) -> Network:
         plain = prefix_text.isascii() and prefix_text.isdigit() and len(prefix_text) <= _MAX_PREFIX
         if not plain or prefix_text != str(int(prefix_text)) or not shift <= int(prefix_text) <= bits + shift:
             raise InvalidNetwork(
-                shown(text), f"After the slash stands only the prefix length, a number from {shift} to {bits + shift}."
+                shown(text), f"After the slash, write only the prefix length, a number from {shift} to {bits + shift}."
             )
         prefix = int(prefix_text) - shift
     network = _network(address, prefix)
@@ -165,8 +166,8 @@ def parse_network(text: object) -> Network:
 
 
 def parse_address(text: str) -> Address | None:
-    """The address that this text names, folded, or None. An address with a zone (`fe80::1%eth0`) is none."""
-    # ipaddress keeps a zone as part of the address; it says nothing on any machine but the one that wrote it.
+    """Return the address that this text names, folded, or None. An address with a zone (`fe80::1%eth0`) gives None."""
+    # ipaddress keeps a zone as part of the address; it has a meaning only on the machine that wrote it.
     if "%" in text:
         return None
     try:
@@ -177,7 +178,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def folded(address: Address) -> Address:
-    """The same address; an IPv4 one that was spelled as IPv6 is IPv4 again."""
+    """Return the same address; an IPv4-mapped IPv6 address becomes IPv4."""
     if isinstance(address, IPv6Address) and (mapped := address.ipv4_mapped) is not None:
         return mapped
     return address
@@ -185,15 +186,15 @@ def folded(address: Address) -> Address:
 
 @lru_cache(maxsize=4096)
 def normalised(text: str) -> str | None:
-    """The one spelling of the address that this text names, or None if it names none."""
+    """Return the canonical spelling of the address that this text names, or None."""
     address = parse_address(text)
     return None if address is None else str(address)
 
 
 def shown(text: str) -> str:
-    """The text, fit to be shown in a message: one line, and only the beginning of what is too long for a network.
+    """Return the text in a printable form, on one line, and cut if it is too long for a network.
 
-    The cut also keeps a secret that was pasted into the wrong field from being repeated whole.
+    The cut also avoids that a secret in the wrong field is repeated whole.
     """
     cut = text if len(text) <= _MAX_NETWORK else f"{text[:_SHOWN]}…"
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
@@ -217,7 +218,7 @@ def _place(address: Address) -> int:
     return int(plain) - _IPV4_SHIFT if isinstance(plain, IPv4Address) else int(plain)
 
 
-# The same callers ask again and again; reading an address costs ten times what asking the list does.
+# The same addresses come again and again, and parsing one costs ten times what the bisection does.
 @lru_cache(maxsize=4096)
 def _position(text: str) -> int | None:
     address = parse_address(text)
@@ -225,7 +226,7 @@ def _position(text: str) -> int | None:
 
 
 def _merged(networks: Iterable[Network]) -> list[tuple[int, int]]:
-    """The networks as ascending ranges of numbers that neither overlap nor touch."""
+    """Return the networks as ascending ranges of numbers that neither overlap nor touch."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted((_place(n.network_address), _place(n.broadcast_address)) for n in networks):
         if merged and start <= merged[-1][1] + 1:

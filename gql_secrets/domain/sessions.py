@@ -1,4 +1,4 @@
-"""How long a person stays signed in, and how long a sign-in link works."""
+"""How long a person stays signed in, and how long a sign-in link is valid."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ SIGN_IN_PATH: Final = "/sign-in"
 LINK_LIFETIME: Final = timedelta(minutes=15)
 MAX_IDLE: Final = timedelta(minutes=30)
 MAX_SESSION: Final = timedelta(hours=8)
-# How late `last_seen_at` may be: a session in use is written once in this time, not at each request.
+# The precision of `last_seen_at`: a session in use is written once in this time, not with each request.
 SEEN_PRECISION: Final = timedelta(minutes=1)
 
 _TOKEN_BYTES: Final = 32
@@ -19,21 +19,21 @@ _MAX_TOKEN: Final = 64
 _MAX_NAME: Final = 100
 
 
-def is_link_good(*, expires_at: datetime, spent_at: datetime | None, now: datetime) -> bool:
-    """Whether a sign-in link works at `now`: once, and for 15 minutes."""
+def is_link_valid(*, expires_at: datetime, spent_at: datetime | None, now: datetime) -> bool:
+    """Return whether a sign-in link is valid at `now`: once, and for 15 minutes."""
     return spent_at is None and now < expires_at
 
 
-def is_session_good(*, created_at: datetime, last_seen_at: datetime, ended_at: datetime | None, now: datetime) -> bool:
-    """Whether a session is good at `now`: the only place that decides it.
+def is_session_valid(*, created_at: datetime, last_seen_at: datetime, ended_at: datetime | None, now: datetime) -> bool:
+    """Return whether a session is valid at `now`; nothing else decides it.
 
-    It ends when its person signs out, after 30 minutes without a request, and after 8 hours.
+    A session ends when it is ended (as by a sign-out), after 30 minutes without a request, and after 8 hours.
     """
     return ended_at is None and now < last_seen_at + MAX_IDLE and now < created_at + MAX_SESSION
 
 
 def mint_token() -> PlaintextSecret:
-    """Return 256 random bits, written for a URL or a cookie."""
+    """Return 256 random bits as text for a URL or a cookie."""
     return PlaintextSecret(secrets.token_urlsafe(_TOKEN_BYTES))
 
 
@@ -43,17 +43,17 @@ def link_url(public_url: str, token: PlaintextSecret) -> str:
 
 
 def is_token(text: str) -> bool:
-    """Whether this can be one of our tokens; what cannot is not looked up."""
+    """Return whether the text can be a token; one that cannot is not looked up."""
     return 1 <= len(text) <= _MAX_TOKEN and text.isascii() and text.isprintable()
 
 
 def parse_person(text: str) -> str:
-    """Return a person's name, as the audit will show it.
+    """Return the name of a person, as the audit log shows it.
 
     Raises:
-        InvalidName: it is empty, longer than 100 characters, or holds control characters.
+        InvalidName: it is empty, over 100 characters, or has control characters.
     """
     name = text.strip()
     if not 1 <= len(name) <= _MAX_NAME or not name.isprintable():
-        raise InvalidName(f"A person's name has 1 to {_MAX_NAME} characters, none of them a control character.")
+        raise InvalidName(f"The name of a person must have 1 to {_MAX_NAME} characters and no control characters.")
     return name

@@ -1,4 +1,4 @@
-"""Is whoever signed in still who they were? Judged again for every change, and for streams that outlive a request."""
+"""Evaluates signed-in callers again: for every change, and for streams that outlive a request."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,15 +10,15 @@ from gql_secrets.domain.access import ActorKind, Caller, Role, parse_features, r
 from gql_secrets.domain.errors import Forbidden, Unauthenticated
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
-from gql_secrets.domain.sessions import is_session_good
+from gql_secrets.domain.sessions import is_session_valid
 from gql_secrets.storage.models import ClientFeature, ClientNetwork, ClientSecret, Session
 
-_SECRET_ENDED = "The secret that you signed in with has ended meanwhile."  # noqa: S105  a sentence
+_SECRET_ENDED = "The secret that you signed in with has ended."  # noqa: S105  a sentence
 _SESSION_ENDED = "Your session has ended. Sign in again."
 
 
 class SecretDue(Unauthenticated):
-    """The time of the caller's secret is over, and nobody has written it down yet: write EXPIRED."""
+    """The caller's secret has expired and is not yet written EXPIRED."""
 
     def __init__(self, client_id: str) -> None:
         super().__init__(_SECRET_ENDED)
@@ -26,7 +26,7 @@ class SecretDue(Unauthenticated):
 
 
 class CallerSnapshot:
-    """What callers are judged by, as it was read at one moment: three questions, however many callers."""
+    """The secrets, features and sessions of callers, read at one moment: three queries for any number of callers."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class CallerSnapshot:
 
     @classmethod
     async def read(cls, connection: BaseDBAsyncClient, callers: Iterable[Caller], now: datetime) -> "CallerSnapshot":
-        """Read what these callers are judged by."""
+        """Read what is needed to evaluate these callers."""
         callers = list(callers)
         secret_ids = {caller.secret_id for caller in callers} - {None}
         session_ids = {caller.session_id for caller in callers} - {None}
@@ -67,11 +67,11 @@ class CallerSnapshot:
         return cls(now, secrets, features, sessions, networks)
 
     def evaluate(self, caller: Caller) -> Caller:
-        """Return the caller as it is now, with the role and the secret's state that it has at this moment.
+        """Return the caller with its current role and the current state of its secret.
 
         Raises:
-            Unauthenticated: nobody signed in, or the secret or the session ended since (SecretDue where this is the
-                first to see that a secret's time is over).
+            Unauthenticated: the caller did not sign in, or its secret or session has ended (SecretDue if the secret
+                has expired and is not yet written EXPIRED).
             Forbidden: the client's allow list does not include the address that the caller signed in from; `reason`
                 is `ADDRESS`.
         """
@@ -103,13 +103,13 @@ class CallerSnapshot:
 
     def _evaluate_person(self, caller: Caller, session_id: int) -> Caller:
         row = self._sessions.get(session_id)
-        if row is None or not is_good(row, self._now):
+        if row is None or not is_valid(row, self._now):
             raise Unauthenticated(_SESSION_ENDED)
         return replace(caller, role=Role(row.role))
 
 
-def is_good(session: Session, now: datetime) -> bool:
-    """Whether this session is good at `now`."""
-    return is_session_good(
+def is_valid(session: Session, now: datetime) -> bool:
+    """Return whether this session is valid at `now`."""
+    return is_session_valid(
         created_at=session.created_at, last_seen_at=session.last_seen_at, ended_at=session.ended_at, now=now
     )

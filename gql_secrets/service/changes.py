@@ -1,8 +1,11 @@
-"""One change: lock, look at the clock, judge the caller again, decide, write, audit, commit (rules 10 and 11).
+"""One change: lock, read the clock, evaluate the caller again, decide, write, audit, commit (rules 10 and 11).
 
-The order of locks is the same in every change, so no two wait for each other: the client's row, the rows of
-its living secrets, the installation's row. The last one is held to the commit, so revisions become visible in the
-order in which they were given, and what is read after it cannot be changed by anybody else.
+The order of locks is the same in every change, so there are no deadlocks: the client's row, the rows of its active
+secrets, the installation's row. The last one is held until the commit, so revisions become visible in the order in
+which they were given, and nobody else can change what is read after it.
+
+A change is a function `work(change)` that `Changes` calls: it may run twice, since a retained secret that turns out to
+be due is written EXPIRED in a transaction of its own before the change runs again.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -38,7 +41,7 @@ T = TypeVar("T")
 
 
 class Facts(TypedDict, total=False):
-    """What an audit event may say beside who, when and what."""
+    """The optional facts of an audit event."""
 
     client_id: str | None
     generation_before: int | None
@@ -57,8 +60,8 @@ ACTIVE_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
 _ATTEMPTS: Final = 3
 
 
-class _ExpiryDue(Exception):  # noqa: N818  a signal between two transactions, told to nobody
-    """The time of this client's old secret is over and nobody has written it down."""
+class _ExpiryDue(Exception):  # noqa: N818  a signal between two transactions, never seen by a caller
+    """The old secret of this client has expired and is not yet written EXPIRED."""
 
     def __init__(self, client_id: str) -> None:
         super().__init__()
@@ -67,7 +70,7 @@ class _ExpiryDue(Exception):  # noqa: N818  a signal between two transactions, t
 
 @dataclass(slots=True)
 class Change:
-    """A change under way: everything locked, `now` read after the locks."""
+    """A change in progress: everything is locked, and `now` was read after the locks."""
 
     tx: Transaction
     now: datetime
@@ -81,7 +84,7 @@ class Change:
         return self.tx.connection
 
     async def record(self, action: AuditAction, **facts: Unpack[Facts]) -> None:
-        """Write the change's one audit event, chained to the one before, and the revision that goes with it."""
+        """Write the one audit event of the change, and its revision."""
         await append_to_audit(self.tx, self.installation, [self.entry(action, **facts)], self.pepper)
 
     async def record_each(self, entries: Sequence[AuditEntry]) -> None:
@@ -89,7 +92,7 @@ class Change:
         await append_to_audit(self.tx, self.installation, entries, self.pepper)
 
     def entry(self, action: AuditAction, *, place: int = 0, **facts: Unpack[Facts]) -> AuditEntry:
-        """Return the audit entry of an event of this change, the one at this place where there are several."""
+        """Return the audit entry of this change; `place` counts from 0 if the change has several."""
         return AuditEntry(
             revision=self.installation.revision + 1 + place,
             at=self.now,
@@ -131,19 +134,19 @@ class ClientChange(Change):
         await self.record(action, **facts)
 
     def require_generation(self, expected: int | None) -> None:
-        """Pass if the caller named no generation, or the one that is there.
+        """Pass if the caller gave no generation, or the current one.
 
         Raises:
             Conflict: the client changed since the caller read it.
         """
         if expected is not None and expected != self.client.generation:
             raise Conflict(
-                f"The client is at generation {self.client.generation} now: it changed since you read it.",
+                f"The client changed since you read it: its generation is now {self.client.generation}.",
                 argument="if_generation",
             )
 
     async def end(self, *ends: End) -> None:
-        """End secrets; what ended stays ended."""
+        """End secrets. This is permanent."""
         for end in ends:
             row = self.secrets[end.secret.id]
             row.state = end.reason.state.value
@@ -152,7 +155,7 @@ class ClientChange(Change):
             await save_active_secret(row, self.connection, "state", "ended_at", "end_reason")
 
     async def retain(self, secret: ActiveSecret, *, replaced_at: datetime, expires_at: datetime) -> None:
-        """Make a living secret the old one, good until `expires_at`."""
+        """Make an active secret the old one, valid until `expires_at`."""
         row = self.secrets[secret.id]
         row.state, row.replaced_at, row.expires_at = SecretState.RETAINED.value, replaced_at, expires_at
         await save_active_secret(row, self.connection, "state", "replaced_at", "expires_at")
@@ -165,23 +168,23 @@ class ClientChange(Change):
 
 
 class Changes:
-    """The one way to change anything."""
+    """Runs every change."""
 
     def __init__(self, database: Database, pepper: Pepper) -> None:
-        """Make it for one open database and its pepper."""
+        """Run changes of this database."""
         self.database = database
         self.pepper = pepper
 
     async def change_client(self, client_id: str, caller: Caller, work: Callable[[ClientChange], Awaitable[T]]) -> T:
         """Run `work` on a locked client in one transaction.
 
-        An old secret whose time is over, the client's or the caller's own, is written EXPIRED first, in a transaction
-        of its own, so that it stays ended whatever becomes of the change.
+        An old secret that has expired, the client's or the caller's own, is written EXPIRED first in a transaction of
+        its own, so that it stays ended even if the change fails.
 
         Raises:
-            ClientNotFound: there is no such client, or it was deleted.
-            Unauthenticated: the caller's own secret or session ended meanwhile.
-            Conflict: the lock was not had in time.
+            ClientNotFound: the client does not exist, or was deleted.
+            Unauthenticated: the caller's own secret or session has ended.
+            Conflict: the lock was not acquired in time.
         """
         if not is_client_id(client_id):
             raise ClientNotFound
@@ -195,8 +198,8 @@ class Changes:
         """Run `work` in one transaction that changes no existing client.
 
         Raises:
-            Unauthenticated: the caller's own secret or session ended meanwhile.
-            Conflict: the lock was not had in time.
+            Unauthenticated: the caller's own secret or session has ended.
+            Conflict: the lock was not acquired in time.
         """
 
         async def body(tx: Transaction) -> T:
@@ -212,10 +215,10 @@ class Changes:
                 return await self.database.run_tx(body)
             except _ExpiryDue as due:
                 await self.expire_old_secret(due.client_id)
-        raise Conflict("The client keeps changing. Try again.")
+        raise Conflict("Concurrent changes of this client. Try again.")
 
     async def expire_old_secret(self, client_id: str) -> bool:
-        """Write EXPIRED if the client's old secret is due; return whether it was.
+        """Write EXPIRED if the old secret of the client is due; return whether it was.
 
         Its own transaction, audit event (actor `system`) and revision; no generation.
         """
@@ -280,12 +283,12 @@ class Changes:
 
 
 async def lock_installation(tx: Transaction) -> Installation:
-    """Lock the installation's row to the end of the transaction: always the last lock taken."""
+    """Lock the installation's row until the end of the transaction; always the last lock."""
     return await Installation.filter(id=1).using_db(tx.connection).select_for_update().get()
 
 
 async def lock_active_secrets(tx: Transaction, client_id: str) -> list[ClientSecret]:
-    """Lock the client's living secrets."""
+    """Lock the active secrets of a client, and return their rows."""
     query = ClientSecret.filter(client_id=client_id, state__in=[state.value for state in ACTIVE_STATES])
     rows = await query.using_db(tx.connection).select_for_update().order_by("id")
     await add_last_uses(tx, rows)
@@ -293,11 +296,11 @@ async def lock_active_secrets(tx: Transaction, client_id: str) -> list[ClientSec
 
 
 async def evaluate_caller(tx: Transaction, caller: Caller, now: datetime) -> Caller:
-    """Return the caller as it is now, with the role and the secret's state that it has at this moment.
+    """Return the caller with its current role and the current state of its secret.
 
     Raises:
-        Unauthenticated: nobody signed in, or the secret or the session ended since.
-        _ExpiryDue: this is the first to see that the secret's time is over.
+        Unauthenticated: the caller did not sign in, or its secret or session has ended.
+        _ExpiryDue: its secret has expired and is not yet written EXPIRED.
     """
     snapshot = await CallerSnapshot.read(tx.connection, [caller], now)
     try:
@@ -313,15 +316,15 @@ async def features_of(connection: BaseDBAsyncClient, client_id: str) -> frozense
 
 
 async def save_active_secret(row: ClientSecret, connection: BaseDBAsyncClient, *fields: str) -> None:
-    """Write these fields of a secret, only if it has not ended: no path brings an ended one back."""
+    """Write these fields of a secret, but only if it is active: nothing makes an ended secret active again."""
     values = {field: getattr(row, field) for field in fields}
     query = ClientSecret.filter(id=row.id, state__in=[state.value for state in ACTIVE_STATES])
     if await query.using_db(connection).update(**values) != 1:
-        raise Conflict("The secret has ended meanwhile.")
+        raise Conflict("The secret has ended.")
 
 
 def active_secrets_of(rows: Iterable[ClientSecret]) -> ActiveSecrets:
-    """Return the rules' view of a client's living secrets (rule 1: the current one always exists)."""
+    """Return the rules' view of the active secrets of a client (rule 1: there is always a current one)."""
     by_state = {row.state: row for row in rows}
     retained = by_state.get(SecretState.RETAINED)
     return ActiveSecrets(

@@ -1,7 +1,7 @@
-"""Clients that come from another system with the secrets they have: digested on the way in, good at once.
+"""Imports clients from another system with the secrets that they have, which are valid immediately.
 
-A run takes a file in batches. A batch is one transaction, so a client is there whole or not at all; each client has an
-audit event and a revision of its own. Run again, the same file changes nothing.
+A run takes a file in batches. A batch is one transaction, so a client is imported completely or not at all; each
+client has an audit event and a revision of its own. Importing the same file again changes nothing.
 """
 
 import re
@@ -33,24 +33,24 @@ _MAX_SECRET: Final = 1024
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ATTEMPTS: Final = 4
 
-_DELETED: Final = "a client with this id was deleted, and ids are never used again"
-_HAS_ANOTHER: Final = "this client is here with another secret; change that one with a reset"
-_ENDED: Final = "this client once had this secret, and it has ended; what ended stays ended"
-_TWICE: Final = "the file has this client before, with another secret"
-_DIFFERS: Final = "its description, features or allow list differ from the file's and stay as they are"
+_DELETED: Final = "a client with this id was deleted, and ids are never reused"
+_HAS_ANOTHER: Final = "this client exists with another secret; to change that one, reset it"
+_ENDED: Final = "this client had this secret, and it has ended; an ended secret is never valid again"
+_TWICE: Final = "duplicate client id with a different secret"
+_DIFFERS: Final = "its description, features or allow list differ from the file, and were not changed"
 _WEAK: Final = (
-    f"the secret has under {MIN_STRONG} characters or under an estimated {MIN_BITS:.0f} bits, so a copy of the "
-    "database would give it away; reset it there first, or say --allow-weak"
+    f"the secret is weak: under {MIN_STRONG} characters or under an estimated {MIN_BITS:.0f} bits, so it could be "
+    "found from a copy of the database; reset it in the other system first, or use --allow-weak"
 )
 
 
 class RowRefused(Failure):
-    """A client that cannot be imported; the text says why, and never holds its secret."""
+    """A client cannot be imported; the message gives the reason, and never has the secret in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedClient:
-    """A client as another system has it, checked."""
+    """A client of another system, checked."""
 
     client_id: str
     secret: PlaintextSecret
@@ -64,19 +64,19 @@ class ImportedClient:
     def of(
         cls, client_id: str, secret: str, *, description: str | None, features: Sequence[str], allow_list: AllowList
     ) -> Self:
-        """Check what another system says of a client.
+        """Check the values of another system.
 
         Raises:
-            RowRefused: the id or the secret cannot be sent with Basic (RFC 7617).
+            RowRefused: the id or the secret cannot be sent with HTTP Basic (RFC 7617).
             Refusal: INVALID_DESCRIPTION, INVALID_NAME or INVALID_FEATURE.
         """
         if not is_client_id(client_id):
             raise RowRefused(
-                "a client id has 1 to 128 visible ASCII characters, none of : , \" ' ` \\, so create the client here "
-                "and give its application the new id and secret"
+                "a client id must have 1 to 128 visible ASCII characters, none of : , \" ' ` \\, so create the client "
+                "here and give its application the new id and secret"
             )
         if not 1 <= len(secret) <= _MAX_SECRET or _CONTROL.search(secret):
-            raise RowRefused(f"a secret has 1 to {_MAX_SECRET} characters and no control characters")
+            raise RowRefused(f"a secret must have 1 to {_MAX_SECRET} characters and no control characters")
         kept = parse_description(description)
         return cls(
             client_id,
@@ -90,7 +90,7 @@ class ImportedClient:
 
 
 class Outcome(StrEnum):
-    """What became of one client of the file."""
+    """The outcome of one client of the file."""
 
     CREATED = "created"
     UNCHANGED = "unchanged"
@@ -99,7 +99,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one client of the file, and why."""
+    """The outcome of one client of the file, and the reason."""
 
     outcome: Outcome
     reason: str | None = None
@@ -108,7 +108,7 @@ class Imported:
 
 @dataclass(slots=True)
 class _Known:
-    """What the database has of the clients of a batch."""
+    """What the database has about the clients of a batch."""
 
     clients: dict[str, Client] = field(default_factory=dict)
     secrets: dict[str, list[ClientSecret]] = field(default_factory=dict)
@@ -117,10 +117,10 @@ class _Known:
 
 
 class Import:
-    """One run over one file."""
+    """One import of one file."""
 
     def __init__(self, changes: Changes, *, by: Caller, allow_weak: bool = False, dry_run: bool = False) -> None:
-        """Make it; a dry run says what would become of each client and changes nothing."""
+        """Import through `changes`; a dry run returns the same outcomes and changes nothing."""
         self._changes = changes
         self._by = by
         self._allow_weak = allow_weak
@@ -128,16 +128,16 @@ class Import:
         self._promised: dict[str, PlaintextSecret] = {}
 
     async def take(self, batch: Sequence[ImportedClient]) -> list[Imported]:
-        """Import at most 500 clients, or none of them; return what became of each.
+        """Import at most 500 clients, all or none of them; return the outcome of each.
 
         Raises:
-            Forbidden: the caller is no ADMIN.
-            Conflict: the lock was not had in time.
-            Unavailable: the database does not answer.
+            Forbidden: the caller is not ADMIN.
+            Conflict: the lock was not acquired in time.
+            Unavailable: the database is unavailable.
         """
         require_role(self._by, Role.ADMIN)
         if self._dry_run:
-            return await self._changes.database.read(lambda connection: self._foretell(connection, batch))
+            return await self._changes.database.read(lambda connection: self._rehearse(connection, batch))
         for _ in range(_ATTEMPTS):
             try:
                 results, due = await self._changes.change_installation(
@@ -147,38 +147,38 @@ class Import:
                 continue
             if not due:
                 return results
-            for client_id in due:  # written down before anything is decided on it
+            for client_id in due:  # written EXPIRED before anything is decided
                 await self._changes.expire_old_secret(client_id)
-        raise Conflict("Other changes are in the way. Run the import again: what is done is done.")
+        raise Conflict("Other changes hold the lock. Run the import again: clients that were imported are skipped.")
 
-    async def _foretell(self, connection: BaseDBAsyncClient, batch: Sequence[ImportedClient]) -> list[Imported]:
+    async def _rehearse(self, connection: BaseDBAsyncClient, batch: Sequence[ImportedClient]) -> list[Imported]:
         known = await _read(connection, batch)
         now = await self._changes.database.read_clock(connection)
-        results, _ = self._judge(batch, known, now, self._promised)
+        results, _ = self._outcomes(batch, known, now, self._promised)
         return results
 
     async def _act(self, change: Change, batch: Sequence[ImportedClient]) -> tuple[list[Imported], list[str]]:
-        """Write what is new; if a secret's time is over and nobody wrote it down, write nothing and name its client.
+        """Write the new clients; if a secret is due, write nothing and return the ids of such clients.
 
-        Every change holds the installation's row to its commit, and so does this one: what is read here stays so.
+        Every change holds the installation's row until its commit, and so does this one: nothing read here changes.
         """
         require_role(change.caller, Role.ADMIN)
         known = await _read(change.connection, batch)
-        results, due = self._judge(batch, known, change.now, {})
+        results, due = self._outcomes(batch, known, change.now, {})
         if not due:
             pairs = zip(batch, results, strict=True)
             await _write(change, [row for row, result in pairs if result.outcome is Outcome.CREATED])
         return results, due
 
-    def _judge(
+    def _outcomes(
         self, batch: Sequence[ImportedClient], known: _Known, now: datetime, promised: dict[str, PlaintextSecret]
     ) -> tuple[list[Imported], list[str]]:
-        """Say what becomes of each client; `promised` are the clients that the run creates and `known` lacks."""
+        """Return the outcome of each client; `promised` are the clients that this run creates."""
         results, due = [], []
         for row in batch:
             client = known.clients.get(row.client_id)
             if client is not None:
-                result, is_due = _judge_known(row, client, known, self._changes.pepper, now)
+                result, is_due = _outcome_of_known(row, client, known, self._changes.pepper, now)
                 results.append(result)
                 if is_due:
                     due.append(row.client_id)
@@ -193,10 +193,10 @@ class Import:
         return results, due
 
 
-def _judge_known(
+def _outcome_of_known(
     row: ImportedClient, client: Client, known: _Known, pepper: Pepper, now: datetime
 ) -> tuple[Imported, bool]:
-    """Say what becomes of a client that is here already, and whether its old secret is due."""
+    """Return the outcome of a client that exists, and whether its old secret is due."""
     if client.deleted_at is not None:
         return Imported(Outcome.REFUSED, _DELETED), False
     digests = pepper.digests(row.client_id, row.secret.reveal())

@@ -1,4 +1,4 @@
-"""The changes of clients themselves: register, edit, enable, disable, delete."""
+"""The changes of clients: register, edit, enable, disable, delete."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, Client
 
 
 class Unchanged(Enum):
-    """The mark of an argument that the caller left out, apart from None, which empties a description."""
+    """The default of an argument that was left out. None has a meaning: it removes a description."""
 
     UNCHANGED = "unchanged"
 
@@ -38,7 +38,7 @@ UNCHANGED: Final = Unchanged.UNCHANGED
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A new client with its first secret. `secret` is the only place where the plaintext is."""
+    """A new client with its first secret. `secret` is the only copy of the plaintext."""
 
     client: Client
     secret: PlaintextSecret
@@ -48,7 +48,7 @@ class Clients:
     """Registers and edits clients."""
 
     def __init__(self, changes: Changes) -> None:
-        """Make it on the one way to change anything."""
+        """Change clients through `changes`."""
         self._changes = changes
 
     async def create_client(
@@ -60,11 +60,11 @@ class Clients:
         features: Sequence[str] = (),
         allow_list: Sequence[str] | None = None,
     ) -> Registration:
-        """Register a client and mint its first secret.
+        """Register a client and create its first secret.
 
         Raises:
             Refusal: INVALID_NAME, INVALID_DESCRIPTION, INVALID_FEATURE or INVALID_ALLOW_LIST.
-            Forbidden: not an ADMIN, or one on an old secret who would make a client with a role.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret and grants a role.
         """
         require_role(by, Role.ADMIN)
         name, description = parse_name(name), parse_description(description)
@@ -88,12 +88,12 @@ class Clients:
         features: Sequence[str] | Unchanged = UNCHANGED,
         allow_list: Sequence[str] | Unchanged = UNCHANGED,
     ) -> Client:
-        """Edit what was given; what stays the same is no change and leaves no audit event.
+        """Edit the given fields. If nothing differs, nothing is written and there is no audit event.
 
         Raises:
             Refusal: INVALID_NAME, INVALID_DESCRIPTION, INVALID_FEATURE, INVALID_ALLOW_LIST, CLIENT_NOT_FOUND,
                 LAST_OWNER or CONFLICT.
-            Forbidden: not an ADMIN, or one on an old secret where a role is concerned.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret and the client has or gets a role.
         """
         require_role(by, Role.ADMIN)
         new_name = name if name is UNCHANGED else parse_name(name)
@@ -136,11 +136,11 @@ class Clients:
     async def set_client_enabled(
         self, client_id: str, *, enabled: bool, by: Caller, reason: str | None = None
     ) -> Client:
-        """Enable or disable a client; its secrets go on ageing while it is disabled (rule 12).
+        """Enable or disable a client. Its retained secret still expires while it is disabled (rule 12).
 
         Raises:
             Refusal: INVALID_REASON, CLIENT_NOT_FOUND, LAST_OWNER or CONFLICT.
-            Forbidden: not an ADMIN, or one on an old secret where a role is concerned.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret and the client has or gets a role.
         """
         require_role(by, Role.ADMIN)
         why = parse_reason(reason)
@@ -162,11 +162,11 @@ class Clients:
         return await self._changes.change_client(client_id, by, work)
 
     async def delete_client(self, client_id: str, *, by: Caller, reason: str | None = None) -> str:
-        """End the client's secrets and leave its row as a tombstone; return the client id, never used again.
+        """Delete a client and end its secrets. Its row stays, so that its id is never reused; return the client id.
 
         Raises:
             Refusal: INVALID_REASON, CLIENT_NOT_FOUND, LAST_OWNER or CONFLICT.
-            Forbidden: not an ADMIN, or one on an old secret where a role is concerned.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret and the client has or gets a role.
         """
         require_role(by, Role.ADMIN)
         why = parse_reason(reason)
@@ -194,10 +194,10 @@ async def register(
     features: frozenset[Feature],
     allow_list: AllowList | None,
 ) -> Registration:
-    """Write a new client with a minted secret, inside a change that is under way.
+    """Write a new client with a new secret, as a part of a change.
 
     Raises:
-        Conflict: the client id is taken, perhaps by a deleted client.
+        Conflict: the client id is in use, or was used by a deleted client.
     """
     plaintext = PlaintextSecret.mint()
     client = await write_client(change, client_id, name, description, features, allow_list)
@@ -220,16 +220,18 @@ async def write_client(
     features: frozenset[Feature],
     allow_list: AllowList | None,
 ) -> Client:
-    """Write the rows of a new client, without a secret, inside a change that is under way.
+    """Write the rows of a new client without a secret, as a part of a change.
 
     Raises:
-        Conflict: the client id is taken, perhaps by a deleted client.
+        Conflict: the client id is in use, or was used by a deleted client.
     """
     client = Client(**values_of_client(change, client_id, name, description, allow_list))
     try:
         await client.save(using_db=change.connection, force_create=True)
     except IntegrityError as error:
-        raise Conflict("This client id is taken; ids are never used again.", argument="client_id") from error
+        raise Conflict(
+            "This client id is in use, or was used by a deleted client: ids are never reused.", argument="client_id"
+        ) from error
     await change.tx.insert(ClientFeature, values_of_features(client_id, features))
     await change.tx.insert(ClientNetwork, values_of_networks(client_id, allow_list))
     return client
@@ -257,7 +259,7 @@ def values_of_features(client_id: str, features: frozenset[Feature]) -> list[dic
 
 
 def values_of_networks(client_id: str, allow_list: AllowList | None) -> list[dict[str, object]]:
-    """Return the rows of a client's allow list; none where every address is allowed."""
+    """Return the rows of a client's allow list; none if every address is allowed."""
     if allow_list is None or allow_list.is_everywhere:
         return []
     return [
@@ -278,7 +280,7 @@ async def _write_networks(change: Change, client: Client, allow_list: AllowList)
 
 
 async def allow_list_of(change: Change, client: Client) -> tuple[str, ...]:
-    """Return the client's allow list as it is written."""
+    """Return the client's allow list as text."""
     if not client.is_restricted:
         return EVERYWHERE.texts
     query = ClientNetwork.filter(client_id=client.client_id).using_db(change.connection).order_by("position")
@@ -286,10 +288,10 @@ async def allow_list_of(change: Change, client: Client) -> tuple[str, ...]:
 
 
 async def _require_another_owner(change: ClientChange) -> None:
-    """Pass if another enabled owner exists: exact, for every change waits for the installation's row.
+    """Pass if there is another enabled owner. Exact, since every change waits for the installation's row.
 
     Raises:
-        LastOwner: there is none.
+        LastOwner: there is not.
     """
     others = ClientFeature.filter(feature=Feature.OWNER.value, client__enabled=True, client__deleted_at=None).exclude(
         client_id=change.client.client_id

@@ -1,7 +1,6 @@
 """What the first start creates, and what every start checks."""
 
 import hmac
-from dataclasses import dataclass
 from typing import Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -21,24 +20,20 @@ from gql_secrets.storage.transaction import Transaction
 OWNER_NAME: Final = "First owner"
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The result of `prepare`: the first owner, if this was the first start."""
+async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
+    """Create the installation's row and the first owner if there are none, and check the pepper against the database.
 
-    first_owner: Registration | None
+    Several processes may do this at the same time: one of them creates the owner.
 
-
-async def prepare(changes: Changes, *, with_owner: bool) -> Prepared:
-    """Create the installation's row and the first owner if there are none, and check the pepper.
-
-    Several processes may do this at the same time: only one of them creates the rows.
+    Returns:
+        The first owner, if this was the first start.
 
     Raises:
         SetupError: the database belongs to another pepper.
     """
     pepper = changes.pepper
 
-    async def work(tx: Transaction) -> Prepared:
+    async def work(tx: Transaction) -> Registration | None:
         now = await tx.now()
         await tx.execute(
             """
@@ -53,19 +48,17 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Prepared:
         installation = await lock_installation(tx)
         await _check_pepper(tx, pepper)
         owners = ClientFeature.filter(feature=Feature.OWNER.value, client__deleted_at=None)
-        if (
-            not with_owner or await owners.using_db(tx.connection).exists()
-        ):  # there is always an owner after the first one
-            return Prepared(None)
+        # There is an owner from then on, since the last one cannot be deleted.
+        if not with_owner or await owners.using_db(tx.connection).exists():
+            return None
         change = Change(tx, now, system_caller(), installation, pepper)
-        owner = await register(change, mint_client_id(), OWNER_NAME, None, frozenset({Feature.OWNER}), None)
-        return Prepared(owner)
+        return await register(change, mint_client_id(), OWNER_NAME, None, frozenset({Feature.OWNER}), None)
 
     return await changes.database.run_tx(work)
 
 
 async def is_installed(database: Database) -> bool:
-    """Whether this database has been used with a pepper."""
+    """Return whether the database belongs to a pepper."""
 
     async def read(connection: BaseDBAsyncClient) -> bool:
         return await PepperFingerprint.all().using_db(connection).exists()

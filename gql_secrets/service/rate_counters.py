@@ -1,14 +1,13 @@
-"""Who failed too often: counted in this process, and never held against a good secret.
+"""Counts failed attempts in this process. They never affect a valid secret.
 
-A credential is always judged first. Only where it is refused is the attempt counted, and only where there were too
-many of them does the refusal become "too many, try again later". So nobody can lock anybody out: not a client by
-failing in its name, nor a whole office by failing from its address. Against guessing stand the 256 random bits of a
-secret, not these counters; they keep a broken script from failing a thousand times a minute unnoticed.
+A credential is always verified first. Only a refused one is counted, and only after too many of them the refusal
+becomes "too many failed attempts, try again later". So nobody can lock anybody out: neither a client by failing with
+its id, nor an office by failing from its address. The 256 random bits of a secret protect against guessing, not these
+counters; they make a broken script notice that it fails a thousand times a minute.
 
-The arithmetic: each process counts for itself, so N processes let N times as many attempts fail before they say so.
-What is remembered is bounded: of more addresses or client ids than `MAX_KEPT`, those that failed last.
-Resets are counted elsewhere, exactly for all processes together: in the database, by the rows that they leave
-(service/rotation.py).
+Each process counts for itself, so N processes allow N times as many failures. Memory is bounded: of more than
+`MAX_KEPT` addresses or client ids, the most recent are kept. Resets are counted exactly and for all processes
+together, in the database (service/rotation.py).
 """
 
 import ipaddress
@@ -18,17 +17,17 @@ from collections.abc import Callable
 from typing import Final
 
 from gql_secrets.domain.credentials import is_client_id
-from gql_secrets.domain.limits import Rate, pour, whole_seconds
+from gql_secrets.domain.limits import Rate, take, whole_seconds
 
 MAX_KEPT: Final = 10_000
-_IPV6_NETWORK: Final = 64  # what one household has; its owner can choose any address in it
+_IPV6_NETWORK: Final = 64  # a household has one, and can use any address in it
 
 
 class Counter:
-    """Attempts by address or by client id, for one rate; without a rate it counts nothing."""
+    """Counts attempts by address or by client id against one rate; without a rate, it counts nothing."""
 
     def __init__(self, rate: Rate | None, *, most: int = MAX_KEPT) -> None:
-        """Begin with nothing counted."""
+        """Count attempts against `rate`, of at most `most` keys."""
         self._rate = rate
         self._most = most
         self._empty_at: OrderedDict[str, int] = OrderedDict()
@@ -37,17 +36,17 @@ class Counter:
         return len(self._empty_at)
 
     def count(self, key: str, now: int) -> int:
-        """Count one attempt; return how many nanoseconds too early it came, 0 where it is within the limit."""
+        """Count one attempt; return by how many nanoseconds it came too early, 0 if it is within the limit."""
         if self._rate is None:
             return 0
-        self._empty_at[key], too_early = pour(self._rate, self._empty_at.get(key, now), now)
+        self._empty_at[key], too_early = take(self._rate, self._empty_at.get(key, now), now)
         self._empty_at.move_to_end(key)
         if len(self._empty_at) > self._most:
             self._empty_at.popitem(last=False)
         return too_early
 
 
-class Limits:
+class FailureCounters:
     """The counters of failed attempts of this process."""
 
     def __init__(
@@ -58,13 +57,13 @@ class Limits:
         sign_ins_per_address: Rate | None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Make them; None is no limit.
+        """Count against these rates; None is no limit.
 
         Args:
             failures_per_address: how many credentials from one address may be refused.
             failures_per_client: how many credentials with one client id may be refused, whether it exists or not.
             sign_ins_per_address: how many sign-in links from one address may be refused.
-            clock: nanoseconds that only go forward.
+            clock: a monotonic clock, in nanoseconds.
         """
         self.clock = clock
         self._failures_per_address = Counter(failures_per_address)
@@ -72,11 +71,11 @@ class Limits:
         self._sign_ins_per_address = Counter(sign_ins_per_address)
 
     def failed(self, address: str | None, client_id: str | None) -> int:
-        """Count credentials that were refused; return how many seconds too early they came, 0 within the limits.
+        """Count refused credentials; return by how many seconds they came too early, 0 within the limits.
 
         Args:
-            address: where they came from, None where that is not clear: those are counted together.
-            client_id: what they named, None where they named nothing.
+            address: where they came from, or None if that is unknown: those are counted together.
+            client_id: the client id in them, or None.
         """
         now = self.clock()
         waits = [self._failures_per_address.count(network_of(address), now)]
@@ -85,12 +84,12 @@ class Limits:
         return whole_seconds(max(waits))
 
     def sign_in_failed(self, address: str | None) -> int:
-        """Count a sign-in link that was refused; return how many seconds too early it came, 0 within the limit."""
+        """Count a refused sign-in link; return by how many seconds it came too early, 0 within the limit."""
         return whole_seconds(self._sign_ins_per_address.count(network_of(address), self.clock()))
 
 
 def network_of(address: str | None) -> str:
-    """Return what an address is counted as: an IPv4 address itself, of an IPv6 address its network of 64 bits."""
+    """Return what an address counts as: an IPv4 address itself, an IPv6 address as its /64 network."""
     if address is None or ":" not in address:
         return address or ""
     return str(ipaddress.IPv6Network((address, _IPV6_NETWORK), strict=False))

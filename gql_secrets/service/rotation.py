@@ -1,4 +1,4 @@
-"""The changes of a client's secrets: reset, revoke, change of the retention, cancel."""
+"""The changes of the secrets of a client: reset, revoke, change the retention, cancel a rollover."""
 
 import secrets
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ _NONCE_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """What a reset did. `new_secret` is the only place where the plaintext is."""
+    """The result of a reset. `new_secret` is the only copy of the plaintext."""
 
     client: Client
     new_secret: PlaintextSecret
@@ -51,7 +51,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """What a revoke did: `already_ended` where there was nothing left to end."""
+    """The result of a revoke: `already_ended` if there was no valid old secret."""
 
     client: Client
     revoked_secret: ClientSecret | None
@@ -60,7 +60,7 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class RetentionChange:
-    """The old secret with its new end; `clamped` where 168 hours after its reset came first."""
+    """The old secret with its new expiry; `clamped` if the bound of 168 hours moved that back."""
 
     client: Client
     old_secret: ClientSecret
@@ -69,7 +69,7 @@ class RetentionChange:
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """The secret that is current again, and the unused one that ended."""
+    """The result of a cancelled rollover: the secret that is current again, and the unused one that ended."""
 
     client: Client
     current_secret: ClientSecret
@@ -78,7 +78,7 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """An idempotent reset as its key's row remembers it."""
+    """An idempotent reset, as the row of its key stores it."""
 
     key: str
     key_hash: bytes
@@ -86,10 +86,10 @@ class _Request:
 
 
 class Rotation:
-    """The subject of the product."""
+    """Resets, revokes, and what else changes the secrets of a client."""
 
     def __init__(self, changes: Changes, *, resets_per_client: Rate | None = None) -> None:
-        """Make it on the one way to change anything; None is no limit of resets."""
+        """Change secrets through `changes`, with a limit of resets, or None for no limit."""
         self._changes = changes
         self._resets_per_client = resets_per_client
 
@@ -104,12 +104,13 @@ class Rotation:
         idempotency_key: str | None = None,
         reason: str | None = None,
     ) -> Reset:
-        """Mint a new secret, good at once; keep the old one for the retention (rules 4 to 6 and 9).
+        """Create a new secret, valid immediately, and keep the old one for the retention (rules 4 to 6 and 9).
 
         Raises:
             Refusal: INVALID_IDEMPOTENCY_KEY, INVALID_REASON, CLIENT_NOT_FOUND, ROLLOVER_IN_PROGRESS, CONFLICT,
-                IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_RESULT_ENDED or RATE_LIMITED; nothing was changed.
-            Forbidden: smooth for others than ADMIN, a client above the caller's role, a caller on an old secret.
+                IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_RESULT_ENDED or RATE_LIMITED.
+            Forbidden: the reset is smooth and the caller is not ADMIN, the client has a higher role, or the caller
+                signed in with an old secret and the client has a role.
         """
         require_reset_role(by, smooth=retention.is_smooth)
         why = parse_reason(reason)
@@ -150,7 +151,7 @@ class Rotation:
             )
             withdrawn = plan.ended_by(SecretEndReason.WITHDRAWN)
             displaced = plan.ended_by(SecretEndReason.DISPLACED)
-            if not retention.is_smooth:  # a hard reset ends an old secret too, and says so
+            if not retention.is_smooth:  # a hard reset ends an old secret too, and the caller is told
                 displaced = change.active.retained
             return Reset(
                 client=change.client,
@@ -191,11 +192,11 @@ class Rotation:
         if_generation: int | None = None,
         reason: str | None = None,
     ) -> Revoke:
-        """End the old secret now; said twice, the second answer says so (rule 8).
+        """End the old secret now. Idempotent: a second call returns `already_ended` (rule 8).
 
         Raises:
             Refusal: INVALID_REASON, CLIENT_NOT_FOUND, SECRET_NOT_OLD or CONFLICT.
-            Forbidden: not an ADMIN, or one on an old secret.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
         require_role(by, Role.ADMIN)
         why = parse_reason(reason)
@@ -223,11 +224,11 @@ class Rotation:
         if_generation: int | None = None,
         reason: str | None = None,
     ) -> RetentionChange:
-        """Let the old secret end `retention` from now, within 168 hours of the reset that retained it (rule 7).
+        """Move the expiry of the old secret to `retention` from now, at most 168 hours after its reset (rule 7).
 
         Raises:
             Refusal: INVALID_REASON, CLIENT_NOT_FOUND, NO_ROLLOVER or CONFLICT.
-            Forbidden: not an ADMIN, or one on an old secret.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
         require_role(by, Role.ADMIN)
         why = parse_reason(reason)
@@ -251,11 +252,11 @@ class Rotation:
     async def cancel_rollover(
         self, client_id: str, *, by: Caller, if_generation: int | None = None, reason: str | None = None
     ) -> Cancellation:
-        """End the new secret, if nobody used it, and make the old one current again (rule 7).
+        """End the new secret if it is unused, and make the old one current again (rule 7).
 
         Raises:
             Refusal: INVALID_REASON, CLIENT_NOT_FOUND, NO_ROLLOVER, NEW_SECRET_IN_USE or CONFLICT.
-            Forbidden: not an ADMIN, or one on an old secret.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
         require_role(by, Role.ADMIN)
         why = parse_reason(reason)
@@ -330,7 +331,7 @@ async def _replay(change: ClientChange, request: _Request) -> Reset | None:
         raise IdempotencyKeyReused
     row = await ClientSecret.get(id=remembered.secret_id, using_db=change.connection)
     pepper_key = change.pepper.key(remembered.pepper_key_id)
-    # `enabled=True`: a replay is answered while the client is merely disabled.
+    # `enabled=True`: a replay is answered while its client is disabled.
     verdict = evaluate(SecretState(row.state), row.expires_at, enabled=True, now=change.now)
     if verdict is not SecretStatus.VALID or pepper_key is None:
         raise IdempotencyResultEnded

@@ -1,4 +1,4 @@
-"""How a secret comes into the database: as a digest, and in no other way."""
+"""Stores secrets in the database: only ever as digests."""
 
 from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.domain.errors import Conflict
@@ -9,10 +9,10 @@ from gql_secrets.storage.models import Client, ClientSecret
 
 
 async def store_secret(change: Change, client: Client, plaintext: PlaintextSecret) -> ClientSecret:
-    """Store the client's new current secret: its digest and its hint.
+    """Store a new current secret of a client: its digest and its hint.
 
     Raises:
-        Conflict: this client had this very secret before (only an imported one can).
+        Conflict: this client had the same secret before (only an imported client can).
     """
     row = ClientSecret(**values_of_secret(change, client.client_id, plaintext))
     try:
@@ -25,7 +25,7 @@ async def store_secret(change: Change, client: Client, plaintext: PlaintextSecre
 def values_of_secret(
     change: Change, client_id: str, plaintext: PlaintextSecret, *, is_weak: bool = False
 ) -> dict[str, object]:
-    """Return the row of a client's new current secret."""
+    """Return the row of a new current secret of a client."""
     key = change.pepper.first
     return {
         "client_id": client_id,

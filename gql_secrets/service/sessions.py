@@ -1,4 +1,4 @@
-"""People sign in with a link that works once, and stay signed in by a session."""
+"""People sign in with a link that works once, and stay signed in with a session."""
 
 import logging
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from gql_secrets.domain.errors import Conflict, SignInLinkEnded, Unavailable
 from gql_secrets.domain.sessions import (
     LINK_LIFETIME,
     SEEN_PRECISION,
-    is_link_good,
+    is_link_valid,
     is_token,
     mint_token,
     parse_person,
 )
-from gql_secrets.service.caller_check import CallerSnapshot, is_good
+from gql_secrets.service.caller_check import CallerSnapshot, is_valid
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session, SignInLink
 from gql_secrets.storage.transaction import Transaction
 
 _log: Final = logging.getLogger(__name__)
-# Links and sessions whose time is over are kept a day, for whoever asks why a sign-in did not work.
+# Links and sessions that ended are kept for a day, to find out why a sign-in did not work.
 _KEPT: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class MadeLink:
-    """A new sign-in link. `token` is the only place where its plaintext is."""
+class NewSignInLink:
+    """A new sign-in link. `token` is the only copy of its plaintext."""
 
     token: PlaintextSecret
     name: str
@@ -38,8 +38,8 @@ class MadeLink:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A new session. `token`, the cookie's value, is the only place where its plaintext is."""
+class NewSession:
+    """A new session. `token`, the value of the cookie, is the only copy of its plaintext."""
 
     token: PlaintextSecret
     session_id: int
@@ -47,7 +47,7 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who a good session belongs to."""
+    """The person of a valid session."""
 
     session_id: int
     name: str
@@ -55,21 +55,21 @@ class Person:
 
 
 class Sessions:
-    """Signs people in, knows them again, and signs them out."""
+    """Signs people in and out, and finds their sessions."""
 
     def __init__(self, database: Database) -> None:
-        """Make it for one open database."""
+        """Use an open database."""
         self._database = database
 
-    async def make_sign_in_link(self, name: str, role: Role) -> MadeLink:
-        """Make a link that signs a person of this name in with this role, once, within 15 minutes.
+    async def create_sign_in_link(self, name: str, role: Role) -> NewSignInLink:
+        """Create a link that signs a person in with this name and role, once, within 15 minutes.
 
         Raises:
-            InvalidName: the name cannot be.
+            InvalidName: the name is empty, too long, or has control characters.
         """
         name, token = parse_person(name), mint_token()
 
-        async def work(tx: Transaction) -> MadeLink:
+        async def work(tx: Transaction) -> NewSignInLink:
             now = await tx.now()
             await tx.execute("DELETE FROM sign_in_link WHERE expires_at < ?", to_microseconds(now - _KEPT))
             row = await SignInLink.create(
@@ -80,34 +80,34 @@ class Sessions:
                 created_at=now,
                 expires_at=now + LINK_LIFETIME,
             )
-            return MadeLink(token, name, role, row.expires_at)
+            return NewSignInLink(token, name, role, row.expires_at)
 
         return await self._database.run_tx(work)
 
-    async def sign_in(self, token: str, *, instead_of: str | None = None) -> SignedIn:
-        """Spend a link's token and begin a session; two that spend it at once get one session between them.
+    async def sign_in(self, token: str, *, instead_of: str | None = None) -> NewSession:
+        """Spend a sign-in link and begin a session. If two requests spend it at the same time, one of them is refused.
 
         Args:
             token: the link's token.
-            instead_of: the cookie of a session that the same browser has; it ends.
+            instead_of: the cookie of the session that the same browser has; that session ends.
 
         Raises:
-            SignInLinkEnded: the link is unknown, was used, or is too old.
+            SignInLinkEnded: the link is unknown, was used, or has expired.
         """
         if not is_token(token):
             raise SignInLinkEnded
-        # Anybody can send something like a token: that must not take the lock that changes wait for.
+        # Anyone can send a text like a token: that must not take the lock that changes wait for.
         if not await self._database.read(
             lambda connection: SignInLink.filter(digest=_link_digest(token)).using_db(connection).exists()
         ):
             raise SignInLinkEnded
 
-        async def work(tx: Transaction) -> SignedIn:
+        async def work(tx: Transaction) -> NewSession:
             link = (
                 await SignInLink.filter(digest=_link_digest(token)).using_db(tx.connection).select_for_update().first()
             )
             now = await tx.now()
-            if link is None or not is_link_good(expires_at=link.expires_at, spent_at=link.spent_at, now=now):
+            if link is None or not is_link_valid(expires_at=link.expires_at, spent_at=link.spent_at, now=now):
                 raise SignInLinkEnded
             link.spent_at = now
             await link.save(using_db=tx.connection, update_fields=["spent_at"])
@@ -126,14 +126,14 @@ class Sessions:
                 last_seen_at=now,
             )
             _log.info("signed in user=%r role=%s session=%d", link.name, link.role, row.id)
-            return SignedIn(made, row.id)
+            return NewSession(made, row.id)
 
         return await self._database.run_tx(work)
 
     async def find(self, token: str) -> Person | None:
-        """Return who the cookie's session belongs to, or None where it is unknown or has ended.
+        """Return the person of the session with this cookie, or None if it is unknown or has ended.
 
-        Asking counts as using the session. One that is seen to be over is over for ever.
+        This counts as a use of the session. A session that is found to have ended stays ended.
 
         Raises:
             Unavailable: the database does not answer.
@@ -148,46 +148,46 @@ class Sessions:
         return Person(row.id, row.name, Role(row.role)) if await self._is_in_use(row) else None
 
     async def renew(self, caller: Caller) -> Caller:
-        """Return a caller who signed in a while ago as it is now, the anonymous one unchanged.
+        """Return a caller who signed in earlier with its current role; an anonymous one unchanged.
 
-        Asking counts as using the session.
+        This counts as a use of the session.
 
         Raises:
-            Unauthenticated: the secret or the session ended since.
+            Unauthenticated: its secret or session has ended.
             Unavailable: the database does not answer.
         """
         if caller.is_anonymous:
             return caller
         now = await self._database.now()
         snapshot = await self._database.read(lambda connection: CallerSnapshot.read(connection, [caller], now))
-        judged = snapshot.evaluate(caller)
+        evaluated = snapshot.evaluate(caller)
         if caller.session_id is not None:
             row = await self._database.read(
                 lambda connection: Session.filter(id=caller.session_id).using_db(connection).first()
             )
             if row is not None:
                 await self._is_in_use(row)
-        return judged
+        return evaluated
 
     async def end(self, session_id: int) -> bool:
-        """Sign out; return whether the session was good until now."""
+        """End a session; return whether it was valid until now."""
 
         async def work(tx: Transaction) -> bool:
             now = await tx.now()
             row = await Session.filter(id=session_id).using_db(tx.connection).select_for_update().first()
             if row is None or row.ended_at is not None:
                 return False
-            was_good = is_good(row, now)
+            was_valid = is_valid(row, now)
             row.ended_at = now
             await row.save(using_db=tx.connection, update_fields=["ended_at"])
-            return was_good
+            return was_valid
 
         return await self._database.run_tx(work)
 
     async def _is_in_use(self, row: Session) -> bool:
-        """Whether the session is good; write that it was used, or that it is over."""
+        """Return whether the session is valid; write that it was used, or that it ended."""
         now = await self._database.now()
-        if not is_good(row, now):
+        if not is_valid(row, now):
             await self._write_down("UPDATE session SET ended_at = ? WHERE id = ? AND ended_at IS NULL", now, row.id)
             return False
         if now - row.last_seen_at >= SEEN_PRECISION:
@@ -195,7 +195,7 @@ class Sessions:
         return True
 
     async def _write_down(self, statement: str, now: datetime, *values: object) -> None:
-        """Write what a session's use tells; the request goes on where the database is busy or cannot write."""
+        """Write a use or an end of a session; a database that is busy or cannot write does not fail the request."""
 
         async def work(tx: Transaction) -> int:
             return await tx.execute(statement, to_microseconds(now), *values)
@@ -207,7 +207,7 @@ class Sessions:
 
 
 def _link_digest(token: str) -> bytes:
-    # 256 random bits need no key and no slow hash.
+    # 256 random bits need neither a key nor a slow hash.
     return sha256_of_parts("sign-in link", token)
 
 

@@ -18,8 +18,8 @@ from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.errors import SetupError, TooManyResets
-from gql_secrets.domain.limits import Rate, pour, seconds_until_next, whole_seconds
-from gql_secrets.service.rate_counters import MAX_KEPT, Counter, Limits, network_of
+from gql_secrets.domain.limits import Rate, seconds_until_next, take, whole_seconds
+from gql_secrets.service.rate_counters import MAX_KEPT, Counter, FailureCounters, network_of
 from gql_secrets.settings import Settings
 
 SECOND_NS = 1_000_000_000
@@ -45,11 +45,11 @@ def test_a_bucket_takes_a_burst_then_leaks_evenly_and_says_exactly_how_long_to_w
     for pause in pauses:
         now += pause
         before = empty_at
-        empty_at, too_early = pour(rate, empty_at, now)
+        empty_at, too_early = take(rate, empty_at, now)
         if too_early:
             assert empty_at == before, "what came too early is not counted"
-            assert pour(rate, empty_at, now + too_early - 1)[1] == 1
-            assert pour(rate, empty_at, now + too_early)[1] == 0
+            assert take(rate, empty_at, now + too_early - 1)[1] == 1
+            assert take(rate, empty_at, now + too_early)[1] == 0
         taken += not too_early
         # What leaked since the beginning, and one bucket full.
         assert taken <= count + (now - began) // (seconds * SECOND_NS // count)
@@ -111,7 +111,9 @@ def test_of_an_ipv6_address_its_network_is_counted(address: str | None, counted_
 
 
 def test_addresses_and_client_ids_are_counted_apart() -> None:
-    limits = Limits(failures_per_address=Rate(5, MINUTE), failures_per_client=THREE, sign_ins_per_address=THREE)
+    limits = FailureCounters(
+        failures_per_address=Rate(5, MINUTE), failures_per_client=THREE, sign_ins_per_address=THREE
+    )
     limits.clock = lambda: 0
     assert [limits.failed(f"192.0.2.{number}", "shop") for number in range(4)] == [0, 0, 0, 20]
     assert [limits.failed("192.0.2.9", f"shop-{number}") for number in range(6)] == [0, 0, 0, 0, 0, 12]
@@ -269,7 +271,7 @@ async def test_bad_sign_in_links_are_429_after_a_while_and_a_good_one_still_sign
         headers = {"X-Forwarded-For": address, "Sec-Fetch-Site": "same-origin"}
         return await api.post("/sign-in", json={"token": token}, headers=headers)
 
-    link = await api.app[SERVICES].sessions.make_sign_in_link("ada", Role.ADMIN)
+    link = await api.app[SERVICES].sessions.create_sign_in_link("ada", Role.ADMIN)
     good = link.token.reveal()
     bad = good[:-1] + ("A" if good[-1] != "A" else "B")
     answers = [await sign_in(bad) for _ in range(5)]

@@ -129,7 +129,7 @@ async def test_a_client_that_was_edited_since_keeps_its_values_and_the_report_sa
     for outcome, reason in await take(services, *rows):
         assert outcome == "UNCHANGED"
         assert reason is not None
-        assert "stay as they are" in reason
+        assert "were not changed" in reason
 
 
 async def test_an_old_secret_that_is_still_valid_is_unchanged(services: Services) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gql_secrets.api.web.connection_limits import ConnectionLimits
 from gql_secrets.cli import app
-from gql_secrets.domain.durations import written_duration
+from gql_secrets.domain.durations import format_duration
 from gql_secrets.graphql_server.limits import Limits as GraphQLLimits
 from gql_secrets.graphql_server.socket_limits import SocketLimits
 from gql_secrets.settings import Settings
@@ -39,7 +39,7 @@ def test_the_settings_page_lists_every_setting_and_its_default() -> None:
     listed = {cells[0].strip("`").removeprefix("GQL_SECRETS_"): cells[1].strip("`") for cells in rows}
     fields = {field.name.upper(): field.default for field in dataclasses.fields(Settings) if field.name != "insecure"}
     assert listed == {
-        name: written_duration(default) if isinstance(default, timedelta) else str(default)
+        name: format_duration(default) if isinstance(default, timedelta) else str(default)
         for name, default in fields.items()
     }
     assert len(rows) == len(listed)

@@ -4,7 +4,7 @@ import pytest
 from support.clocks import HOUR, MICROSECOND, MINUTE, NOW, SECOND
 
 from gql_secrets.domain.advice import RolloverAdvice, advise
-from gql_secrets.domain.durations import parse_duration, written_duration
+from gql_secrets.domain.durations import format_duration, parse_duration
 
 
 def advice(new: timedelta | None, old: timedelta | None, quiet: timedelta = HOUR) -> RolloverAdvice:
@@ -56,7 +56,7 @@ def test_the_reason_says_when_it_will_be_safe() -> None:
 )
 def test_a_duration_is_a_number_and_its_unit(text: str, duration: timedelta) -> None:
     assert parse_duration(text) == duration
-    assert parse_duration(written_duration(duration)) == duration
+    assert parse_duration(format_duration(duration)) == duration
 
 
 @pytest.mark.parametrize("text", ["", "1", "h", "1d", "-1h", "1.5h", "1h30m", "1 h", "\u0661h", "99999999s"])
@@ -66,7 +66,7 @@ def test_another_spelling_is_refused_with_a_sentence(text: str) -> None:
 
 
 def test_a_duration_is_written_in_its_largest_unit() -> None:
-    assert [written_duration(each) for each in (90 * SECOND, 15 * MINUTE, 26 * HOUR, 0 * HOUR)] == [
+    assert [format_duration(each) for each in (90 * SECOND, 15 * MINUTE, 26 * HOUR, 0 * HOUR)] == [
         "90s",
         "15m",
         "26h",

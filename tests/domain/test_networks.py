@@ -81,9 +81,9 @@ def test_a_network_is_kept_in_one_spelling(written: str, kept: str) -> None:
         ("example.com", "such as 192.0.2.0/24"),
         ("10.0.0.0-10.0.0.9", "such as 192.0.2.0/24"),
         ("10.0.0.0/8,192.0.2.1", "a number from 0 to 32"),
-        (167772160, "as a text"),
-        (None, "as a text"),
-        (["10.0.0.0/8"], "as a text"),
+        (167772160, "as a string"),
+        (None, "as a string"),
+        (["10.0.0.0/8"], "as a string"),
     ],
 )
 def test_what_is_no_network_is_refused_with_what_to_write_instead(written: object, told: str) -> None:
@@ -116,7 +116,7 @@ def test_an_empty_list_is_refused(empty: Iterable[object]) -> None:
 
 
 def test_a_bare_text_is_not_a_list_of_its_characters() -> None:
-    with pytest.raises(InvalidNetwork, match="list of texts"):
+    with pytest.raises(InvalidNetwork, match="list of strings"):
         AllowList.parse("::")
 
 

@@ -37,7 +37,7 @@ async def end_of(stream: ClientEvents) -> Failure:
 
 
 async def person(services: Services, role: Role = Role.VIEWER) -> Caller:
-    link = await services.sessions.make_sign_in_link("vera", role)
+    link = await services.sessions.create_sign_in_link("vera", role)
     signed_in = await services.sessions.sign_in(link.token.reveal())
     return Caller("vera", ActorKind.USER, role, Surface.GRAPHQL, session_id=signed_in.session_id)
 

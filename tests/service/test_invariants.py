@@ -31,7 +31,7 @@ from support.installation import PEPPER
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.errors import Refusal
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.maintenance import Tidier
+from gql_secrets.service.maintenance import Maintenance
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
@@ -403,7 +403,7 @@ class Rollovers(RuleBasedStateMachine):
     def keep_house(self, node: int, what: str) -> None:
         services = self.nodes[node]
         if what == "tidy":
-            self.run(Tidier(services.database, services.changes).keep_tidy())
+            self.run(Maintenance(services.database, services.changes).run())
             for known in self.clients:
                 known.see(self.now)
             keys = self.clients[0].keys

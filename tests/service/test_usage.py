@@ -14,7 +14,7 @@ from support.installation import MakeClient, OpenNode
 from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.domain.rotation import Retention, SecretState
-from gql_secrets.service.maintenance import Tidier
+from gql_secrets.service.maintenance import Maintenance
 from gql_secrets.service.queries import PageRequest
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
@@ -473,12 +473,12 @@ async def test_tidying_goes_on_when_a_change_holds_a_client(
             raise Conflict("busy")
         return await expire(client_id)
 
-    tidier = Tidier(services.database, services.changes)
+    maintenance = Maintenance(services.database, services.changes)
     with monkeypatch.context() as trouble:
         trouble.setattr(services.changes, "expire_old_secret", expire_or_wait)
-        assert await tidier.expire_due_secrets() == 1
-    assert await tidier.expire_due_secrets() == 1
-    assert await tidier.expire_due_secrets() == 0
+        assert await maintenance.expire_due_secrets() == 1
+    assert await maintenance.expire_due_secrets() == 1
+    assert await maintenance.expire_due_secrets() == 0
 
 
 async def test_nonces_are_deleted_when_they_can_be_replayed_no_more(
@@ -487,13 +487,13 @@ async def test_nonces_are_deleted_when_they_can_be_replayed_no_more(
     async def rows() -> int:
         return int((await services.database.fetch("SELECT count(*) AS rows FROM idempotent_reset"))[0]["rows"])
 
-    tidier = Tidier(services.database, services.changes)
+    maintenance = Maintenance(services.database, services.changes)
     await services.rotation.reset_secret(client.id, DAY, by=ADMIN, idempotency_key="k" * 16)
     clock.move(10 * MINUTE - SECOND)
-    await tidier.prune()
+    await maintenance.prune()
     assert await rows() == 1
     clock.move(2 * SECOND)
-    await tidier.prune()
+    await maintenance.prune()
     assert await rows() == 0
 
 
@@ -503,7 +503,7 @@ async def test_hours_are_kept_for_a_day_and_around_a_rollover_for_its_life(
     monkeypatch.setattr("gql_secrets.storage.usage._PRUNE_BATCH", 7)
     quiet, rolling = await make_client(name="quiet"), await make_client(name="rolling")
     quiet_id, rolling_id = await first_id(services, quiet), await first_id(services, rolling)
-    tidier = Tidier(services.database, services.changes)
+    maintenance = Maintenance(services.database, services.changes)
     most = {quiet_id: 0, rolling_id: 0}
     for hour in range(230):
         for client in (quiet, rolling):
@@ -512,8 +512,8 @@ async def test_hours_are_kept_for_a_day_and_around_a_rollover_for_its_life(
             await services.rotation.reset_secret(rolling.id, Retention(168), by=ADMIN)
         await services.usage.flush()
         if hour % 5 == 0 or hour > 215:
-            await tidier.expire_due_secrets()
-            await tidier.prune()
+            await maintenance.expire_due_secrets()
+            await maintenance.prune()
             for secret_id, before in most.items():
                 rows = await services.database.fetch(
                     "SELECT count(*) AS rows FROM secret_usage_hour WHERE secret_id = ?", [secret_id]
@@ -527,7 +527,7 @@ async def test_hours_are_kept_for_a_day_and_around_a_rollover_for_its_life(
     assert len(shown) <= 168 + 24 + 1
     assert shown == sorted(shown, key=lambda bucket: bucket.starts_at)
     clock.move(timedelta(hours=300))
-    await tidier.prune()
+    await maintenance.prune()
     assert (await services.database.fetch("SELECT count(*) AS rows FROM secret_usage_hour"))[0]["rows"] == 0
 
 

@@ -26,7 +26,7 @@ class Browser:
         self.page = {"Sec-Fetch-Site": "same-origin", "Origin": own_origin(self.api)}
 
     async def sign_in(self, role: Role = Role.ADMIN, name: str = "ada") -> None:
-        link = await self.api.app[SERVICES].sessions.make_sign_in_link(name, role)
+        link = await self.api.app[SERVICES].sessions.create_sign_in_link(name, role)
         async with self.api.post("/sign-in", json={"token": link.token.reveal()}, headers=self.headers()) as response:
             assert response.status == 204
             self.cookie = response.cookies[COOKIE].value

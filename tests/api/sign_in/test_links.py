@@ -27,7 +27,7 @@ def browser(api: Any) -> Browser:
 
 async def test_opening_the_page_spends_nothing(browser: Browser, services: Services):
     """Chat programs open every link to draw a preview of it."""
-    link = await services.sessions.make_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
     for method in ("GET", "HEAD", "GET"):
         async with browser.api.request(method, "/sign-in") as response:
             assert response.status == 200
@@ -55,7 +55,7 @@ async def test_the_button_signs_the_person_in(browser: Browser):
 
 
 async def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(browser: Browser, services: Services):
-    link = await services.sessions.make_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
     async with browser.api.post("/sign-in", json={"token": link.token.reveal()}, headers=browser.headers()) as response:
         cookie = response.headers["Set-Cookie"]
 
@@ -69,7 +69,7 @@ async def test_behind_https_the_cookie_belongs_to_this_host_alone(
 ):
     public = replace(settings, public_url="https://secrets.example.com")
     api = await aiohttp_client(build_app(public, adjust_clock=clock))
-    link = await api.app[SERVICES].sessions.make_sign_in_link("ada", Role.ADMIN)
+    link = await api.app[SERVICES].sessions.create_sign_in_link("ada", Role.ADMIN)
 
     async def sign_in(origin: str) -> Any:
         headers = {"Host": "secrets.example.com", "Origin": origin}
@@ -108,7 +108,7 @@ async def test_what_holds_no_good_token_is_refused_without_a_password_box(browse
 )
 async def test_no_other_site_signs_its_visitor_in(api: Any, services: Services, page: dict[str, str]):
     """Somebody signed in as the attacker would do the attacker's work."""
-    link = await services.sessions.make_sign_in_link("mallory", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("mallory", Role.ADMIN)
     async with api.post("/sign-in", json={"token": link.token.reveal()}, headers=page) as response:
         assert response.status == 403
         assert response.cookies == {}
@@ -225,7 +225,7 @@ async def test_the_audit_names_the_person_and_the_request(browser: Browser):
 
 async def test_no_token_stands_in_the_log(browser: Browser, services: Services, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
-    link = await services.sessions.make_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
     token = link.token.reveal()
     for _ in range(2):
         async with browser.api.post("/sign-in", json={"token": token}, headers=browser.headers()) as response:
