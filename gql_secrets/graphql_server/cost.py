@@ -306,8 +306,12 @@ class _Walk:
     def _size_value(self, node: ValueNode, default: int) -> int:
         if isinstance(node, IntValueNode):
             return max(_whole_number(node), 0)
+        if isinstance(node, ListValueNode):
+            return len(node.values)
         if isinstance(node, VariableNode):
             value = self._values.get(node.name.value)
+            if isinstance(value, list):
+                return len(value)
             # What is not a whole number is refused later, as a variable that does not fit its type.
             if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
                 return max(int(value), 0)

@@ -20,8 +20,8 @@ from graphql import (
 )
 from graphql.utilities import get_default_value_ast
 
-# The arguments that give the size of a page.
-SIZE_ARGUMENTS: Final = ("first", "last")
+# The arguments that give the size of a list: as a number, or as a list of the same length.
+SIZE_ARGUMENTS: Final = ("first", "last", "ids")
 _METADATA_KEY: Final = "weight"
 _DEFINITION: Final = "strawberry-definition"
 

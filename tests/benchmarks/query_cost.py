@@ -29,11 +29,11 @@ from support.databases import PostgresServer, temporary_directory
 
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import present
+from gql_secrets.api.graphql.limits import LIMITS
 from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.graphql_server.errors import DocumentRefused
 from gql_secrets.graphql_server.http import GraphQLEndpoint, json_response
-from gql_secrets.graphql_server.limits import Limits
 from gql_secrets.graphql_server.negotiation import AcceptedTypes
 from gql_secrets.graphql_server.requests import GraphQLRequest, parse_json
 from gql_secrets.settings import Settings
@@ -201,7 +201,7 @@ class Measuring:
 
     def __init__(self, services: Services) -> None:
         self.schema = build_schema()
-        self._endpoint = GraphQLEndpoint(self.schema, limits=Limits(), introspection=lambda _: True, present=present)
+        self._endpoint = GraphQLEndpoint(self.schema, limits=LIMITS, introspection=lambda _: True, present=present)
         self._services = services
 
     async def cost(self, document: str) -> Cost | None:

@@ -10,10 +10,10 @@ from support.pages import Page, all_pages, page
 from support.paths import ROOT
 from typer.testing import CliRunner
 
+from gql_secrets.api.graphql.limits import LIMITS
 from gql_secrets.api.web.connection_limits import ConnectionLimits
 from gql_secrets.cli import app
 from gql_secrets.domain.durations import format_duration
-from gql_secrets.graphql_server.limits import Limits as GraphQLLimits
 from gql_secrets.graphql_server.socket_limits import SocketLimits
 from gql_secrets.settings import Settings
 
@@ -171,7 +171,7 @@ def values(read: Page) -> dict[str, str]:
 
 
 def test_the_limits_of_a_document_are_those_of_the_server() -> None:
-    limits = GraphQLLimits()
+    limits = LIMITS
     assert values(page("docs/graphql.md").section("Limits of a document")) == {
         "body of a request": str(limits.body_bytes),
         "document": str(limits.document_bytes),

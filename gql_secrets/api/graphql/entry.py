@@ -12,6 +12,7 @@ from gql_secrets.api.authentication.basic import CHALLENGE
 from gql_secrets.api.console import console_documents, explorer_page, wants_explorer
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import HTTP_STATUS, present
+from gql_secrets.api.graphql.limits import LIMITS
 from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.api.graphql.streaming import (
     check_socket_origin,
@@ -27,7 +28,6 @@ from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.graphql_server.documents import InvalidTrustedDocuments, TrustedDocuments
 from gql_secrets.graphql_server.errors import FORBIDDEN, RequestRefused
 from gql_secrets.graphql_server.http import GraphQLEndpoint
-from gql_secrets.graphql_server.limits import Limits
 from gql_secrets.graphql_server.protocols import RequestContext
 from gql_secrets.graphql_server.websocket import Sockets
 from gql_secrets.logs import without_credentials
@@ -63,7 +63,7 @@ def _endpoint(settings: Settings) -> GraphQLEndpoint:
         )
         return GraphQLEndpoint(
             schema,
-            limits=Limits(),
+            limits=LIMITS,
             introspection=_MAY_INTROSPECT[settings.introspection],
             present=present,
             redact=without_credentials,

@@ -8,7 +8,7 @@ import strawberry
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
 from gql_secrets.api.graphql.guards import Guard
-from gql_secrets.api.graphql.node_lookup import MAX_IDS, find_node, find_nodes
+from gql_secrets.api.graphql.node_lookup import find_node, find_nodes
 from gql_secrets.api.graphql.nodes import (
     After,
     Before,
@@ -101,7 +101,7 @@ class Query:
         description="Finds objects by their global ids, at most 100, in the order of ids. Null for each object that "
         "does not exist. Audit events are visible only to ADMIN.",
         extensions=[Guard(Role.VIEWER)],
-        metadata=weighs(160, row=5, size=MAX_IDS),
+        metadata=weighs(160, row=5),
     )
     async def nodes(
         self,

@@ -1,0 +1,57 @@
+"""The pages that honest frontends ask for: with generated clients they select every field."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+_PLAIN: Final = """
+  id clientId name description enabled createdAt generation features allowList inRollover
+  viewerCanResetSecret viewerCanSmoothReset viewerCanRevokeOldSecret viewerCanEdit
+"""
+_SECRET: Final = """
+  id hint createdAt createdBy replacedAt expiresAt firstUsedAt isWeak state endedAt endReason
+  lastUsedAt useCount refusedAttempts lastRefusedAt
+"""
+_EVERYTHING_OF_A_SECRET: Final = f"""
+  {_SECRET}
+  uses {{ address userAgent firstSeenAt lastSeenAt count refused }}
+  usage {{ startsAt count refused }}
+"""
+_ROLLOVER: Final = """rollover {
+  startedAt endsAt remainingSeconds safeToRevoke advice reason oldSecret { id } newSecret { id }
+}"""
+_BOTH_SECRETS: Final = f"currentSecret {{ {_SECRET} }} oldSecret {{ {_SECRET} }}"
+_PAGE_INFO: Final = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendPage:
+    """One page of a frontend; `takes_client_id` if it is about one client."""
+
+    query: str
+    takes_client_id: bool = False
+
+    def variables(self, client_id: str) -> dict[str, Any]:
+        return {"id": client_id} if self.takes_client_id else {}
+
+
+PAGES: Final = {
+    "every plain field of 100 clients": FrontendPage(
+        f"{{ clients(first: 100) {{ totalCount nodes {{ {_PLAIN} }} {_PAGE_INFO} }} }}"
+    ),
+    "both secrets and the rollover of 50 clients": FrontendPage(
+        f"{{ clients(first: 50) {{ totalCount nodes {{ {_PLAIN} {_BOTH_SECRETS} {_ROLLOVER} }} {_PAGE_INFO} }} }}"
+    ),
+    "everything about one client": FrontendPage(
+        f"""query ($id: ID!) {{ client(clientId: $id) {{
+          {_PLAIN} {_ROLLOVER}
+          currentSecret {{ {_EVERYTHING_OF_A_SECRET} }} oldSecret {{ {_EVERYTHING_OF_A_SECRET} }}
+          secrets(first: 5) {{ totalCount nodes {{ {_EVERYTHING_OF_A_SECRET} }} {_PAGE_INFO} }}
+        }} }}""",
+        takes_client_id=True,
+    ),
+    "Relay's loadNext(100) with both secrets": FrontendPage(
+        f"""{{ clients(first: 100) {{
+          edges {{ cursor node {{ __typename id clientId name enabled {_BOTH_SECRETS} }} }} {_PAGE_INFO}
+        }} }}"""
+    ),
+}
