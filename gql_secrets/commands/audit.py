@@ -1,4 +1,4 @@
-"""`gql-secrets audit …`: verify and export the audit log."""
+"""`gql-secrets audit …`: verify, export and accept the audit log."""
 
 import sys
 from pathlib import Path
@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from gql_secrets.commands.context import with_services
+from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure
+from gql_secrets.service.audit_acceptance import accept_audit
 from gql_secrets.service.audit_log import AuditLog, last_revision_of
 from gql_secrets.wiring import Services
 
-app = typer.Typer(help="Verify and export the audit log.", no_args_is_help=True)
+app = typer.Typer(help="Verify, export and accept the audit log.", no_args_is_help=True)
 
 
 @app.command()
@@ -33,6 +34,17 @@ async def verify(
     if report.problem:
         raise Failure(f"Audit verification failed. {report.problem}")
     say("The audit log is intact.")
+
+
+@app.command()
+@with_services
+async def accept(
+    services: Services,
+    reason: Annotated[str, typer.Option(help="Why the edited audit log is accepted: at most 200 characters.")],
+) -> None:
+    """Accept an audit log that was edited outside gql-secrets, and sign it again. The audit log records it."""
+    problem = await accept_audit(services.changes, by=cli_caller(), reason=reason)
+    say(f"Accepted: {problem}")
 
 
 @app.command()

@@ -30,6 +30,18 @@ class AuditAction(StrEnum):
     OLD_SECRET_EXPIRED = "OLD_SECRET_EXPIRED"  # noqa: S105
     RETENTION_CHANGED = "RETENTION_CHANGED"
     ROLLOVER_CANCELLED = "ROLLOVER_CANCELLED"
+    AUDIT_ACCEPTED = "AUDIT_ACCEPTED"
+
+
+# Changes that only end something: they are made even if the head of the audit log has no valid signature.
+_ENDING_ACTIONS: Final = frozenset(
+    {
+        AuditAction.CLIENT_DISABLED,
+        AuditAction.CLIENT_DELETED,
+        AuditAction.OLD_SECRET_REVOKED,
+        AuditAction.OLD_SECRET_EXPIRED,
+    }
+)
 
 
 def parse_reason(text: str | None) -> str | None:
@@ -64,6 +76,7 @@ class AuditEntry:
         clamped: whether the end that was asked for lay beyond the longest retention.
         weak_secret: whether an imported secret looks guessable.
         reason: why the person made the change, in their words.
+        accepted: with AUDIT_ACCEPTED, a digest of all events before it as they were when they were accepted.
     """
 
     revision: int
@@ -85,8 +98,15 @@ class AuditEntry:
     clamped: bool = False
     weak_secret: bool = False
     reason: str | None = None
+    accepted: str | None = None
 
     FORMAT = 2
+
+    @property
+    def only_ends(self) -> bool:
+        """Whether the change only ends something: a revoke, an expiry, a hard reset, a disabled or deleted client."""
+        is_hard_reset = self.action == AuditAction.SECRET_RESET and self.hours_to_live == 0
+        return is_hard_reset or self.action in _ENDING_ACTIONS
 
     def hash_after(self, previous: bytes) -> bytes:
         """Return SHA-256 over the format's number, the previous hash and this entry's canonical JSON.
@@ -115,6 +135,7 @@ class AuditEntry:
             "clamped": self.clamped,
             "weak_secret": self.weak_secret,
             "reason": self.reason,
+            "accepted": self.accepted,
         }
         # 0 is a value (a hard reset has 0 hours to live); None, False and an empty list are not.
         given = {name: fact for name, fact in facts.items() if fact is not None and fact is not False and fact != []}

@@ -344,10 +344,29 @@ class BadRequest(Failure):
 
 
 class Unavailable(Failure):
-    """The server cannot answer now (the database is unreachable, the disk is full). Never answered as a 401."""
+    """The server cannot answer now (the database is unreachable, the disk is full). Never answered as a 401.
+
+    Attributes:
+        reason: a stable word for a cause that operators must handle: `AUDIT_HEAD`.
+    """
+
+    reason: ClassVar[str | None] = None
 
     def __init__(self, text: str = "The database is unavailable. Your request was not evaluated.") -> None:
         super().__init__(text)
+
+
+class AuditHeadInvalid(Unavailable):
+    """The head of the audit log has no valid signature, so the change is refused: it would sign what was edited."""
+
+    reason = "AUDIT_HEAD"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The audit log was edited outside gql-secrets: its head has no valid signature. Only changes that end "
+            "something are made. An administrator can inspect it with `gql-secrets audit verify`, and accept it with "
+            "`gql-secrets audit accept`."
+        )
 
 
 class StreamEnded(Unavailable):

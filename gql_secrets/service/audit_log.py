@@ -5,24 +5,27 @@ installation's row holds the last hash under a MAC that needs the pepper. Somebo
 cannot make these agree again. Against somebody who has the pepper too, an exported copy is the proof.
 """
 
+import hashlib
 import hmac
 import itertools
 import json
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-from gql_secrets.domain.audit import FIRST_HASH, AuditEntry, EndedSecret, FirstFormatEntry
+from gql_secrets.domain.audit import FIRST_HASH, AuditAction, AuditEntry, EndedSecret, FirstFormatEntry
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.errors import BadRequest, Failure
+from gql_secrets.domain.errors import AuditHeadInvalid, BadRequest, Failure
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
 from gql_secrets.storage.transaction import Transaction
 
+_log: Final = logging.getLogger(__name__)
 _BATCH: Final = 1000
 # The columns that hold a field of an entry as it is.
 _SAME_FIELDS: Final = [name for name in AuditEntry.__slots__ if name not in ("ended", "edited_fields")]
@@ -60,18 +63,27 @@ class AuditLog:
         head = await self._database.read(_read_head)
         copies = _hashes_of(exported)
         copy = next(copies, None)
-        expected, previous = 1, FIRST_HASH
+        expected, previous, content = 1, FIRST_HASH, hashlib.sha256()
+        first_problem: AuditReport | None = None
         async for event in self._events(after=0, until=head.revision):
+            problem = None
             if event.revision != expected:
-                return _broken(expected, previous, f"Event {expected} is missing.")
-            if not follows(event, previous):
-                return _broken(expected, previous, f"Event {expected} was edited, or the one before it was replaced.")
+                problem = f"Event {expected} is missing."
+            elif not follows(event, previous):
+                problem = f"Event {expected} was edited, or the one before it was replaced."
+            first_problem = first_problem or (problem and _broken(expected, previous, problem)) or None
+            if event.action == AuditAction.AUDIT_ACCEPTED and event.accepted == content.hexdigest():
+                # Everything before is as it was when an administrator accepted it. The event itself must be intact.
+                first_problem = None if follows(event, previous) else first_problem
+            add_content(content, event)
             previous = event.hash
-            if copy and copy[0] == event.revision:
-                if copy[1] != event.hash.hex():
-                    return _broken(expected, previous, f"Event {expected} differs from the exported one.")
+            if copy and copy[0] <= event.revision:
+                if copy != (event.revision, event.hash.hex()):
+                    return _broken(copy[0], previous, f"Event {copy[0]} differs from the exported one.")
                 copy = next(copies, None)
-            expected += 1
+            expected = event.revision + 1
+        if first_problem:
+            return first_problem
         if expected != head.revision + 1:
             return _broken(expected, previous, f"Events {expected} to {head.revision} are missing.")
         if copy:
@@ -81,10 +93,11 @@ class AuditLog:
     def _problem_of_head(self, head: Installation, last: bytes) -> str | None:
         if head.audit_head != last:
             return "The last event is not the one that the head names: the end of the audit was cut off or replaced."
-        key = self._pepper.key(head.audit_key_id)
-        if key is None:
+        if not head.audit_mac:
+            return "The head is unsigned: its signature was not valid when the last changes were made."
+        if self._pepper.key(head.audit_key_id) is None:
             return f"The head is signed with the pepper key {head.audit_key_id}, which is not in the pepper."
-        if not hmac.compare_digest(sign_head(Pepper((key,)), head.revision, head.audit_head), head.audit_mac):
+        if not is_head_signed(head, self._pepper):
             return "The head's signature is wrong: the head was edited without the pepper."
         return None
 
@@ -114,11 +127,28 @@ class AuditLog:
 
 
 async def append_to_audit(
-    tx: Transaction, installation: Installation, entries: Sequence[AuditEntry], pepper: Pepper
+    tx: Transaction,
+    installation: Installation,
+    entries: Sequence[AuditEntry],
+    pepper: Pepper,
+    *,
+    accepting: bool = False,
 ) -> None:
-    """Add the entries to the chain, one revision each, and move the installation's revision and signed head along."""
+    """Add the entries to the chain, one revision each, and move the installation's revision and signed head along.
+
+    Signing a head that was edited would make the edit look intact, so the signature of the head is checked first. If it
+    is not valid, only changes that end something are made, and the head is left unsigned.
+
+    Raises:
+        AuditHeadInvalid: the signature of the head is not valid, and a change does not only end something.
+    """
     if not entries:
         return
+    is_signed = accepting or is_head_signed(installation, pepper)
+    if not is_signed:
+        _log.error("audit head invalid", extra={"revision": installation.revision, "action": entries[0].action})
+        if not all(entry.only_ends for entry in entries):
+            raise AuditHeadInvalid
     rows: list[dict[str, object]] = []
     ended: list[dict[str, object]] = []
     head = installation.audit_head
@@ -148,7 +178,7 @@ async def append_to_audit(
     installation.revision = entries[-1].revision
     installation.audit_head = head
     installation.audit_key_id = pepper.first.key_id
-    installation.audit_mac = sign_head(pepper, installation.revision, head)
+    installation.audit_mac = sign_head(pepper, installation.revision, head) if is_signed else b""
     await installation.save(
         using_db=tx.connection, update_fields=["revision", "audit_head", "audit_key_id", "audit_mac"]
     )
@@ -157,6 +187,21 @@ async def append_to_audit(
 def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:
     """Return the MAC of the chain's head under a key derived from the pepper's first key."""
     return hmac.digest(pepper.first.subkey("audit head"), revision.to_bytes(8, "big") + head, "sha256")
+
+
+def is_head_signed(head: Installation, pepper: Pepper) -> bool:
+    """Return whether the head of the audit log has a valid signature by one of the pepper's keys."""
+    key = pepper.key(head.audit_key_id)
+    return key is not None and hmac.compare_digest(
+        sign_head(Pepper((key,)), head.revision, head.audit_head), head.audit_mac
+    )
+
+
+def add_content(content: "hashlib._Hash", event: AuditEvent) -> None:
+    """Add everything that is stored of an event, edited or not, to a digest."""
+    columns = [str(getattr(event, name)) for name in sorted(event._meta.db_fields)]  # noqa: SLF001  Tortoise's own list
+    ended = sorted(f"{row.secret_id} {row.reason} {row.state_before}" for row in event.ended_secrets)
+    content.update(json.dumps([columns, ended]).encode())
 
 
 def entry_of(event: AuditEvent) -> AuditEntry:
@@ -178,7 +223,9 @@ def _stored_entry(event: AuditEvent) -> AuditEntry | FirstFormatEntry:
     if event.format == AuditEntry.FORMAT and not event.ended_secret_ids:
         values: dict[str, Any] = {field: getattr(event, field) for field in _SAME_FIELDS}
         return AuditEntry(**values, ended=ended, edited_fields=edited_fields)
-    if event.format == FirstFormatEntry.FORMAT and not (ended or edited_fields or event.clamped or event.weak_secret):
+    if event.format == FirstFormatEntry.FORMAT and not (
+        ended or edited_fields or event.clamped or event.weak_secret or event.accepted
+    ):
         return FirstFormatEntry(**{field: getattr(event, field) for field in FirstFormatEntry.__slots__})
     raise ValueError("unknown format, or fields that this format does not have")
 
@@ -244,5 +291,6 @@ def _exported(event: AuditEvent) -> dict[str, object]:
         "clamped": entry.clamped,
         "weakSecret": entry.weak_secret,
         "reason": entry.reason,
+        "accepted": entry.accepted,
         "hash": event.hash.hex(),
     }

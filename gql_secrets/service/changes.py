@@ -33,7 +33,7 @@ from gql_secrets.domain.rotation import (
 from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.models import Client, ClientFeature, ClientSecret, Installation
+from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import add_last_uses
 
@@ -54,6 +54,7 @@ class Facts(TypedDict, total=False):
     clamped: bool
     weak_secret: bool
     reason: str | None
+    accepted: str | None
 
 
 ACTIVE_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
@@ -113,6 +114,7 @@ class Change:
             clamped=facts.get("clamped", False),
             weak_secret=facts.get("weak_secret", False),
             reason=facts.get("reason"),
+            accepted=facts.get("accepted"),
         )
 
 
@@ -284,7 +286,11 @@ class Changes:
 
 async def lock_installation(tx: Transaction) -> Installation:
     """Lock the installation's row until the end of the transaction; always the last lock."""
-    return await Installation.filter(id=1).using_db(tx.connection).select_for_update().get()
+    installation = await Installation.filter(id=1).using_db(tx.connection).select_for_update().get()
+    # An edited row may name a revision that an event already has: a change that ends something must still be possible.
+    newest = await AuditEvent.all().using_db(tx.connection).order_by("-revision").limit(1).only("revision").first()
+    installation.revision = max(installation.revision, newest.revision if newest else 0)
+    return installation
 
 
 async def lock_active_secrets(tx: Transaction, client_id: str) -> list[ClientSecret]:

@@ -14,7 +14,7 @@ from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes, lock_ins
 from gql_secrets.service.clients import Registration, register
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
-from gql_secrets.storage.models import ClientFeature, ClientSecret, PepperFingerprint
+from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation, PepperFingerprint
 from gql_secrets.storage.transaction import Transaction
 
 OWNER_NAME: Final = "First owner"
@@ -35,18 +35,29 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
 
     async def work(tx: Transaction) -> Registration | None:
         now = await tx.now()
-        await tx.execute(
-            """
-            INSERT INTO installation (id, revision, audit_head, audit_mac, audit_key_id, created_at)
-            VALUES (1, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-            """,
-            FIRST_HASH,
-            sign_head(pepper, 0, FIRST_HASH),
-            pepper.first.key_id,
-            to_microseconds(now),
-        )
+        if not await _is_in_use(tx):
+            await tx.execute(
+                """
+                INSERT INTO installation (id, revision, audit_head, audit_mac, audit_key_id, created_at)
+                VALUES (1, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                """,
+                FIRST_HASH,
+                sign_head(pepper, 0, FIRST_HASH),
+                pepper.first.key_id,
+                to_microseconds(now),
+            )
+        elif not await Installation.exists(id=1, using_db=tx.connection):
+            raise SetupError(
+                "The row of the installation is missing, but there are clients or audit events: the database was "
+                "edited. Restore it from a backup."
+            )
         installation = await lock_installation(tx)
         await _check_pepper(tx, pepper)
+        if pepper.key(installation.audit_key_id) is None:
+            raise SetupError(
+                f"The audit log is signed with the pepper key {installation.audit_key_id}, which is missing from the "
+                "pepper. Restore that key."
+            )
         owners = ClientFeature.filter(feature=Feature.OWNER.value, client__deleted_at=None)
         # There is an owner from then on, since the last one cannot be deleted.
         if not with_owner or await owners.using_db(tx.connection).exists():
@@ -64,6 +75,13 @@ async def is_installed(database: Database) -> bool:
         return await PepperFingerprint.all().using_db(connection).exists()
 
     return await database.read(read)
+
+
+async def _is_in_use(tx: Transaction) -> bool:
+    """Return whether there are clients or audit events: then nothing may create the installation's row again."""
+    return (
+        await Client.all().using_db(tx.connection).exists() or await AuditEvent.all().using_db(tx.connection).exists()
+    )
 
 
 async def _check_pepper(tx: Transaction, pepper: Pepper) -> None:

@@ -17,8 +17,9 @@ MAX_FOLDED = 200
 class Installation(Model):
     """The one row (id 1) that every change locks after its client's row: the revision, and the head of the audit chain.
 
-    `audit_mac` is a MAC over revision and head under a key derived from the pepper key `audit_key_id`: whoever
-    edits the database alone cannot cut the tail of the audit unseen.
+    `audit_mac` is a MAC over revision and head under a key derived from the pepper key `audit_key_id`, so that somebody
+    who edits the database alone cannot cut off the end of the audit log unnoticed. It is empty while the head is
+    unsigned: after changes that ended something on a head whose signature was not valid.
     """
 
     id = fields.IntField(primary_key=True, generated=False)
@@ -187,6 +188,7 @@ class AuditEvent(Model):
     edited_fields = fields.CharField(max_length=200, null=True)
     clamped = fields.BooleanField(db_default=False)
     weak_secret = fields.BooleanField(db_default=False)
+    accepted = fields.CharField(max_length=64, null=True)
 
     if TYPE_CHECKING:
         ended_secrets: fields.ReverseRelation["AuditEndedSecret"]

@@ -40,6 +40,7 @@ COLUMNS = (
     "edited_fields",
     "clamped",
     "weak_secret",
+    "accepted",
 )
 
 

@@ -126,6 +126,7 @@ _describe(
     OLD_SECRET_EXPIRED="An old secret expired.",  # noqa: S106
     RETENTION_CHANGED="The expiry of an old secret was changed.",
     ROLLOVER_CANCELLED="A rollover was cancelled: its unused new secret ended and the old secret is current again.",
+    AUDIT_ACCEPTED="An administrator accepted the audit log after it had been edited outside gql-secrets.",
 )
 _describe(
     ClientEventKind,

@@ -147,7 +147,7 @@ def present(error: Exception) -> RequestRefused | None:
             extra: dict[str, object] = {"argument": to_camel_case(error.argument)} if error.argument else {}
             return RequestRefused(BAD_REQUEST, str(error), extra)
         case Unavailable():
-            return RequestRefused(UNAVAILABLE, str(error))
+            return RequestRefused(UNAVAILABLE, str(error), {"reason": error.reason} if error.reason else {})
         case Refusal():  # raised by a query, which has no `userErrors`
             return RequestRefused(error.code.value, str(error))
         case Failure():

@@ -45,6 +45,7 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
   OLD_SECRET_EXPIRED: "Old secret expired",
   RETENTION_CHANGED: "Retention changed",
   ROLLOVER_CANCELLED: "Rollover cancelled",
+  AUDIT_ACCEPTED: "Audit log accepted",
 };
 
 export const SURFACE_WORDS: Readonly<Record<AuditEntry["surface"], string>> = {
