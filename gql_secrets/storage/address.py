@@ -106,7 +106,7 @@ def _postgres(parts: SplitResult) -> dict[str, Any]:
 
 def _port_of(parts: SplitResult, option: str | None) -> int:
     try:
-        text = option or str(parts.port or 5432)
+        text = option or str(5432 if parts.port is None else parts.port)
     except ValueError:
         text = ""
     port = _number(text, _MAX_PORT)

@@ -16,9 +16,9 @@ from tortoise.connection import get_connection
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
 
-from gql_secrets.domain.errors import SetupError
+from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.errors import translated
+from gql_secrets.storage.errors import translate_start
 
 _log: Final = logging.getLogger(__name__)
 
@@ -51,8 +51,15 @@ async def pending(database: Database) -> list[str]:
 
 
 async def _in_context(database: Database, coroutine: Coroutine[Any, Any, list[str]]) -> list[str]:
-    with translated():
+    try:
         return await asyncio.get_running_loop().create_task(coroutine, context=database.context)
+    except Failure:
+        raise
+    except Exception as error:
+        failure = translate_start(error, database.address)
+        if failure is None:
+            raise
+        raise failure from error
 
 
 async def _upgrade(database: Database) -> list[str]:

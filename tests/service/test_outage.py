@@ -79,7 +79,7 @@ async def link(postgres_url: str, data_dir: Path) -> AsyncIterator[Link]:
 async def test_a_database_that_is_gone_is_503_within_a_second_and_back_within_two(
     trouble: str, link: Link, settings: Settings, data_dir: Path, open_node: OpenNode, make_client: MakeClient
 ):
-    """Never 401, because every gateway would then lock its callers out; never 200."""
+    """Never 401, which would make every gateway lock its callers out; never 200."""
     client = await make_client()
     through = settings.database_url.split("?")[0] + f"?host={data_dir}"
     node = await open_node(settings=replace(settings, database_url=through))

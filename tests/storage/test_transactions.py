@@ -3,20 +3,18 @@
 import asyncio
 import gc
 import random
-import resource
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import aiosqlite
 import asyncpg
 import pytest
 from support.callers import ADMIN, HARD, Made, is_good, verify
 from support.clocks import HOUR, Clock
 from support.databases import PostgresServer, name_in
-from support.installation import MakeClient, OpenNode
+from support.installation import OpenNode
 
 from gql_secrets.domain.errors import Conflict, NoRollover, SetupError, Unavailable
 from gql_secrets.domain.rotation import Retention
@@ -36,7 +34,7 @@ async def nothing(tx: Transaction) -> None:
     """A transaction that does nothing."""
 
 
-# Cancellation (facts/performance.md, defect 1)
+# Cancellation
 
 
 async def test_a_cancelled_caller_leaves_neither_lock_nor_connection_behind(
@@ -137,7 +135,7 @@ async def test_closing_waits_for_the_transactions_that_run(open_node: OpenNode) 
         await services.database.run_tx(nothing)
 
 
-# Locks (defects 2 and 3)
+# Locks
 
 
 async def test_a_transaction_that_fails_changes_nothing_and_the_next_one_runs(services: Services, client: Made) -> None:
@@ -333,82 +331,6 @@ async def test_a_postgres_that_loses_commits_stops_the_start(
         await open_node()
 
 
-# A disk that is full (facts/reliability.md, "Failures and what is true afterwards")
-
-
-@contextmanager
-def no_file_grows_beyond(size: int) -> Iterator[None]:
-    """What a full disk does to this process: a write behind this place of a file fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@only_sqlite
-async def test_a_commit_that_cannot_be_written_is_refused_and_nothing_is_half(
-    services: Services, client: Made, make_client: MakeClient, data_dir: Path
-) -> None:
-    other = await make_client()
-    assert await is_good(services, client.id, client.secret)
-    [before] = await services.database.fetch("SELECT revision FROM installation")
-    wal = data_dir / f"{DATABASE_FILE}-wal"
-    with no_file_grows_beyond(wal.stat().st_size):
-        for _ in range(3):
-            with pytest.raises(Unavailable):
-                await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
-        assert (services.database.can_read, services.database.can_write) == (True, False)
-        assert await is_good(services, client.id, client.secret), "verification reads on"
-        with pytest.raises(Unavailable):
-            await verify(services, other.id, other.secret)  # its first use cannot be written, so it is no yes
-        assert await services.reading.find_client(client.id) is not None
-    assert [before] == await services.database.fetch("SELECT revision FROM installation")
-    done = await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
-    assert services.database.is_healthy
-    assert await is_good(services, client.id, done.new_secret.reveal())
-    assert await is_good(services, other.id, other.secret)
-
-
-@only_sqlite
-async def test_a_commit_that_fails_and_stays_open_is_rolled_back(
-    services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After some errors SQLite rolls back by itself, after others the transaction would be in the next one's way."""
-    broken = sqlite3.OperationalError("disk I/O error")
-    broken.sqlite_errorname, broken.sqlite_errorcode = "SQLITE_IOERR_FSYNC", 1034
-
-    async def fail(_: object) -> None:
-        raise broken
-
-    for _ in range(2):
-        monkeypatch.setattr(aiosqlite.Connection, "commit", fail)
-        with pytest.raises(Unavailable):
-            await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
-        monkeypatch.undo()
-        assert await is_good(services, client.id, client.secret)
-    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
-
-
-@only_sqlite
-async def test_a_database_of_limited_size_refuses_and_says_that_the_disk_is_full(
-    services: Services, client: Made
-) -> None:
-    writer = services.database._tortoise.connections.get(services.database.writer_name)
-    _, rows = await writer.execute_query("PRAGMA page_count")
-    await writer.execute_query(f"PRAGMA max_page_count = {rows[0][0]}")
-
-    async def fill() -> None:
-        for _ in range(200):
-            await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
-
-    with pytest.raises(Unavailable, match="disk is full"):
-        await fill()
-    await writer.execute_query("PRAGMA max_page_count = 1073741823")
-    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
-
-
 # A server that goes away
 
 
@@ -553,7 +475,7 @@ async def test_a_database_with_another_isolation_stops_the_start(
         await open_node()
 
 
-# Connections (defects 4 and 7)
+# Connections
 
 
 @only_postgres
