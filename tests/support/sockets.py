@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import ClientWebSocketResponse, WSMsgType, encode_basic_auth
 from aiohttp.test_utils import TestClient
 
+from gql_secrets.api.keys import SERVICES
 from support.callers import Made
 
 PROTOCOL = "graphql-transport-ws"
@@ -84,3 +85,8 @@ async def until(condition: Any) -> None:
     async with asyncio.timeout(SECONDS):
         while not condition():  # noqa: ASYNC110  nobody tells when it is so
             await asyncio.sleep(0.01)
+
+
+async def wait_for_streams(api: Any, count: int = 1) -> None:
+    """Wait for this many streams: the protocol does not report that a subscription has begun."""
+    await until(lambda: len(api.app[SERVICES].feed._streams) == count)

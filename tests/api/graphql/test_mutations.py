@@ -1,4 +1,4 @@
-"""Each mutation: done, refused value, not found, lost race, replay. (Not allowed: test_roles.py.)"""
+"""Each mutation: success, refused value, not found, lost race, replay (not allowed: test_roles.py)."""
 
 from typing import Any, Final
 
@@ -62,11 +62,11 @@ def stamp(instant: Any) -> str:
     return str(instant.isoformat().replace("+00:00", "Z"))
 
 
-async def is_good(services: Services, client_id: str, secret: str) -> bool:
+async def is_valid(services: Services, client_id: str, secret: str) -> bool:
     return isinstance(await verify(services, client_id, secret), Accepted)
 
 
-async def test_a_smooth_reset_gives_a_new_secret_and_keeps_the_old_one(
+async def test_a_smooth_reset_returns_a_new_secret_and_retains_the_old_one(
     gql: Any, owner: Made, client: Made, services: Services
 ):
     payload = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]
@@ -80,8 +80,8 @@ async def test_a_smooth_reset_gives_a_new_secret_and_keeps_the_old_one(
     assert payload["client"]["inRollover"]
     assert payload["client"]["generation"] == 2
     assert not payload["replayed"]
-    assert await is_good(services, client.id, client.secret)
-    assert await is_good(services, client.id, payload["newSecret"])
+    assert await is_valid(services, client.id, client.secret)
+    assert await is_valid(services, client.id, payload["newSecret"])
 
 
 async def test_a_hard_reset_ends_every_older_secret(gql: Any, owner: Made, client: Made, services: Services):
@@ -91,12 +91,12 @@ async def test_a_hard_reset_ends_every_older_secret(gql: Any, owner: Made, clien
     assert payload["oldSecret"] is None
     assert payload["displacedSecret"]["endReason"] == "HARD_RESET"
     assert payload["displacedSecret"]["hint"] == client.secret[-4:]
-    good = [await is_good(services, client.id, secret) for secret in (client.secret, first, payload["newSecret"])]
-    assert good == [False, False, True]
+    valid = [await is_valid(services, client.id, secret) for secret in (client.secret, first, payload["newSecret"])]
+    assert valid == [False, False, True]
 
 
 @pytest.mark.parametrize("hours", [-1, 169, 320, 2**31 - 1, -(2**31)])
-async def test_hours_out_of_bounds_are_data_and_change_nothing(hours: int, gql: Any, owner: Made, client: Made):
+async def test_hours_out_of_bounds_are_a_user_error_and_change_nothing(hours: int, gql: Any, owner: Made, client: Made):
     payload = (await gql(RESET, as_=owner, id=client.id, hours=hours))["resetSecret"]
     [error] = payload["userErrors"]
     assert (error["code"], error["field"], error["minimum"], error["maximum"]) == (
@@ -137,8 +137,8 @@ async def test_an_unknown_client_is_not_found(
 
 
 @pytest.mark.parametrize("mutation", [RESET, REVOKE, RETENTION, CANCEL])
-async def test_a_change_of_what_has_changed_since_is_a_conflict(mutation: str, gql: Any, owner: Made, client: Made):
-    """The lost race: a stale page cannot act on a newer client."""
+async def test_a_change_of_a_stale_generation_is_a_conflict(mutation: str, gql: Any, owner: Made, client: Made):
+    """The lost race: a stale page cannot change a client that has changed since."""
     await gql(RESET, as_=owner, id=client.id, hours=24)
     hours = {"hours": 5} if "$hours" in mutation else {}
     answer = await gql(mutation, as_=owner, id=client.id, generation=1, **hours)
@@ -148,8 +148,8 @@ async def test_a_change_of_what_has_changed_since_is_a_conflict(mutation: str, g
     assert answer["client"] == {"generation": 2, "inRollover": True}
 
 
-async def test_a_replay_gives_the_same_new_secret(gql: Any, owner: Made, client: Made):
-    """GitLab #524639: a retry of rotate killed the new token."""
+async def test_a_replay_returns_the_same_new_secret(gql: Any, owner: Made, client: Made):
+    """GitLab #524639: a retry of a rotation ended the new token."""
     key = "6d1f3c0e-replay-me"
     first = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]
     again = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]
@@ -159,21 +159,25 @@ async def test_a_replay_gives_the_same_new_secret(gql: Any, owner: Made, client:
 
 
 @pytest.mark.parametrize("changed", [{"hours": 25}, {"end": True}, {"generation": 1}])
-async def test_the_key_with_other_arguments_is_refused(changed: dict[str, Any], gql: Any, owner: Made, client: Made):
+async def test_an_idempotency_key_with_other_arguments_is_refused(
+    changed: dict[str, Any], gql: Any, owner: Made, client: Made
+):
     variables = {"id": client.id, "hours": 24, "key": "one-key-for-two-requests"}
     await gql(RESET, as_=owner, **variables)
     payload = (await gql(RESET, as_=owner, **(variables | changed)))["resetSecret"]
     assert [error["code"] for error in payload["userErrors"]] == ["IDEMPOTENCY_KEY_REUSED"]
 
 
-async def test_the_key_for_another_client_is_refused(gql: Any, owner: Made, client: Made, make_client: MakeClient):
+async def test_an_idempotency_key_for_another_client_is_refused(
+    gql: Any, owner: Made, client: Made, make_client: MakeClient
+):
     other = await make_client()
     await gql(RESET, as_=owner, id=client.id, hours=24, key="one-key-for-two-clients")
     payload = (await gql(RESET, as_=owner, id=other.id, hours=24, key="one-key-for-two-clients"))["resetSecret"]
     assert [error["code"] for error in payload["userErrors"]] == ["IDEMPOTENCY_KEY_REUSED"]
 
 
-async def test_a_key_is_forgotten_after_ten_minutes(gql: Any, owner: Made, client: Made, clock: Clock):
+async def test_an_idempotency_key_can_be_reused_after_ten_minutes(gql: Any, owner: Made, client: Made, clock: Clock):
     key = "forgotten-after-ten-minutes"
     first = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]["newSecret"]
     clock.move(10 * MINUTE)
@@ -182,7 +186,7 @@ async def test_a_key_is_forgotten_after_ten_minutes(gql: Any, owner: Made, clien
     assert payload["withdrawnSecret"]["endReason"] == "WITHDRAWN"
 
 
-async def test_a_replay_of_a_secret_that_ended_says_so(gql: Any, owner: Made, client: Made):
+async def test_a_replay_whose_secret_has_ended_is_refused(gql: Any, owner: Made, client: Made):
     key = "its-result-has-ended"
     await gql(RESET, as_=owner, id=client.id, hours=24, key=key)
     await gql(RESET, as_=owner, id=client.id, hours=0)
@@ -190,7 +194,7 @@ async def test_a_replay_of_a_secret_that_ended_says_so(gql: Any, owner: Made, cl
     assert [error["code"] for error in payload["userErrors"]] == ["IDEMPOTENCY_RESULT_ENDED"]
 
 
-async def test_an_owner_who_lost_the_answer_gets_it_again_with_the_old_secret(gql: Any, make_client: MakeClient):
+async def test_an_owner_can_replay_its_own_reset_with_its_old_secret(gql: Any, make_client: MakeClient):
     boss = await make_client("owner")
     first = (await gql(RESET, as_=boss, id=boss.id, hours=24, key="my-own-reset-answer"))["resetSecret"]["newSecret"]
     again = (await gql(RESET, as_=boss, id=boss.id, hours=24, key="my-own-reset-answer"))["resetSecret"]
@@ -198,12 +202,12 @@ async def test_an_owner_who_lost_the_answer_gets_it_again_with_the_old_secret(gq
 
 
 @pytest.mark.parametrize("key", ["short", "x" * 256, "with-ümlaut-and-length"])
-async def test_a_weak_idempotency_key_is_refused(key: str, gql: Any, owner: Made, client: Made):
+async def test_an_invalid_idempotency_key_is_refused(key: str, gql: Any, owner: Made, client: Made):
     payload = (await gql(RESET, as_=owner, id=client.id, hours=24, key=key))["resetSecret"]
     assert [error["code"] for error in payload["userErrors"]] == ["INVALID_IDEMPOTENCY_KEY"]
 
 
-async def test_a_rollover_in_progress_says_what_would_be_cut_off(
+async def test_a_smooth_reset_during_a_rollover_is_refused_unless_overridden(
     gql: Any, owner: Made, client: Made, services: Services, clock: Clock
 ):
     new = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["newSecret"]
@@ -217,22 +221,22 @@ async def test_a_rollover_in_progress_says_what_would_be_cut_off(
 
     payload = (await gql(RESET, as_=owner, id=client.id, hours=24, end=True))["resetSecret"]
     assert payload["displacedSecret"]["endReason"] == "DISPLACED"
-    assert not await is_good(services, client.id, client.secret)
-    assert await is_good(services, client.id, new)
+    assert not await is_valid(services, client.id, client.secret)
+    assert await is_valid(services, client.id, new)
 
 
-async def test_a_double_click_withdraws_the_unused_secret_and_spares_the_one_in_use(
+async def test_a_double_click_withdraws_the_unused_secret_and_retains_the_one_in_use(
     gql: Any, owner: Made, client: Made, services: Services
 ):
     first = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["newSecret"]
     second = (await gql(RESET, as_=owner, id=client.id, hours=48))["resetSecret"]
     assert second["withdrawnSecret"]["endReason"] == "WITHDRAWN"
     assert second["oldSecretExpiresAt"] == stamp(NOW + 48 * HOUR)
-    good = [await is_good(services, client.id, secret) for secret in (client.secret, first, second["newSecret"])]
-    assert good == [True, False, True]
+    valid = [await is_valid(services, client.id, secret) for secret in (client.secret, first, second["newSecret"])]
+    assert valid == [True, False, True]
 
 
-async def test_revoking_twice_is_no_error(gql: Any, owner: Made, client: Made, services: Services):
+async def test_revoking_is_idempotent(gql: Any, owner: Made, client: Made, services: Services):
     await gql(RESET, as_=owner, id=client.id, hours=24)
     first = (await gql(REVOKE, as_=owner, id=client.id))["revokeOldSecret"]
     again = (await gql(REVOKE, as_=owner, id=client.id))["revokeOldSecret"]
@@ -240,10 +244,10 @@ async def test_revoking_twice_is_no_error(gql: Any, owner: Made, client: Made, s
     assert first["revokedSecret"] == again["revokedSecret"]
     assert first["revokedSecret"]["endReason"] == "REVOKED"
     assert (first["client"], again["client"]) == ({"inRollover": False, "generation": 3},) * 2
-    assert not await is_good(services, client.id, client.secret)
+    assert not await is_valid(services, client.id, client.secret)
 
 
-async def test_revoking_after_the_expiry_shows_the_expired_secret(gql: Any, owner: Made, client: Made, clock: Clock):
+async def test_revoking_after_the_expiry_returns_the_expired_secret(gql: Any, owner: Made, client: Made, clock: Clock):
     await gql(RESET, as_=owner, id=client.id, hours=1)
     clock.move(HOUR)
     payload = (await gql(REVOKE, as_=owner, id=client.id))["revokeOldSecret"]
@@ -252,12 +256,14 @@ async def test_revoking_after_the_expiry_shows_the_expired_secret(gql: Any, owne
     assert payload["revokedSecret"]["endedAt"] == stamp(NOW + HOUR)
 
 
-async def test_revoking_without_a_rollover_ever_revokes_nothing(gql: Any, owner: Made, client: Made):
+async def test_revoking_without_any_rollover_revokes_nothing(gql: Any, owner: Made, client: Made):
     payload = (await gql(REVOKE, as_=owner, id=client.id))["revokeOldSecret"]
     assert (payload["revokedSecret"], payload["userErrors"]) == (None, [])
 
 
-async def test_a_late_click_cannot_end_a_newer_secret(gql: Any, owner: Made, client: Made, services: Services):
+async def test_revoking_a_named_secret_does_not_end_a_newer_one(
+    gql: Any, owner: Made, client: Made, services: Services
+):
     first = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]
     meant = first["oldSecret"]["id"]
     await verify(services, client.id, first["newSecret"])
@@ -265,10 +271,10 @@ async def test_a_late_click_cannot_end_a_newer_secret(gql: Any, owner: Made, cli
     payload = (await gql(REVOKE, as_=owner, id=client.id, secret=meant))["revokeOldSecret"]
     assert payload["alreadyEnded"]
     assert payload["revokedSecret"]["endReason"] == "DISPLACED"
-    assert await is_good(services, client.id, first["newSecret"])
+    assert await is_valid(services, client.id, first["newSecret"])
 
 
-async def test_a_current_or_foreign_secret_is_not_an_old_one(
+async def test_revoking_a_current_or_foreign_secret_is_refused(
     gql: Any, owner: Made, client: Made, make_client: MakeClient
 ):
     current = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["client"]["currentSecret"]["id"]
@@ -279,7 +285,7 @@ async def test_a_current_or_foreign_secret_is_not_an_old_one(
         assert [error["code"] for error in payload["userErrors"]] == ["SECRET_NOT_OLD"]
 
 
-async def test_a_retention_is_counted_from_now_and_clamped_to_seven_days(
+async def test_a_retention_counts_from_now_and_is_clamped_to_seven_days(
     gql: Any, owner: Made, client: Made, clock: Clock
 ):
     await gql(RESET, as_=owner, id=client.id, hours=24)
@@ -298,7 +304,7 @@ async def test_a_retention_out_of_bounds_is_refused(hours: int, gql: Any, owner:
 
 
 @pytest.mark.parametrize(("mutation", "variables"), [(RETENTION, {"hours": 1}), (CANCEL, {})])
-async def test_without_a_rollover_there_is_nothing_to_change(
+async def test_a_rollover_can_be_changed_only_during_a_rollover(
     mutation: str, variables: dict[str, Any], gql: Any, owner: Made, client: Made
 ):
     answer = await gql(mutation, as_=owner, id=client.id, **variables)
@@ -315,11 +321,11 @@ async def test_a_cancelled_rollover_makes_the_old_secret_current_again(
     assert (payload["currentSecret"]["replacedAt"], payload["currentSecret"]["expiresAt"]) == (None, None)
     assert payload["withdrawnSecret"]["endReason"] == "CANCELLED"
     clock.move(30 * DAYS)
-    assert await is_good(services, client.id, client.secret)
-    assert not await is_good(services, client.id, new)
+    assert await is_valid(services, client.id, client.secret)
+    assert not await is_valid(services, client.id, new)
 
 
-async def test_a_rollover_whose_new_secret_was_used_is_not_cancelled(
+async def test_a_rollover_whose_new_secret_was_used_cannot_be_cancelled(
     gql: Any, owner: Made, client: Made, services: Services
 ):
     new = (await gql(RESET, as_=owner, id=client.id, hours=24))["resetSecret"]["newSecret"]
@@ -328,7 +334,7 @@ async def test_a_rollover_whose_new_secret_was_used_is_not_cancelled(
     assert [error["code"] for error in payload["userErrors"]] == ["NEW_SECRET_IN_USE"]
 
 
-async def test_a_client_is_registered_with_its_first_secret(gql: Any, owner: Made, services: Services):
+async def test_a_client_is_created_with_its_first_secret(gql: Any, owner: Made, services: Services):
     payload = (
         await gql(CREATE, as_=owner, name=" Billing ", description="d", features=["VIEWER"], allowList=["10.0.0.0/8"])
     )["createClient"]
@@ -355,7 +361,7 @@ BAD: Final = [
 
 @pytest.mark.parametrize(("given", "code", "field"), BAD)
 @pytest.mark.parametrize("mutation", [CREATE, UPDATE])
-async def test_what_a_client_cannot_be_is_refused(
+async def test_invalid_values_of_a_client_are_refused(
     mutation: str, given: dict[str, Any], code: str, field: list[str], gql: Any, owner: Made, client: Made
 ):
     variables = {"name": "Fine", **given, **({"id": client.id} if mutation is UPDATE else {})}
@@ -378,7 +384,7 @@ async def test_an_unknown_feature_is_not_a_valid_request(
     assert answer.data is None
 
 
-async def test_editing_changes_what_was_given_and_leaves_the_rest(gql: Any, owner: Made, client: Made):
+async def test_an_update_changes_only_the_given_values(gql: Any, owner: Made, client: Made):
     first = (await gql(UPDATE, as_=owner, id=client.id, description="d", features=["LOGIN_CLIENT"]))["updateClient"]
     assert first["client"]["generation"] == 2
     second = (await gql(UPDATE, as_=owner, id=client.id, name="New", description=""))["updateClient"]["client"]
@@ -393,37 +399,37 @@ async def test_editing_changes_what_was_given_and_leaves_the_rest(gql: Any, owne
     assert unchanged["generation"] == 3
 
 
-async def test_a_disabled_client_is_refused_and_goes_on_ageing(
+async def test_a_disabled_client_is_refused_and_its_old_secret_expires(
     gql: Any, owner: Made, client: Made, services: Services, clock: Clock
 ):
     await gql(RESET, as_=owner, id=client.id, hours=1)
     await gql(ENABLE, as_=owner, id=client.id, enabled=False)
-    assert not await is_good(services, client.id, client.secret)
+    assert not await is_valid(services, client.id, client.secret)
     clock.move(HOUR)
     await gql(ENABLE, as_=owner, id=client.id, enabled=True)
-    assert not await is_good(services, client.id, client.secret)
+    assert not await is_valid(services, client.id, client.secret)
 
 
 @pytest.mark.parametrize(
     ("mutation", "variables"), [(ENABLE, {"enabled": False}), (DELETE, {}), (UPDATE, {"features": ["VIEWER"]})]
 )
-async def test_the_last_owner_stays(mutation: str, variables: dict[str, Any], gql: Any, owner: Made):
+async def test_the_last_owner_cannot_be_removed(mutation: str, variables: dict[str, Any], gql: Any, owner: Made):
     answer = await gql(mutation, as_=owner, id=owner.id, **variables)
     [payload] = answer.data.values()
     assert [error["code"] for error in payload["userErrors"]] == ["LAST_OWNER"]
 
 
-async def test_an_owner_cannot_lock_its_own_address_out(gql: Any, owner: Made):
+async def test_an_owner_cannot_exclude_its_own_address(gql: Any, owner: Made):
     payload = (await gql(UPDATE, as_=owner, id=owner.id, allowList=["203.0.113.0/24"]))["updateClient"]
     assert [error["code"] for error in payload["userErrors"]] == ["INVALID_ALLOW_LIST"]
     payload = (await gql(UPDATE, as_=owner, id=owner.id, allowList=["127.0.0.0/8"]))["updateClient"]
     assert payload["userErrors"] == []
 
 
-async def test_a_deleted_client_is_gone_and_its_audit_stays(gql: Any, owner: Made, client: Made, services: Services):
+async def test_the_audit_of_a_deleted_client_is_kept(gql: Any, owner: Made, client: Made, services: Services):
     answer = await gql(DELETE, as_=owner, id=client.id)
     assert answer["deleteClient"]["deletedClientId"] == client.id
-    assert not await is_good(services, client.id, client.secret)
+    assert not await is_valid(services, client.id, client.secret)
     events = f'auditEvents(clientId: "{client.id}") {{ nodes {{ action }} }}'
     answer = await gql(f'{{ client(clientId: "{client.id}") {{ name }} {events} }}', as_=owner)
     assert answer["client"] is None
@@ -431,7 +437,7 @@ async def test_a_deleted_client_is_gone_and_its_audit_stays(gql: Any, owner: Mad
 
 
 async def test_a_refused_sibling_does_not_erase_a_new_secret(gql: Any, owner: Made, client: Made):
-    """The siblings of one request are changes of their own; what was committed is answered."""
+    """The mutations of one request are separate changes; each committed one is returned."""
     query = f"""mutation {{
       a: resetSecret(clientId: "{client.id}", hoursToLive: 24) {{ newSecret client {{ oldSecret {{ id }} }} }}
       b: resetSecret(clientId: "nobody", hoursToLive: 24) {{ newSecret userErrors {{ code }} }}
@@ -444,7 +450,7 @@ async def test_a_refused_sibling_does_not_erase_a_new_secret(gql: Any, owner: Ma
     assert answer["c"]["client"]["oldSecret"] is None
 
 
-async def test_the_audit_says_who_did_what(gql: Any, owner: Made, client: Made, clock: Clock):
+async def test_the_audit_records_who_did_what(gql: Any, owner: Made, client: Made, clock: Clock):
     reset = await gql(RESET, as_=owner, id=client.id, hours=24)
     clock.move(SECOND)
     await gql(REVOKE, as_=owner, id=client.id)
@@ -465,7 +471,7 @@ async def test_the_audit_says_who_did_what(gql: Any, owner: Made, client: Made, 
     assert (revoked["secretId"], revoked["endedSecrets"]) == (old, [{"secretId": old, "reason": "REVOKED"}])
 
 
-async def test_the_audit_says_why_in_the_words_of_the_caller(gql: Any, owner: Made, client: Made):
+async def test_the_audit_records_the_reason_of_the_caller(gql: Any, owner: Made, client: Made):
     arguments = f'clientId: "{client.id}", reason: " The contractor left. "'
     changes = [
         f"resetSecret({arguments}, hoursToLive: 24)",

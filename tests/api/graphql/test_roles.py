@@ -1,4 +1,4 @@
-"""The table of roles (DESIGN.md, "Who may do what"), over the whole schema: a field without a decision fails."""
+"""The roles (docs/rules.md, "Who may do what") over the whole schema: a field without a decision fails."""
 
 from typing import Any, Final
 
@@ -10,13 +10,13 @@ from support.installation import MakeClient
 from gql_secrets.api.graphql.schema import print_schema
 from gql_secrets.wiring import Services
 
-# Roles are decided above the database: one kind of it is enough here.
+# Roles do not depend on the kind of database: one is enough.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 ANYONE, VIEWER, OPERATOR, ADMIN = 0, 1, 2, 3
 SCHEMA: Final = build_schema(print_schema(), assume_valid_sdl=True)
 
-# The least role for every root field, with an operation that is allowed to that role.
+# The least powerful role for every root field, with an operation that this role may use.
 ROOT: Final[dict[str, tuple[int, str]]] = {
     "Query.viewer": (ANYONE, "{ viewer { name } }"),
     "Query.serverTime": (ANYONE, "{ serverTime }"),
@@ -41,12 +41,12 @@ ROOT: Final[dict[str, tuple[int, str]]] = {
     "Mutation.signOut": (ANYONE, "mutation { signOut { signedOut } }"),
     "Mutation.cancelRollover": (ADMIN, 'mutation { cancelRollover(clientId: "ID") { userErrors { code } } }'),
 }
-# Fields that ask for more than the field through which their object was reached.
+# Fields that require a higher role than the field that returns their object.
 INNER: Final[dict[str, tuple[int, str]]] = {
     "Client.auditEvents": (ADMIN, '{ client(clientId: "ID") { auditEvents { totalCount } } }'),
     "ClientSecret.uses": (OPERATOR, '{ client(clientId: "ID") { currentSecret { uses { count } } } }'),
 }
-# Types whose other fields are seen by whoever was given the object.
+# Types whose other fields are visible to every caller that gets the object.
 OPEN_TYPES: Final = {
     "AuditEvent",
     "AuditEventConnection",
@@ -74,9 +74,9 @@ ARGUMENT: Final[dict[str, tuple[int, str]]] = {
     ),
 }
 DECISIONS: Final = ROOT | INNER | ARGUMENT
-# Streams are asked for by other transports: test_subscriptions.py holds them to this.
+# Subscriptions use other transports: test_subscriptions.py tests them.
 STREAMS: Final[dict[str, int]] = {"Subscription.clientEvents": VIEWER}
-# Through which field one comes to these: its guard speaks first.
+# The role of the field through which these are reached: its guard is checked first.
 OUTER: Final = {
     "Client.auditEvents": VIEWER,
     "ClientSecret.uses": VIEWER,
@@ -103,8 +103,8 @@ def test_every_field_of_the_schema_has_a_decision():
 
 
 @pytest.mark.usefixtures("database_url")
-def test_the_schema_prints_what_is_decided():
-    """An explorer shows the guards as they are: `@requiresRole` on the field or the argument."""
+def test_the_schema_prints_the_decided_roles():
+    """The printed guards are the real ones: `@requiresRole` on the field or the argument."""
     names = {VIEWER: "VIEWER", OPERATOR: "OPERATOR", ADMIN: "ADMIN"}
     printed = {}
     for type_ in SCHEMA.type_map.values():
@@ -125,7 +125,7 @@ def test_the_schema_prints_what_is_decided():
 
 @pytest.mark.parametrize("field", DECISIONS)
 @pytest.mark.parametrize("who", CALLERS)
-async def test_a_role_may_what_the_table_says(field: str, who: str, gql: Any, make_client: MakeClient):
+async def test_a_role_is_allowed_what_the_table_says(field: str, who: str, gql: Any, make_client: MakeClient):
     least, operation = DECISIONS[field]
     target = await make_client()
     caller = None if who == "anonymous" else await make_client(*([] if who == "roleless" else [who]), name=who)
@@ -146,7 +146,9 @@ async def test_a_role_may_what_the_table_says(field: str, who: str, gql: Any, ma
 
 
 @pytest.mark.parametrize("features", [["owner"], ["operator"], ["viewer"], []])
-async def test_an_operator_resets_nobody_above_itself(features: list[str], gql: Any, make_client: MakeClient):
+async def test_an_operator_cannot_reset_a_client_with_a_higher_role(
+    features: list[str], gql: Any, make_client: MakeClient
+):
     operator, target = await make_client("operator"), await make_client(*features)
     answer = await gql(
         f'mutation {{ resetSecret(clientId: "{target.id}", hoursToLive: 0) {{ newSecret }} }}', as_=operator
@@ -172,10 +174,10 @@ CHANGES: Final = {
 
 @pytest.mark.parametrize("feature", ["owner", "operator", "viewer", None])
 @pytest.mark.parametrize("change", CHANGES)
-async def test_an_old_owner_secret_does_not_take_the_house(
+async def test_an_old_owner_secret_cannot_change_clients_with_a_role(
     change: str, feature: str | None, gql: Any, make_client: MakeClient, services: Services
 ):
-    """Whoever holds an old owner secret may read and change clients without a role, and no other."""
+    """A caller on an old owner secret may read, and change clients without a role, and no others."""
     owner = await make_client("owner")
     admin = await sign_in(services, owner.id, owner.secret)
     await services.rotation.reset_secret(owner.id, DAY, by=admin)  # now `owner.secret` is the old one
@@ -192,7 +194,7 @@ async def test_an_old_owner_secret_does_not_take_the_house(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_an_old_owner_secret_does_not_change_its_own_client(
+async def test_an_old_owner_secret_cannot_change_its_own_client(
     change: str, gql: Any, make_client: MakeClient, services: Services
 ):
     owner = await make_client("owner")
@@ -203,7 +205,7 @@ async def test_an_old_owner_secret_does_not_change_its_own_client(
 
 
 @pytest.mark.parametrize("feature", ["owner", "operator", "viewer"])
-async def test_an_old_owner_secret_grants_no_role(
+async def test_an_old_owner_secret_cannot_grant_a_role(
     feature: str, gql: Any, make_client: MakeClient, services: Services, client: Made
 ):
     owner = await make_client("owner")
@@ -217,8 +219,10 @@ async def test_an_old_owner_secret_grants_no_role(
         assert answer.errors[0]["extensions"]["reason"] == "RETAINED_SECRET"
 
 
-async def test_the_viewers_rights_are_what_a_frontend_shows(gql: Any, make_client: MakeClient, services: Services):
-    """A toggle that the viewer may not use is absent: the frontend asks here, never for a role's name."""
+async def test_viewer_can_fields_follow_the_role_and_the_secret_of_the_viewer(
+    gql: Any, make_client: MakeClient, services: Services
+):
+    """A frontend hides what the viewer cannot use: it selects these fields instead of comparing roles."""
     fields = "viewerCanResetSecret viewerCanSmoothReset viewerCanRevokeOldSecret viewerCanEdit"
     plain, boss = await make_client(), await make_client("owner")
     rights = {}
@@ -240,14 +244,14 @@ async def test_the_viewers_rights_are_what_a_frontend_shows(gql: Any, make_clien
     assert list(answer["client"].values()) == [False, False, False, False]
 
 
-async def test_a_role_that_was_lost_is_lost_at_once(gql: Any, make_client: MakeClient, services: Services):
+async def test_a_lost_role_is_lost_immediately(gql: Any, make_client: MakeClient, services: Services):
     caller = await make_client("owner")
     await gql("{ viewer { roles } }", as_=caller)
     await services.clients.update_client(caller.id, features=[], by=await sign_in(services, caller.id, caller.secret))
     assert (await gql("{ clients { totalCount } }", as_=caller)).codes == ["FORBIDDEN"]
 
 
-async def test_a_hard_reset_of_oneself_ends_the_secret_that_asked(gql: Any, make_client: MakeClient):
+async def test_a_hard_reset_of_the_callers_own_client_ends_the_secret_it_used(gql: Any, make_client: MakeClient):
     caller = await make_client("owner")
     answer = await gql(
         f'mutation {{ resetSecret(clientId: "{caller.id}", hoursToLive: {HARD.hours}) {{ newSecret }} }}', as_=caller

@@ -38,26 +38,26 @@ def cost_of(query: str) -> int:
     return documents.read_now(query).operation(None).weight.cost
 
 
-def test_every_resolver_says_what_it_costs() -> None:
+def test_every_resolver_declares_its_cost() -> None:
     found = dict(resolved_fields())
     assert len(found) > 20
     assert {name for name, weight in found.items() if weight is None} == FREE
 
 
-def test_rows_are_counted_whether_or_not_anything_of_them_is_asked_for() -> None:
+def test_rows_cost_even_if_none_of_their_fields_is_selected() -> None:
     """The page is read before it is known what is wanted of it."""
     counted = "{{ auditEvents(first: {}) {{ totalCount }} }}"
     assert cost_of(counted.format(100)) - cost_of(counted.format(0)) == 100 * 5
 
 
-def test_a_page_of_many_pages_counts_a_query_for_each() -> None:
+def test_a_page_below_each_row_costs_a_query_each() -> None:
     one = cost_of("{ clients(first: 1) { nodes { secrets(first: 0) { totalCount } } } }")
     two = cost_of("{ clients(first: 2) { nodes { secrets(first: 0) { totalCount } } } }")
     assert two - one >= 80 + 35
 
 
 @pytest.mark.parametrize(("field", "size"), [("usage { count }", 192), ("uses { count }", 2 * MAX_SOURCES)])
-def test_lists_that_take_no_size_count_as_long_as_they_can_be(field: str, size: int) -> None:
+def test_lists_without_a_size_argument_cost_their_maximum_length(field: str, size: int) -> None:
     query = "{ clients(first: 1) { nodes { currentSecret { FIELD } } } }"
     assert cost_of(query.replace("FIELD", field)) - cost_of(query.replace("FIELD", "id")) >= size * 2
 
@@ -71,7 +71,7 @@ def test_lists_that_take_no_size_count_as_long_as_they_can_be(field: str, size: 
         "{" + " ".join(f"a{n}: auditEvents(first: 100) {{ totalCount nodes {{ id }} }}" for n in range(20)) + "}",
     ],
 )
-def test_what_was_dear_and_looked_cheap_is_refused(query: str) -> None:
+def test_expensive_queries_that_look_cheap_are_refused(query: str) -> None:
     with pytest.raises(DocumentRefused) as refused:
         DocumentCache(SCHEMA, LIMITS).read_now(query)
     assert "may cost" in json.dumps(refused.value.errors)
@@ -87,24 +87,24 @@ def test_what_was_dear_and_looked_cheap_is_refused(query: str) -> None:
         "{ auditEvents(first: 100) { totalCount nodes { at action actor clientId reason } } }",
     ],
 )
-def test_what_frontends_ask_is_answered(query: str) -> None:
+def test_the_queries_of_frontends_are_accepted(query: str) -> None:
     DocumentCache(SCHEMA, LIMITS).read_now(query)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_page_of_an_honest_frontend_is_answered(name: str) -> None:
+def test_the_pages_of_honest_frontends_are_accepted(name: str) -> None:
     """Generated clients select every field: these pages were refused at a limit of 5,000."""
     document = DocumentCache(SCHEMA, LIMITS).read_now(PAGES[name].query)
     assert document.operation(None).weight.cost > 5_000
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_the_page_of_an_honest_frontend_is_answered_over_http(name: str, gql: Any, owner: Made) -> None:
+async def test_the_pages_of_honest_frontends_are_accepted_over_http(name: str, gql: Any, owner: Made) -> None:
     answer = await gql(PAGES[name].query, as_=owner, **PAGES[name].variables(owner.id))
     assert answer.errors == []
 
 
-def test_a_refusal_says_the_cost_and_the_limit() -> None:
+def test_a_refusal_names_the_cost_and_the_limit() -> None:
     with pytest.raises(DocumentRefused) as refused:
         DocumentCache(SCHEMA, LIMITS).read_now(
             "{ clients(first: 100) { nodes { currentSecret { usage { count } } } } }"
@@ -118,7 +118,7 @@ def test_nodes_cost_as_much_as_there_are_ids() -> None:
     assert two - one == (hundred - one) / 99 > 30
 
 
-async def test_nodes_of_a_variable_cost_as_much_as_it_has_ids(gql: Any, owner: Made) -> None:
+async def test_nodes_cost_as_much_as_a_variable_has_ids(gql: Any, owner: Made) -> None:
     query = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Client { allowList secrets(first: 5) { totalCount } } } }"
     assert (await gql(query, as_=owner, ids=["Q2xpZW50Ong"] * 10)).errors == []
     assert "may cost 1" in (await gql(query, as_=owner, ids=["Q2xpZW50Ong"] * 100)).errors[0]["message"]
