@@ -134,7 +134,7 @@ class Rotation:
                 now=change.now,
                 end_active_rollover=end_active_rollover,
             )
-            await self._require_not_too_many(change)
+            await self._require_not_too_many(change, retention)
             await change.end(*plan.ends)
             if plan.keep:
                 await change.retain(
@@ -164,20 +164,22 @@ class Rotation:
 
         return await self._changes.change_client(client_id, by, work)
 
-    async def _require_not_too_many(self, change: ClientChange) -> None:
-        """Pass unless the client was reset as often as it may be; exact for all processes, under the client's lock.
+    async def _require_not_too_many(self, change: ClientChange, retention: Retention) -> None:
+        """Pass unless this actor reached the limit of resets of this client; exact for all processes.
 
-        The command line is not limited: it is the way back in.
+        Each actor has its own count, so that nobody can use up the limit of somebody else. A hard reset by an ADMIN is
+        never limited, since it is the remedy against a stolen secret; nor is the command line.
 
         Raises:
-            TooManyResets: it was.
+            TooManyResets: the limit is reached.
         """
-        rate = self._resets_per_client
-        if rate is None or change.caller.surface is Surface.CLI:
+        rate, caller = self._resets_per_client, change.caller
+        is_remedy = caller.role is Role.ADMIN and not retention.is_smooth
+        if rate is None or is_remedy or caller.surface is Surface.CLI:
             return
-        query = ClientSecret.filter(client_id=change.client.client_id).using_db(change.connection)
-        # Every reset left a row, and the client's first secret left one that is no reset.
-        row = await query.order_by("-id").offset(rate.count - 1).first()
+        query = ClientSecret.filter(client_id=change.client.client_id, created_by=caller.actor)
+        # Every reset leaves a row; the first secret of the client is a row that is not a reset.
+        row = await query.using_db(change.connection).order_by("-id").offset(rate.count - 1).first()
         is_reset = row is not None and row.created_at > change.client.created_at
         wait = seconds_until_next(rate, row.created_at if row and is_reset else None, change.now)
         if wait:

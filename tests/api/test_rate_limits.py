@@ -11,7 +11,7 @@ from aiohttp import encode_basic_auth
 from aiohttp.test_utils import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
-from support.callers import ADMIN, CLI, DAY, HARD, Made
+from support.callers import ADMIN, CLI, DAY, HARD, OPERATOR, Made
 from support.clocks import HOUR, MINUTE, NOW, SECOND, Clock
 
 from gql_secrets.api.app import build_app
@@ -287,28 +287,26 @@ async def test_bad_sign_in_links_are_429_after_a_while_and_a_good_one_still_sign
 # Resets
 
 
-async def test_resets_of_one_client_are_limited_and_nothing_changes(
-    gql: Any, owner: Made, make_client: Any, clock: Clock
-):
-    target, other = await make_client(), await make_client()
+async def test_resets_of_one_client_are_limited_and_nothing_changes(gql: Any, make_client: Any, clock: Clock):
+    target, other, operator = await make_client(), await make_client(), await make_client("operator")
     clock.move(SECOND)
     for _ in range(3):
         clock.move(10 * SECOND)
-        secret = (await gql(RESET, as_=owner, id=target.id))["resetSecret"]["newSecret"]
+        secret = (await gql(RESET, as_=operator, id=target.id))["resetSecret"]["newSecret"]
     clock.move(10 * SECOND)
 
-    refused = (await gql(RESET, as_=owner, id=target.id))["resetSecret"]
+    refused = (await gql(RESET, as_=operator, id=target.id))["resetSecret"]
 
     assert refused["newSecret"] is None
     [error] = refused["userErrors"]
     assert (error["code"], error["field"], error["retryAfterSeconds"]) == ("RATE_LIMITED", ["clientId"], 30)
     assert "3/1m" in error["message"]
     assert (await gql("{ viewer { name } }", as_=Made(target.id, secret)))["viewer"]["name"] == target.id
-    assert (await gql(RESET, as_=owner, id=other.id))["resetSecret"]["newSecret"]
+    assert (await gql(RESET, as_=operator, id=other.id))["resetSecret"]["newSecret"]
     clock.move(29 * SECOND)
-    assert (await gql(RESET, as_=owner, id=target.id))["resetSecret"]["userErrors"]
+    assert (await gql(RESET, as_=operator, id=target.id))["resetSecret"]["userErrors"]
     clock.move(SECOND)
-    assert (await gql(RESET, as_=owner, id=target.id))["resetSecret"]["newSecret"]
+    assert (await gql(RESET, as_=operator, id=target.id))["resetSecret"]["newSecret"]
 
 
 @pytest.mark.parametrize("status", ["200", "mapped"])
@@ -324,7 +322,7 @@ async def test_the_clients_dialect_calls_too_many_resets_510(
     for _ in range(4):
         answer = await api.post(
             "/clients/reset_secret",
-            data={"for_client_id": target, "hours_to_live": "0"},
+            data={"for_client_id": target, "hours_to_live": "24"},
             headers={"Authorization": encode_basic_auth(owner, secret)},
         )
     content = await answer.json()
@@ -341,7 +339,7 @@ async def test_resets_are_counted_once_for_all_processes(open_node: Any, clock: 
 
     async def reset(node: Any) -> str:
         try:
-            await node.rotation.reset_secret(client_id, HARD, by=ADMIN)
+            await node.rotation.reset_secret(client_id, HARD, by=OPERATOR)
         except TooManyResets:
             return "limited"
         return "reset"
@@ -361,8 +359,30 @@ async def test_a_replay_and_the_command_line_are_not_limited(services: Any, cloc
         assert again.new_secret.reveal() == first.new_secret.reveal()
     for _ in range(5):
         await services.rotation.reset_secret(client_id, HARD, by=CLI)
+    await services.rotation.reset_secret(client_id, HARD, by=OPERATOR)
+
+
+async def test_the_limit_of_one_actor_is_not_the_limit_of_another(services: Any, clock: Clock):
+    """A stolen OPERATOR reset 60 times, kept a valid secret, and the owner's reset was refused for an hour."""
+    client_id = (await services.clients.create_client("Shop", by=ADMIN)).client.client_id
+    clock.move(SECOND)
+    for _ in range(3):
+        await services.rotation.reset_secret(client_id, HARD, by=OPERATOR)
     with pytest.raises(TooManyResets):
+        await services.rotation.reset_secret(client_id, HARD, by=OPERATOR)
+    await services.rotation.reset_secret(client_id, DAY, by=ADMIN)
+
+
+async def test_a_hard_reset_and_a_revoke_by_an_admin_are_never_limited(services: Any, clock: Clock):
+    client_id = (await services.clients.create_client("Shop", by=ADMIN)).client.client_id
+    clock.move(SECOND)
+    for _ in range(3):
+        await services.rotation.reset_secret(client_id, DAY, by=ADMIN)
+    with pytest.raises(TooManyResets):
+        await services.rotation.reset_secret(client_id, DAY, by=ADMIN)
+    for _ in range(5):
         await services.rotation.reset_secret(client_id, HARD, by=ADMIN)
+    await services.rotation.revoke_old_secret(client_id, by=ADMIN)
 
 
 async def test_off_turns_every_limit_off(aiohttp_client: Any, settings: Settings, clock: Clock):
@@ -376,5 +396,5 @@ async def test_off_turns_every_limit_off(aiohttp_client: Any, settings: Settings
     client_id = (await services.clients.create_client("Shop", by=ADMIN)).client.client_id
     clock.move(SECOND)
     for _ in range(9):
-        await services.rotation.reset_secret(client_id, HARD, by=ADMIN)
+        await services.rotation.reset_secret(client_id, DAY, by=ADMIN)
     await api.close()
