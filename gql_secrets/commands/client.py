@@ -1,7 +1,7 @@
 """`gql-secrets client …`: register, list, edit and delete clients, without a server and without credentials."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 import typer
@@ -12,7 +12,8 @@ from gql_secrets.domain.access import Feature
 from gql_secrets.domain.audit import MAX_REASON
 from gql_secrets.domain.errors import ClientNotFound, Failure
 from gql_secrets.service.clients import UNCHANGED
-from gql_secrets.service.queries import MAX_PAGE, PageRequest
+from gql_secrets.service.pages import MAX_PAGE, PageRequest
+from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.storage.models import Client
 from gql_secrets.storage.usage import add_last_uses
 from gql_secrets.wiring import Services
@@ -199,7 +200,7 @@ async def _set_enabled(services: Services, client_id: str, *, enabled: bool, rea
     write({"clientId": client_id, "enabled": client.enabled}, as_json=as_json, done=f"The client was {state}.")
 
 
-async def _described(services: Services, clients: list[Client]) -> list[dict[str, object]]:
+async def _described(services: Services, clients: Sequence[Client | ClientRow]) -> list[dict[str, object]]:
     ids = [client.client_id for client in clients]
     secrets = await services.reading.active_secrets(ids)
     await add_last_uses(services.database, [row for each in secrets.values() for row in each.values()])

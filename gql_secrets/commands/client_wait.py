@@ -11,7 +11,7 @@ from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, instant, say, secret_data, write
 from gql_secrets.domain.durations import format_duration, parse_duration
 from gql_secrets.domain.errors import ClientNotFound, NoRollover, Unavailable
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.counter import MAX_WAIT
 from gql_secrets.service.usage.queries import Rollover
 from gql_secrets.storage.models import ClientSecret

@@ -20,6 +20,7 @@ import typer
 from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretState
+from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.storage.models import Client, ClientSecret
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, with the field names of the GraphQL API.")]
@@ -190,7 +191,7 @@ def instant(value: datetime | None) -> str | None:
 
 
 def client_data(
-    client: Client, features: list[str], allow_list: list[str], secrets: Mapping[SecretState, ClientSecret]
+    client: Client | ClientRow, features: list[str], allow_list: list[str], secrets: Mapping[SecretState, ClientSecret]
 ) -> dict[str, object]:
     """Return a client with the field names of GraphQL's `Client`."""
     old = secrets.get(SecretState.RETAINED)
@@ -208,7 +209,7 @@ def secret_data(secret: ClientSecret | None) -> dict[str, object] | None:
     return _fields_of(secret, _SECRET_FIELDS) if secret else None
 
 
-def _fields_of(row: Client | ClientSecret, names: Iterable[str]) -> dict[str, object]:
+def _fields_of(row: Client | ClientRow | ClientSecret, names: Iterable[str]) -> dict[str, object]:
     values = ((name, getattr(row, name)) for name in names)
     return {_camel_case(name): instant(value) if isinstance(value, datetime) else value for name, value in values}
 

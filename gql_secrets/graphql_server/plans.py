@@ -166,7 +166,7 @@ class Plans:
         field = parent.fields.get(name)
         if field is None or any(node.arguments for node in nodes):
             return None
-        get = _getter(field)
+        get = getter_of(field)
         if get is None:
             return None
         complete = self._complete(field.type, nodes, depth)
@@ -224,7 +224,7 @@ class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
 
-def _getter(field: GraphQLField) -> Completion | None:
+def getter_of(field: GraphQLField) -> Completion | None:
     """Return what reads a plain field off its parent, or None where it is not plain."""
     definition = field.extensions.get(_DEFINITION)
     if not isinstance(definition, StrawberryField) or definition.extensions or definition.permission_classes:

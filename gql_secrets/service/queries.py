@@ -1,27 +1,23 @@
-"""Reads of clients, secrets, and audit events, in pages.
-
-Pages are keyset pages: the cursor contains the key of a row, so page 10,000 costs as much as page 1.
-"""
+"""Reads of clients, secrets, and audit events, in pages."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
-from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
-from gql_secrets.domain import base64url
 from gql_secrets.domain.access import FORMER_CLIENTS_API, Feature, Surface
 from gql_secrets.domain.credentials import is_client_id
-from gql_secrets.domain.errors import BadRequest
 from gql_secrets.domain.networks import EVERYWHERE
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.texts import folded, is_writable
+from gql_secrets.service.pages import Page, PageRequest
+from gql_secrets.storage import client_rows
+from gql_secrets.storage.client_rows import ClientQuery, ClientRow
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.fields import from_microseconds, to_microseconds
+from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import (
     MAX_FOLDED,
     AuditEvent,
@@ -31,66 +27,13 @@ from gql_secrets.storage.models import (
     ClientSecret,
 )
 
-Row = TypeVar("Row", Client, ClientSecret, AuditEvent)
+Record = TypeVar("Record", ClientSecret, AuditEvent)
 
-DEFAULT_PAGE: Final = 20
-MAX_PAGE: Final = 100
-MAX_CURSOR: Final = 1_024
-MAX_INT: Final = 2**63 - 1
 MAX_ACTOR: Final = 255
 # No name is longer. The length is checked first: normalizing a long text takes seconds.
 MAX_SEARCH: Final = 200
 _LAST_CHARACTER: Final = "\U0010ffff"
-
-
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """Which rows to return: the first N after a cursor, or the last N before one.
-
-    Raises:
-        BadRequest: a size is not between 0 and 100, or both directions are requested.
-    """
-
-    first: int | None = None
-    after: str | None = None
-    last: int | None = None
-    before: str | None = None
-
-    def __post_init__(self) -> None:
-        for name, size in (("first", self.first), ("last", self.last)):
-            if size is not None and not 0 <= size <= MAX_PAGE:
-                raise BadRequest(f"{name} must be between 0 and {MAX_PAGE}.", argument=name)
-        if self.first is not None and self.last is not None:
-            raise BadRequest("Use either first or last.", argument="last")
-        if self.last is not None and self.after is not None:
-            raise BadRequest("Use after with first, and before with last.", argument="after")
-        if self.last is None and self.before is not None:
-            raise BadRequest("Use before with last, and after with first.", argument="before")
-
-    @property
-    def is_backward(self) -> bool:
-        """Whether the last rows are requested."""
-        return self.last is not None
-
-    @property
-    def size(self) -> int:
-        """The maximum number of rows."""
-        size = self.last if self.last is not None else self.first
-        return DEFAULT_PAGE if size is None else size
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Row]):
-    """Rows, newest first, and whether there are more on either side."""
-
-    rows: list[Row]
-    cursors: list[str]
-    has_next: bool
-    has_previous: bool
-    query: "QuerySet[Row]"
-
-    def __len__(self) -> int:
-        return len(self.rows)
+_RUNNING: Final = "(SELECT client_id FROM client_secret WHERE state = 'RETAINED' AND expires_at > ?)"
 
 
 class Reading:
@@ -106,13 +49,6 @@ class Reading:
             return None
         return await self._database.read(
             lambda connection: Client.filter(client_id=client_id, deleted_at=None).using_db(connection).first()
-        )
-
-    async def find_clients(self, client_ids: Collection[str]) -> list[Client]:
-        """Return those clients that exist and are not deleted, in any order."""
-        wanted = [client_id for client_id in client_ids if is_client_id(client_id)]
-        return await self._database.read(
-            lambda connection: Client.filter(client_id__in=wanted, deleted_at=None).using_db(connection).all()
         )
 
     async def find_secrets(self, secret_ids: Collection[int]) -> list[ClientSecret]:
@@ -134,6 +70,12 @@ class Reading:
             )
         )
 
+    async def find_clients(self, client_ids: Collection[str]) -> dict[str, ClientRow]:
+        """Return those of these clients that exist and are not deleted, with their features and active secrets."""
+        wanted = [client_id for client_id in client_ids if is_client_id(client_id)]
+        rows = await client_rows.find_clients(self._database, wanted) if wanted else []
+        return {row.client_id: row for row in rows}
+
     async def page_of_clients(
         self,
         page: PageRequest,
@@ -141,39 +83,47 @@ class Reading:
         search: str | None = None,
         in_rollover: bool | None = None,
         has_features: Collection[Feature] = (),
-    ) -> Page[Client]:
-        """Return clients, newest first.
+    ) -> Page[ClientRow]:
+        """Return clients, newest first, with their features and active secrets.
 
         `search` is a case-insensitive prefix of the name or the client id. Two index ranges answer it, and the clients
         found are sorted, so a very common prefix is slower. `has_features` selects clients with any of these features.
         """
-        now = await self._database.now()
-
-        async def read(connection: BaseDBAsyncClient) -> Page[Client]:
-            query = Client.filter(deleted_at=None).using_db(connection)
-            if search and (len(search) > MAX_SEARCH or not is_writable(search)):
-                query = query.filter(client_id="")  # no name and no client id contains this
-            elif search:
-                prefix = folded(search)[: MAX_FOLDED - 1]  # the end of its range is one character longer
-                query = query.filter(_has_prefix("name_folded", prefix) | _has_prefix("client_id_folded", prefix))
-            if has_features:
-                having = ClientFeature.filter(feature__in=[feature.value for feature in has_features])
-                query = query.filter(client_id__in=Subquery(having.using_db(connection).values("client_id")))
-            running = ClientSecret.filter(state=SecretState.RETAINED.value, expires_at__gt=now)
-            if in_rollover is not None:
-                clients = Subquery(running.using_db(connection).values("client_id"))
-                query = query.filter(client_id__in=clients) if in_rollover else query.filter(client_id__not_in=clients)
-            return await _keyset_page(query, page, ("created_at", "client_id"))
-
-        return await self._database.read(read)
+        query = ClientQuery()
+        if search and (len(search) > MAX_SEARCH or not is_writable(search)):
+            query = query.where("c.client_id = ''")  # no name and no client id contains this
+        elif search:
+            # Both columns compare by code point (PostgreSQL: COLLATE "C"): an index answers the range of a prefix.
+            first = folded(search)[: MAX_FOLDED - 1]  # the end of its range is one character longer
+            last = first + _LAST_CHARACTER
+            query = query.where(
+                "(c.name_folded >= ? AND c.name_folded < ? OR c.client_id_folded >= ? AND c.client_id_folded < ?)",
+                *(first, last) * 2,
+            )
+        if has_features:
+            marks = ", ".join("?" * len(has_features))
+            query = query.where(
+                f"c.client_id IN (SELECT client_id FROM client_feature WHERE feature IN ({marks}))",  # noqa: S608  placeholders
+                *(feature.value for feature in has_features),
+            )
+        if in_rollover is not None:
+            now = await self._database.now()
+            query = query.where(f"c.client_id {'IN' if in_rollover else 'NOT IN'} {_RUNNING}", to_microseconds(now))
+        beyond = page.parse_cursor(2)
+        rows = await client_rows.page_of_clients(
+            self._database,
+            query,
+            beyond=(beyond[0], beyond[1]) if beyond else None,
+            is_backward=page.is_backward,
+            limit=page.size + 1,
+        )
+        return Page.of(
+            page, rows, ("created_at", "client_id"), count=lambda: client_rows.count_clients(self._database, query)
+        )
 
     async def page_of_secrets(self, client_id: str, page: PageRequest) -> Page[ClientSecret]:
         """Return the client's secrets, newest first."""
-        return await self._database.read(
-            lambda connection: _keyset_page(
-                ClientSecret.filter(client_id=client_id).using_db(connection), page, ("id",)
-            )
-        )
+        return await self._page(page, "id", lambda: ClientSecret.filter(client_id=client_id))
 
     async def page_of_audit_events(
         self,
@@ -198,15 +148,9 @@ class Reading:
         filters = {name: value for name, value in wanted.items() if value is not None}
         if not (is_client_id(client_id or "-") and len(actor or "") <= MAX_ACTOR and is_writable(actor or "")):
             filters = {"revision": 0}  # no event has this
-        return await self._database.read(
-            lambda connection: _keyset_page(
-                AuditEvent.filter(**filters).using_db(connection).prefetch_related("ended_secrets"), page, ("revision",)
-            )
+        return await self._page(
+            page, "revision", lambda: AuditEvent.filter(**filters).prefetch_related("ended_secrets")
         )
-
-    async def count(self, page: Page[Any]) -> int:
-        """Return the number of rows on all pages."""
-        return await self._database.read(lambda _: page.query.count())
 
     async def active_secrets(self, client_ids: Sequence[str]) -> dict[str, dict[SecretState, ClientSecret]]:
         """Return the current and the retained secret of each client, in one query.
@@ -254,57 +198,18 @@ class Reading:
         """Return the time by the database's clock."""
         return await self._database.now()
 
+    async def _page(self, page: PageRequest, key: str, make_query: Callable[[], "QuerySet[Record]"]) -> "Page[Record]":
+        """Return a page of rows in descending order of a number."""
+        beyond = page.parse_cursor(1)
+        sign = "" if page.is_backward else "-"
 
-async def _keyset_page(query: "QuerySet[Row]", page: PageRequest, key: tuple[str, ...]) -> Page[Row]:
-    """Return a page of rows in descending order of their key."""
-    cursor = page.before if page.is_backward else page.after
-    rows_query = query
-    if cursor is not None:
-        values = _parse_cursor(cursor, len(key), argument="before" if page.is_backward else "after")
-        rows_query = rows_query.filter(_beyond(key, values, ascending=page.is_backward))
-    sign = "" if page.is_backward else "-"
-    rows = list(await rows_query.order_by(*(sign + name for name in key)).limit(page.size + 1))
-    has_more = len(rows) > page.size
-    rows = rows[: page.size]
-    if page.is_backward:
-        rows.reverse()
-    return Page(
-        rows=rows,
-        cursors=[_cursor_of(row, key) for row in rows],
-        has_next=cursor is not None if page.is_backward else has_more,
-        has_previous=has_more if page.is_backward else cursor is not None,
-        query=query,
-    )
+        async def read(connection: BaseDBAsyncClient) -> list[Record]:
+            query = make_query().using_db(connection)
+            if beyond is not None:
+                query = query.filter(**{f"{key}__{'gt' if page.is_backward else 'lt'}": beyond[0]})
+            return list(await query.order_by(f"{sign}{key}").limit(page.size + 1))
 
+        async def count() -> int:
+            return await self._database.read(lambda connection: make_query().using_db(connection).count())
 
-def _has_prefix(column: str, prefix: str) -> Q:
-    # Both columns compare by code point (PostgreSQL: COLLATE "C"), so a prefix is a range that an index answers.
-    return Q(**{f"{column}__gte": prefix, f"{column}__lt": prefix + _LAST_CHARACTER})
-
-
-def _beyond(key: tuple[str, ...], values: list[Any], *, ascending: bool) -> Q:
-    operator = "gt" if ascending else "lt"
-    first, *rest = zip(key, values, strict=True)
-    condition = Q(**{f"{first[0]}__{operator}": first[1]})
-    for name, value in rest:
-        condition |= Q(**{first[0]: first[1], f"{name}__{operator}": value})
-    return condition
-
-
-def _cursor_of(row: Any, key: tuple[str, ...]) -> str:  # noqa: ANN401  a row of any of the models
-    values = (getattr(row, name) for name in key)
-    text = "\n".join(str(to_microseconds(value)) if isinstance(value, datetime) else str(value) for value in values)
-    return base64url.encode(text.encode())
-
-
-def _parse_cursor(cursor: str, parts: int, *, argument: str) -> list[Any]:
-    try:
-        if len(cursor) > MAX_CURSOR:
-            raise ValueError
-        text = base64url.decode(cursor).decode()
-        number, *rest = text.split("\n", parts - 1)
-        if len(rest) != parts - 1 or not all(map(is_client_id, rest)) or not 0 <= int(number) <= MAX_INT:
-            raise ValueError
-        return [from_microseconds(int(number)) if rest else int(number), *rest]
-    except (ValueError, OverflowError):
-        raise BadRequest("Not a cursor. Pass a cursor from pageInfo or an edge.", argument=argument) from None
+        return Page.of(page, await self._database.read(read), (key,), count=count)

@@ -6,7 +6,7 @@ import contextvars
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
@@ -247,6 +247,16 @@ class Database:
     async def find_damage(self) -> list[str]:
         """Return a sentence for each inconsistency that the database itself finds in its files."""
         return await self.read(self.dialect.find_damage)
+
+    async def fetch_rows(self, statement: str, values: Sequence[object] = ()) -> tuple[list[Sequence[Any]], datetime]:
+        """Return the rows of a read with `?` placeholders as sequences, and the database's clock before it."""
+
+        async def work(connection: BaseDBAsyncClient) -> tuple[list[Sequence[Any]], datetime]:
+            now = await self.read_clock(connection)
+            _, rows = await connection.execute_query(self.dialect.placeholders(statement), list(values))
+            return cast("list[Sequence[Any]]", list(rows)), now
+
+        return await self.read(work)
 
 
 async def _retried(work: Callable[[], Awaitable[T]]) -> T:

@@ -54,6 +54,10 @@ class Dialect(Protocol):
     def placeholders(self, statement: str) -> str:
         """Return the statement with each `?` written as the database expects it."""
 
+    def joined(self, column: str) -> str:
+        """Return SQL for the values of a column over a group, joined by commas."""
+        ...
+
     def rows_of_json(self, columns: Mapping[str, str]) -> str:
         """Return SQL that reads a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
 

@@ -35,7 +35,7 @@ from gql_secrets.logs import LineFormatter
 from gql_secrets.service import changes as change_module
 from gql_secrets.service.changes import Change
 from gql_secrets.service.clients import write_client
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.secret_store import store_secret
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.wiring import Services, open_services

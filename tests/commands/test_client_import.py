@@ -23,7 +23,7 @@ from gql_secrets.domain.networks import EVERYWHERE, AllowList, InvalidNetwork
 from gql_secrets.domain.strength import estimated_bits, is_weak
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.client_import import MAX_BATCH, Import, ImportedClient, Outcome, RowRefused
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
 

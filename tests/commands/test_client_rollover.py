@@ -3,7 +3,7 @@
 import pytest
 from support.commands import RunCommand, are_valid, ask_services, create, owner_of, revision
 
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 

@@ -15,7 +15,7 @@ from gql_secrets.domain.errors import Refusal
 from gql_secrets.domain.rotation import Retention, SecretEndReason, SecretState
 from gql_secrets.service import changes as change_module
 from gql_secrets.service.audit_log import entry_of
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
 

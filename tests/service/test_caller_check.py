@@ -25,7 +25,7 @@ from gql_secrets.domain.audit import EndedSecret
 from gql_secrets.domain.errors import Forbidden, Unauthenticated
 from gql_secrets.domain.rotation import Retention, SecretEndReason, SecretState
 from gql_secrets.service.audit_log import entry_of
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.wiring import Services
 
 Act = Callable[[Services, str, Caller], Awaitable[object]]

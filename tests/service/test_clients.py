@@ -22,7 +22,7 @@ from gql_secrets.domain.errors import (
 from gql_secrets.service.audit_log import entry_of
 from gql_secrets.service.changes import Change
 from gql_secrets.service.clients import register
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.storage.models import AuditEvent
 from gql_secrets.wiring import Services
 

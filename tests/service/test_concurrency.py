@@ -28,7 +28,7 @@ from gql_secrets.domain.errors import (
 )
 from gql_secrets.domain.rotation import Retention, SecretState
 from gql_secrets.service.changes import save_active_secret
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.rotation import Reset
 from gql_secrets.service.verification import Accepted
 from gql_secrets.settings import Settings

@@ -17,7 +17,7 @@ from gql_secrets.domain.errors import (
     InvalidIdempotencyKey,
     RolloverInProgress,
 )
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.rotation import Rotation
 from gql_secrets.settings import DATABASE_FILE
 from gql_secrets.wiring import Services
@@ -39,7 +39,7 @@ def everything_in(data_dir: Path) -> tuple[str, bytes]:
 
 
 async def count_of_events(services: Services) -> int:
-    return await services.reading.count(await services.reading.page_of_audit_events(PageRequest()))
+    return await (await services.reading.page_of_audit_events(PageRequest())).count()
 
 
 async def test_the_same_key_gives_the_same_secret_and_changes_nothing(

@@ -12,7 +12,7 @@ from support.installation import PEPPER, OpenNode
 
 from gql_secrets import wiring
 from gql_secrets.domain.errors import Conflict, SetupError, Unavailable
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.rotation import Rotation
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.wiring import Services, open_services
@@ -28,7 +28,7 @@ async def start(settings: Settings) -> None:
 
 
 async def count_of_clients(services: Services) -> int:
-    return await services.reading.count(await services.reading.page_of_clients(PageRequest()))
+    return await (await services.reading.page_of_clients(PageRequest())).count()
 
 
 async def test_the_first_start_makes_one_owner_and_the_second_none(open_node: OpenNode) -> None:

@@ -32,7 +32,7 @@ from gql_secrets.domain.access import Caller
 from gql_secrets.domain.errors import Refusal
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.maintenance import Maintenance
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
 

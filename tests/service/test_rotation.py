@@ -17,7 +17,7 @@ from gql_secrets.domain.errors import (
     SecretNotOld,
 )
 from gql_secrets.domain.rotation import Retention, SecretEndReason, SecretState
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.rotation import Reset
 from gql_secrets.service.verification import Accepted, Refused
 from gql_secrets.storage.models import ClientSecret

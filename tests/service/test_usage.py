@@ -15,7 +15,7 @@ from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.domain.rotation import Retention, SecretState
 from gql_secrets.service.maintenance import Maintenance
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
 from gql_secrets.service.verification import Accepted

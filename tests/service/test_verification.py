@@ -15,7 +15,7 @@ from support.clocks import DAYS, HOUR, MICROSECOND, MILLISECOND, NOW, Clock
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.rotation import Retention, SecretState
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted, RefusalReason, Refused
 from gql_secrets.settings import DATABASE_FILE

@@ -22,7 +22,7 @@ from tortoise.migrations.operations import AlterModelOptions
 from tortoise.migrations.recorder import MigrationRecorder
 
 from gql_secrets.domain.errors import SetupError, Unavailable
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage import migrations
 from gql_secrets.storage.database import Database

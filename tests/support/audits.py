@@ -2,7 +2,7 @@
 
 from gql_secrets.domain.audit import FIRST_HASH
 from gql_secrets.service.audit_log import follows, sign_head
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.storage.models import AuditEvent
 from gql_secrets.wiring import Services
 

@@ -14,7 +14,8 @@ from gql_secrets.domain.access import Caller, Feature, parse_features
 from gql_secrets.domain.clients import name_from, parse_description
 from gql_secrets.domain.errors import InvalidFeature
 from gql_secrets.domain.networks import EVERYWHERE, AllowList, parse_whitelist
-from gql_secrets.service.queries import MAX_PAGE, PageRequest, Reading
+from gql_secrets.service.pages import MAX_PAGE, PageRequest
+from gql_secrets.service.queries import Reading
 from gql_secrets.wiring import Services
 
 KEY_HEADER: Final = "Idempotency-Key"

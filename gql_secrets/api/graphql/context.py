@@ -11,9 +11,8 @@ import strawberry
 from strawberry.dataloader import DataLoader
 
 from gql_secrets.domain.access import Caller
-from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.usage.queries import Rollover
-from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket
 from gql_secrets.wiring import Services
 
@@ -25,13 +24,9 @@ class Loaders:
         """Create the loaders of one request."""
         reading = services.reading
 
-        async def active_secrets(client_ids: list[str]) -> list[dict[SecretState, ClientSecret]]:
-            found = await reading.active_secrets(client_ids)
-            return [found.get(client_id, {}) for client_id in client_ids]
-
-        async def features(client_ids: list[str]) -> list[list[str]]:
-            found = await reading.features(client_ids)
-            return [found.get(client_id, []) for client_id in client_ids]
+        async def clients(client_ids: list[str]) -> list[ClientRow | None]:
+            found = await reading.find_clients(client_ids)
+            return [found.get(client_id) for client_id in client_ids]
 
         async def allow_lists(client_ids: list[str]) -> list[list[str]]:
             found = await reading.allow_lists(client_ids)
@@ -53,12 +48,11 @@ class Loaders:
             found = await services.usage_reading.rollovers_of(client_ids)
             return [found.get(client_id) for client_id in client_ids]
 
+        self.clients: DataLoader[str, ClientRow | None] = DataLoader(clients)
         self.totals: DataLoader[int, Totals] = DataLoader(totals)
         self.uses: DataLoader[int, list[SecretUse]] = DataLoader(uses)
         self.usage: DataLoader[int, list[UsageBucket]] = DataLoader(usage)
         self.rollovers: DataLoader[str, Rollover | None] = DataLoader(rollovers)
-        self.active_secrets: DataLoader[str, dict[SecretState, ClientSecret]] = DataLoader(active_secrets)
-        self.features: DataLoader[str, list[str]] = DataLoader(features)
         self.allow_lists: DataLoader[str, list[str]] = DataLoader(allow_lists)
 
 

@@ -10,7 +10,6 @@ from strawberry.utils.str_converters import to_camel_case
 
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.enums import ErrorCode
-from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.domain import errors
 from gql_secrets.domain.errors import (
     BadRequest,
@@ -113,16 +112,8 @@ class RefusalsAreData(FieldExtension):
             return await next_(source, info, **kwargs)
         except Refusal as refusal:
             # The guard has passed, so the caller may see the client.
-            client = {"client": await _read_client(info, str(kwargs["client_id"]))} if "client_id" in kwargs else {}
+            client = {"client_id": kwargs["client_id"]} if "client_id" in kwargs else {}
             return self._payload(user_errors=[UserError.of(refusal)], **client)
-
-
-async def _read_client(info: strawberry.Info[Context, Any], client_id: str) -> Client | None:
-    try:
-        row = await info.context.services.reading.find_client(client_id)
-    except Unavailable:  # the refusal is worth more than the client
-        return None
-    return Client.of(row) if row else None
 
 
 # The HTTP status of a request that is refused before it reaches the endpoint.

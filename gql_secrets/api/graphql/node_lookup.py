@@ -46,11 +46,12 @@ async def _find(keys: list[tuple[str, str]], context: Context) -> list[Node | Fo
     reading = context.services.reading
     found: dict[tuple[str, str], Node | Forbidden] = {}
     if client_ids := {key for type_name, key in keys if type_name == "Client"}:
-        for client in await reading.find_clients(client_ids):
-            found["Client", client.client_id] = Client.of(client)
+        for client_id, client in (await reading.find_clients(client_ids)).items():
+            found["Client", client_id] = Client.of(client, context.caller)
     if secret_ids := _row_numbers("ClientSecret", keys):
+        now = await context.now()
         for secret in await reading.find_secrets(secret_ids):
-            found["ClientSecret", str(secret.id)] = ClientSecret.of(secret)
+            found["ClientSecret", str(secret.id)] = ClientSecret.of(secret, now=now)
     if revisions := _row_numbers("AuditEvent", keys):
         try:
             require_role(context.caller, Role.ADMIN)

@@ -5,11 +5,10 @@ from typing import Annotated, Any, Final, Generic, Self, TypeVar
 
 import strawberry
 
-from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.weights import COUNT
 from gql_secrets.domain import base64url
 from gql_secrets.domain.errors import BadRequest
-from gql_secrets.service.queries import Page
+from gql_secrets.service.pages import Page
 
 NodeType = TypeVar("NodeType")
 
@@ -58,30 +57,32 @@ class Edge(Generic[NodeType]):
 
 @strawberry.type(description="A page of results, newest first.")
 class Connection(Generic[NodeType]):
-    edges: list[Edge[NodeType]] = strawberry.field(description="The items of this page with their cursors.")
-    nodes: list[NodeType] = strawberry.field(description="The items of this page.")
-    page_info: PageInfo = strawberry.field(description="The position of this page.")
     page: strawberry.Private[Page[Any]]
 
+    @strawberry.field(description="The items of this page with their cursors.")
+    def edges(self) -> list[Edge[NodeType]]:
+        return [Edge(cursor=cursor, node=node) for cursor, node in zip(self.page.cursors, self.nodes, strict=True)]
+
+    nodes: list[NodeType] = strawberry.field(description="The items of this page.")
+
+    @strawberry.field(description="The position of this page.")
+    def page_info(self) -> PageInfo:
+        rows = self.page.rows
+        return PageInfo(
+            has_next_page=self.page.has_next,
+            has_previous_page=self.page.has_previous,
+            start_cursor=self.page.cursor_of(rows[0]) if rows else None,
+            end_cursor=self.page.cursor_of(rows[-1]) if rows else None,
+        )
+
     @strawberry.field(description="The number of items on all pages. Counted only when requested.", metadata=COUNT)
-    async def total_count(self, info: Info) -> int:
-        return await info.context.services.reading.count(self.page)
+    async def total_count(self) -> int:
+        return await self.page.count()
 
     @classmethod
     def of(cls, page: Page[Any], make: Callable[[Any], NodeType]) -> Self:
         """Return the connection of a page of rows."""
-        nodes = [make(row) for row in page.rows]
-        return cls(
-            edges=[Edge(cursor=cursor, node=node) for cursor, node in zip(page.cursors, nodes, strict=True)],
-            nodes=nodes,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=page.cursors[0] if page.cursors else None,
-                end_cursor=page.cursors[-1] if page.cursors else None,
-            ),
-            page=page,
-        )
+        return cls(page=page, nodes=[make(row) for row in page.rows])
 
 
 def global_id(type_name: str, key: object) -> strawberry.ID:

@@ -5,21 +5,36 @@ from typing import Self
 
 import strawberry
 
+from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.errors import UserError
 from gql_secrets.api.graphql.nodes import global_id
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
+from gql_secrets.api.graphql.weights import FOUND
+from gql_secrets.domain.errors import Unavailable
 from gql_secrets.service.clients import Registration
 from gql_secrets.service.rotation import Cancellation, Reset, RetentionChange, Revoke
 from gql_secrets.storage import models
 
-_CLIENT = "The client after the change, or unchanged if the change was refused."
 _ERRORS = "Why the change was refused. Empty on success."
 
 
+@strawberry.type
+class _ClientPayload:
+    client_id: strawberry.Private[str | None] = None
+
+    @strawberry.field(
+        description="The client after the change, or unchanged if the change was refused.", metadata=FOUND
+    )
+    async def client(self, info: Info) -> Client | None:
+        try:
+            return await Client.find(self.client_id, info) if self.client_id else None
+        except Unavailable:  # the result of the change is worth more than the client
+            return None
+
+
 @strawberry.type(description="The result of createClient.")
-class CreateClientPayload:
-    client: Client | None = strawberry.field(default=None, description="The new client.")
+class CreateClientPayload(_ClientPayload):
     secret: str | None = strawberry.field(
         default=None, description="The client's first secret. Returned only here, once."
     )
@@ -28,36 +43,31 @@ class CreateClientPayload:
     @classmethod
     def of(cls, registration: Registration) -> Self:
         """Return the payload, with the plaintext."""
-        return cls(client=Client.of(registration.client), secret=registration.secret.reveal())
+        return cls(client_id=registration.client.client_id, secret=registration.secret.reveal())
 
 
 @strawberry.type(description="The result of updateClient.")
-class UpdateClientPayload:
-    client: Client | None = strawberry.field(default=None, description=_CLIENT)
+class UpdateClientPayload(_ClientPayload):
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
     @classmethod
     def of(cls, row: models.Client) -> Self:
         """Return the payload."""
-        return cls(client=Client.of(row))
+        return cls(client_id=row.client_id)
 
 
 @strawberry.type(description="The result of setClientEnabled.")
-class SetClientEnabledPayload:
-    client: Client | None = strawberry.field(default=None, description=_CLIENT)
+class SetClientEnabledPayload(_ClientPayload):
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
     @classmethod
     def of(cls, row: models.Client) -> Self:
         """Return the payload."""
-        return cls(client=Client.of(row))
+        return cls(client_id=row.client_id)
 
 
 @strawberry.type(description="The result of deleteClient.")
-class DeleteClientPayload:
-    client: Client | None = strawberry.field(
-        default=None, description="The unchanged client if the deletion was refused. Null on success."
-    )
+class DeleteClientPayload(_ClientPayload):
     deleted_id: strawberry.ID | None = strawberry.field(
         default=None, description="The global id of the deleted client. Use it to remove the client from a cache."
     )
@@ -73,8 +83,7 @@ class DeleteClientPayload:
 
 
 @strawberry.type(description="The result of resetSecret.")
-class ResetSecretPayload:
-    client: Client | None = strawberry.field(default=None, description=_CLIENT)
+class ResetSecretPayload(_ClientPayload):
     new_secret: str | None = strawberry.field(
         default=None,
         description="The new secret, valid immediately. Returned only here, and again for the same idempotencyKey.",
@@ -100,7 +109,7 @@ class ResetSecretPayload:
     def of(cls, reset: Reset) -> Self:
         """Return the payload, with the plaintext."""
         return cls(
-            client=Client.of(reset.client),
+            client_id=reset.client.client_id,
             new_secret=reset.new_secret.reveal(),
             old_secret=ClientSecret.of_optional(reset.old_secret),
             old_secret_expires_at=reset.old_secret.expires_at if reset.old_secret else None,
@@ -111,8 +120,7 @@ class ResetSecretPayload:
 
 
 @strawberry.type(description="The result of revokeOldSecret.")
-class RevokeOldSecretPayload:
-    client: Client | None = strawberry.field(default=None, description=_CLIENT)
+class RevokeOldSecretPayload(_ClientPayload):
     revoked_secret: ClientSecret | None = strawberry.field(
         default=None,
         description="The old secret that was revoked now or had already ended. Null if there never was one.",
@@ -126,15 +134,14 @@ class RevokeOldSecretPayload:
     def of(cls, revoke: Revoke) -> Self:
         """Return the payload."""
         return cls(
-            client=Client.of(revoke.client),
+            client_id=revoke.client.client_id,
             revoked_secret=ClientSecret.of_optional(revoke.revoked_secret),
             already_ended=revoke.already_ended,
         )
 
 
 @strawberry.type(description="The result of changeRetention.")
-class ChangeRetentionPayload:
-    client: Client | None = strawberry.field(default=None, description=_CLIENT)
+class ChangeRetentionPayload(_ClientPayload):
     old_secret: ClientSecret | None = strawberry.field(default=None, description="The old secret.")
     old_secret_expires_at: datetime | None = strawberry.field(
         default=None, description="When the old secret now expires."
@@ -149,7 +156,7 @@ class ChangeRetentionPayload:
     def of(cls, change: RetentionChange) -> Self:
         """Return the payload."""
         return cls(
-            client=Client.of(change.client),
+            client_id=change.client.client_id,
             old_secret=ClientSecret.of(change.old_secret),
             old_secret_expires_at=change.old_secret.expires_at,
             clamped=change.clamped,
@@ -157,8 +164,7 @@ class ChangeRetentionPayload:
 
 
 @strawberry.type(description="The result of cancelRollover.")
-class CancelRolloverPayload:
-    client: Client | None = strawberry.field(default=None, description=_CLIENT)
+class CancelRolloverPayload(_ClientPayload):
     current_secret: ClientSecret | None = strawberry.field(
         default=None, description="The secret that is current again."
     )
@@ -171,7 +177,7 @@ class CancelRolloverPayload:
     def of(cls, cancellation: Cancellation) -> Self:
         """Return the payload."""
         return cls(
-            client=Client.of(cancellation.client),
+            client_id=cancellation.client.client_id,
             current_secret=ClientSecret.of(cancellation.current_secret),
             withdrawn_secret=ClientSecret.of(cancellation.withdrawn_secret),
         )

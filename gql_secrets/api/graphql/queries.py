@@ -22,7 +22,7 @@ from gql_secrets.api.graphql.types.client import Client, ClientFilter
 from gql_secrets.api.graphql.types.viewer import Viewer
 from gql_secrets.api.graphql.weights import FOUND, PAGE, SEARCHED_PAGE
 from gql_secrets.graphql_server.schema_costs import weighs
-from gql_secrets.service.queries import DEFAULT_PAGE, PageRequest
+from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
 
 ClientId = Annotated[
     strawberry.ID,
@@ -49,8 +49,7 @@ class Query:
         metadata=FOUND,
     )
     async def client(self, info: Info, client_id: ClientId) -> Client | None:
-        row = await info.context.services.reading.find_client(client_id)
-        return Client.of(row) if row else None
+        return await Client.find(client_id, info)
 
     @strawberry.field(
         description="The clients that are not deleted, newest first. Returns the first 20 if neither first nor last is "
@@ -82,7 +81,8 @@ class Query:
             search=search,
             in_rollover=filter.in_rollover if filter else None,
         )
-        return Connection[Client].of(page, Client.of)
+        caller = info.context.caller
+        return Connection[Client].of(page, lambda row: Client.of(row, caller))
 
     @strawberry.field(
         description="Finds an object by its global id. Null if no such object exists. Audit events are visible only to "

@@ -9,7 +9,6 @@ from typing import Final
 from gql_secrets.graphql_server.schema_costs import weighs
 
 # A value that is loaded for all rows of a page in one query, and one that is evaluated for each row.
-LOADED: Final = weighs(6)
 EVALUATED: Final = weighs(4)
 # A page at the top with a search, one without, one below each of many rows, and the count of all rows of either.
 SEARCHED_PAGE: Final = weighs(230, row=5, size=20)

@@ -93,6 +93,9 @@ class PostgresDialect:
         first, *rest = statement.split("?")
         return first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
 
+    def joined(self, column: str) -> str:  # noqa: D102
+        return f"string_agg({column}, ',')"
+
     def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
         names = ", ".join(f"(value ->> {at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items()))
         return f"(SELECT {names} FROM jsonb_array_elements(?::jsonb))"  # noqa: S608  names of our own columns

@@ -76,6 +76,9 @@ class SqliteDialect:
     def placeholders(self, statement: str) -> str:  # noqa: D102
         return statement
 
+    def joined(self, column: str) -> str:  # noqa: D102
+        return f"group_concat({column})"
+
     def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
         names = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
         return f"(SELECT {names} FROM json_each(?))"  # noqa: S608  names of our own columns

@@ -21,7 +21,7 @@ from gql_secrets.api.clients_api.errors import TABLE
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Conflict, ErrorCode, SetupError, Unavailable
-from gql_secrets.service.queries import PageRequest
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.verification import Accepted
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services

@@ -136,8 +136,8 @@ class TestNodes:
             reads += 1
             return await find_clients(client_ids)
 
-        monkeypatch.setattr(services.reading, "find_clients", count)
         client, *_ = await self.ids(gql, owner)
+        monkeypatch.setattr(services.reading, "find_clients", count)
         assert len((await gql(self.NODES, as_=owner, ids=[client] * 100))["nodes"]) == 100
         assert reads == 1
 

@@ -79,10 +79,10 @@ async def test_a_caller_who_may_not_change_a_client_gets_no_payload(gql: Any, cl
 async def test_a_refusal_is_returned_although_the_client_cannot_be_read(
     gql: Any, owner: Made, client: Made, services: Services, monkeypatch: pytest.MonkeyPatch
 ):
-    async def find_client(_: str) -> None:
+    async def find_clients(_: object) -> None:
         raise Unavailable
 
-    monkeypatch.setattr(services.reading, "find_client", find_client)
+    monkeypatch.setattr(services.reading, "find_clients", find_clients)
     answer = await gql(RESET, as_=owner, id=client.id, hours=169)
     assert answer["resetSecret"]["client"] is None
     assert [error["code"] for error in answer["resetSecret"]["userErrors"]] == ["INVALID_HOURS_TO_LIVE"]

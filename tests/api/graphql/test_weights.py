@@ -14,6 +14,7 @@ from gql_secrets.graphql_server.cost import Budget
 from gql_secrets.graphql_server.documents import DocumentCache
 from gql_secrets.graphql_server.errors import DocumentRefused
 from gql_secrets.graphql_server.limits import Limits
+from gql_secrets.graphql_server.plans import getter_of
 from gql_secrets.graphql_server.schema_costs import FieldWeight, weight_of
 from gql_secrets.storage.usage import MAX_SOURCES
 
@@ -30,6 +31,7 @@ def resolved_fields() -> list[tuple[str, FieldWeight | None]]:
         if isinstance(type_, GraphQLObjectType) and type_.name not in ("Mutation", "Subscription")
         for name, field in type_.fields.items()
         if getattr(field.extensions.get("strawberry-definition"), "base_resolver", None) is not None
+        and getter_of(field) is None  # a plain field reads what is there already
     ]
 
 

@@ -1,21 +1,22 @@
 """A client and what the viewer may do with it."""
 
 from datetime import datetime
+from functools import partial
 from typing import Self
 
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
-from gql_secrets.api.graphql.enums import Feature, Role, SecretState
+from gql_secrets.api.graphql.enums import Feature, Role
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import After, Connection, First, Node, global_id
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.secret import ClientSecret, Rollover
-from gql_secrets.api.graphql.weights import LOADED, PAGE_BELOW
-from gql_secrets.domain.access import may_change, outranks, parse_features, rank
+from gql_secrets.api.graphql.weights import PAGE_BELOW
+from gql_secrets.domain.access import Caller, may_change, outranks, parse_features, rank
 from gql_secrets.graphql_server.schema_costs import weighs
-from gql_secrets.service.queries import DEFAULT_PAGE, PageRequest
-from gql_secrets.storage import models
+from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
+from gql_secrets.storage.client_rows import ClientRow
 
 
 @strawberry.input(description="Conditions that clients must meet. An omitted or null condition is met by every client.")
@@ -27,7 +28,8 @@ class ClientFilter:
 
 @strawberry.type(description="An application that signs in with its client id and a secret.")
 class Client(Node):
-    row: strawberry.Private[models.Client]
+    row: strawberry.Private[ClientRow]
+    caller: strawberry.Private[Caller]
     client_id: strawberry.ID = strawberry.field(
         description="The id with which the application signs in. Arguments named clientId take this value."
     )
@@ -46,10 +48,9 @@ class Client(Node):
     @strawberry.field(
         description="The client's features. OWNER, OPERATOR, and VIEWER give the client a role here; the others are "
         "passed through to your APIs.",
-        metadata=LOADED,
     )
-    async def features(self, info: Info) -> list[Feature]:
-        return [Feature(text) for text in await info.context.loaders.features.load(self.row.client_id)]
+    def features(self) -> list[Feature]:
+        return [Feature(text) for text in self.row.features]
 
     @strawberry.field(
         description="The networks from which the client's secrets are accepted, in CIDR notation.", metadata=weighs(38)
@@ -58,23 +59,20 @@ class Client(Node):
         return await info.context.loaders.allow_lists.load(self.row.client_id)
 
     @strawberry.field(
-        description="Whether the client has both a current and a retained secret. Does not depend on enabled.",
-        metadata=LOADED,
+        description="Whether the client has both a current and a retained secret. Does not depend on enabled."
     )
-    async def in_rollover(self, info: Info) -> bool:
-        return SecretState.RETAINED in await info.context.loaders.active_secrets.load(self.row.client_id)
+    def in_rollover(self) -> bool:
+        return self.row.old_secret is not None
 
-    @strawberry.field(description="The client's current secret.", metadata=weighs(12))
-    async def current_secret(self, info: Info) -> ClientSecret | None:
-        secrets = await info.context.loaders.active_secrets.load(self.row.client_id)
-        return ClientSecret.of_optional(secrets.get(SecretState.CURRENT))
+    @strawberry.field(description="The client's current secret.", metadata=weighs(4))
+    def current_secret(self) -> ClientSecret | None:
+        return ClientSecret.of_optional(self.row.current_secret)
 
     @strawberry.field(
-        description="The client's retained secret. Null if no rollover is in progress.", metadata=weighs(12)
+        description="The client's retained secret. Null if no rollover is in progress.", metadata=weighs(4)
     )
-    async def old_secret(self, info: Info) -> ClientSecret | None:
-        secrets = await info.context.loaders.active_secrets.load(self.row.client_id)
-        return ClientSecret.of_optional(secrets.get(SecretState.RETAINED))
+    def old_secret(self) -> ClientSecret | None:
+        return ClientSecret.of_optional(self.row.old_secret)
 
     @strawberry.field(
         description="The rollover in progress, with advice on when to revoke the old secret. Null if no rollover is in "
@@ -90,7 +88,8 @@ class Client(Node):
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[ClientSecret] | None:
         page = await info.context.services.reading.page_of_secrets(self.row.client_id, PageRequest(first, after))
-        return Connection[ClientSecret].of(page, ClientSecret.of)
+        now = await info.context.now()
+        return Connection[ClientSecret].of(page, partial(ClientSecret.of, now=now))
 
     @strawberry.field(
         description="The audit events of the client, newest first.",
@@ -105,44 +104,38 @@ class Client(Node):
         )
         return Connection[AuditEvent].of(page, AuditEvent.of)
 
-    @strawberry.field(
-        description="Whether the viewer can reset the client's secret, at least with a hard reset.", metadata=LOADED
-    )
-    async def viewer_can_reset_secret(self, info: Info) -> bool:
-        return await self._viewer_can(info, Role.OPERATOR)
+    @strawberry.field(description="Whether the viewer can reset the client's secret, at least with a hard reset.")
+    def viewer_can_reset_secret(self) -> bool:
+        return self._viewer_can(Role.OPERATOR)
 
     @strawberry.field(
         description="Whether the viewer can reset the client's secret with a smooth reset, which retains the old "
-        "secret.",
-        metadata=LOADED,
+        "secret."
     )
-    async def viewer_can_smooth_reset(self, info: Info) -> bool:
-        return await self._viewer_can(info, Role.ADMIN)
+    def viewer_can_smooth_reset(self) -> bool:
+        return self._viewer_can(Role.ADMIN)
 
     @strawberry.field(
-        description="Whether the viewer can revoke the old secret, change its retention, or cancel the rollover.",
-        metadata=LOADED,
+        description="Whether the viewer can revoke the old secret, change its retention, or cancel the rollover."
     )
-    async def viewer_can_revoke_old_secret(self, info: Info) -> bool:
-        return await self._viewer_can(info, Role.ADMIN)
+    def viewer_can_revoke_old_secret(self) -> bool:
+        return self._viewer_can(Role.ADMIN)
 
-    @strawberry.field(
-        description="Whether the viewer can update, enable, disable, or delete the client.", metadata=LOADED
-    )
-    async def viewer_can_edit(self, info: Info) -> bool:
-        return await self._viewer_can(info, Role.ADMIN)
+    @strawberry.field(description="Whether the viewer can update, enable, disable, or delete the client.")
+    def viewer_can_edit(self) -> bool:
+        return self._viewer_can(Role.ADMIN)
 
-    async def _viewer_can(self, info: Info, least: Role) -> bool:
-        caller = info.context.caller
-        features = parse_features(await info.context.loaders.features.load(self.row.client_id))
+    def _viewer_can(self, least: Role) -> bool:
+        caller, features = self.caller, parse_features(self.row.features)
         return rank(caller.role) >= least.rank and not outranks(caller.role, features) and may_change(caller, features)
 
     @classmethod
-    def of(cls, row: models.Client) -> Self:
-        """Return the view of a row."""
+    def of(cls, row: ClientRow, caller: Caller) -> Self:
+        """Return a client as this caller sees it."""
         return cls(
             id=global_id("Client", row.client_id),
             row=row,
+            caller=caller,
             client_id=strawberry.ID(row.client_id),
             name=row.name,
             description=row.description,
@@ -150,3 +143,9 @@ class Client(Node):
             created_at=row.created_at,
             generation=row.generation,
         )
+
+    @classmethod
+    async def find(cls, client_id: str, info: Info) -> Self | None:
+        """Return a client as the viewer sees it, or None if there is no such client or it was deleted."""
+        row = await info.context.loaders.clients.load(client_id)
+        return cls.of(row, info.context.caller) if row else None

@@ -40,8 +40,7 @@ class ClientEvent:
         metadata=FOUND,
     )
     async def client(self, info: Info) -> Client | None:
-        row = await info.context.services.reading.find_client(self.client_id)
-        return Client.of(row) if row else None
+        return await Client.find(self.client_id, info)
 
     @classmethod
     def of(cls, event: events.ClientEvent) -> Self:

@@ -14,6 +14,7 @@ from gql_secrets.domain.rotation import SecretStatus, evaluate
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.usage import queries as usage_queries
 from gql_secrets.storage import models, usage
+from gql_secrets.storage.client_rows import SecretRow
 
 # GraphQL's Int has 32 bits; a secret of a busy API can be used more often than that.
 _MAX_INT: Final = 2**31 - 1
@@ -68,7 +69,7 @@ class UsageBucket:
     description="A secret of a client. The secret itself is returned only once, by the mutation that creates it."
 )
 class ClientSecret(Node):
-    row: strawberry.Private[models.ClientSecret]
+    number: strawberry.Private[int]
     hint: str = strawberry.field(
         description="The last four characters of the secret. Empty for an imported secret of fewer than 24 characters."
     )
@@ -91,27 +92,11 @@ class ClientSecret(Node):
         "its stored digest does not protect it against guessing."
     )
 
-    @strawberry.field(
-        description="The state of the secret now, evaluated at the time of the request.", metadata=EVALUATED
+    state: SecretState = strawberry.field(
+        description="The state of the secret now, evaluated at the time of the request."
     )
-    async def state(self, info: Info) -> SecretState:
-        return SecretState.EXPIRED if await self._is_due(info) else SecretState(self.row.state)
-
-    @strawberry.field(description="When the secret ended. Null while it is active.", metadata=EVALUATED)
-    async def ended_at(self, info: Info) -> datetime | None:
-        return self.row.expires_at if await self._is_due(info) else self.row.ended_at
-
-    @strawberry.field(description="Why the secret ended. Null while it is active.", metadata=EVALUATED)
-    async def end_reason(self, info: Info) -> SecretEndReason | None:
-        if await self._is_due(info):
-            return SecretEndReason.EXPIRED
-        return SecretEndReason(self.row.end_reason) if self.row.end_reason else None
-
-    async def _is_due(self, info: Info) -> bool:
-        if self.row.state != SecretState.RETAINED:
-            return False
-        now = await info.context.now()
-        return evaluate(SecretState.RETAINED, self.row.expires_at, enabled=True, now=now) is SecretStatus.DUE
+    ended_at: datetime | None = strawberry.field(description="When the secret ended. Null while it is active.")
+    end_reason: SecretEndReason | None = strawberry.field(description="Why the secret ended. Null while it is active.")
 
     @strawberry.field(
         description="When the secret was last used, including attempts refused only because of the allow list. Delayed "
@@ -119,14 +104,14 @@ class ClientSecret(Node):
         metadata=EVALUATED,
     )
     async def last_used_at(self, info: Info) -> datetime | None:
-        return (await info.context.loaders.totals.load(self.row.id)).last_used_at
+        return (await info.context.loaders.totals.load(self.number)).last_used_at
 
     @strawberry.field(
         description="How often the secret was used. Delayed by at most a minute, and never above 2147483647.",
         metadata=EVALUATED,
     )
     async def use_count(self, info: Info) -> int:
-        return min((await info.context.loaders.totals.load(self.row.id)).use_count, _MAX_INT)
+        return min((await info.context.loaders.totals.load(self.number)).use_count, _MAX_INT)
 
     @strawberry.field(
         description="How often the secret was tried after it had ended, which means that a copy of the application "
@@ -134,14 +119,14 @@ class ClientSecret(Node):
         metadata=EVALUATED,
     )
     async def refused_attempts(self, info: Info) -> int:
-        return min((await info.context.loaders.totals.load(self.row.id)).refused_attempts, _MAX_INT)
+        return min((await info.context.loaders.totals.load(self.number)).refused_attempts, _MAX_INT)
 
     @strawberry.field(
         description="When the secret was last tried after it had ended. Delayed by at most a minute.",
         metadata=EVALUATED,
     )
     async def last_refused_at(self, info: Info) -> datetime | None:
-        return (await info.context.loaders.totals.load(self.row.id)).last_refused_at
+        return (await info.context.loaders.totals.load(self.number)).last_refused_at
 
     @strawberry.field(
         description="The sources that used the secret, most recent first: at most 50 sources of accepted uses and 50 "
@@ -150,7 +135,7 @@ class ClientSecret(Node):
         metadata=weighs(30, size=2 * usage.MAX_SOURCES),
     )
     async def uses(self, info: Info) -> list[SecretUse] | None:
-        return [SecretUse.of(use) for use in await info.context.loaders.uses.load(self.row.id)]
+        return [SecretUse.of(use) for use in await info.context.loaders.uses.load(self.number)]
 
     @strawberry.field(
         description="The hours in which the secret was used or refused, oldest first. Covers its rollover and the day "
@@ -158,14 +143,22 @@ class ClientSecret(Node):
         metadata=weighs(30, size=usage.MAX_KEPT // usage.BUCKET),
     )
     async def usage(self, info: Info) -> list[UsageBucket]:
-        return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.load(self.row.id)]
+        return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.load(self.number)]
 
     @classmethod
-    def of(cls, row: models.ClientSecret) -> Self:
-        """Return the view of a row."""
+    def of(cls, row: models.ClientSecret | SecretRow, *, now: datetime | None = None) -> Self:
+        """Return the view of a row.
+
+        Args:
+            row: the secret.
+            now: when it is looked at; None where its state was evaluated as the row was read.
+        """
+        state, ended_at, end_reason = SecretState(row.state), row.ended_at, row.end_reason
+        if now is not None and evaluate(state, row.expires_at, enabled=True, now=now) is SecretStatus.DUE:
+            state, ended_at, end_reason = SecretState.EXPIRED, row.expires_at, SecretEndReason.EXPIRED.value
         return cls(
             id=global_id("ClientSecret", row.id),
-            row=row,
+            number=row.id,
             hint=row.hint,
             created_at=row.created_at,
             created_by=row.created_by,
@@ -173,11 +166,14 @@ class ClientSecret(Node):
             expires_at=row.expires_at,
             first_used_at=row.first_used_at,
             is_weak=row.is_weak,
+            state=state,
+            ended_at=ended_at,
+            end_reason=SecretEndReason(end_reason) if end_reason else None,
         )
 
     @classmethod
-    def of_optional(cls, row: models.ClientSecret | None) -> Self | None:
-        """Return the view of a row, or None."""
+    def of_optional(cls, row: models.ClientSecret | SecretRow | None) -> Self | None:
+        """Return the view of a row whose state was evaluated as it was read, or None."""
         return cls.of(row) if row else None
 
 

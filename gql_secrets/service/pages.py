@@ -1,0 +1,131 @@
+"""Keyset pages: a cursor contains the key of a row, so page 10,000 costs as much as page 1."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+from gql_secrets.domain import base64url
+from gql_secrets.domain.credentials import is_client_id
+from gql_secrets.domain.errors import BadRequest
+from gql_secrets.storage.fields import from_microseconds, to_microseconds
+
+Row = TypeVar("Row")
+
+DEFAULT_PAGE: Final = 20
+MAX_PAGE: Final = 100
+MAX_CURSOR: Final = 1_024
+MAX_INT: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which rows to return: the first N after a cursor, or the last N before one.
+
+    Raises:
+        BadRequest: a size is not between 0 and 100, or both directions are requested.
+    """
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, size in (("first", self.first), ("last", self.last)):
+            if size is not None and not 0 <= size <= MAX_PAGE:
+                raise BadRequest(f"{name} must be between 0 and {MAX_PAGE}.", argument=name)
+        if self.first is not None and self.last is not None:
+            raise BadRequest("Use either first or last.", argument="last")
+        if self.last is not None and self.after is not None:
+            raise BadRequest("Use after with first, and before with last.", argument="after")
+        if self.last is None and self.before is not None:
+            raise BadRequest("Use before with last, and after with first.", argument="before")
+
+    @property
+    def is_backward(self) -> bool:
+        """Whether the last rows are requested."""
+        return self.last is not None
+
+    @property
+    def size(self) -> int:
+        """The maximum number of rows."""
+        size = self.last if self.last is not None else self.first
+        return DEFAULT_PAGE if size is None else size
+
+    @property
+    def cursor(self) -> str | None:
+        """The cursor at which the page begins, exclusively."""
+        return self.before if self.is_backward else self.after
+
+    def parse_cursor(self, parts: int) -> list[Any] | None:
+        """Return the key of the row that the cursor names, or None without a cursor.
+
+        Args:
+            parts: of how many columns the key consists: a number, or an instant and a client id.
+
+        Raises:
+            BadRequest: it is not a cursor.
+        """
+        if self.cursor is None:
+            return None
+        try:
+            if len(self.cursor) > MAX_CURSOR:
+                raise ValueError
+            number, *rest = base64url.decode(self.cursor).decode().split("\n", parts - 1)
+            if len(rest) != parts - 1 or not all(map(is_client_id, rest)) or not 0 <= int(number) <= MAX_INT:
+                raise ValueError
+            return [from_microseconds(int(number)) if rest else int(number), *rest]
+        except (ValueError, OverflowError):
+            argument = "before" if self.is_backward else "after"
+            raise BadRequest("Not a cursor. Pass a cursor from pageInfo or an edge.", argument=argument) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Rows, newest first, and whether there are more on either side."""
+
+    rows: list[Row]
+    key: tuple[str, ...]
+    has_next: bool
+    has_previous: bool
+    count: Callable[[], Awaitable[int]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def of(
+        cls, request: PageRequest, rows: Sequence[Row], key: tuple[str, ...], *, count: Callable[[], Awaitable[int]]
+    ) -> "Page[Row]":
+        """Return the page of the rows that were read for a request: one more than its size, if there are as many.
+
+        Args:
+            request: which rows were requested.
+            rows: the rows in the order in which they were read, which is backward for a page before a cursor.
+            key: the attributes of a row that make its cursor.
+            count: counts the rows of all pages.
+        """
+        has_more = len(rows) > request.size
+        kept = list(rows[: request.size])
+        if request.is_backward:
+            kept.reverse()
+        has_cursor = request.cursor is not None
+        return cls(
+            rows=kept,
+            key=key,
+            has_next=has_cursor if request.is_backward else has_more,
+            has_previous=has_more if request.is_backward else has_cursor,
+            count=count,
+        )
+
+    @property
+    def cursors(self) -> list[str]:
+        """The cursor of each row."""
+        return [self.cursor_of(row) for row in self.rows]
+
+    def cursor_of(self, row: Row) -> str:
+        """Return the cursor of one of the rows."""
+        values = [getattr(row, name) for name in self.key]
+        text = "\n".join(str(to_microseconds(value)) if isinstance(value, datetime) else str(value) for value in values)
+        return base64url.encode(text.encode())

@@ -1,0 +1,185 @@
+"""Clients as they are shown: each with its features and its active secrets, in one read.
+
+Lists of clients are the most frequent question of a console, so these rows are read by one statement and as plain
+tuples; the models in `models.py` stay the definition of the tables.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.fields import from_microseconds, to_microseconds
+
+_SECRET_COLUMNS: Final = (
+    "id",
+    "hint",
+    "is_weak",
+    "state",
+    "created_at",
+    "created_by",
+    "replaced_at",
+    "expires_at",
+    "first_used_at",
+)
+_CLIENT_COLUMNS: Final = ("client_id", "name", "description", "enabled", "created_at", "generation")
+_COLUMNS: Final = ", ".join(
+    [
+        *(f"c.{name}" for name in _CLIENT_COLUMNS),
+        *(f"{alias}.{name}" for alias in ("cur", "ret") for name in _SECRET_COLUMNS),
+    ]
+)
+_CURRENT_AT: Final = len(_CLIENT_COLUMNS)
+_RETAINED_AT: Final = _CURRENT_AT + len(_SECRET_COLUMNS)
+_FEATURES_AT: Final = _RETAINED_AT + len(_SECRET_COLUMNS)
+_FROM: Final = """
+    FROM client c
+    LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
+    LEFT JOIN client_secret ret ON ret.client_id = c.client_id AND ret.state = 'RETAINED'
+"""
+
+
+class SecretRow(NamedTuple):
+    """An active secret, without its digest."""
+
+    id: int
+    hint: str
+    is_weak: bool
+    state: str
+    created_at: datetime
+    created_by: str
+    replaced_at: datetime | None
+    expires_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    first_used_at: datetime | None
+
+
+class ClientRow(NamedTuple):
+    """A client with its features in alphabetical order, and its active secrets when it was read."""
+
+    client_id: str
+    name: str
+    description: str | None
+    enabled: bool
+    created_at: datetime
+    generation: int
+    features: tuple[str, ...]
+    current_secret: SecretRow | None
+    old_secret: SecretRow | None
+
+
+class ClientQuery(NamedTuple):
+    """Conditions that clients must meet, as SQL with `?` placeholders, and their values."""
+
+    conditions: tuple[str, ...] = ("c.deleted_at IS NULL",)
+    values: tuple[object, ...] = ()
+
+    def where(self, condition: str, *values: object) -> "ClientQuery":
+        """Return the query with one condition more."""
+        return ClientQuery((*self.conditions, condition), (*self.values, *values))
+
+    @property
+    def sql(self) -> str:
+        """All conditions in one expression."""
+        return " AND ".join(self.conditions)
+
+
+async def find_clients(database: Database, client_ids: Sequence[str]) -> list[ClientRow]:
+    """Return those of these clients that exist, in any order.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    marks = ", ".join("?" * len(client_ids))
+    return await _read(database, ClientQuery().where(f"c.client_id IN ({marks})", *client_ids))
+
+
+async def page_of_clients(
+    database: Database,
+    query: ClientQuery,
+    *,
+    beyond: tuple[datetime, str] | None,
+    is_backward: bool,
+    limit: int,
+) -> list[ClientRow]:
+    """Return clients in the order of their creation, the newest first, or the oldest first when going backward.
+
+    Args:
+        database: where to read.
+        query: the conditions.
+        beyond: the creation time and the id of the client before the first one returned.
+        is_backward: the oldest first.
+        limit: how many at most.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    sign, direction = (">", "ASC") if is_backward else ("<", "DESC")
+    if beyond is not None:
+        created_at, client_id = beyond
+        query = query.where(f"(c.created_at, c.client_id) {sign} (?, ?)", to_microseconds(created_at), client_id)
+    end = f"ORDER BY c.created_at {direction}, c.client_id {direction} LIMIT {limit:d}"
+    return await _read(database, query, end)
+
+
+async def count_clients(database: Database, query: ClientQuery) -> int:
+    """Return how many clients meet the conditions.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    [row] = await database.fetch(f"SELECT count(*) AS number FROM client c WHERE {query.sql}", query.values)  # noqa: S608  conditions of our own
+    return int(row["number"])
+
+
+async def _read(database: Database, query: ClientQuery, end: str = "") -> list[ClientRow]:
+    features = database.dialect.joined("f.feature")
+    statement = (
+        f"SELECT {_COLUMNS}, (SELECT {features} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608  put together from constants
+        f" {_FROM} WHERE {query.sql} {end}"
+    )
+    rows, now = await database.fetch_rows(statement, query.values)
+    return [_client_of(row, now) for row in rows]
+
+
+def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
+    client_id, name, description, enabled, created_at, generation = row[:_CURRENT_AT]
+    old = _secret_of(row[_RETAINED_AT:_FEATURES_AT])
+    if old is not None and old.expires_at is not None and now >= old.expires_at:
+        old = None
+    features = row[_FEATURES_AT]
+    return ClientRow(
+        client_id,
+        name,
+        description,
+        bool(enabled),
+        from_microseconds(created_at),
+        generation,
+        tuple(sorted(features.split(","))) if features else (),
+        _secret_of(row[_CURRENT_AT:_RETAINED_AT]),
+        old,
+    )
+
+
+def _secret_of(values: Sequence[Any]) -> SecretRow | None:
+    secret_id, hint, is_weak, state, created_at, created_by, replaced_at, expires_at, first_used_at = values
+    if secret_id is None:
+        return None
+    return SecretRow(
+        secret_id,
+        hint,
+        bool(is_weak),
+        state,
+        from_microseconds(created_at),
+        created_by,
+        _instant(replaced_at),
+        _instant(expires_at),
+        None,
+        None,
+        _instant(first_used_at),
+    )
+
+
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else from_microseconds(microseconds)
