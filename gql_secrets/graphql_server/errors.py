@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, Self
 
-from graphql import DocumentNode, GraphQLError, StringValueNode, Visitor, visit
+from graphql import DirectiveNode, DocumentNode, GraphQLError, Node, StringValueNode, Visitor, visit
 from strawberry.exceptions import StrawberryInputCoercionError
 
 from gql_secrets.graphql_server.protocols import RequestContext
@@ -122,7 +122,7 @@ class ErrorMask:
             refused = self.refusal_of(cause)
             if refused is not None:
                 entries.append(self.refused_entry(refused, error))
-            elif (sentence := misfit_sentence(cause)) is not None:
+            elif (sentence := misfit_sentence(cause, document)) is not None:
                 entries.append(error_entry(self._redact(sentence), BAD_REQUEST, error=error))
             else:
                 entries.append(internal_entry(context, error))
@@ -157,16 +157,33 @@ def innermost(error: GraphQLError) -> Exception:
     return cause
 
 
-def misfit_sentence(cause: Exception) -> str | None:
+def misfit_sentence(cause: Exception, document: DocumentNode) -> str | None:
     """Return a sentence about an argument that does not fit its type, or None if the failure is something else.
 
-    graphql-core and Strawberry quote the value; only the argument's name is kept.
+    graphql-core and Strawberry quote the value; only the names of the argument and of its directive are kept.
     """
     if isinstance(cause, StrawberryInputCoercionError):
         return "An argument's value does not fit its type."
     if isinstance(cause, GraphQLError) and (match := _ARGUMENT.match(cause.message)):
-        return f"The value of argument '{match[1]}' does not fit its type."
+        directives = _Directives(cause.nodes or ())
+        visit(document, directives)
+        of_directive = f" of directive '@{directives.name}'" if directives.name else ""
+        return f"The value of argument '{match[1]}'{of_directive} does not fit its type."
     return None
+
+
+class _Directives(Visitor):
+    """Finds the directive that has one of these values as an argument."""
+
+    def __init__(self, values: Collection[Node]) -> None:
+        super().__init__()
+        self.name: str | None = None
+        self._values = values
+
+    def enter_directive(self, node: DirectiveNode, *_args: object) -> None:
+        values = [node, *(argument.value for argument in node.arguments or ())]
+        if any(value is wrong for value in values for wrong in self._values):
+            self.name = node.name.value
 
 
 def hidden_values(document: DocumentNode, variables: Mapping[str, object]) -> set[str]:

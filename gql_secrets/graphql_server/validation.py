@@ -34,7 +34,9 @@ class ValuesFitRule(ValuesOfCorrectTypeRule):
 
     def enter_argument(self, node: ArgumentNode, *_args: object) -> None:
         """Remember which argument the next values belong to."""
-        self._place = f"The value of argument '{node.name.value}'"
+        directive = self.context.get_directive()
+        of_directive = f" of directive '@{directive.name}'" if directive else ""
+        self._place = f"The value of argument '{node.name.value}'{of_directive}"
 
     def enter_variable_definition(self, node: VariableDefinitionNode, *_args: object) -> None:
         """Remember which variable the next default belongs to."""

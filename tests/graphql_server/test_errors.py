@@ -83,6 +83,28 @@ async def test_a_misfit_is_told_by_the_names_of_argument_variable_and_type(clien
         assert (await content_of(response))["errors"][0]["message"] == sentence
 
 
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ('{ clients(first: "x") @skip(if: true) { totalCount } }', "argument 'first' does not fit its type 'Int'"),
+        ('{ clients(first: 1) @skip(if: "x") { totalCount } }', "argument 'if' of directive '@skip' does not fit"),
+        ("query ($b: Boolean = true) { viewer @skip(if: $b) { name } }", "argument 'if' of directive '@skip' does not"),
+        (
+            "query ($b: Boolean = true, $c: Boolean = false) { viewer { name @skip(if: $c) @include(if: $b) } }",
+            "argument 'if' of directive '@include' does not fit",
+        ),
+        ("query ($b: Int = 5) { trouble @skip(if: false) { wants(hours: $b) } }", "argument 'hours' does not fit"),
+    ],
+)
+async def test_a_refused_argument_is_named_with_its_directive(client: Client, query: str, place: str) -> None:
+    """Some misfits are found while the document is validated, others only when it is executed."""
+    response = await post(client, {"query": query, "variables": {"b": None}})
+
+    [error] = (await content_of(response))["errors"]
+    assert place in error["message"]
+    assert error["extensions"] == {"code": "BAD_REQUEST"}
+
+
 async def test_a_null_that_meets_a_non_null_argument_is_the_callers_mistake(client: Client) -> None:
     """Only execution finds it: the variable has a default, so validation lets it pass."""
     query = "query ($h: Int = 5) { trouble { wants(hours: $h) } }"
