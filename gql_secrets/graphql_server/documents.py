@@ -176,6 +176,8 @@ class DocumentCache:
         errors: list[GraphQLError] = []
         for rules in self._rules:
             errors += validate(self._schema, tree, rules, max_errors=limits.errors, hide_suggestions=True)
+            if len(errors) >= limits.errors:
+                break
             yield None
         if errors:
             raise DocumentRefused([self._entry(error) for error in errors[: limits.errors + 1]])

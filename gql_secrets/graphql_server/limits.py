@@ -6,9 +6,10 @@ from typing import Final
 
 from gql_secrets.graphql_server.errors import DocumentRefused
 
-# A text shorter than this costs nothing apart; a longer one costs 1 for each TEXT_BYTES_PER_COST bytes.
+# A text shorter than this costs nothing; a longer one costs 1 for each TEXT_BYTES_PER_COST bytes and each use. The
+# longest one that a body can hold may be used once: the argument's own limit then refuses it by name.
 MIN_COUNTED_TEXT_BYTES: Final = 256
-TEXT_BYTES_PER_COST: Final = 16
+TEXT_BYTES_PER_COST: Final = 32
 
 
 @dataclass(frozen=True, slots=True)

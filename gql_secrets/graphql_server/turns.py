@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from inspect import isawaitable
 from typing import Any, Final
 
-from graphql import GraphQLObjectType
+from graphql import GraphQLOutputType, GraphQLResolveInfo
 from graphql.execution.collect_fields import FieldDetailsList
-from graphql.pyutils import AwaitableOrValue, Path, RefMap
+from graphql.pyutils import Path
 
 from gql_secrets.graphql_server.plans import PlannedExecutor
 
@@ -79,34 +79,39 @@ class TimeSlice:
 
 
 class PausingExecutor(PlannedExecutor):
-    """The executor with pauses: before an object is resolved, if the operation's time slice is spent."""
+    """The executor with pauses: before an object or a list is completed, if the operation's time slice is spent."""
 
     _slice: TimeSlice | None = None
 
-    def collect_and_execute_subfields(
+    def complete_value(
         self,
-        return_type: GraphQLObjectType,
+        return_type: GraphQLOutputType,
         field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
         path: Path,
-        result: object,
-        position_context: RefMap[Any, Any] | None,
-    ) -> AwaitableOrValue[dict[str, Any]]:
-        """Resolve the fields of an object."""
-        if self._slice is None:
-            self._slice = TimeSlice()
-        if self._slice.is_spent:
-            return self._resolve_later(self._slice, return_type, field_details_list, path, result, position_context)
-        return super().collect_and_execute_subfields(return_type, field_details_list, path, result, position_context)
+        result: Any,  # noqa: ANN401  as its base
+        position_context: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Complete a value now, or after a pause."""
+        if field_details_list[0].node.selection_set is not None:
+            if self._slice is None:
+                self._slice = TimeSlice()
+            if self._slice.is_spent:
+                return self._complete_later(
+                    self._slice, return_type, field_details_list, info, path, result, position_context
+                )
+        return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
-    async def _resolve_later(
+    async def _complete_later(
         self,
         time_slice: TimeSlice,
-        return_type: GraphQLObjectType,
+        return_type: GraphQLOutputType,
         field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
         path: Path,
-        result: object,
-        position_context: RefMap[Any, Any] | None,
-    ) -> dict[str, Any]:
+        result: Any,  # noqa: ANN401
+        position_context: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         await time_slice.pause()
-        fields = super().collect_and_execute_subfields(return_type, field_details_list, path, result, position_context)
-        return await fields if isawaitable(fields) else fields
+        completed = super().complete_value(return_type, field_details_list, info, path, result, position_context)
+        return await completed if isawaitable(completed) else completed

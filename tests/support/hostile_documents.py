@@ -1,10 +1,8 @@
-"""Documents made to cost much: each is at most 64 KiB and names fields of the product's schema.
+"""Documents made to be expensive: each is at most 64 KiB and names fields of the product's schema.
 
-`BOMBS` are to be refused; `HEAVY` are within every limit, as expensive as we could make them. Each is a name and what
-a request would send: the document and its variables.
+`BOMBS` must be refused; `HEAVY` are within every limit and as expensive as possible. Each has a name and what a request
+would send: the document and its variables.
 """
-
-from __future__ import annotations
 
 from typing import NamedTuple
 
