@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from graphql import GraphQLObjectType, GraphQLSchema, get_named_type, is_leaf_type, is_required_argument
 from support.callers import ADMIN, DAY, is_good
 from support.databases import PostgresServer, temporary_directory
+from support.frontend_pages import PAGES
 
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import present
@@ -41,13 +42,14 @@ from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import MAX_KEPT, MAX_SOURCES, add_usage
 from gql_secrets.wiring import Services, open_services
 
-ANSWERED_MS = 50.0
+# The limit of 15,000 units of about 8 microseconds, and some more.
+ANSWERED_MS = 150.0
 ROUNDS = 9
 CLIENTS = 150
 RESETS = 6
 FEATURES = ["direct_access", "direct_read_access", "viewer"]
 NETWORKS = [f"198.51.100.{number}/32" for number in range(100)]
-PAGES = (100, 70, 50, 35, 25, 18, 12, 8, 5, 3, 2, 1)
+PAGE_SIZES = (100, 70, 50, 35, 25, 18, 12, 8, 5, 3, 2, 1)
 
 
 class Cost(NamedTuple):
@@ -76,6 +78,7 @@ class Shapes:
         yield "clients, every leaf", of_clients(self._client)
         yield "clients, both secrets", of_clients(both)
         yield "clients, everything below", of_clients(self._everything)
+        yield from ((name, page.inlined(self._client_ids[0])) for name, page in PAGES.items())
 
     def _type(self, name: str) -> GraphQLObjectType:
         type_ = self._schema.type_map[name]
@@ -206,7 +209,7 @@ class Measuring:
 
     async def cost(self, document: str) -> Cost | None:
         """What the dearest document of this shape costs; None if none is accepted."""
-        for page in PAGES:
+        for page in PAGE_SIZES:
             body = json.dumps({"query": document.replace("SIZE", str(page))}).encode()
             try:
                 rounds = [await self._once(body) for _ in range(ROUNDS)]

@@ -33,6 +33,10 @@ class FrontendPage:
     def variables(self, client_id: str) -> dict[str, Any]:
         return {"id": client_id} if self.takes_client_id else {}
 
+    def inlined(self, client_id: str) -> str:
+        """The query without variables."""
+        return self.query.replace("query ($id: ID!) ", "").replace("$id", f'"{client_id}"')
+
 
 PAGES: Final = {
     "every plain field of 100 clients": FrontendPage(
