@@ -3,7 +3,7 @@
 from typing import Final
 
 from gql_secrets.domain.errors import InvalidDescription, InvalidName
-from gql_secrets.domain.texts import is_writable
+from gql_secrets.domain.texts import is_visible, is_writable
 
 MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 2000
@@ -13,11 +13,13 @@ def parse_name(text: str) -> str:
     """Return the name without leading and trailing blanks.
 
     Raises:
-        InvalidName: it is empty, over 200 characters, or has control characters.
+        InvalidName: it has no visible character, over 200 characters, or control characters.
     """
     name = text.strip()
-    if not 1 <= len(name) <= MAX_NAME or not is_writable(name):
-        raise InvalidName(f"A name must have 1 to {MAX_NAME} characters and no control characters.")
+    if not is_visible(name) or len(name) > MAX_NAME or not is_writable(name):
+        raise InvalidName(
+            f"A name must have 1 to {MAX_NAME} characters, a visible one among them, and no control characters."
+        )
     return name
 
 

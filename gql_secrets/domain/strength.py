@@ -5,6 +5,7 @@ Secrets that are created here have 256 random bits and need no estimate; an impo
 """
 
 import math
+import re
 from typing import Final
 
 MIN_STRONG: Final = 24
@@ -20,6 +21,41 @@ _COMMON_PAIRS: Final = frozenset(
         "si ar ve ra ld ur me ne ri ro li io ic co ll be ma ch ce om el la us rs ss wo pa"
     ).split()
 )
+# Digits and signs that are written for letters.
+_LEET: Final = {"o": "0", "l": "1", "i": "1!", "e": "3", "a": "4@", "s": "5$", "t": "7"}
+_LEET_CHARACTERS: Final = frozenset("".join(_LEET.values()))
+# Random secrets have some of these pairs; a text in leetspeak has them in at least two of five places.
+_LEET_SHARE: Final = 2.5
+_COMMON: Final = frozenset(
+    left + right
+    for pair in _COMMON_PAIRS
+    for left in pair[0] + _LEET.get(pair[0], "")
+    for right in pair[1] + _LEET.get(pair[1], "")
+)
+# Rows and columns of the usual keyboards, and what stands in place of digits when shift is held.
+_WALKS: Final = (
+    "1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn",
+    "1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik", "9ol", "!qaz", "@wsx", "#edc", "$rfv", "%tgb",
+    "^yhn", "&ujm", "*ik", "(ol", "!@#$%^&*()",
+)  # fmt: skip
+_ASCII: Final = "".join(map(chr, range(0x20, 0x7F)))
+# Three characters of a run (`abc`, `aaa`) or of a walk (`qwe`), forwards and backwards.
+_PREDICTED: Final = frozenset(
+    line[index : index + 3][::direction]
+    for line in (_ASCII, *_WALKS)
+    for index in range(len(line) - 2)
+    for direction in (1, -1)
+) | frozenset(character * 3 for character in _ASCII)
+# A date, with a time or not, and seconds or milliseconds since 1970, each as a whole run of digits.
+_TIMESTAMP: Final = re.compile(
+    r"(?<!\d)(?:(?:19|20)\d\d[-_./]?(?:0[1-9]|1[0-2])[-_./]?(?:0[1-9]|[12]\d|3[01])(?:[Tt_ -]?\d\d:?\d\d(?::?\d\d)?)?"
+    r"|1[4-9]\d{8}(?:\d{3}){0,3})(?!\d)",
+    re.ASCII,
+)
+_TIMESTAMP_BITS: Final = 12.0  # the days of ten years; who knows the day can try its seconds
+# Only with dashes: without them, one random hexadecimal secret in 20 would look like a UUID made from the time.
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([12467])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_RANDOM_BITS_OF_UUID: Final = {"1": 14.0, "2": 14.0, "4": 122.0, "6": 14.0, "7": 74.0}
 
 
 def is_weak(secret: str) -> bool:
@@ -31,33 +67,39 @@ def estimated_bits(secret: str) -> float:
     """Return about how many bits an attacker must guess who knows how people choose.
 
     Each character counts as one of as many as there are different ones (of 10 or 16 where all are digits or
-    hexadecimal). It counts little where it continues a run
-    (`aaaa`, `abcd`, `9876`) or repeats an earlier part (`passwordpassword`), and less where it continues a pair that
-    is common in words.
+    hexadecimal). It counts little where it continues a run (`aaaa`, `abcd`, `9876`) or a walk on a keyboard (`qwerty`,
+    `1qaz`), repeats an earlier part (`passwordpassword`), or belongs to a date or a timestamp; and less where it
+    continues a pair that is common in words, also if it is written with digits (`p4ssw0rd`). In secrets of hexadecimal
+    digits alone, words and timestamps are not looked for: random ones would look like them too often.
     """
     if not secret:
         return 0.0
-    most = math.log2(10 if secret.isdecimal() else 16 if set(secret) <= _HEX else len(set(secret)))
-    likely = min(_LIKELY_BITS, most)
-    predicted = min(_PREDICTED_BITS, most)
     folded = secret.lower()
-    seen: set[str] = set()
-    bits = 0.0
-    for index, character in enumerate(folded):
-        part = folded[max(0, index - 2) : index + 1]
-        if part in seen or _continues_run(part):
-            bits += predicted
-        elif part[-2:] in _COMMON_PAIRS and character.isalpha():
-            bits += likely
-        else:
-            bits += most
+    if uuid := _UUID.fullmatch(folded):
+        return _RANDOM_BITS_OF_UUID[uuid[1]]
+    has_words = not _HEX.issuperset(secret)
+    most = math.log2(len(set(secret)) if has_words else 10 if secret.isdecimal() else 16)
+    seen = set()
+    predicted = likely = leet = 0
+    for end in range(2, len(folded) + 1):
+        part = folded[max(0, end - 3) : end]
+        pair = part[-2:]
+        if part in seen or part in _PREDICTED:
+            predicted += 1
+        elif has_words and pair in _COMMON_PAIRS:
+            likely += 1
+        elif has_words and (pair in _COMMON or _is_leet(part)):
+            leet += 1
         if len(part) == 3:  # noqa: PLR2004  shorter ones repeat by chance
             seen.add(part)
-    return bits
+    if (likely + leet) * _LEET_SHARE >= len(folded):
+        likely += leet
+    bits = most * (len(folded) - predicted - likely)
+    bits += min(_PREDICTED_BITS, most) * predicted + min(_LIKELY_BITS, most) * likely
+    for timestamp in _TIMESTAMP.finditer(secret) if has_words else ():
+        bits -= max(0.0, most * len(timestamp[0]) - _TIMESTAMP_BITS)
+    return max(bits, 0.0)
 
 
-def _continues_run(part: str) -> bool:
-    if len(part) < 3:  # noqa: PLR2004  a run shows at its third character
-        return False
-    first, second, third = map(ord, part)
-    return second - first == third - second and -1 <= third - second <= 1
+def _is_leet(part: str) -> bool:
+    return part[1] in _LEET_CHARACTERS and part[0].isalpha() and part[-1].isalpha()

@@ -1,6 +1,10 @@
 """Text that people write: which characters it may have, and how it is compared."""
 
 import unicodedata
+from typing import Final
+
+# Letters and a symbol that are drawn as nothing: the Hangul fillers and the empty Braille pattern.
+_BLANK_LETTERS: Final = "\u115f\u1160\u3164\uffa0\u2800"
 
 
 def is_writable(text: str) -> bool:
@@ -9,6 +13,13 @@ def is_writable(text: str) -> bool:
     No name has any of them, and PostgreSQL cannot store some of them.
     """
     return all(unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") for character in text)
+
+
+def is_visible(text: str) -> bool:
+    """Return whether the text has a character that people see: not only blanks, marks and invisible characters."""
+    return any(
+        unicodedata.category(character)[0] not in "CMZ" and character not in _BLANK_LETTERS for character in text
+    )
 
 
 def folded(text: str) -> str:

@@ -107,7 +107,7 @@ async def _require_compatible(
         oldest = rows[0]["oldest_migration"] if rows else None
     if oldest is None or own < oldest:
         raise SetupError(
-            f"The database was upgraded by a newer version of gql-secrets ({names}), which this one cannot run beside. "
+            f"The database was upgraded by a newer version of gql-secrets ({names}) that this version cannot run with. "
             "Start the newer version."
         )
     _log.warning("the database is newer than this program", extra={"migrations": names})

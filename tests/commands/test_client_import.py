@@ -20,7 +20,6 @@ from support.serving import PROGRAM, environment
 from gql_secrets.commands.client_import import _read, clients_of_file
 from gql_secrets.domain.errors import Conflict, Failure, Forbidden, InvalidDescription, InvalidFeature, SetupError
 from gql_secrets.domain.networks import EVERYWHERE, AllowList, InvalidNetwork
-from gql_secrets.domain.strength import estimated_bits, is_weak
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.client_import import MAX_BATCH, Import, ImportedClient, Outcome, RowRefused
 from gql_secrets.service.pages import PageRequest
@@ -279,42 +278,6 @@ async def test_an_import_that_cannot_get_the_lock_says_so(services: Services, mo
     monkeypatch.setattr(type(services.changes), "change_installation", busy)
     with pytest.raises(Conflict, match="again"):
         await take(services, row())
-
-
-# What makes a secret weak.
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: secrets.token_urlsafe(24),
-        lambda: secrets.token_hex(16),
-        lambda: "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(32)),
-        lambda: "".join(secrets.choice("0123456789") for _ in range(40)),
-    ],
-    ids=["base64", "hexadecimal", "the vendor's", "digits"],
-)
-def test_random_secrets_are_strong(make: Callable[[], str]) -> None:
-    assert not any(is_weak(make()) for _ in range(500))
-
-
-@pytest.mark.parametrize(
-    "secret",
-    [
-        "",
-        "password" * 4,
-        "changemechangemechangeme!",
-        "1234567890" * 3,
-        "correct horse battery staple",
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-        "zyxwvutsrqponmlkjihgfedcba98765",
-        "supersecretsupersecretsecret",
-        "x8Kq2mZ7vR4tYw9PbN3cLdE",  # random, and of 23 characters
-    ],
-)
-def test_secrets_that_people_choose_are_weak(secret: str) -> None:
-    assert is_weak(secret)
-    assert estimated_bits(secret) >= 0
 
 
 # The file.

@@ -54,6 +54,9 @@ async def test_without_a_list_every_address_is_allowed(services: Services, clien
     [
         ({"name": ""}, InvalidName),
         ({"name": "  "}, InvalidName),
+        ({"name": "\u200b\u2060"}, InvalidName),
+        ({"name": "\u3164"}, InvalidName),
+        ({"name": "\u2800 \u0301"}, InvalidName),
         ({"name": "x" * 201}, InvalidName),
         ({"name": "a\x00b"}, InvalidName),
         ({"name": "a\nb"}, InvalidName),
