@@ -41,10 +41,12 @@ async def verify(
 async def accept(
     services: Services,
     reason: Annotated[str, typer.Option(help="Why the edited audit log is accepted: at most 200 characters.")],
+    as_json: AsJson = False,
 ) -> None:
     """Accept an audit log that was edited outside gql-secrets, and sign it again. The audit log records it."""
     problem = await accept_audit(services.changes, by=cli_caller(), reason=reason)
-    say(f"Accepted: {problem}")
+    write({"accepted": problem}, as_json=as_json)
+    say("The audit log is signed again.")
 
 
 @app.command()
