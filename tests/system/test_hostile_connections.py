@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, encode_basic_auth, web
 from support.databases import SqliteTemplate
 from support.installation import PEPPER
 
 from gql_secrets.api.app import build_app
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner
+from gql_secrets.api.keys import SERVICES
+from gql_secrets.api.web.aiohttp_internals import BoundedRunner, BoundedServer
 from gql_secrets.settings import Settings
 
 ROUTES = ["/verify", "/verify/below", "/graphql", "/clients/add", "/sign-in", "/healthz", "/nowhere"]
@@ -20,14 +21,20 @@ MUCH = 20_000_000
 
 
 @pytest.fixture
-async def port(sqlite_template: SqliteTemplate, data_dir: Path) -> AsyncIterator[int]:
+async def runner(sqlite_template: SqliteTemplate, data_dir: Path) -> AsyncIterator[BoundedRunner]:
     settings = Settings(data_dir=data_dir, database_url=sqlite_template.copy_into(data_dir), pepper=PEPPER)
     runner = BoundedRunner(build_app(settings))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    yield runner.addresses[0][1]
+    yield runner
     await runner.cleanup()
+
+
+@pytest.fixture
+def port(runner: BoundedRunner) -> int:
+    listening: int = runner.addresses[0][1]
+    return listening
 
 
 async def exchange(port: int, request: bytes) -> bytes:
@@ -124,3 +131,21 @@ async def test_no_name_of_an_asset_is_an_unexpected_error(
     )
     assert answer.split()[1] in (b"404", b"400")
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_signing_in_protects_a_connection_and_failing_to_does_not(port: int, runner: BoundedRunner) -> None:
+    """At the limit of connections, those of signed-in callers are closed last."""
+    server = runner.server
+    assert isinstance(server, BoundedServer)
+    services = runner.app[SERVICES]
+    assert services.first_owner is not None
+    owner = encode_basic_auth(services.first_owner.client.client_id, services.first_owner.secret.reveal())
+    for path in ("/verify", "/graphql", "/clients/list"):
+        for authorization, protected in (("Basic d3Jvbmc6d3Jvbmc=", 0), (owner, 1)):
+            async with ClientSession(f"http://127.0.0.1:{port}", headers={"Authorization": authorization}) as session:
+                body = {"query": "{ serverTime }"} if path == "/graphql" else None
+                async with session.post(path, json=body) as answer:
+                    await answer.read()
+                assert len(server.table._protected) == protected, (path, authorization)
+            while server.connections:  # noqa: ASYNC110  aiohttp has no event for it
+                await asyncio.sleep(0.01)

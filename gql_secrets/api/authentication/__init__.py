@@ -12,7 +12,6 @@ from aiohttp import web
 from gql_secrets.api.authentication.basic import authenticate_basic
 from gql_secrets.api.authentication.session_cookie import authenticate_session
 from gql_secrets.api.keys import REQUEST_ID, SOURCE
-from gql_secrets.api.web.aiohttp_internals import protect_connection
 from gql_secrets.domain.access import Caller, Surface
 
 Authenticator = Callable[[web.Request, Surface], Awaitable[Caller | None]]
@@ -33,6 +32,5 @@ async def authenticate(
     """
     for each in authenticators:
         if (caller := await each(request, surface)) is not None:
-            protect_connection(request)
             return caller
     return Caller.anonymous(surface, address=request[SOURCE].address, request_id=request[REQUEST_ID])

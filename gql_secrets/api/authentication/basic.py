@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 
 from gql_secrets.api.authentication.refusal import refuse_credentials
 from gql_secrets.api.keys import REQUEST_ID, SERVICES, SOURCE
+from gql_secrets.api.web.aiohttp_internals import protect_connection
 from gql_secrets.domain.access import ActorKind, Caller, Surface, parse_features, role_of
 from gql_secrets.domain.errors import Forbidden
 from gql_secrets.service.verification import Accepted, RefusalReason
@@ -88,6 +89,7 @@ async def authenticate_client(request: web.Request, credentials: Credentials, su
         raise refuse_credentials(request, credentials.client_id)
     if unclear is not None:
         raise unclear
+    protect_connection(request)
     features = (await services.reading.features([verdict.client_id])).get(verdict.client_id, ())
     return Caller(
         name=verdict.client_id,

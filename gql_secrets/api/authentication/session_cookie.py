@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, SOURCE
+from gql_secrets.api.web.aiohttp_internals import protect_connection
 from gql_secrets.domain.access import ActorKind, Caller, Surface
 
 
@@ -20,6 +21,7 @@ async def authenticate_session(request: web.Request, surface: Surface) -> Caller
         return None
     request.app[OWN_ORIGIN].require_own_host(request)
     request.app[OWN_ORIGIN].refuse_cross_site(request)
+    protect_connection(request)
     return Caller(
         name=person.name,
         kind=ActorKind.USER,
