@@ -30,7 +30,12 @@ class Opinion:
 
 
 def advise(
-    *, new_first_used_at: datetime | None, old_last_used_at: datetime | None, quiet_time: timedelta, now: datetime
+    *,
+    new_first_used_at: datetime | None,
+    old_last_used_at: datetime | None,
+    ends_at: datetime,
+    quiet_time: timedelta,
+    now: datetime,
 ) -> Opinion:
     """Return whether it is safe to revoke the old secret.
 
@@ -51,9 +56,12 @@ def advise(
         else f"The new secret was first used at {rfc3339_seconds(since)}, and the old secret was not used since"
     )
     if now < since + quiet_time:
-        return Opinion(
-            RolloverAdvice.WAIT_FOR_QUIET,
-            f"{last}. Unless it is used again, it is safe to revoke at {rfc3339_seconds(since + quiet_time)}, "
-            f"{quiet} after that.",
+        # Past the end there is nothing to revoke: such an instant would be advice that nobody can follow.
+        outlook = (
+            f"Unless it is used again, it is safe to revoke at {rfc3339_seconds(since + quiet_time)}, "
+            f"{quiet} after that."
+            if since + quiet_time < ends_at
+            else f"It expires at {rfc3339_seconds(ends_at)}, before {quiet} have passed."
         )
+        return Opinion(RolloverAdvice.WAIT_FOR_QUIET, f"{last}. {outlook}")
     return Opinion(RolloverAdvice.REVOKE, f"{last}. More than {quiet} have passed, so it is safe to revoke.")

@@ -1,9 +1,9 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from support.clocks import HOUR, MICROSECOND, MINUTE, NOW, SECOND
 
-from gql_secrets.domain.advice import RolloverAdvice, advise
+from gql_secrets.domain.advice import Opinion, RolloverAdvice, advise
 from gql_secrets.domain.durations import format_duration, parse_duration
 
 
@@ -12,6 +12,7 @@ def advice(new: timedelta | None, old: timedelta | None, quiet: timedelta = HOUR
     return advise(
         new_first_used_at=None if new is None else NOW - new,
         old_last_used_at=None if old is None else NOW - old,
+        ends_at=NOW + 24 * HOUR,
         quiet_time=quiet,
         now=NOW,
     ).advice
@@ -43,11 +44,30 @@ def test_the_quiet_time_is_the_askers() -> None:
     assert advice(9 * HOUR, 16 * MINUTE, 17 * MINUTE) is RolloverAdvice.WAIT_FOR_QUIET
 
 
+def waiting(ends_at: datetime) -> Opinion:
+    """The opinion on an old secret that was used 20 minutes ago."""
+    return advise(
+        new_first_used_at=NOW - 2 * HOUR,
+        old_last_used_at=NOW - 20 * MINUTE,
+        ends_at=ends_at,
+        quiet_time=HOUR,
+        now=NOW,
+    )
+
+
 def test_the_reason_says_when_it_will_be_safe() -> None:
-    opinion = advise(new_first_used_at=NOW - 2 * HOUR, old_last_used_at=NOW - 20 * MINUTE, quiet_time=HOUR, now=NOW)
+    opinion = waiting(ends_at=NOW + 24 * HOUR)
     assert not opinion.is_safe_to_revoke
     assert "last used at 2026-11-21T11:40:00Z" in opinion.reason
     assert "safe to revoke at 2026-11-21T12:40:00Z" in opinion.reason
+
+
+@pytest.mark.parametrize("left", [26 * MINUTE, 40 * MINUTE])
+def test_the_reason_names_no_instant_after_the_end(left: timedelta) -> None:
+    opinion = waiting(ends_at=NOW + left)
+    assert opinion.advice is RolloverAdvice.WAIT_FOR_QUIET
+    assert "safe to revoke" not in opinion.reason
+    assert "before 1h have passed" in opinion.reason
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ class UsageReading:
                     old_last_used_at=totals[old.id]
                     .plus(used=self._unwritten_total(old.id, refused=False))
                     .last_used_at,
+                    ends_at=retained.expires_at,
                     quiet_time=self._quiet_time if quiet_time is None else quiet_time,
                     now=now,
                 )
