@@ -1,13 +1,20 @@
-const token = location.hash.slice(1);
 const button = document.querySelector("button");
 const status = document.querySelector("[role=status]");
 const incomplete = "The sign-in link is incomplete. Open the whole link, or create another one: " +
   "gql-secrets sign-in-link";
-const end = (text) => {
+let token = "";
+const show = (text, isOffered) => {
   status.textContent = text;
-  for (const each of document.querySelectorAll(".offer")) each.hidden = true;
+  for (const each of document.querySelectorAll(".offer")) each.hidden = !isOffered;
+  button.disabled = false;
 };
-if (token) button.hidden = false; else end(incomplete);
+const read = () => {
+  token = location.hash.slice(1);
+  show(token ? "" : incomplete, Boolean(token));
+};
+read();
+// A fresh link in the same tab changes nothing but the fragment: the page is not loaded again.
+addEventListener("hashchange", read);
 button.addEventListener("click", async () => {
   button.disabled = true;
   status.textContent = "";
@@ -23,7 +30,7 @@ button.addEventListener("click", async () => {
     const message = (await answer.json()).message;
     if (answer.status === 401 || answer.status === 403) {
       history.replaceState(null, "", location.pathname);
-      return end(message);
+      return show(message, false);
     }
     status.textContent = message;
   } catch {
