@@ -1,10 +1,11 @@
 // Bundles the console and the explorer into the folder named on the command line (default: built).
-// Every asset carries a hash of its content in its name, so that it may be cached for ever.
-import { build } from "esbuild";
+// Every asset has a hash of its content in its name, so that it can be cached permanently.
+
 import { existsSync } from "node:fs";
-import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
 
 const [out = "built"] = process.argv.slice(2);
 const assets = join(out, "assets");
@@ -18,7 +19,7 @@ const common = {
   entryNames: "[name]-[hash]",
   chunkNames: "part-[hash]",
   assetNames: "[name]-[hash]",
-  legalComments: "none", // their licences stand in third-party-licences.txt
+  legalComments: "none", // their licences are in third-party-licences.txt
   loader: { ".ttf": "file", ".svg": "file" },
   define: { "process.env.NODE_ENV": '"production"' },
   logLevel: "error",
@@ -29,10 +30,15 @@ async function bundle(options) {
   const { metafile } = await build({ ...common, ...options });
   metafiles.push(metafile);
   const made = Object.entries(metafile.outputs).filter(([, output]) => output.entryPoint);
-  return Object.fromEntries(made.map(([path, output]) => [output.entryPoint, { js: basename(path), css: output.cssBundle && basename(output.cssBundle) }]));
+  return Object.fromEntries(
+    made.map(([path, output]) => [
+      output.entryPoint,
+      { js: basename(path), css: output.cssBundle && basename(output.cssBundle) },
+    ]),
+  );
 }
 
-/** The console and the explorer share nothing but the sign: each page loads only its own. */
+/** The console and the explorer share only the icon: each page loads its own code. */
 async function bundleConsole() {
   const made = await bundle({ entryPoints: ["src/main.tsx"], format: "esm" });
   return made["src/main.tsx"];
@@ -55,7 +61,7 @@ async function bundleExplorer() {
     entryNames: "explorer-[hash]",
     format: "esm",
     splitting: true,
-    keepNames: true, // GraphiQL makes what screen readers say of its signs out of its functions' names
+    keepNames: true, // GraphiQL derives the screen reader labels of its icons from function names
     jsx: "automatic",
     jsxImportSource: "react",
     define: { ...common.define, MONACO_WORKERS: JSON.stringify(addresses) },
@@ -65,18 +71,26 @@ async function bundleExplorer() {
 
 async function writePage(template, { js, css }, sign) {
   const page = await readFile(template, "utf8");
-  const named = page.replaceAll("%SCRIPT%", `/assets/${js}`).replaceAll("%STYLE%", `/assets/${css}`).replaceAll("%SIGN%", `/assets/${sign}`);
+  const named = page
+    .replaceAll("%SCRIPT%", `/assets/${js}`)
+    .replaceAll("%STYLE%", `/assets/${css}`)
+    .replaceAll("%SIGN%", `/assets/${sign}`);
   await writeFile(join(out, basename(template)), named);
 }
 
-/** What the console can ask: a server that runs none but trusted documents trusts these. */
+/** The console's documents: a server that accepts only trusted documents accepts these. */
 async function writeDocuments() {
-  const { outputFiles } = await build({ entryPoints: ["src/graphql/documents.ts"], bundle: true, format: "esm", write: false });
+  const { outputFiles } = await build({
+    entryPoints: ["src/graphql/documents.ts"],
+    bundle: true,
+    format: "esm",
+    write: false,
+  });
   const { DOCUMENTS } = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
   await writeFile(join(out, "documents.json"), JSON.stringify(DOCUMENTS, null, 1));
 }
 
-/** Beside each asset a compressed twin, which the server sends to whoever takes it. */
+/** A compressed copy of each asset, for browsers that accept it. */
 async function compress() {
   for (const name of await readdir(assets)) {
     const content = await readFile(join(assets, name));
@@ -87,11 +101,15 @@ async function compress() {
 /** The licences of every package that is part of what we serve. */
 async function collectLicences() {
   const inputs = metafiles.flatMap((metafile) => Object.keys(metafile.inputs));
-  const packages = new Set(inputs.map((path) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean));
+  const packages = new Set(
+    inputs.map((path) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean),
+  );
   const texts = [];
   for (const folder of [...packages].sort()) {
     const { name, version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
-    const file = ["LICENSE", "LICENSE.md", "LICENSE.txt", "license", "LICENCE"].map((leaf) => join(folder, leaf)).find(existsSync);
+    const file = ["LICENSE", "LICENSE.md", "LICENSE.txt", "license", "LICENCE"]
+      .map((leaf) => join(folder, leaf))
+      .find(existsSync);
     texts.push(`${name} ${version} (${license})\n\n${file ? await readFile(file, "utf8") : ""}`);
   }
   await writeFile(join(out, "third-party-licences.txt"), texts.join(`\n${"-".repeat(78)}\n`));

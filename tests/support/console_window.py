@@ -54,7 +54,7 @@ def basic(client_id: str, secret: str) -> str:
 class Server:
     """`gql-secrets serve`, as a user starts it, and the command line beside it."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **settings: str) -> None:
         self._data_dir = data_dir
         (data_dir / "template.json").write_text(json.dumps(TEMPLATE))
         with socket.socket() as probe:
@@ -67,6 +67,7 @@ class Server:
             "GQL_SECRETS_PORT": str(self.port),
             "GQL_SECRETS_RATE_LIMITS": "off",  # every window here comes from one address
             "GQL_SECRETS_IONAPI_TEMPLATE": str(data_dir / "template.json"),
+            **settings,
         }
         with (data_dir / "server.log").open("wb") as log:
             self._process = subprocess.Popen([PROGRAM, "serve"], env=self._environment, stdout=log, stderr=log)
@@ -116,9 +117,9 @@ class Server:
     def sign_in_link(self, role: str, name: str) -> str:
         return re.findall(r"http\S+", self.run("sign-in-link", "--role", role, "--name", name))[-1]
 
-    def is_good(self, client_id: str, secret: str) -> bool:
+    def is_good(self, client_id: str, secret: str, agent: str = "payroll/2.3") -> bool:
         """Ask `/verify`, as a gateway does; a good answer is a use."""
-        headers = {"Authorization": basic(client_id, secret), "User-Agent": "payroll/2.3"}
+        headers = {"Authorization": basic(client_id, secret), "User-Agent": agent}
         status = self._ask("/verify", headers)
         assert status in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}, status
         return status == HTTPStatus.OK
@@ -184,7 +185,21 @@ class Window:
         self.press("Reset Secret")
         self.dialog.get_by_role("switch", name="Smooth Rollover").check()
         self.days.fill(str(days))
-        self.confirm("Reset Secret")
+        self.confirm_smooth_reset()
+        return self.take_secret()
+
+    def confirm_smooth_reset(self) -> None:
+        self.dialog.get_by_role("button", name="Reset, keep the old secret").click()
+
+    def ask_for_hard_reset(self) -> None:
+        """Press the open dialog's button, and answer the question that follows."""
+        self.confirm("Reset and end the old secret now")
+        self.confirm("End the old secret now")
+
+    def reset_now(self) -> str:
+        """Hard reset the open client, and return the new secret."""
+        self.press("Reset Secret")
+        self.ask_for_hard_reset()
         return self.take_secret()
 
     def take_secret(self) -> str:

@@ -1,22 +1,31 @@
-/** Chooses the page: by who is signed in, then by the address. */
+/** Chooses the page: first by who is signed in, then by the address. */
 
 import { useEffect, useRef } from "preact/hooks";
 import { AppsPage } from "./apps/page";
 import { ClientPage } from "./client/page";
-import { type Session, checkSession, session } from "./graphql/session";
-import { useRoute } from "./lib/router";
+import { checkSession, type Session, session } from "./graphql/session";
+import { APPS_ADDRESS, onNavigation, useRoute } from "./lib/router";
 import { useStore } from "./lib/store";
-import { SignIn, Unreachable } from "./shell/signin";
 import { Shell } from "./shell/shell";
+import { SignIn, Unreachable } from "./shell/signin";
+import { useTitle } from "./shell/title";
 import { Loading } from "./ui/basics";
-import { DialogHost } from "./ui/dialog";
+import { closeUnlessKept, DialogHost } from "./ui/dialog";
 import { Toast } from "./ui/toast";
 
 const ASK_AGAIN_AFTER = 5000;
 
+/** Where each page was scrolled to, for the way back to it. */
+const scrolled = new Map<string, number>();
+
 export function App() {
   const now = useStore(session);
   useReturn(now);
+  // A dialog about a page that is gone would change what nobody sees any more.
+  useEffect(() => onNavigation(closeUnlessKept), []);
+  useEffect(() => {
+    if (now.state === "signed-out") closeUnlessKept();
+  }, [now.state]);
   return (
     <>
       <Shell viewer={now.state === "signed-in" ? now.viewer : null}>
@@ -30,7 +39,9 @@ export function App() {
 
 function Content({ now }: { now: Session }) {
   const route = useRoute();
-  useFocusOnArrival(now.state === "asking" ? null : JSON.stringify([now.state, route]));
+  useFocusOnArrival(
+    now.state === "asking" ? null : `${now.state} ${route.page} ${route.page === "client" ? route.clientId : ""}`,
+  );
   switch (now.state) {
     case "asking":
       return (
@@ -44,24 +55,42 @@ function Content({ now }: { now: Session }) {
     case "signed-out":
       return <SignIn why={now.why} />;
     case "signed-in":
-      return route.page === "apps" ? (
-        <AppsPage viewer={now.viewer} />
-      ) : (
-        <ClientPage key={route.clientId} clientId={route.clientId} />
-      );
+      switch (route.page) {
+        case "apps":
+          return <AppsPage viewer={now.viewer} inRollover={route.inRollover} />;
+        case "client":
+          return <ClientPage key={route.clientId} clientId={route.clientId} />;
+        case "unknown":
+          return <UnknownPage />;
+      }
   }
 }
 
-/** A new page begins at its heading, for keyboards and screen readers too; the first one begins where browsers begin. */
+function UnknownPage() {
+  useTitle("Page not found");
+  return (
+    <div class="empty">
+      <h1 tabIndex={-1}>Page not found</h1>
+      <p>
+        <a href={APPS_ADDRESS}>Go to Authorized Apps</a>
+      </p>
+    </div>
+  );
+}
+
+/** A new page begins at its heading, for keyboards and screen readers too; the first page begins where browsers begin. */
 function useFocusOnArrival(place: string | null): void {
   const arrived = useRef(false);
   useEffect(() => {
-    if (place === null) return;
+    if (place === null) return undefined;
     if (arrived.current && !document.querySelector("dialog[open]")) {
-      scrollTo(0, 0);
+      scrollTo(0, scrolled.get(place) ?? 0);
       document.querySelector<HTMLElement>("h1, main")?.focus({ preventScroll: true });
     }
     arrived.current = true;
+    const remember = () => scrolled.set(place, scrollY);
+    addEventListener("scrollend", remember);
+    return () => removeEventListener("scrollend", remember);
   }, [place]);
 }
 
@@ -70,10 +99,13 @@ function useReturn(now: Session): void {
   useEffect(() => {
     if (now.state !== "signed-out" && now.state !== "unreachable") return undefined;
     const ask = () => void checkSession();
+    const look = () => document.visibilityState === "visible" && ask();
     addEventListener("focus", ask);
+    document.addEventListener("visibilitychange", look);
     const asking = now.state === "unreachable" ? setInterval(ask, ASK_AGAIN_AFTER) : undefined;
     return () => {
       removeEventListener("focus", ask);
+      document.removeEventListener("visibilitychange", look);
       clearInterval(asking);
     };
   }, [now.state]);

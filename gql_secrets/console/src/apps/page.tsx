@@ -2,32 +2,32 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { CreateDialog } from "../dialogs/create";
-import { APPS, type Viewer } from "../graphql/queries";
+import { APPS, APPS_ATTEMPTS, type Viewer } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { formatNumber } from "../lib/format";
+import { APPS_ADDRESS, IN_ROLLOVER_ADDRESS } from "../lib/router";
+import { useTitle } from "../shell/title";
 import { Button, Empty, Loading, ShowQuery } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
 import { Icon } from "../ui/icons";
 import { FailureNote, Note } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
-import { useTitle } from "../shell/title";
 import { AppsTable } from "./table";
 
 const PAGE_SIZE = 25;
 const TYPING_PAUSE = 150;
 
-// Coming back from a client, one finds the list as it was left. Not in the address: what people type
-// into a search box is sometimes a secret.
+// The list is found again as it was left. The search is not in the address: people sometimes paste a secret into
+// a search box.
 let left = { search: "", inRollover: false, cursors: [] as readonly string[] };
 
 const looksLikeSecret = (text: string): boolean => /^\s*gqls_/i.test(text);
 
-export function AppsPage({ viewer }: { viewer: Viewer }) {
+export function AppsPage({ viewer, inRollover }: { viewer: Viewer; inRollover: boolean }) {
   useTitle("Authorized Apps");
   const [typed, setTyped] = useState(left.search);
   const [search, setSearch] = useState(left.search);
-  const [inRollover, setInRollover] = useState(left.inRollover);
-  const paging = usePaging(left.cursors, (cursors) => {
+  const paging = usePaging(left.inRollover === inRollover ? left.cursors : [], (cursors) => {
     left = { ...left, cursors };
   });
   const searchBox = useRef<HTMLInputElement>(null);
@@ -41,6 +41,7 @@ export function AppsPage({ viewer }: { viewer: Viewer }) {
     return () => clearTimeout(timer);
   }, [typed]);
   useEffect(() => {
+    if (left.inRollover !== inRollover) paging.restart();
     left = { ...left, search, inRollover };
   }, [search, inRollover]);
   useSlashToSearch(searchBox);
@@ -59,11 +60,13 @@ export function AppsPage({ viewer }: { viewer: Viewer }) {
     follow: (event) => event.kind === "CREATED" || shownIds.current.has(event.clientId),
   });
   const clients = apps.answer?.data.clients;
+  const attempts = useQuery(APPS_ATTEMPTS, variables, { follow: (event) => shownIds.current.has(event.clientId) });
   shownIds.current = new Set(clients?.nodes.map((client) => client.clientId));
 
   const choose = (only: boolean) => {
-    setInRollover(only);
+    if (only === inRollover) return;
     paging.restart();
+    location.hash = only ? IN_ROLLOVER_ADDRESS : APPS_ADDRESS;
   };
 
   return (
@@ -71,7 +74,7 @@ export function AppsPage({ viewer }: { viewer: Viewer }) {
       <div class="page-head">
         <div>
           <h1 tabIndex={-1}>Authorized Apps</h1>
-          <p class="lead">The clients that may call your APIs, and how their secrets stand.</p>
+          <p class="lead">The clients that may call your APIs, and the state of their secrets.</p>
         </div>
         {viewer.canCreateClient && (
           <Button kind="primary" onClick={() => openDialog((close) => <CreateDialog close={close} />)}>
@@ -109,7 +112,7 @@ export function AppsPage({ viewer }: { viewer: Viewer }) {
 
       {looksLikeSecret(typed) && (
         <Note tone="warn" title="That looks like a secret.">
-          <p>It was not sent. Search by name or client id; a secret is never needed here.</p>
+          <p>It was not sent. Search by name or client id instead; you never need a secret here.</p>
         </Note>
       )}
       {apps.failure && apps.failure.kind !== "signed-out" && <FailureNote failure={apps.failure} retry={apps.reload} />}
@@ -117,7 +120,7 @@ export function AppsPage({ viewer }: { viewer: Viewer }) {
       {clients && (
         <div class={`panel flush ${apps.waiting ? "waiting" : ""}`} aria-busy={apps.waiting}>
           {clients.nodes.length > 0 ? (
-            <AppsTable rows={clients.nodes} />
+            <AppsTable rows={clients.nodes} attempts={attempts.answer?.data.clients?.nodes ?? []} />
           ) : (
             <Nothing search={search} inRollover={inRollover} viewer={viewer} page={paging.page} />
           )}
@@ -148,23 +151,23 @@ interface NothingProps {
 }
 
 function Nothing({ search, inRollover, viewer, page }: NothingProps) {
-  if (page > 0) return <Empty title="Nothing more on this page." />;
+  if (page > 0) return <Empty title="This page is empty" />;
   if (search) {
     return (
-      <Empty title={`No ${inRollover ? "client in rollover" : "client"} begins with “${search}”.`}>
-        <p>The search looks at how a name or a client id begins.</p>
+      <Empty title={`No results for “${search}”${inRollover ? " among the clients in rollover" : ""}`}>
+        <p>Names and client ids are searched from their beginning.</p>
       </Empty>
     );
   }
   if (inRollover) {
     return (
-      <Empty title="No rollover is running.">
-        <p>After a smooth reset a client stands here until its old secret has ended.</p>
+      <Empty title="No rollover is running">
+        <p>After a smooth reset, clients appear here until their old secret expires.</p>
       </Empty>
     );
   }
   return (
-    <Empty title="No client yet.">
+    <Empty title="No clients yet">
       <p>{viewer.canCreateClient ? "Create the first one." : "An administrator can create the first one."}</p>
     </Empty>
   );

@@ -1,13 +1,22 @@
-/** The list's rows: each tells its state at a glance. */
+/** The list's rows: each shows its state at a glance. */
 
-import type { AppRow } from "../graphql/queries";
+import type { AppRow, AttemptsRow } from "../graphql/queries";
 import { useNow } from "../lib/clock";
-import { formatDuration } from "../lib/format";
+import { formatDuration, formatPast } from "../lib/format";
 import { clientAddress } from "../lib/router";
-import { Chip, Hint, When } from "../ui/basics";
-import { ADVICE_WORDS } from "../lib/words";
+import { type Verdict, verdictOf } from "../rollover/verdict";
+import { Chip, Hint, type Tone, When } from "../ui/basics";
+import type { IconName } from "../ui/icons";
 
-export function AppsTable({ rows }: { rows: readonly AppRow[] }) {
+const DAY = 86_400_000;
+const ICONS: Readonly<Record<Verdict["tone"], IconName>> = { good: "check", warn: "warn", bad: "warn", calm: "pause" };
+
+interface AppsTableProps {
+  rows: readonly AppRow[];
+  attempts: readonly AttemptsRow[];
+}
+
+export function AppsTable({ rows, attempts }: AppsTableProps) {
   return (
     <table class="apps">
       <thead>
@@ -28,14 +37,14 @@ export function AppsTable({ rows }: { rows: readonly AppRow[] }) {
               <code class="client-id">{row.clientId}</code>
             </th>
             <td data-label="State">
-              <States row={row} />
+              <States row={row} attempts={attempts.find((each) => each.clientId === row.clientId)} />
             </td>
             <td data-label="Current secret">
               {row.currentSecret ? (
                 <>
                   <Hint hint={row.currentSecret.hint} />{" "}
                   <span class="muted nowrap">
-                    made <When at={row.currentSecret.createdAt} />
+                    created <When at={row.currentSecret.createdAt} />
                   </span>
                 </>
               ) : (
@@ -44,6 +53,11 @@ export function AppsTable({ rows }: { rows: readonly AppRow[] }) {
             </td>
             <td data-label="Last used" class="nowrap">
               <When at={row.currentSecret?.lastUsedAt} />
+              {row.rollover && (
+                <span class="second">
+                  old <When at={row.rollover.oldSecret.lastUsedAt} />
+                </span>
+              )}
             </td>
           </tr>
         ))}
@@ -52,29 +66,58 @@ export function AppsTable({ rows }: { rows: readonly AppRow[] }) {
   );
 }
 
-function States({ row }: { row: AppRow }) {
+function States({ row, attempts }: { row: AppRow; attempts: AttemptsRow | undefined }) {
   const now = useNow();
-  const { rollover } = row;
-  const left = rollover ? Date.parse(rollover.endsAt) - now : 0;
-  const running = left > 0;
+  const left = row.rollover ? Date.parse(row.rollover.endsAt) - now : 0;
+  const verdict = left > 0 ? stateOf(row, now) : null;
+  const tried = lastAttempt(attempts, now);
   return (
     <div class="chips">
+      {tried && (
+        <Chip tone="bad" icon="stop">
+          Ended secret tried {formatPast(tried, now)}
+        </Chip>
+      )}
       {!row.enabled && (
         <Chip tone="bad" icon="pause">
           Disabled
         </Chip>
       )}
-      {rollover && running && (
+      {verdict && (
         <>
           <Chip tone="live" icon="clock">
             Rollover, ends in {formatDuration(left)}
           </Chip>
-          <Chip tone={ADVICE_WORDS[rollover.advice].tone} icon={ADVICE_WORDS[rollover.advice].icon}>
-            {ADVICE_WORDS[rollover.advice].short}
-          </Chip>
+          {row.enabled && (
+            <Chip tone={verdict.tone satisfies Tone} icon={ICONS[verdict.tone]}>
+              {verdict.short}
+            </Chip>
+          )}
         </>
       )}
-      {row.enabled && !running && <Chip tone="calm">One secret</Chip>}
     </div>
   );
+}
+
+function stateOf({ enabled, rollover }: AppRow, now: number): Verdict | null {
+  if (!rollover) return null;
+  return verdictOf(
+    {
+      enabled,
+      advice: rollover.advice,
+      reason: rollover.reason,
+      endsAt: rollover.endsAt,
+      newFirstUsedAt: rollover.newSecret.firstUsedAt,
+      oldLastUsedAt: rollover.oldSecret.lastUsedAt,
+      sources: null,
+    },
+    now,
+  );
+}
+
+/** When an ended secret was last tried, if that was within a day: somebody may be locked out. */
+function lastAttempt(attempts: AttemptsRow | undefined, now: number): string | null {
+  const tried = (attempts?.secrets?.nodes ?? []).flatMap((secret) => secret.lastRefusedAt ?? []);
+  const last = tried.sort().at(-1);
+  return last && Date.parse(last) > now - DAY ? last : null;
 }

@@ -1,12 +1,14 @@
-/** Who changed what. Absent for viewers whom the server does not let see it. */
+/** Who changed what. Absent for viewers who may not see it. */
 
-import { type AuditEntry, CLIENT_AUDIT } from "../graphql/queries";
-import { useQuery } from "../graphql/useQuery";
-import { formatDateTime, withLocalInstants } from "../lib/format";
-import { ACTION_WORDS, SURFACE_WORDS, actorName } from "../lib/words";
+import { type AuditEntry, CLIENT_AUDIT, DELETED_AUDIT } from "../graphql/queries";
+import { type Asked, useQuery } from "../graphql/useQuery";
+import { useNow } from "../lib/clock";
+import { formatMoment } from "../lib/format";
+import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
+import { Actor } from "../ui/actor";
 import { At, Loading, Panel, Scrolled, ShowQuery } from "../ui/basics";
 import { FailureNote } from "../ui/notes";
-import { Pager, usePaging } from "../ui/paging";
+import { Pager, type Paging, usePaging } from "../ui/paging";
 
 const PAGE_SIZE = 10;
 
@@ -19,7 +21,42 @@ export function Audit({ clientId, follow }: AuditProps) {
   const paging = usePaging();
   const variables = { clientId, first: PAGE_SIZE, after: paging.after };
   const asked = useQuery(CLIENT_AUDIT, variables, { follow, poll: false });
-  const events = asked.answer?.data.client?.auditEvents;
+  return (
+    <AuditPanel
+      asked={asked}
+      events={asked.answer?.data.client?.auditEvents}
+      paging={paging}
+      show={{ document: CLIENT_AUDIT, variables }}
+    />
+  );
+}
+
+/** The audit trail of a client that no longer exists. */
+export function DeletedAudit({ clientId }: { clientId: string }) {
+  const paging = usePaging();
+  const variables = { clientId, first: PAGE_SIZE, after: paging.after };
+  const asked = useQuery(DELETED_AUDIT, variables, { follow: () => false, poll: false });
+  const events = asked.answer?.data.auditEvents;
+  if (events?.totalCount === 0) return null; // there was never such a client
+  return <AuditPanel asked={asked} events={events} paging={paging} show={{ document: DELETED_AUDIT, variables }} />;
+}
+
+interface AuditPanelProps {
+  asked: Pick<Asked<unknown>, "answer" | "failure" | "reload">;
+  events:
+    | {
+        readonly totalCount: number;
+        readonly nodes: readonly AuditEntry[];
+        readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
+      }
+    | null
+    | undefined;
+  paging: Paging;
+  show: { readonly document: object; readonly variables: Readonly<Record<string, unknown>> };
+}
+
+function AuditPanel({ asked, events, paging, show }: AuditPanelProps) {
+  const now = useNow();
   if (asked.failure?.kind === "forbidden" || asked.answer?.denied.has("auditEvents")) return null;
   return (
     <Panel id="audit" title="Audit trail">
@@ -45,9 +82,15 @@ export function Audit({ clientId, follow }: AuditProps) {
                   </td>
                   <th scope="row">
                     {ACTION_WORDS[event.action]}
-                    {detailsOf(event) && <span class="second">{detailsOf(event)}</span>}
+                    {detailsOf(event, now).map((detail) => (
+                      <span key={detail} class="second">
+                        {detail}
+                      </span>
+                    ))}
                   </th>
-                  <td>{actorName(event.actor)}</td>
+                  <td>
+                    <Actor actor={event.actor} />
+                  </td>
                   <td>
                     {SURFACE_WORDS[event.surface]}
                     {event.address && <span class="second">{event.address}</span>}
@@ -60,7 +103,7 @@ export function Audit({ clientId, follow }: AuditProps) {
         </Scrolled>
       )}
       <div class="panel-foot">
-        <ShowQuery document={CLIENT_AUDIT} variables={variables} of="the audit trail" />
+        <ShowQuery {...show} of="the audit trail" />
         {events && (
           <Pager
             paging={paging}
@@ -76,8 +119,24 @@ export function Audit({ clientId, follow }: AuditProps) {
   );
 }
 
-function detailsOf({ action, hoursToLive, expiresAt, reason }: AuditEntry): string {
-  const kept = action === "SECRET_RESET" && hoursToLive === 0 ? "the old secret ended at once" : null;
-  const until = expiresAt ? `old secret good until ${formatDateTime(expiresAt)}` : null;
-  return [kept ?? until, reason && withLocalInstants(reason)].filter(Boolean).join("; ");
+/** What happened in the terms of the people who read it. */
+function detailsOf(event: AuditEntry, now: number): readonly string[] {
+  const { action, hoursToLive, expiresAt } = event;
+  const hard = action === "SECRET_RESET" && hoursToLive === 0;
+  const keeps = action === "SECRET_RESET" || action === "RETENTION_CHANGED";
+  return [
+    hard
+      ? "Ended the old secret immediately"
+      : keeps && expiresAt && `Old secret kept until ${formatMoment(expiresAt, now)}`,
+    event.clamped && "Shortened to the maximum of 7 days after the reset",
+    action === "SECRET_RESET" &&
+      event.endedSecrets.some((ended) => ended.reason === "WITHDRAWN") &&
+      "Unused new secret withdrawn",
+    event.endedSecrets.some((ended) => ended.reason === "DISPLACED") && "Ended an old secret that was still valid",
+    event.editedFields.length > 0 && `Changed: ${event.editedFields.map(fieldName).join(", ")}`,
+    event.weakSecret && "The imported secret is weak",
+    event.reason && `Reason: ${event.reason}`,
+  ].filter((detail): detail is string => Boolean(detail));
 }
+
+const fieldName = (field: string): string => field.replace(/_|(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();

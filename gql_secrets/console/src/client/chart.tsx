@@ -1,9 +1,9 @@
-/** The chart of uses per hour. Its table says the same to those who do not see it. */
+/** The chart of uses per hour. The table gives the same numbers to people who cannot see it. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { formatHour, formatNumber } from "../lib/format";
 import { Hint } from "../ui/basics";
-import type { UsageHours } from "./usage";
+import type { UsageHours } from "./usageHours";
 
 const HEIGHT = 220;
 const LEFT = 48;
@@ -15,8 +15,8 @@ const PLOT_HEIGHT = HEIGHT - BOTTOM - TOP;
 export function Chart({ usage }: { usage: UsageHours }) {
   const [pointed, setPointed] = useState<number | null>(null);
   const [frame, width] = useWidth();
-  const { hours, fresh, old, resetAt } = usage;
-  const most = niceCeiling(Math.max(1, ...fresh, ...(old ?? [])));
+  const { hours, fresh, old, refused } = usage;
+  const most = niceCeiling(Math.max(1, ...fresh, ...(old ?? []), ...(refused ?? [])));
   const step = Math.max(1, width - LEFT) / hours.length;
   const x = (index: number) => LEFT + index * step;
   const y = (count: number) => TOP + PLOT_HEIGHT * (1 - count / most);
@@ -25,7 +25,7 @@ export function Chart({ usage }: { usage: UsageHours }) {
     const index = Math.floor((event.clientX - box.left - LEFT) / step);
     setPointed(Math.max(0, Math.min(hours.length - 1, index)));
   };
-  const reset = resetAt === null ? null : x((resetAt - (hours[0] ?? 0)) / 3_600_000);
+  const placeOf = (instant: number) => x((instant - (hours[0] ?? 0)) / 3_600_000);
 
   return (
     <figure class="chart" ref={frame}>
@@ -52,14 +52,9 @@ export function Chart({ usage }: { usage: UsageHours }) {
         ))}
         {old && <Area counts={old} x={x} y={y} name="old" />}
         <Area counts={fresh} x={x} y={y} name="new" />
-        {reset !== null && (
-          <g>
-            <line class="reset-line" x1={reset} x2={reset} y1={4} y2={TOP + PLOT_HEIGHT} />
-            <text class={`axis strong ${reset > width - 60 ? "end" : ""}`} x={reset > width - 60 ? reset - 5 : reset + 5} y={13}>
-              Reset
-            </text>
-          </g>
-        )}
+        {refused && <Area counts={refused} x={x} y={y} name="refused" />}
+        {usage.resetAt !== null && <Marker x={placeOf(usage.resetAt)} width={width} words="Reset" />}
+        {usage.endedAt !== null && <Marker x={placeOf(usage.endedAt)} width={width} words="Ended" />}
         {pointed !== null && <rect class="pointed" x={x(pointed)} y={TOP} width={step} height={PLOT_HEIGHT} />}
       </svg>
       <figcaption class="legend">
@@ -73,9 +68,27 @@ export function Chart({ usage }: { usage: UsageHours }) {
             {pointed !== null && <b>{formatNumber(old[pointed] ?? 0)}</b>}
           </span>
         )}
+        {refused && (
+          <span class="key refused">
+            Refused attempts
+            {pointed !== null && <b>{formatNumber(refused[pointed] ?? 0)}</b>}
+          </span>
+        )}
         {pointed !== null && <span class="muted">from {formatHour(hours[pointed] ?? 0)}</span>}
       </figcaption>
     </figure>
+  );
+}
+
+function Marker({ x, width, words }: { x: number; width: number; words: string }) {
+  const before = x > width - 60;
+  return (
+    <g>
+      <line class="reset-line" x1={x} x2={x} y1={4} y2={TOP + PLOT_HEIGHT} />
+      <text class={`axis strong ${before ? "end" : ""}`} x={before ? x - 5 : x + 5} y={13}>
+        {words}
+      </text>
+    </g>
   );
 }
 
@@ -83,7 +96,7 @@ interface AreaProps {
   counts: readonly number[];
   x: (index: number) => number;
   y: (count: number) => number;
-  name: "new" | "old";
+  name: "new" | "old" | "refused";
 }
 
 /** Steps, not slopes: a count belongs to its whole hour. */
@@ -124,13 +137,15 @@ function useWidth() {
   return [frame, width] as const;
 }
 
-function summaryOf({ hours, fresh, old }: UsageHours): string {
+function summaryOf({ hours, fresh, old, refused }: UsageHours): string {
   const total = (counts: readonly number[]) => formatNumber(counts.reduce((sum, count) => sum + count, 0));
   const span = `in the last ${hours.length} hours`;
-  if (!old) return `The current secret was used ${total(fresh)} times ${span}. The table says it hour by hour.`;
-  const lastHour = formatNumber(old.at(-1) ?? 0);
-  return (
-    `The new secret was used ${total(fresh)} times and the old one ${total(old)} times ${span}; ` +
-    `in this hour the old one ${lastHour} times. The table says it hour by hour.`
-  );
+  return [
+    `The ${old ? "new" : "current"} secret was used ${total(fresh)} times ${span}.`,
+    old && `The old one was used ${total(old)} times, ${formatNumber(old.at(-1) ?? 0)} of them in this hour.`,
+    refused && `Ended secrets were refused ${total(refused)} times.`,
+    "The table lists every hour.",
+  ]
+    .filter(Boolean)
+    .join(" ");
 }

@@ -1,9 +1,10 @@
-/** Every secret this client ever had. */
+/** Every secret that this client has had. */
 
 import { CLIENT_HISTORY } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { formatNumber, plural } from "../lib/format";
-import { END_WORDS, STATE_WORDS, actorName } from "../lib/words";
+import { END_WORDS, STATE_WORDS } from "../lib/words";
+import { Actor } from "../ui/actor";
 import { At, Chip, Hint, Loading, Panel, Scrolled, ShowQuery, When } from "../ui/basics";
 import { FailureNote } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
@@ -52,7 +53,9 @@ export function History({ clientId, follow }: HistoryProps) {
                   </td>
                   <td>
                     <At at={secret.createdAt} />
-                    <span class="second">by {actorName(secret.createdBy)}</span>
+                    <span class="second">
+                      by <Actor actor={secret.createdBy} />
+                    </span>
                   </td>
                   <td>
                     {secret.endedAt ? (

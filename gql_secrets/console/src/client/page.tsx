@@ -1,21 +1,26 @@
-/** One app: how its secrets stand, who uses them, and what one may do about it. */
+/** One client: the state of its secrets, who uses them, and what one may do about it. */
 
-import { CLIENT, CLIENT_SOURCES, type ClientView } from "../graphql/queries";
+import { useMemo } from "preact/hooks";
+import { EditDialog } from "../dialogs/edit";
+import { DeleteDialog, EnableDialog } from "../dialogs/lifecycle";
+import { ResetDialog } from "../dialogs/reset";
+import { CLIENT, CLIENT_SOURCES, type ClientSources, type ClientView } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
-import { APPS_ADDRESS } from "../lib/router";
+import { serverNow } from "../lib/clock";
+import { APPS_ADDRESS, listAddress } from "../lib/router";
 import { ADMINISTERS, FEATURES, featureName } from "../lib/words";
+import { type Source, sourcesOf } from "../rollover/sources";
 import { useTitle } from "../shell/title";
 import { At, Button, Chip, Loading, Panel, ShowQuery } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
 import { openDialog } from "../ui/dialog";
 import { Icon } from "../ui/icons";
 import { FailureNote } from "../ui/notes";
-import { EditDialog } from "../dialogs/edit";
-import { DeleteDialog, EnableDialog } from "../dialogs/lifecycle";
-import { ResetDialog } from "../dialogs/reset";
-import { Audit } from "./audit";
+import { Audit, DeletedAudit } from "./audit";
 import { History } from "./history";
+import { LockedOut } from "./lockedOut";
 import { Secrets } from "./secrets";
+import { Sources } from "./sources";
 import { Usage } from "./usage";
 import { Verdict } from "./verdict";
 
@@ -24,12 +29,25 @@ export function ClientPage({ clientId }: { clientId: string }) {
   const asked = useQuery(CLIENT, { clientId }, { follow });
   const sources = useQuery(CLIENT_SOURCES, { clientId }, { follow });
   const client = asked.answer?.data.client;
+  // The two queries may have seen different moments: uses count only for the secrets that are shown.
+  const uses = client && isOfSameMoment(client, sources.answer?.data.client) ? sources.answer?.data.client : null;
+  const joined = useMemo<readonly Source[] | null>(
+    () =>
+      client && uses
+        ? sourcesOf(uses, {
+            allowList: client.allowList,
+            startedAt: client.rollover?.startedAt ?? null,
+            now: serverNow(),
+          })
+        : null,
+    [client, uses],
+  );
   useTitle(client?.name ?? "Authorized App");
 
   return (
     <>
       <nav class="crumbs" aria-label="Breadcrumb">
-        <a href={APPS_ADDRESS}>
+        <a href={listAddress()}>
           <Icon name="left" />
           Authorized Apps
         </a>
@@ -46,13 +64,11 @@ export function ClientPage({ clientId }: { clientId: string }) {
       {asked.answer && !client && <Gone clientId={clientId} />}
       {client && (
         <>
-          <Head client={client} />
-          <Verdict
-            client={client}
-            sources={sources.answer?.data.client?.oldSecret?.uses ?? null}
-            onEnd={asked.reload}
-          />
-          <Secrets client={client} sources={sources.answer?.data.client ?? null} />
+          <Head client={client} sources={joined} />
+          <LockedOut sources={joined} client={uses ?? null} />
+          <Verdict client={client} sources={joined} onEnd={asked.reload} />
+          <Secrets client={client} />
+          {joined && <Sources clientId={clientId} sources={joined} inRollover={client.oldSecret !== null} />}
           <Usage clientId={clientId} follow={follow} resetAt={client.rollover?.startedAt ?? null} />
           <History clientId={clientId} follow={follow} />
           <Audit clientId={clientId} follow={follow} />
@@ -63,21 +79,28 @@ export function ClientPage({ clientId }: { clientId: string }) {
   );
 }
 
+function isOfSameMoment(client: ClientView, sources: ClientSources | null | undefined): boolean {
+  return sources?.currentSecret?.id === client.currentSecret?.id && sources?.oldSecret?.id === client.oldSecret?.id;
+}
+
 function Gone({ clientId }: { clientId: string }) {
   return (
-    <div class="empty">
-      <h1 tabIndex={-1}>There is no such client</h1>
-      <p>
-        Nothing is known by the id <code>{clientId}</code>, or it was deleted.
-      </p>
-      <p>
-        <a href={APPS_ADDRESS}>Back to Authorized Apps</a>
-      </p>
-    </div>
+    <>
+      <div class="empty">
+        <h1 tabIndex={-1}>There is no such client</h1>
+        <p>
+          No client has the id <code>{clientId}</code>. It may have been deleted.
+        </p>
+        <p>
+          <a href={APPS_ADDRESS}>Back to Authorized Apps</a>
+        </p>
+      </div>
+      <DeletedAudit clientId={clientId} />
+    </>
   );
 }
 
-function Head({ client }: { client: ClientView }) {
+function Head({ client, sources }: { client: ClientView; sources: readonly Source[] | null }) {
   return (
     <div class="page-head">
       <div class="identity">
@@ -99,7 +122,10 @@ function Head({ client }: { client: ClientView }) {
       </div>
       {client.viewerCanResetSecret && (
         <div class="head-actions">
-          <Button kind="primary" onClick={() => openDialog((close) => <ResetDialog client={client} close={close} />)}>
+          <Button
+            kind="primary"
+            onClick={() => openDialog((close) => <ResetDialog client={client} sources={sources} close={close} />)}
+          >
             Reset Secret
           </Button>
         </div>
@@ -107,6 +133,9 @@ function Head({ client }: { client: ClientView }) {
     </div>
   );
 }
+
+const isEverywhere = (allowList: readonly string[]): boolean =>
+  allowList.includes("0.0.0.0/0") && allowList.includes("::/0");
 
 function About({ client }: { client: ClientView }) {
   const edit = () => openDialog((close) => <EditDialog client={client} close={close} />);
@@ -117,17 +146,15 @@ function About({ client }: { client: ClientView }) {
       id="about"
       title="Settings"
       aside={
-        <>
-          {client.viewerCanEdit && (
-            <>
-              <Button onClick={edit}>Edit</Button>
-              <Button onClick={toggle}>{client.enabled ? "Disable" : "Enable"}</Button>
-              <Button kind="danger" onClick={remove}>
-                Delete
-              </Button>
-            </>
-          )}
-        </>
+        client.viewerCanEdit && (
+          <>
+            <Button onClick={edit}>Edit</Button>
+            <Button onClick={toggle}>{client.enabled ? "Disable" : "Enable"}</Button>
+            <Button kind="danger" onClick={remove}>
+              Delete
+            </Button>
+          </>
+        )
       }
     >
       <dl class="facts wide">
@@ -146,9 +173,11 @@ function About({ client }: { client: ClientView }) {
         </dd>
         <dt>Allow list</dt>
         <dd class="networks">
-          {client.allowList.map((network) => (
-            <code key={network}>{network}</code>
-          ))}
+          {isEverywhere(client.allowList) ? (
+            <span>Anywhere</span>
+          ) : (
+            client.allowList.map((network) => <code key={network}>{network}</code>)
+          )}
         </dd>
         <dt>Generation</dt>
         <dd>{client.generation}</dd>

@@ -1,21 +1,23 @@
-/** While a rollover runs: may the old secret be revoked, and how long has it left? */
+/** The banner of a running rollover: what it needs, how long the old secret has left, and what one may do. */
 
 import { useEffect } from "preact/hooks";
 import { CancelDialog, RetentionDialog, RevokeDialog } from "../dialogs/rollover";
-import type { ClientView, SecretUse } from "../graphql/queries";
-import { serverNow, useNow } from "../lib/clock";
-import { formatCountdown, formatFully, formatRelative, plural, withLocalInstants } from "../lib/format";
-import { ADVICE_WORDS } from "../lib/words";
+import type { ClientView } from "../graphql/queries";
+import { useNow } from "../lib/clock";
+import { formatCountdown, formatMoment, withLocalInstants } from "../lib/format";
+import { rolloverFacts } from "../rollover/facts";
+import type { Source } from "../rollover/sources";
+import { type Verdict as Finding, verdictOf } from "../rollover/verdict";
 import { Button } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
-import { Icon } from "../ui/icons";
+import { Icon, type IconName } from "../ui/icons";
 
-const RECENTLY = 60 * 60 * 1000;
+const ICONS: Readonly<Record<Finding["tone"], IconName>> = { good: "check", warn: "warn", bad: "warn", calm: "pause" };
 
 interface VerdictProps {
   client: ClientView;
-  sources: readonly SecretUse[] | null;
-  /** The countdown is over: what was read before is no longer so. */
+  sources: readonly Source[] | null;
+  /** Called when the countdown is over: what was read before is outdated. */
   onEnd: () => void;
 }
 
@@ -26,65 +28,58 @@ export function Verdict({ client, sources, onEnd }: VerdictProps) {
   useEffect(() => {
     if (ended) onEnd();
   }, [ended]);
-  if (!rollover || !oldSecret) return null;
-  const { tone, icon } = ADVICE_WORDS[rollover.advice];
+  const facts = rolloverFacts(client, sources);
+  if (!rollover || !oldSecret || !facts) return null;
+  const { tone, headline, detail, first } = verdictOf(facts, now);
   const [starts, ends] = [Date.parse(rollover.startedAt), Date.parse(rollover.endsAt)];
-  const left = ends - now;
-  const facts = { client, oldSecret, sources };
+  const shared = { client, oldSecret, sources };
+  const extend = (
+    <Button
+      kind={first === "extend" ? "primary" : "plain"}
+      onClick={() => openDialog((close) => <RetentionDialog {...shared} close={close} />)}
+    >
+      {first === "extend" ? "Extend" : "Change retention"}
+    </Button>
+  );
 
   return (
     <section class={`verdict ${tone}`} aria-labelledby="verdict">
       <div class="verdict-words">
         <h2 id="verdict">
-          <Icon name={icon} />
-          {verdictOf(client, sources, now)}
+          <Icon name={ICONS[tone]} />
+          {headline}
         </h2>
-        <p>{withLocalInstants(rollover.reason)}</p>
-        <div class="verdict-actions">
-          {client.viewerCanRevokeOldSecret && (
+        <p>{withLocalInstants(detail, now)}</p>
+        {client.viewerCanRevokeOldSecret && (
+          <div class="verdict-actions">
+            {first === "extend" && extend}
             <Button
-              kind={rollover.advice === "REVOKE" ? "primary" : "danger"}
-              onClick={() => openDialog((close) => <RevokeDialog {...facts} close={close} />)}
+              kind={first === "revoke" ? "primary" : "danger"}
+              onClick={() => openDialog((close) => <RevokeDialog {...shared} close={close} />)}
             >
               Revoke Old Secret
             </Button>
-          )}
-          {client.viewerCanRevokeOldSecret && (
-            <Button onClick={() => openDialog((close) => <RetentionDialog {...facts} close={close} />)}>
-              Change retention
-            </Button>
-          )}
-          {client.viewerCanRevokeOldSecret && !client.currentSecret?.firstUsedAt && (
-            <Button onClick={() => openDialog((close) => <CancelDialog {...facts} close={close} />)}>
-              Cancel rollover
-            </Button>
-          )}
-        </div>
+            {first !== "extend" && extend}
+            {!client.currentSecret?.firstUsedAt && (
+              <Button onClick={() => openDialog((close) => <CancelDialog {...shared} close={close} />)}>
+                Cancel rollover
+              </Button>
+            )}
+          </div>
+        )}
       </div>
       <div class="countdown">
         <p class="countdown-label">The old secret ends in</p>
         <p class="countdown-time" role="timer">
-          {formatCountdown(left)}
+          {formatCountdown(ends - now)}
         </p>
-        <progress max={ends - starts} value={Math.min(ends - starts, Math.max(0, now - starts))} aria-label="Time passed" />
-        <p class="muted">{formatFully(ends)}</p>
+        <progress
+          max={ends - starts}
+          value={Math.min(ends - starts, Math.max(0, now - starts))}
+          aria-label="Time passed"
+        />
+        <p class="muted">{formatMoment(ends, now)}</p>
       </div>
     </section>
   );
-}
-
-/** The verdict in one sentence: "Still in use by 2 sources, last 3 minutes ago". */
-export function verdictOf(client: ClientView, sources: readonly SecretUse[] | null, now = serverNow()): string {
-  const { rollover, oldSecret } = client;
-  if (!rollover || !oldSecret) return "No rollover is running";
-  if (rollover.advice === "REVOKE") return "Safe to revoke";
-  if (rollover.advice === "WAIT_FOR_NEW") return "Wait: the new secret is not in use yet";
-  const last = oldSecret.lastUsedAt ? `, last ${formatRelative(oldSecret.lastUsedAt, now)}` : "";
-  const recent = recentSources(sources, now);
-  return recent > 0 ? `Still in use by ${plural(recent, "source")}${last}` : `Still in use${last}`;
-}
-
-/** How many places used the secret lately; those that moved on long ago do not hold anybody up. */
-function recentSources(sources: readonly SecretUse[] | null, now: number): number {
-  return (sources ?? []).filter((use) => !use.refused && Date.parse(use.lastSeenAt) > now - RECENTLY).length;
 }

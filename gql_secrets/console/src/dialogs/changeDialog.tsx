@@ -1,11 +1,12 @@
 /** The shape of every dialog that asks for one change. */
 
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 import type { RequestFailed } from "../graphql/client";
 import type { Problem } from "../graphql/mutations";
 import { Button, ShowQuery } from "../ui/basics";
-import { Dialog, DialogFoot } from "../ui/dialog";
-import { FailureNote, ProblemNotes } from "../ui/notes";
+import { Dialog, DialogFoot, useClosedBySignOut, useKeptOpen } from "../ui/dialog";
+import { FailureNote, Note, ProblemNotes } from "../ui/notes";
 
 interface ChangeDialogProps {
   title: string;
@@ -22,37 +23,64 @@ interface ChangeDialogProps {
   show: { readonly document: object; readonly variables: Readonly<Record<string, unknown>> };
   danger?: boolean;
   disabled?: boolean;
+  /** What the way out is called. */
+  leave?: string;
   /** Fields of the form that show their own problems. */
   fields?: readonly string[];
+  /** Something was typed that Escape would throw away. */
+  dirty?: boolean;
 }
 
 export function ChangeDialog(props: ChangeDialogProps) {
-  const { change, close } = props;
-  const dismiss = () => change.pending || close();
+  const { change, close, leave = "Cancel" } = props;
+  const [discarding, setDiscarding] = useState(false);
+  useKeptOpen(change.pending);
+  useClosedBySignOut(change.failure, close);
+  const dismiss = () => {
+    if (change.pending) return;
+    if (props.dirty) setDiscarding(!discarding);
+    else close();
+  };
   const elsewhere = change.problems.filter((problem) => !props.fields?.includes(problem.field?.[0] ?? ""));
+  // What the dialog shows is outdated: sending it again would be refused again.
+  const conflict = change.problems.some((problem) => problem.code === "CONFLICT");
   return (
     <Dialog title={props.title} onDismiss={dismiss}>
       <form
         noValidate
         onSubmit={(event) => {
           event.preventDefault();
-          props.onAct();
+          if (!conflict) props.onAct();
         }}
       >
         {props.children}
         {change.failure && <FailureNote failure={change.failure} />}
         <ProblemNotes problems={elsewhere} requestId={change.requestId} />
+        {discarding && (
+          <div role="alert">
+            <Note tone="warn" title="Discard what you typed?">
+              <div class="note-actions">
+                <Button onClick={() => setDiscarding(false)} autoFocus>
+                  Keep editing
+                </Button>
+                <Button kind="danger" onClick={close}>
+                  Discard
+                </Button>
+              </div>
+            </Note>
+          </div>
+        )}
         <DialogFoot>
           <ShowQuery {...props.show} />
-          <Button onClick={dismiss} disabled={change.pending} autoFocus>
-            Cancel
+          <Button onClick={close} disabled={change.pending} autoFocus>
+            {conflict ? "Close" : leave}
           </Button>
           <Button
             kind={props.danger ? "danger" : "primary"}
             type="submit"
-            disabled={change.pending || (props.disabled ?? false)}
+            disabled={change.pending || conflict || (props.disabled ?? false)}
           >
-            {change.pending ? "One moment…" : props.act}
+            {change.pending ? "Saving…" : props.act}
           </Button>
         </DialogFoot>
       </form>

@@ -1,5 +1,6 @@
-/** What people set about a client: its name, what it is for, what it may do, and from where. */
+/** The form for a client's name, description, features and allow list. */
 
+import { useEffect, useRef } from "preact/hooks";
 import type { Problem } from "../graphql/mutations";
 import type { Feature } from "../graphql/queries";
 import { ADMINISTERS, FEATURES, featureName } from "../lib/words";
@@ -17,6 +18,16 @@ export interface ClientInput {
 
 export const networksIn = (text: string): string[] => text.split(/[\s,;]+/).filter(Boolean);
 
+/** The last refusal leads to the first field at fault. */
+function useFocusOnError({ problems, nameError, disabled }: ClientFormProps) {
+  const form = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (disabled || (!nameError && problems.length === 0)) return; // a field that is disabled takes no focus
+    form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }, [problems, nameError, disabled]);
+  return form;
+}
+
 interface ClientFormProps {
   input: ClientInput;
   onInput: (input: ClientInput) => void;
@@ -25,12 +36,17 @@ interface ClientFormProps {
   nameError?: string | null;
 }
 
-export function ClientForm({ input, onInput, problems, disabled, nameError }: ClientFormProps) {
+export function ClientForm(props: ClientFormProps) {
+  const { input, onInput, problems, disabled, nameError } = props;
   const error = (field: string) => problems.find((problem) => problem.field?.[0] === field)?.message ?? null;
   const toggle = (feature: Feature, on: boolean) =>
-    onInput({ ...input, features: on ? [...input.features, feature] : input.features.filter((had) => had !== feature) });
+    onInput({
+      ...input,
+      features: on ? [...input.features, feature] : input.features.filter((had) => had !== feature),
+    });
+  const form = useFocusOnError(props);
   return (
-    <>
+    <div class="client-form" ref={form}>
       <Field
         label="Name"
         value={input.name}
@@ -46,11 +62,11 @@ export function ClientForm({ input, onInput, problems, disabled, nameError }: Cl
         error={error("description")}
         disabled={disabled}
         lines={2}
-        hint="What it is for, and whom to ask. Optional."
+        hint="Optional: what it is for, and who is responsible."
       />
       <details class="more" open={input.features.length > 0 || Boolean(error("features"))}>
         <summary>Features</summary>
-        <p class="field-hint">Most clients need none: they sign in at your gateway, and that is all.</p>
+        <p class="field-hint">Most clients need none: they only call your APIs.</p>
         <fieldset disabled={disabled}>
           <legend class="hidden">Features</legend>
           {(Object.keys(FEATURES) as Feature[]).map((feature) => (
@@ -70,8 +86,8 @@ export function ClientForm({ input, onInput, problems, disabled, nameError }: Cl
           </p>
         )}
         {input.features.includes(ADMINISTERS) && (
-          <Note tone="warn" title="An owner administers this whole installation.">
-            <p>It may reset, create and delete every client, this one included.</p>
+          <Note tone="warn" title="An owner administers the whole installation.">
+            <p>It can reset, create and delete every client, including itself.</p>
           </Note>
         )}
       </details>
@@ -84,9 +100,9 @@ export function ClientForm({ input, onInput, problems, disabled, nameError }: Cl
           error={error("allowList")}
           disabled={disabled}
           lines={3}
-          hint="One per line, like 10.1.0.0/16 or 2001:db8::/32. 0.0.0.0/0 and ::/0 together mean everywhere."
+          hint="One per line, such as 10.1.0.0/16 or 2001:db8::/32. 0.0.0.0/0 and ::/0 together mean anywhere."
         />
       </details>
-    </>
+    </div>
   );
 }

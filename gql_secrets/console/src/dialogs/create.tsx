@@ -2,15 +2,14 @@
 
 import { useState } from "preact/hooks";
 import { CREATE_CLIENT } from "../graphql/mutations";
-import type { Feature } from "../graphql/queries";
+import { clientAddress } from "../lib/router";
 import { ChangeDialog } from "./changeDialog";
-import { ClientForm, FORM_FIELDS, networksIn } from "./clientForm";
+import { ClientForm, type ClientInput, FORM_FIELDS, networksIn } from "./clientForm";
 import { NewSecret } from "./newSecret";
 import { useChange } from "./useChange";
-import { clientAddress } from "../lib/router";
 
-const TITLE = "Create client";
 const EVERYWHERE = "0.0.0.0/0\n::/0";
+const EMPTY: ClientInput = { name: "", description: "", features: [], allowList: EVERYWHERE };
 
 interface Created {
   readonly clientId: string;
@@ -19,12 +18,7 @@ interface Created {
 }
 
 export function CreateDialog({ close }: { close: () => void }) {
-  const [input, setInput] = useState({
-    name: "",
-    description: "",
-    features: [] as readonly Feature[],
-    allowList: EVERYWHERE,
-  });
+  const [input, setInput] = useState<ClientInput>(EMPTY);
   const [nameError, setNameError] = useState<string | null>(null);
   const [created, setCreated] = useState<Created | null>(null);
   const change = useChange(CREATE_CLIENT, ({ client, secret }) => {
@@ -42,11 +36,11 @@ export function CreateDialog({ close }: { close: () => void }) {
       location.hash = clientAddress(created.clientId);
       close();
     };
-    return <NewSecret {...created} title={TITLE} close={leave} />;
+    return <NewSecret {...created} close={leave} />;
   }
   return (
     <ChangeDialog
-      title={TITLE}
+      title="Create client"
       act="Create client"
       change={change}
       fields={FORM_FIELDS}
@@ -55,6 +49,7 @@ export function CreateDialog({ close }: { close: () => void }) {
         else setNameError("Enter a name.");
       }}
       close={close}
+      dirty={JSON.stringify(input) !== JSON.stringify(EMPTY)}
       show={{ document: CREATE_CLIENT, variables }}
     >
       <ClientForm

@@ -1,11 +1,11 @@
-/** Changes what is known about a client. Only what was changed is sent, so two people do not undo each other. */
+/** Edits a client. Only changed fields are sent, so two people do not undo each other's edits. */
 
 import { useState } from "preact/hooks";
 import { UPDATE_CLIENT } from "../graphql/mutations";
 import type { ClientView, Feature } from "../graphql/queries";
 import { say } from "../ui/toast";
 import { ChangeDialog } from "./changeDialog";
-import { type ClientInput, ClientForm, FORM_FIELDS, networksIn } from "./clientForm";
+import { ClientForm, type ClientInput, FORM_FIELDS, networksIn } from "./clientForm";
 import { useChange } from "./useChange";
 
 export function EditDialog({ client, close }: { client: ClientView; close: () => void }) {
@@ -30,6 +30,7 @@ export function EditDialog({ client, close }: { client: ClientView; close: () =>
       fields={FORM_FIELDS}
       onAct={() => (nothing ? close() : change.send(variables))}
       close={close}
+      dirty={!nothing}
       show={{ document: UPDATE_CLIENT, variables }}
     >
       <ClientForm input={input} onInput={setInput} problems={change.problems} disabled={change.pending} />

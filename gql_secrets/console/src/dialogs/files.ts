@@ -1,7 +1,7 @@
-/** The forms in which a new secret can be taken away; made in the browser, sent nowhere. */
+/** The files in which a new secret can be downloaded; made in the browser and sent nowhere. */
 
 export interface ConsoleSettings {
-  /** What every `.ionapi` file of this gateway has in common; null where none is set up. */
+  /** The common part of this gateway's `.ionapi` files; null where none is configured. */
   readonly ionapiTemplate: Readonly<Record<string, string>> | null;
   readonly publicUrl: string | null;
 }
@@ -19,16 +19,17 @@ export async function readConsoleSettings(): Promise<ConsoleSettings> {
   return (await answer.json()) as ConsoleSettings;
 }
 
-export const asEnv = ({ clientId, secret }: Credentials): string => `CLIENT_ID='${clientId}'\nCLIENT_SECRET='${secret}'\n`;
+export const asEnv = ({ clientId, secret }: Credentials): string =>
+  `CLIENT_ID='${clientId}'\nCLIENT_SECRET='${secret}'\n`;
 
 export const asJson = ({ clientId, clientName, secret }: Credentials): string =>
   `${JSON.stringify({ clientName, clientId, clientSecret: secret }, null, 2)}\n`;
 
-/** The credentials file that this gateway's applications read: the template, and what is this client's own. */
+/** The credentials file that this gateway's applications read: the template, completed for this client. */
 export const asIonapi = ({ clientId, clientName, secret, settings }: Credentials): string =>
   `${JSON.stringify({ ...settings?.ionapiTemplate, cn: clientName, dt: "12", ci: clientId, cs: secret, v: "1.0" }, null, 2)}\n`;
 
-/** A name that every file system takes. */
+/** A name that every file system accepts. */
 export function fileNameFor(clientName: string): string {
   const plain = clientName.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "");
   return plain.slice(0, 60) || "client";

@@ -1,55 +1,46 @@
-/** A reset while a rollover runs: says whom it would cut off, and asks. */
+/** A reset during a rollover: names the sources that it would lock out, and asks. */
 
 import { useEffect, useState } from "preact/hooks";
-import { RequestFailed, request } from "../graphql/client";
-import { CLIENT, CLIENT_SOURCES, type ClientView, type SecretUse } from "../graphql/queries";
-import { actorName } from "../lib/words";
+import { type RequestFailed, request } from "../graphql/client";
+import { CLIENT_SOURCES, type ClientView } from "../graphql/queries";
+import { serverNow } from "../lib/clock";
+import { dependents, type Source, sourcesOf } from "../rollover/sources";
+import { Actor } from "../ui/actor";
 import { At, Button, Hint, Loading, When } from "../ui/basics";
 import { DialogFoot } from "../ui/dialog";
 import { FailureNote, Note } from "../ui/notes";
 import { SourceList } from "./sourceList";
 
 interface InProgressProps {
-  clientId: string;
+  /** The client as the server described it when it refused. */
+  client: ClientView;
   pending: boolean;
   failure: RequestFailed | null;
   onBack: () => void;
-  /** Go on, on the state of the client that was shown here. */
-  onGoOn: (ifGeneration: number) => void;
+  onGoOn: () => void;
 }
 
-interface Facts {
-  readonly client: ClientView;
-  readonly oldUses: readonly SecretUse[] | null;
-}
-
-export function InProgress({ clientId, pending, failure, onBack, onGoOn }: InProgressProps) {
-  const [facts, setFacts] = useState<Facts | null>(null);
-  const [unread, setUnread] = useState<RequestFailed | null>(null);
-  const [reads, setReads] = useState(0);
+export function InProgress({ client, pending, failure, onBack, onGoOn }: InProgressProps) {
+  const [affected, setAffected] = useState<readonly Source[] | null>(null);
   useEffect(() => {
     const asking = new AbortController();
-    setUnread(null);
-    readFacts(clientId, asking.signal).then(setFacts, (failed: unknown) => {
-      if (!asking.signal.aborted && failed instanceof RequestFailed) setUnread(failed);
-    });
+    // Who may not see the sources, or cannot read them now, decides without their names.
+    readAffected(client, asking.signal).then(setAffected, () => setAffected([]));
     return () => asking.abort();
-  }, [clientId, reads]);
+  }, [client]);
 
   return (
     <>
-      <Note tone="warn" title="A rollover is still running.">
-        <p>Two secrets are good now, and there are never three: a reset ends one of them at once.</p>
+      <Note tone="warn" title="A rollover is already running.">
+        <p>A client can have two secrets at most. Resetting now ends one of them.</p>
       </Note>
-      {unread && <FailureNote failure={unread} retry={() => setReads(reads + 1)} />}
-      {!facts && !unread && <Loading what="who would be cut off" />}
-      {facts && <Consequences {...facts} />}
+      {affected ? <Consequences client={client} affected={affected} /> : <Loading what="who would be locked out" />}
       {failure && <FailureNote failure={failure} />}
       <DialogFoot>
         <Button onClick={onBack} disabled={pending} autoFocus>
-          Keep the rollover
+          Keep rollover
         </Button>
-        <Button kind="danger" disabled={pending || !facts} onClick={() => facts && onGoOn(facts.client.generation)}>
+        <Button kind="danger" disabled={pending || !affected} onClick={onGoOn}>
           {pending ? "Resetting…" : "Reset Secret anyway"}
         </Button>
       </DialogFoot>
@@ -57,28 +48,26 @@ export function InProgress({ clientId, pending, failure, onBack, onGoOn }: InPro
   );
 }
 
-async function readFacts(clientId: string, signal: AbortSignal): Promise<Facts> {
-  const [{ data }, sources] = await Promise.all([
-    request(CLIENT, { clientId }, signal),
-    request(CLIENT_SOURCES, { clientId }, signal),
-  ]);
-  if (!data.client) throw new RequestFailed("failed", "This client was deleted meanwhile.");
-  return { client: data.client, oldUses: sources.data.client?.oldSecret?.uses ?? null };
+async function readAffected(client: ClientView, signal: AbortSignal): Promise<readonly Source[]> {
+  const { data } = await request(CLIENT_SOURCES, { clientId: client.clientId }, signal);
+  if (!data.client) return [];
+  const startedAt = client.rollover?.startedAt ?? null;
+  return dependents(sourcesOf(data.client, { allowList: client.allowList, startedAt, now: serverNow() }));
 }
 
-/** Rule 6 in words: an unused new secret gives way; once it is used, the old one does. */
-function Consequences({ client, oldUses }: Facts) {
+/** docs/rules.md, rule 6: an unused new secret gives way; once it is used, the old one does. */
+function Consequences({ client, affected }: { client: ClientView; affected: readonly Source[] }) {
   const { currentSecret, oldSecret } = client;
-  if (!oldSecret) return <p>The rollover has ended meanwhile; nothing more would be cut off.</p>;
+  if (!oldSecret) return <p>The rollover has ended; nothing else would be locked out.</p>;
   if (currentSecret && !currentSecret.firstUsedAt) {
     return (
       <div class="consequences">
         <p>
-          The secret that would end is <Hint hint={currentSecret.hint} />: made <When at={currentSecret.createdAt} /> by{" "}
-          {actorName(currentSecret.createdBy)}, never used. Whoever has it but has not put it to use yet will need the newer one.
+          This ends <Hint hint={currentSecret.hint} />, created <When at={currentSecret.createdAt} /> by{" "}
+          <Actor actor={currentSecret.createdBy} /> and never used. People who received it need the newer one.
         </p>
         <p>
-          The old secret <Hint hint={oldSecret.hint} /> stays good.
+          The old secret <Hint hint={oldSecret.hint} /> stays valid.
         </p>
       </div>
     );
@@ -86,14 +75,15 @@ function Consequences({ client, oldUses }: Facts) {
   return (
     <div class="consequences">
       <p>
-        The secret that would end now is the old one, <Hint hint={oldSecret.hint} />, instead of{" "}
-        <At at={oldSecret.expiresAt} />. It was last used <When at={oldSecret.lastUsedAt} />.
+        This ends the old secret <Hint hint={oldSecret.hint} /> now instead of <At at={oldSecret.expiresAt} />. It was
+        last used <When at={oldSecret.lastUsedAt} />
+        {affected.length > 0 ? ". These sources will be locked out:" : "."}
       </p>
-      {oldUses && oldUses.length > 0 && <SourceList uses={oldUses} />}
+      {affected.length > 0 && <SourceList sources={affected} label="Sources that will be locked out" />}
       {currentSecret && (
         <p>
-          The current one, <Hint hint={currentSecret.hint} />, made <When at={currentSecret.createdAt} /> by{" "}
-          {actorName(currentSecret.createdBy)}, becomes the old one and stays good for the time you chose.
+          The current secret <Hint hint={currentSecret.hint} />, created <When at={currentSecret.createdAt} /> by{" "}
+          <Actor actor={currentSecret.createdBy} />, becomes the old one and stays valid for the time you chose.
         </p>
       )}
     </div>

@@ -1,4 +1,4 @@
-/** Switching a client off and on, and deleting it. */
+/** Disabling, enabling and deleting a client. */
 
 import { useState } from "preact/hooks";
 import { DELETE_CLIENT, SET_CLIENT_ENABLED } from "../graphql/mutations";
@@ -9,6 +9,7 @@ import { Field } from "../ui/fields";
 import { Note } from "../ui/notes";
 import { say } from "../ui/toast";
 import { ChangeDialog } from "./changeDialog";
+import { REASON_FIELDS, ReasonField, reasonOf } from "./reason";
 import { useChange } from "./useChange";
 
 interface LifecycleProps {
@@ -22,7 +23,8 @@ export function EnableDialog({ client, close }: LifecycleProps) {
     say(enabled ? `${name} is disabled.` : `${name} is enabled.`);
     close();
   });
-  const variables = { clientId, enabled: !enabled };
+  const [reason, setReason] = useState("");
+  const variables = { clientId, enabled: !enabled, reason: reasonOf(reason) };
   const act = enabled ? "Disable" : "Enable";
   return (
     <ChangeDialog
@@ -32,12 +34,13 @@ export function EnableDialog({ client, close }: LifecycleProps) {
       change={change}
       onAct={() => change.send(variables)}
       close={close}
+      fields={REASON_FIELDS}
       show={{ document: SET_CLIENT_ENABLED, variables }}
     >
       {enabled ? (
         <>
           <p class="dialog-lead">
-            While <strong>{name}</strong> is disabled, each of its secrets is refused. They go on ageing meanwhile.
+            While <strong>{name}</strong> is disabled, all of its secrets are refused. Their expiry keeps counting down.
           </p>
           {currentSecret?.lastUsedAt && (
             <Note tone="warn">
@@ -49,16 +52,18 @@ export function EnableDialog({ client, close }: LifecycleProps) {
         </>
       ) : (
         <p class="dialog-lead">
-          The secrets of <strong>{name}</strong> work again, except those that have ended meanwhile.
+          The secrets of <strong>{name}</strong> work again, except those that have ended.
         </p>
       )}
+      <ReasonField value={reason} onInput={setReason} disabled={change.pending} problems={change.problems} />
     </ChangeDialog>
   );
 }
 
 export function DeleteDialog({ client, close }: LifecycleProps) {
   const [typed, setTyped] = useState("");
-  const variables = { clientId: client.clientId };
+  const [reason, setReason] = useState("");
+  const variables = { clientId: client.clientId, reason: reasonOf(reason) };
   const change = useChange(DELETE_CLIENT, () => {
     say(`${client.name} is deleted.`);
     location.hash = APPS_ADDRESS;
@@ -73,11 +78,12 @@ export function DeleteDialog({ client, close }: LifecycleProps) {
       change={change}
       onAct={() => change.send(variables)}
       close={close}
+      fields={REASON_FIELDS}
       show={{ document: DELETE_CLIENT, variables }}
     >
       <p class="dialog-lead">
-        <strong>{client.name}</strong> and all of its secrets end at once. Its id is never used again; its audit trail
-        stays. This cannot be undone.
+        <strong>{client.name}</strong> is deleted and all of its secrets stop working immediately. Its id is never used
+        again; its audit trail is kept. This cannot be undone.
       </p>
       <Field
         label="Type the client’s name to confirm"
@@ -86,6 +92,7 @@ export function DeleteDialog({ client, close }: LifecycleProps) {
         disabled={change.pending}
         hint={client.name}
       />
+      <ReasonField value={reason} onInput={setReason} disabled={change.pending} problems={change.problems} />
     </ChangeDialog>
   );
 }

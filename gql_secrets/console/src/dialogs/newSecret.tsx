@@ -1,34 +1,36 @@
-/** A new secret, shown once: it lives in this dialog and nowhere else, and goes with it. */
+/** A new secret, shown once: it exists in this dialog and nowhere else in the browser. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ResetResult } from "../graphql/mutations";
 import { download } from "../lib/clipboard";
-import { formatFully } from "../lib/format";
+import { serverNow } from "../lib/clock";
+import { formatMoment } from "../lib/format";
 import { Button, Hint } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
-import { Dialog, DialogFoot } from "../ui/dialog";
+import { Dialog, DialogFoot, useKeptOpen } from "../ui/dialog";
 import { Note } from "../ui/notes";
-import { asEnv, asIonapi, asJson, fileNameFor, readConsoleSettings, type ConsoleSettings } from "./files";
+import { asEnv, asIonapi, asJson, type ConsoleSettings, fileNameFor, readConsoleSettings } from "./files";
 
 interface NewSecretProps {
-  title: string;
   clientId: string;
   clientName: string;
   secret: string;
-  /** What a reset did besides; a created client has none. */
+  /** What else a reset did; absent for a created client. */
   result?: ResetResult;
   close: () => void;
 }
 
-export function NewSecret({ title, clientId, clientName, secret, result, close }: NewSecretProps) {
+export function NewSecret({ clientId, clientName, secret, result, close }: NewSecretProps) {
   const [taken, setTaken] = useState(false);
   const [asking, setAsking] = useState(false);
   const [settings, setSettings] = useState<ConsoleSettings | null>(null);
   const back = useRef<HTMLDivElement>(null);
+  const copy = useRef<HTMLElement>(null);
+  useKeptOpen(true);
   const credentials = { clientId, clientName, secret, settings };
 
   useEffect(() => {
-    readConsoleSettings().then(setSettings, () => setSettings(null)); // without it one format is missing, no more
+    readConsoleSettings().then(setSettings, () => setSettings(null)); // without it only one format is missing
   }, []);
   useEffect(() => {
     if (taken) return undefined;
@@ -40,17 +42,24 @@ export function NewSecret({ title, clientId, clientName, secret, result, close }
     if (asking) back.current?.querySelector("button")?.focus();
   }, [asking]);
 
-  const dismiss = () => (taken || asking ? close() : setAsking(true));
+  const take = () => {
+    setTaken(true);
+    setAsking(false);
+  };
+  const goBack = () => {
+    setAsking(false);
+    copy.current?.querySelector("button")?.focus();
+  };
+  const dismiss = () => (taken ? close() : asking ? goBack() : setAsking(true));
   const save = (extension: string, content: string, type: string) => {
     download(`${fileNameFor(clientName)}${extension}`, content, type);
-    setTaken(true);
+    take();
   };
 
   return (
-    <Dialog title={title} onDismiss={dismiss} onForced={close}>
+    <Dialog title={`New secret for ${clientName}`} onDismiss={dismiss}>
       <p class="dialog-lead" role="status">
-        {result ? "The secret was reset." : "The client was created."} This is the new secret of{" "}
-        <strong>{clientName}</strong>. It is shown once and cannot be read again.
+        {result ? "The secret was reset." : "The client was created."} Copy the new secret now: it is shown only once.
       </p>
       <dl class="credentials">
         <dt>Client id</dt>
@@ -59,7 +68,7 @@ export function NewSecret({ title, clientId, clientName, secret, result, close }
           <CopyButton text={clientId} label="Copy id" />
         </dd>
         <dt id="new-secret-label">New secret</dt>
-        <dd>
+        <dd ref={copy}>
           <input
             class="secret-text"
             data-testid="new-secret"
@@ -69,9 +78,9 @@ export function NewSecret({ title, clientId, clientName, secret, result, close }
             autocomplete="off"
             spellcheck={false}
             onFocus={(event) => event.currentTarget.select()}
-            onCopy={() => setTaken(true)}
+            onCopy={take}
           />
-          <CopyButton text={secret} label="Copy secret" kind="primary" onCopied={() => setTaken(true)} />
+          <CopyButton text={secret} label="Copy secret" kind="primary" onCopied={take} autoFocus />
         </dd>
       </dl>
       <div class="downloads" role="group" aria-label="Download">
@@ -92,9 +101,9 @@ export function NewSecret({ title, clientId, clientName, secret, result, close }
       {asking && (
         <div ref={back} role="alert">
           <Note tone="warn" title="You have not copied the secret.">
-            <p>Once this is closed nobody can read it again; you would have to reset it once more.</p>
+            <p>After you close this dialog, nobody can read it again; you would have to reset the secret once more.</p>
             <div class="note-actions">
-              <Button onClick={() => setAsking(false)}>Go back</Button>
+              <Button onClick={goBack}>Go back</Button>
               <Button kind="danger" onClick={close}>
                 Close without copying
               </Button>
@@ -115,10 +124,10 @@ function Aftermath({ result }: { result: ResetResult }) {
   const { oldSecretExpiresAt, withdrawnSecret, displacedSecret, replayed } = result;
   return (
     <ul class="aftermath">
-      {replayed && <li>This is the answer to your first try: the reset was made once.</li>}
+      {replayed && <li>This is the result of your first try. The reset was made only once.</li>}
       <li>
         {oldSecretExpiresAt
-          ? `The old secret stays good until ${formatFully(oldSecretExpiresAt)}.`
+          ? `The old secret works until ${formatMoment(oldSecretExpiresAt, serverNow())}.`
           : "The old secret has ended."}
       </li>
       {displacedSecret && (

@@ -1,4 +1,4 @@
-/** The Reset Secret dialog: decide, perhaps be asked, and see the new secret once. */
+/** The Reset Secret dialog: choose what happens to the old secret, confirm, and see the new secret once. */
 
 import { useRef, useState } from "preact/hooks";
 import { RequestFailed, request } from "../graphql/client";
@@ -6,30 +6,38 @@ import { announceChange } from "../graphql/live";
 import { type Problem, RESET_SECRET, type ResetResult } from "../graphql/mutations";
 import type { ClientView } from "../graphql/queries";
 import { useAction } from "../graphql/useAction";
+import { serverNow } from "../lib/clock";
+import { formatPast } from "../lib/format";
 import { generationSeen, rememberGeneration } from "../lib/generations";
 import { newIdempotencyKey } from "../lib/random";
-import { ADMINISTERS } from "../lib/words";
+import { parseRetention, periodInWords } from "../lib/retention";
+import { ADMINISTERS, actorName } from "../lib/words";
+import type { Source } from "../rollover/sources";
 import { Button, ShowQuery } from "../ui/basics";
-import { Dialog, DialogFoot } from "../ui/dialog";
+import { Dialog, DialogFoot, useClosedBySignOut, useKeptOpen } from "../ui/dialog";
 import { Switch } from "../ui/fields";
 import { FailureNote, Note, ProblemNotes } from "../ui/notes";
+import { ConfirmHardReset, HardResetNote } from "./hardReset";
 import { InProgress } from "./inProgress";
 import { NewSecret } from "./newSecret";
-import { AtOnce, OwnerWarning } from "./resetWarnings";
+import { ReasonField, reasonOf } from "./reason";
+import { OwnerWarning, WithdrawalWarning } from "./resetWarnings";
 import { RetentionBox, useRetention } from "./retention";
 
 const TITLE = "Reset Secret";
 
 interface ResetProps {
   client: ClientView;
+  sources: readonly Source[] | null;
   close: () => void;
 }
 
-/** What one asks for: kept as it was sent, so that a retry asks for the very same thing. */
+/** What was asked for: kept as it was sent, so that a retry asks for the same thing. */
 interface Wish {
   readonly hoursToLive: number;
   readonly endActiveRollover: boolean;
   readonly ifGeneration: number;
+  readonly reason: string | null;
 }
 
 interface Refusal {
@@ -37,7 +45,11 @@ interface Refusal {
   readonly requestId: string | null;
 }
 
-export function ResetDialog({ client, close }: ResetProps) {
+export function ResetDialog({ client: opened, sources, close }: ResetProps) {
+  const [client, setClient] = useState(opened);
+  const [news, setNews] = useState<string | null>(null);
+  const [reason, setReason] = useState("");
+  const [confirming, setConfirming] = useState(false);
   const [smooth, setSmooth] = useState(false);
   const [understood, setUnderstood] = useState(false);
   const [refusal, setRefusal] = useState<Refusal | null>(null);
@@ -46,12 +58,16 @@ export function ResetDialog({ client, close }: ResetProps) {
   const [result, setResult] = useState<ResetResult | null>(null);
   const retention = useRetention();
   const action = useAction();
-  // One dialog is one intention: whatever is clicked twice or sent again, it is one reset.
+  // A reset that may have happened must stay repeatable, and its secret readable.
+  useKeptOpen(action.pending || unanswered !== null || result !== null);
+  useClosedBySignOut(unanswered ? null : action.failure, close);
+  // One dialog is one intention: a double click or a retry is still one reset.
   const idempotencyKey = useRef(newIdempotencyKey()).current;
 
   const send = (wish: Wish) =>
     action.run(async () => {
       setRefusal(null);
+      setNews(null);
       try {
         const variables = { clientId: client.clientId, idempotencyKey, ...wish };
         const { data, requestId } = await request(RESET_SECRET, variables);
@@ -65,85 +81,145 @@ export function ResetDialog({ client, close }: ResetProps) {
     });
 
   const take = (wish: Wish, answer: ResetResult | null, requestId: string | null) => {
-    if (!answer) throw new RequestFailed("failed", "The server gave no result.", requestId);
+    if (!answer) throw new RequestFailed("failed", "The server returned no result.", requestId);
     if (answer.newSecret) {
       setResult(answer);
       if (answer.client) rememberGeneration(answer.client);
       announceChange(client.clientId);
       return;
     }
-    if (answer.userErrors.some((problem) => problem.code === "ROLLOVER_IN_PROGRESS")) return setQuestion(wish);
+    if (answer.userErrors.some((problem) => problem.code === "ROLLOVER_IN_PROGRESS")) {
+      if (answer.client) setClient(answer.client);
+      return setQuestion(wish);
+    }
     setQuestion(null);
     const hours = answer.userErrors.find((problem) => problem.code === "INVALID_HOURS_TO_LIVE");
     if (hours && smooth) retention.refuse(hours.message);
-    else setRefusal({ problems: answer.userErrors, requestId });
+    else if (answer.userErrors.some((problem) => problem.code === "CONFLICT")) {
+      // Somebody was faster: say who did what, and go on from there.
+      setNews(changeOf(client, answer.client));
+      if (answer.client) setClient(answer.client);
+    } else setRefusal({ problems: answer.userErrors, requestId });
   };
 
+  const wishFor = (hoursToLive: number): Wish => ({
+    hoursToLive,
+    endActiveRollover: false,
+    ifGeneration: generationSeen(client),
+    reason: reasonOf(reason),
+  });
   const submit = (event: Event) => {
     event.preventDefault();
     if (unanswered) return send(unanswered);
     const hoursToLive = smooth ? retention.take() : 0;
     if (hoursToLive === null) return;
-    send({ hoursToLive, endActiveRollover: false, ifGeneration: generationSeen(client) });
+    if (hoursToLive === 0) return setConfirming(true);
+    send(wishFor(hoursToLive));
+  };
+  const resetNow = () => {
+    setConfirming(false);
+    send(wishFor(0));
   };
 
   if (result?.newSecret) {
     const names = { clientId: client.clientId, clientName: client.name };
-    return <NewSecret {...names} secret={result.newSecret} result={result} close={close} title={TITLE} />;
+    return <NewSecret {...names} secret={result.newSecret} result={result} close={close} />;
   }
   const dismiss = () => action.pending || close();
   if (question && !unanswered) {
     return (
-      <Dialog title={TITLE} onDismiss={dismiss}>
+      <Dialog key="question" title={TITLE} onDismiss={dismiss}>
         <InProgress
-          clientId={client.clientId}
+          client={client}
           pending={action.pending}
           failure={action.failure}
           onBack={() => setQuestion(null)}
-          onGoOn={(ifGeneration) => send({ ...question, endActiveRollover: true, ifGeneration })}
+          onGoOn={() => send({ ...question, endActiveRollover: true, ifGeneration: client.generation })}
         />
       </Dialog>
     );
   }
 
+  if (confirming) {
+    return (
+      <ConfirmHardReset
+        key="confirm"
+        client={client}
+        sources={sources}
+        onBack={() => setConfirming(false)}
+        onConfirm={resetNow}
+      />
+    );
+  }
+
   const owner = client.features.includes(ADMINISTERS);
   const fixed = action.pending || unanswered !== null;
+  const days = parseRetention(retention.typed);
+  const keep = days.valid
+    ? `Reset, keep the old secret ${periodInWords(days.count, "days")}`
+    : "Reset, keep the old secret";
+  const act = smooth ? keep : "Reset and end the old secret now";
   return (
-    <Dialog title={TITLE} onDismiss={dismiss}>
-      <form onSubmit={submit} noValidate>
+    <Dialog key="choice" title={TITLE} onDismiss={dismiss}>
+      <form noValidate onSubmit={submit}>
         <p class="dialog-lead">
-          <strong>{client.name}</strong> gets a new secret. It is good at once and shown one time.
+          <strong>{client.name}</strong> will get a new secret. It works immediately and is shown only once.
         </p>
         {client.viewerCanSmoothReset && (
           <Switch
             label="Smooth Rollover"
-            hint="Keep the old secret good for some days, so that nothing breaks while the new one spreads."
+            hint="Keep the old secret working for a few days while you deploy the new one."
             checked={smooth}
             onChange={setSmooth}
             disabled={fixed}
             autoFocus
           />
         )}
-        {smooth ? <RetentionBox input={retention} disabled={fixed} /> : <AtOnce client={client} />}
+        {smooth ? (
+          <RetentionBox input={retention} disabled={fixed} />
+        ) : (
+          <HardResetNote client={client} sources={sources} />
+        )}
+        {smooth && <WithdrawalWarning client={client} />}
+        <ReasonField value={reason} onInput={setReason} disabled={fixed} problems={refusal?.problems ?? []} />
         {owner && <OwnerWarning understood={understood} onChange={setUnderstood} disabled={fixed} />}
         {unanswered && (
-          <Note tone="warn" title="No answer came: the reset may have happened, or not.">
-            <p>Try again from this dialog. If it did happen, you get the same secret, and no second reset is made.</p>
+          <Note tone="warn" title="No response. The reset may or may not have gone through.">
+            <p>Try again from this dialog. If it went through, you get the same secret and no second reset is made.</p>
           </Note>
         )}
+        {news && (
+          <div role="alert">
+            <Note tone="warn" title={news}>
+              <p>This dialog now shows the current state. Nothing was reset; decide again.</p>
+            </Note>
+          </div>
+        )}
         {action.failure && <FailureNote failure={action.failure} />}
-        {refusal && <ProblemNotes {...refusal} />}
+        {refusal && (
+          <ProblemNotes
+            problems={refusal.problems.filter((problem) => problem.field?.[0] !== "reason")}
+            requestId={refusal.requestId}
+          />
+        )}
         <DialogFoot>
           <ShowQuery
             document={RESET_SECRET}
-            variables={{ clientId: client.clientId, hoursToLive: smooth ? hoursOrDay(retention.typed) : 0 }}
+            variables={{
+              clientId: client.clientId,
+              hoursToLive: smooth ? (days.valid ? days.hoursToLive : 24) : 0,
+            }}
             of="this reset"
           />
           <Button onClick={dismiss} disabled={action.pending} autoFocus>
             Cancel
           </Button>
-          <Button kind={smooth ? "primary" : "danger"} type="submit" disabled={action.pending || (owner && !understood)}>
-            {action.pending ? "Resetting…" : unanswered ? "Try again" : "Reset Secret"}
+          <Button
+            kind={smooth ? "primary" : "danger"}
+            type="submit"
+            disabled={action.pending || (owner && !understood)}
+          >
+            {action.pending ? "Resetting…" : unanswered ? "Try again" : act}
           </Button>
         </DialogFoot>
       </form>
@@ -151,8 +227,12 @@ export function ResetDialog({ client, close }: ResetProps) {
   );
 }
 
-/** For showing the operation: what is typed, or a day while nothing good is typed. */
-function hoursOrDay(typed: string): number {
-  const days = Number(typed);
-  return Number.isInteger(days) && days >= 1 && days <= 7 ? days * 24 : 24;
+/** "Ada reset this secret 4 seconds ago.", as far as the client itself says what happened. */
+function changeOf(before: ClientView, now: ClientView | null): string {
+  if (!now) return "This client was deleted.";
+  const { currentSecret } = now;
+  if (currentSecret && currentSecret.id !== before.currentSecret?.id) {
+    return `${actorName(currentSecret.createdBy)} reset this secret ${formatPast(currentSecret.createdAt, serverNow())}.`;
+  }
+  return "Somebody changed this client since you opened this dialog.";
 }

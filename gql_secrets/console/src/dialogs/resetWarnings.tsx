@@ -1,36 +1,20 @@
-/** What one should know before a reset. */
+/** What to know before a reset. */
 
 import type { ClientView } from "../graphql/queries";
 import { Hint, When } from "../ui/basics";
 import { Switch } from "../ui/fields";
 import { Note } from "../ui/notes";
 
-/** A hard reset: plain words, and who would notice. */
-export function AtOnce({ client }: { client: ClientView }) {
+/** During a rollover, a new secret that nobody has used yet gives way to a newer one. */
+export function WithdrawalWarning({ client }: { client: ClientView }) {
   const { currentSecret, oldSecret } = client;
+  if (!currentSecret || !oldSecret || currentSecret.firstUsedAt) return null;
   return (
-    <Note tone="bad" title="The old secret stops working at once.">
+    <Note tone="warn" title="A rollover is running. This reset withdraws its new secret.">
       <p>
-        Everything that still uses it is locked out until it has the new one.
-        {currentSecret?.lastUsedAt && (
-          <>
-            {" "}
-            It was last used <When at={currentSecret.lastUsedAt} />.
-          </>
-        )}
+        <Hint hint={currentSecret.hint} />, created <When at={currentSecret.createdAt} />, has not been used yet. People
+        who received it need the newer one. The old secret <Hint hint={oldSecret.hint} /> stays valid.
       </p>
-      {oldSecret && (
-        <p>
-          The secret kept by the running rollover, <Hint hint={oldSecret.hint} />, ends too
-          {oldSecret.lastUsedAt && (
-            <>
-              {" "}
-              (last used <When at={oldSecret.lastUsedAt} />)
-            </>
-          )}
-          .
-        </p>
-      )}
     </Note>
   );
 }
@@ -41,17 +25,17 @@ interface OwnerWarningProps {
   disabled: boolean;
 }
 
-/** An owner client's secret is the key of the house. */
+/** The secret of an owner client opens the whole installation. */
 export function OwnerWarning({ understood, onChange, disabled }: OwnerWarningProps) {
   return (
     <Note tone="warn" title="This client administers gql-secrets.">
       <p>
-        Changing the secret of an owner client can have repercussions that go beyond simply assigning a new secret. Talk
-        to the people who run gql-secrets first, and have the new secret in place before the old one ends.
+        Changing the secret of an owner client can affect more than this client. Talk to the people who run gql-secrets
+        first, and deploy the new secret before the old one ends.
       </p>
       <Switch
         kind="checkbox"
-        label="I will have the new secret in place before the old one ends"
+        label="I will deploy the new secret before the old one ends"
         checked={understood}
         onChange={onChange}
         disabled={disabled}

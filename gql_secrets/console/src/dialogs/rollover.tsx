@@ -1,37 +1,50 @@
-/** What one may do to a running rollover: end it, move its end, or take it back. */
+/** What one may do to a running rollover: end the old secret, change when it ends, or take the reset back. */
 
-import { verdictOf } from "../client/verdict";
+import { useState } from "preact/hooks";
 import { CANCEL_ROLLOVER, CHANGE_RETENTION, REVOKE_OLD_SECRET } from "../graphql/mutations";
-import type { ClientView, SecretUse, SecretView } from "../graphql/queries";
+import type { ClientView, SecretView } from "../graphql/queries";
+import { serverNow, useNow } from "../lib/clock";
+import { formatMoment } from "../lib/format";
 import { generationSeen } from "../lib/generations";
-import { formatFully } from "../lib/format";
-import { LONGEST } from "../lib/retention";
-import { ADVICE_WORDS } from "../lib/words";
+import { MAX_RETENTION } from "../lib/retention";
+import { rolloverFacts } from "../rollover/facts";
+import { dependents, type Source } from "../rollover/sources";
+import { verdictOf } from "../rollover/verdict";
 import { Hint, When } from "../ui/basics";
 import { Note } from "../ui/notes";
 import { say } from "../ui/toast";
 import { ChangeDialog } from "./changeDialog";
+import { REASON_FIELDS, ReasonField, reasonOf } from "./reason";
 import { RetentionBox, useRetention } from "./retention";
 import { SourceList } from "./sourceList";
 import { useChange } from "./useChange";
 
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
 
 interface RolloverProps {
   client: ClientView;
   oldSecret: SecretView;
-  sources: readonly SecretUse[] | null;
+  sources: readonly Source[] | null;
   close: () => void;
 }
 
 export function RevokeDialog({ client, oldSecret, sources, close }: RolloverProps) {
+  const now = useNow();
   const change = useChange(REVOKE_OLD_SECRET, ({ alreadyEnded }) => {
-    say(alreadyEnded ? "The old secret had ended already." : "The old secret is revoked.");
+    say(alreadyEnded ? "The old secret had already ended." : "The old secret is revoked.");
     close();
   });
   // The secret is named, so that a late click cannot end a newer one.
-  const variables = { clientId: client.clientId, secretId: oldSecret.id, ifGeneration: generationSeen(client) };
-  const advice = client.rollover?.advice ?? "REVOKE";
+  const [reason, setReason] = useState("");
+  const variables = {
+    clientId: client.clientId,
+    secretId: oldSecret.id,
+    ifGeneration: generationSeen(client),
+    reason: reasonOf(reason),
+  };
+  const facts = rolloverFacts(client, sources);
+  const verdict = facts && verdictOf(facts, now);
+  const affected = dependents(sources);
   return (
     <ChangeDialog
       title="Revoke Old Secret"
@@ -40,39 +53,46 @@ export function RevokeDialog({ client, oldSecret, sources, close }: RolloverProp
       change={change}
       onAct={() => change.send(variables)}
       close={close}
+      fields={REASON_FIELDS}
       show={{ document: REVOKE_OLD_SECRET, variables }}
     >
       <p class="dialog-lead">
-        The old secret <Hint hint={oldSecret.hint} /> of <strong>{client.name}</strong> stops working at once. The
-        current one stays as it is. This cannot be undone.
+        The old secret <Hint hint={oldSecret.hint} /> of <strong>{client.name}</strong> stops working immediately. The
+        current secret is not affected. This cannot be undone.
       </p>
-      <Note tone={advice === "REVOKE" ? "good" : "warn"} title={verdictOf(client, sources)}>
-        <p>
-          {oldSecret.lastUsedAt ? (
-            <>
-              It was last used <When at={oldSecret.lastUsedAt} />
-              {sources && sources.length > 0 ? " by:" : "."}
-            </>
-          ) : (
-            "It was never used."
-          )}
-        </p>
-        {oldSecret.lastUsedAt && sources && sources.length > 0 && <SourceList uses={sources} />}
-        {ADVICE_WORDS[advice].tone !== "good" && <p>Whoever still uses it will be locked out.</p>}
-      </Note>
+      {verdict && (
+        <Note tone={verdict.tone} title={verdict.headline}>
+          <p>
+            {oldSecret.lastUsedAt ? (
+              <>
+                The old secret was last used <When at={oldSecret.lastUsedAt} />.
+              </>
+            ) : (
+              "Nobody has used the old secret."
+            )}{" "}
+            {affected.length > 0 && "These will be locked out until they have the new secret:"}
+          </p>
+          {affected.length > 0 && <SourceList sources={affected} label="Sources that will be locked out" />}
+        </Note>
+      )}
+      <ReasonField value={reason} onInput={setReason} disabled={change.pending} problems={change.problems} />
     </ChangeDialog>
   );
 }
 
 export function RetentionDialog({ client, oldSecret, close }: RolloverProps) {
   const retention = useRetention();
+  const now = useNow();
   const change = useChange(CHANGE_RETENTION, ({ oldSecretExpiresAt, clamped }) => {
-    const end = oldSecretExpiresAt ? formatFully(oldSecretExpiresAt) : "as before";
-    say(`The old secret now ends ${end}${clamped ? `: ${LONGEST} days after its reset is the most.` : "."}`);
+    const end = oldSecretExpiresAt ? formatMoment(oldSecretExpiresAt, serverNow()) : "as before";
+    say(
+      `The old secret now ends ${end}${clamped ? `, ${MAX_RETENTION.days} days after its reset, which is the maximum.` : "."}`,
+    );
     close();
   });
   const startedAt = client.rollover?.startedAt;
-  const latest = startedAt ? Date.parse(startedAt) + LONGEST * DAY : undefined;
+  const latest = startedAt ? Date.parse(startedAt) + MAX_RETENTION.hours * HOUR : undefined;
+  const ends = client.rollover ? Date.parse(client.rollover.endsAt) : undefined;
   const variables = (hoursToLive: number) => ({
     clientId: client.clientId,
     hoursToLive,
@@ -92,10 +112,20 @@ export function RetentionDialog({ client, oldSecret, close }: RolloverProps) {
       show={{ document: CHANGE_RETENTION, variables: variables(24) }}
     >
       <p class="dialog-lead">
-        How long shall the old secret <Hint hint={oldSecret.hint} /> stay good, counted from now? It ends at the latest{" "}
-        {LONGEST} days after its reset{latest === undefined ? "" : `: ${formatFully(latest)}`}.
+        The old secret <Hint hint={oldSecret.hint} />
+        {ends === undefined ? " is active" : ` ends ${formatMoment(ends, now)}`}. Keep it for how much longer, counted
+        from now?
+        {latest !== undefined &&
+          (ends !== undefined && latest - ends < HOUR
+            ? ` It already has the maximum of ${MAX_RETENTION.days} days, so it can only be shortened.`
+            : ` The latest possible time is ${formatMoment(latest, now)}, ${MAX_RETENTION.days} days after the reset.`)}
       </p>
-      <RetentionBox input={retention} disabled={change.pending} {...(latest === undefined ? {} : { latest })} />
+      <RetentionBox
+        input={retention}
+        disabled={change.pending}
+        withHours
+        {...(latest === undefined ? {} : { latest })}
+      />
     </ChangeDialog>
   );
 }
@@ -109,7 +139,8 @@ export function CancelDialog({ client, oldSecret, close }: RolloverProps) {
   return (
     <ChangeDialog
       title="Cancel rollover"
-      act="Withdraw the new secret"
+      act="Cancel rollover"
+      leave="Keep rollover"
       danger
       change={change}
       onAct={() => change.send(variables)}
@@ -117,8 +148,9 @@ export function CancelDialog({ client, oldSecret, close }: RolloverProps) {
       show={{ document: CANCEL_ROLLOVER, variables }}
     >
       <p class="dialog-lead">
-        The new secret {client.currentSecret && <Hint hint={client.currentSecret.hint} />} is withdrawn: it was never
-        used and will never work. The old one, <Hint hint={oldSecret.hint} />, becomes current again and no longer ends.
+        The new secret {client.currentSecret && <Hint hint={client.currentSecret.hint} />} is withdrawn: nobody has used
+        it, and it will never work. The old secret <Hint hint={oldSecret.hint} /> becomes current again and no longer
+        ends.
       </p>
     </ChangeDialog>
   );

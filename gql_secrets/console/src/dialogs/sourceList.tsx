@@ -1,26 +1,23 @@
-import type { SecretUse } from "../graphql/queries";
 import { plural } from "../lib/format";
+import { type Source, sourceName } from "../rollover/sources";
 import { When } from "../ui/basics";
 
-const MOST = 5;
+const NAMED = 5;
 
-/** The latest few who used a secret: address, agent, when. */
-export function SourceList({ uses }: { uses: readonly SecretUse[] }) {
-  const latest = uses
-    .filter((use) => !use.refused)
-    .sort((one, other) => Date.parse(other.lastSeenAt) - Date.parse(one.lastSeenAt));
+/** Some sources: address, agent, and when they were last seen. */
+export function SourceList({ sources, label }: { sources: readonly Source[]; label: string }) {
   return (
-    <ul class="source-list" aria-label="Who used it">
-      {latest.slice(0, MOST).map((use) => (
-        <li key={`${use.address}|${use.userAgent}`}>
-          <code>{use.address ?? "unknown address"}</code>
-          <span class="agent">{use.userAgent ?? "no user agent"}</span>
+    <ul class="source-list" aria-label={label}>
+      {sources.slice(0, NAMED).map((source) => (
+        <li key={sourceName(source)}>
+          <code>{source.address ?? "unknown address"}</code>
+          <span class="agent">{source.userAgent ?? "no user agent"}</span>
           <span class="muted nowrap">
-            <When at={use.lastSeenAt} />
+            <When at={source.lastSeenAt} />
           </span>
         </li>
       ))}
-      {latest.length > MOST && <li class="muted">and {plural(latest.length - MOST, "other")}</li>}
+      {sources.length > NAMED && <li class="muted">and {plural(sources.length - NAMED, "other")}</li>}
     </ul>
   );
 }

@@ -1,4 +1,4 @@
-/** A simple change: send it once, and either be done or show what the server said. */
+/** A simple change: send it once, then close the dialog or show why it was refused. */
 
 import { useState } from "preact/hooks";
 import { RequestFailed, request } from "../graphql/client";
@@ -36,7 +36,7 @@ export function useChange<Result extends object, Variables extends object>(
     run(async () => {
       const { data, requestId } = await request(document, variables);
       const payload = Object.values(data)[0] as (NonNullable<Result[keyof Result]> & Payload) | null;
-      if (!payload) throw new RequestFailed("failed", "The server gave no result.", requestId);
+      if (!payload) throw new RequestFailed("failed", "The server returned no result.", requestId);
       setRefusal({ problems: payload.userErrors, requestId });
       if (payload.userErrors.length > 0) return;
       if (payload.client?.generation !== undefined) {

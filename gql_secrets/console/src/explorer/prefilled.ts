@@ -1,4 +1,4 @@
-/** What a newcomer finds in the explorer: the four operations the product is about. */
+/** The operations that a newcomer finds in the explorer: the four that matter most. */
 
 import type { Operation } from "./address";
 
@@ -19,8 +19,8 @@ query ListClients {
 }
 `;
 
-const SMOOTH_RESET = `# A smooth reset: the new secret is good at once, the old one for hoursToLive more hours (1 to 168).
-# The new secret is in the answer and nowhere else.
+const SMOOTH_RESET = `# A smooth reset: the new secret works immediately, the old one for hoursToLive more hours (1 to 168).
+# The new secret is shown in this response only.
 mutation SmoothReset($clientId: ID!, $hoursToLive: Int!) {
   resetSecret(clientId: $clientId, hoursToLive: $hoursToLive) {
     newSecret
@@ -30,7 +30,7 @@ mutation SmoothReset($clientId: ID!, $hoursToLive: Int!) {
 }
 `;
 
-const REVOKE = `# Ends the old secret now. The current one stays as it is.
+const REVOKE = `# Ends the old secret now. The current secret is not affected.
 mutation RevokeOldSecret($clientId: ID!) {
   revokeOldSecret(clientId: $clientId) {
     revokedSecret { hint state endedAt }
@@ -40,7 +40,7 @@ mutation RevokeOldSecret($clientId: ID!) {
 }
 `;
 
-const SUBSCRIBE = `# Every change, as it happens.
+const SUBSCRIBE = `# Every change as it happens.
 subscription ClientEvents {
   clientEvents {
     at

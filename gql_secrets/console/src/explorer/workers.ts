@@ -1,4 +1,4 @@
-/** Where Monaco finds its workers: our own origin, bundled beside this page. */
+/** Monaco's workers, bundled with this page and served from our own origin. */
 
 declare const MONACO_WORKERS: Readonly<Record<"editor" | "json" | "graphql", string>>;
 

@@ -1,16 +1,16 @@
-/** Asks the server one GraphQL operation; tells what went wrong in a form that can be shown. */
+/** Sends one GraphQL operation to the server; failures have a form that can be shown. */
 
 import { learnServerTime } from "../lib/clock";
 import { type Document, textOf } from "./graphql";
 
 const ENDPOINT = "/graphql";
-const MOST_SECONDS = 30;
+const MAX_SECONDS = 30;
 
 /**
- * - `unreachable`: no answer came, or none that says so, so a change may or may not have happened
- * - `signed-out`: nobody is signed in, or not any more
+ * - `unreachable`: no conclusive response, so a change may or may not have happened
+ * - `signed-out`: nobody is signed in, or no longer
  * - `forbidden`: the viewer may not do this
- * - `failed`: the server said no, or could not
+ * - `failed`: the server refused, or could not do it
  */
 export type FailureKind = "unreachable" | "signed-out" | "forbidden" | "failed";
 
@@ -57,7 +57,7 @@ export async function request<Result, Variables>(
   const id = errors.find((error) => error.extensions?.requestId)?.extensions?.requestId ?? requestId;
 
   if (response.status === 401 || errors.some((error) => error.extensions?.code === "UNAUTHENTICATED")) {
-    signedOutListeners.forEach((listener) => listener());
+    for (const listener of signedOutListeners) listener();
     throw new RequestFailed("signed-out", "Your sign-in has ended.", id);
   }
   if (response.status >= 500) {
@@ -69,7 +69,7 @@ export async function request<Result, Variables>(
   if (first && (serious.length > 0 || empty)) {
     throw new RequestFailed(serious.length > 0 ? "failed" : "forbidden", first.message, id);
   }
-  if (!body.data) throw new RequestFailed("failed", `The server answered with status ${response.status}.`, id);
+  if (!body.data) throw new RequestFailed("failed", `The server responded with status ${response.status}.`, id);
 
   const { serverTime } = body.data as { serverTime?: string };
   if (serverTime) learnServerTime(serverTime, askedAt, Date.now());
@@ -78,7 +78,7 @@ export async function request<Result, Variables>(
 }
 
 async function post(document: object, variables: unknown, signal?: AbortSignal): Promise<Response> {
-  const patience = AbortSignal.timeout(MOST_SECONDS * 1000);
+  const patience = AbortSignal.timeout(MAX_SECONDS * 1000);
   try {
     return await fetch(ENDPOINT, {
       method: "POST",
@@ -113,15 +113,15 @@ async function readBody<Result>(
   try {
     return JSON.parse(text) as Body<Result>;
   } catch {
-    // A proxy's error page, or half an answer: whether a change happened is not known.
+    // A proxy's error page, or an incomplete response: whether a change happened is unknown.
     const sentence = response.headers.get("Content-Type")?.startsWith("text/plain") && text.length < 200;
     throw new RequestFailed("unreachable", sentence ? text : unreadable(response), requestId);
   }
 }
 
-const unreadable = ({ status }: Response): string => `The server's answer could not be read (status ${status}).`;
+const unreadable = ({ status }: Response): string => `The server’s response could not be read (status ${status}).`;
 
 function unlessAborted(failure: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return failure;
-  return new RequestFailed("unreachable", navigator.onLine ? "The server does not answer." : "You are offline.");
+  return new RequestFailed("unreachable", navigator.onLine ? "The server cannot be reached." : "You are offline.");
 }

@@ -3,7 +3,7 @@
  * time a document is nothing but its text.
  */
 
-import type { TadaDocumentNode, initGraphQLTada } from "gql.tada";
+import type { initGraphQLTada, TadaDocumentNode } from "gql.tada";
 import type { introspection } from "./schema";
 
 type Tada = initGraphQLTada<{
@@ -12,7 +12,7 @@ type Tada = initGraphQLTada<{
   scalars: { DateTime: string };
 }>;
 
-/** What `graphql` returns, whatever it asks. */
+/** What `graphql` returns, for any document. */
 export type Document<Result, Variables> = TadaDocumentNode<Result, Variables, unknown>;
 
 interface Text {

@@ -1,16 +1,16 @@
-/** Hears of every change as it happens, over one WebSocket, and says whether it is hearing. */
+/** Receives every change as it happens, over one WebSocket, and knows whether it is connected. */
 
+import type { ResultOf } from "gql.tada";
 import { createClient, type Client as SocketClient } from "graphql-ws";
 import { createStore } from "../lib/store";
-import type { ResultOf } from "gql.tada";
 import { textOf } from "./graphql";
 import { CLIENT_EVENTS } from "./queries";
 
 export type ClientEvent = ResultOf<typeof CLIENT_EVENTS>["clientEvents"];
-/** `missed`: events may have passed unheard, so everything shown must be read again. */
+/** `missed`: events may have been lost, so everything shown must be read again. */
 export type News = ClientEvent | "missed";
 
-const LISTENS_AFTER = 2000;
+const SUBSCRIBED_AFTER = 2000;
 
 export const liveness = createStore<"connecting" | "live" | "off">("off");
 
@@ -26,15 +26,15 @@ export function onNews(listener: (news: News) => void): () => void {
   return () => listeners.delete(listener);
 }
 
-/** Tell this window's own pages of a change that this window made, without waiting for the server's event. */
+/** Announce a change that this window made to its own pages, without waiting for the server's event. */
 export function announceChange(clientId: string): void {
-  tell({ kind: "EDITED", clientId, actor: null });
+  announce({ kind: "EDITED", clientId, actor: null });
 }
 
-/** Start hearing. `whenRefused` is called when the server ends the stream: the sign-in may have ended. */
+/** Start listening. `whenRefused` is called when the server ends the stream: the sign-in may have ended. */
 export function startListening(whenRefused: () => void): void {
   if (client) return;
-  let heard = false;
+  let wasConnected = false;
   ask = whenRefused;
   liveness.set("connecting");
   client = createClient({
@@ -46,11 +46,11 @@ export function startListening(whenRefused: () => void): void {
     on: {
       connected: () => {
         liveness.set("live");
-        if (heard) tell("missed");
-        heard = true;
-        // Nothing says when the server has begun to listen for us: what happens until then is not told.
+        if (wasConnected) announce("missed");
+        wasConnected = true;
+        // Nothing tells when the subscription has begun on the server: events before that are not delivered.
         clearTimeout(begun);
-        begun = setTimeout(() => tell("missed"), LISTENS_AFTER);
+        begun = setTimeout(() => announce("missed"), SUBSCRIBED_AFTER);
       },
       closed: () => liveness.get() === "live" && liveness.set("connecting"),
     },
@@ -72,7 +72,7 @@ function listen(socket: SocketClient): void {
     {
       next: ({ data }) => {
         refusals = 0;
-        if (data) tell(data.clientEvents);
+        if (data) announce(data.clientEvents);
       },
       error: () => retryLater(socket),
       complete: () => retryLater(socket),
@@ -80,16 +80,16 @@ function listen(socket: SocketClient): void {
   );
 }
 
-/** The server ended the stream, or refused it: ask who is signed in, then try again, less and less often. */
+/** The server ended or refused the stream: check who is signed in, then retry with growing pauses. */
 function retryLater(socket: SocketClient): void {
-  if (socket !== client) return; // it was stopped by us
+  if (socket !== client) return; // this window stopped it
   liveness.set("connecting");
   ask();
   again = setTimeout(() => socket === client && listen(socket), Math.min(60_000, 3000 * 2 ** refusals));
   refusals += 1;
 }
 
-function tell(news: News): void {
+function announce(news: News): void {
   for (const listener of [...listeners]) listener(news);
 }
 

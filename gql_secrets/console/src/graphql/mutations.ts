@@ -1,7 +1,8 @@
-/** Everything the console changes. */
+/** Every mutation of the console. */
 
 import type { ResultOf } from "gql.tada";
 import { graphql } from "./graphql";
+import { CLIENT_FIELDS } from "./queries";
 
 const PROBLEM = graphql(`
   fragment Problem on UserError {
@@ -21,6 +22,7 @@ export const RESET_SECRET = graphql(
       $idempotencyKey: String
       $ifGeneration: Int
       $endActiveRollover: Boolean! = false
+      $reason: String
     ) {
       resetSecret(
         clientId: $clientId
@@ -28,8 +30,9 @@ export const RESET_SECRET = graphql(
         idempotencyKey: $idempotencyKey
         ifGeneration: $ifGeneration
         endActiveRollover: $endActiveRollover
+        reason: $reason
       ) {
-        client { clientId generation }
+        client { ...ClientFields }
         newSecret
         oldSecretExpiresAt
         withdrawnSecret { hint }
@@ -39,15 +42,15 @@ export const RESET_SECRET = graphql(
       }
     }
   `,
-  [PROBLEM],
+  [PROBLEM, CLIENT_FIELDS],
 );
 
 export type ResetResult = NonNullable<ResultOf<typeof RESET_SECRET>["resetSecret"]>;
 
 export const REVOKE_OLD_SECRET = graphql(
   `
-    mutation RevokeOldSecret($clientId: ID!, $secretId: ID, $ifGeneration: Int) {
-      revokeOldSecret(clientId: $clientId, secretId: $secretId, ifGeneration: $ifGeneration) {
+    mutation RevokeOldSecret($clientId: ID!, $secretId: ID, $ifGeneration: Int, $reason: String) {
+      revokeOldSecret(clientId: $clientId, secretId: $secretId, ifGeneration: $ifGeneration, reason: $reason) {
         client { clientId generation }
         revokedSecret { hint state endedAt }
         alreadyEnded
@@ -125,8 +128,8 @@ export const UPDATE_CLIENT = graphql(
 
 export const SET_CLIENT_ENABLED = graphql(
   `
-    mutation SetClientEnabled($clientId: ID!, $enabled: Boolean!) {
-      setClientEnabled(clientId: $clientId, enabled: $enabled) {
+    mutation SetClientEnabled($clientId: ID!, $enabled: Boolean!, $reason: String) {
+      setClientEnabled(clientId: $clientId, enabled: $enabled, reason: $reason) {
         client { clientId enabled }
         userErrors { ...Problem }
       }
@@ -137,8 +140,8 @@ export const SET_CLIENT_ENABLED = graphql(
 
 export const DELETE_CLIENT = graphql(
   `
-    mutation DeleteClient($clientId: ID!) {
-      deleteClient(clientId: $clientId) {
+    mutation DeleteClient($clientId: ID!, $reason: String) {
+      deleteClient(clientId: $clientId, reason: $reason) {
         deletedClientId
         userErrors { ...Problem }
       }

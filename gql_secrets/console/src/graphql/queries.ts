@@ -1,4 +1,4 @@
-/** Everything the console reads and hears. */
+/** Everything the console reads and subscribes to. */
 
 import type { ResultOf } from "gql.tada";
 import { graphql } from "./graphql";
@@ -38,12 +38,26 @@ export const APPS = graphql(`
         enabled
         features
         currentSecret { hint createdAt lastUsedAt }
-        rollover { endsAt advice oldSecret { hint lastUsedAt } }
+        rollover { endsAt advice reason oldSecret { lastUsedAt } newSecret { firstUsedAt } }
       }
       pageInfo { hasNextPage endCursor }
     }
   }
 `);
+
+/** Attempts with ended secrets, for the rows of the list: a query of its own, so that the list itself stays cheap. */
+export const APPS_ATTEMPTS = graphql(`
+  query RefusedAttempts($first: Int!, $after: String, $search: String, $filter: ClientFilter) {
+    clients(first: $first, after: $after, search: $search, filter: $filter) {
+      nodes {
+        clientId
+        secrets(first: 3) { nodes { lastRefusedAt } }
+      }
+    }
+  }
+`);
+
+export type AttemptsRow = NonNullable<ResultOf<typeof APPS_ATTEMPTS>["clients"]>["nodes"][number];
 
 export type AppRow = NonNullable<ResultOf<typeof APPS>["clients"]>["nodes"][number];
 
@@ -62,39 +76,47 @@ const SECRET = graphql(`
   }
 `);
 
-export const CLIENT = graphql(
+/** Everything that the page of a client and its dialogs show of it. */
+export const CLIENT_FIELDS = graphql(
   `
-    query AuthorizedApp($clientId: ID!) {
-      serverTime
-      client(clientId: $clientId) {
-        id
-        clientId
-        name
-        description
-        features
-        allowList
-        enabled
-        createdAt
-        generation
-        currentSecret { ...Secret }
-        oldSecret { ...Secret }
-        rollover {
-          startedAt
-          endsAt
-          advice
-          reason
-        }
-        viewerCanResetSecret
-        viewerCanSmoothReset
-        viewerCanRevokeOldSecret
-        viewerCanEdit
+    fragment ClientFields on Client {
+      id
+      clientId
+      name
+      description
+      features
+      allowList
+      enabled
+      createdAt
+      generation
+      currentSecret { ...Secret }
+      oldSecret { ...Secret }
+      rollover {
+        startedAt
+        endsAt
+        advice
+        reason
       }
+      viewerCanResetSecret
+      viewerCanSmoothReset
+      viewerCanRevokeOldSecret
+      viewerCanEdit
     }
   `,
   [SECRET],
 );
 
-export type ClientView = NonNullable<ResultOf<typeof CLIENT>["client"]>;
+export const CLIENT = graphql(
+  `
+    query AuthorizedApp($clientId: ID!) {
+      serverTime
+      client(clientId: $clientId) { ...ClientFields }
+    }
+  `,
+  [CLIENT_FIELDS],
+);
+
+export type ClientView = ResultOf<typeof CLIENT_FIELDS>;
 export type Feature = ClientView["features"][number];
 export type SecretView = ResultOf<typeof SECRET>;
 
@@ -105,18 +127,23 @@ const SOURCES = graphql(`
   }
 `);
 
+/** The current and the old secret are named, so that withdrawn ones cannot push them off the page of secrets. */
 export const CLIENT_SOURCES = graphql(
   `
     query SecretSources($clientId: ID!) {
       client(clientId: $clientId) {
         currentSecret { ...Sources }
         oldSecret { ...Sources }
+        secrets(first: 3) {
+          nodes { ...Sources refusedAttempts lastRefusedAt }
+        }
       }
     }
   `,
   [SOURCES],
 );
 
+export type ClientSources = NonNullable<ResultOf<typeof CLIENT_SOURCES>["client"]>;
 export type SecretUse = NonNullable<ResultOf<typeof SOURCES>["uses"]>[number];
 
 const USAGE = graphql(`
@@ -125,7 +152,8 @@ const USAGE = graphql(`
     hint
     createdAt
     replacedAt
-    usage { startsAt count }
+    endedAt
+    usage { startsAt count refused }
   }
 `);
 
@@ -173,29 +201,52 @@ export const CLIENT_HISTORY = graphql(`
   }
 `);
 
-export const CLIENT_AUDIT = graphql(`
-  query AuditTrail($clientId: ID!, $first: Int!, $after: String) {
-    client(clientId: $clientId) {
-      auditEvents(first: $first, after: $after) {
-        totalCount
-        nodes {
-          id
-          at
-          action
-          actor
-          surface
-          address
-          requestId
-          hoursToLive
-          expiresAt
-          reason
-        }
-        pageInfo { hasNextPage endCursor }
-      }
-    }
+const AUDIT = graphql(`
+  fragment Audit on AuditEvent {
+    id
+    at
+    action
+    actor
+    surface
+    address
+    requestId
+    hoursToLive
+    expiresAt
+    endedSecrets { secretId reason }
+    editedFields
+    clamped
+    weakSecret
+    reason
   }
 `);
 
-export type AuditEntry = NonNullable<
-  NonNullable<ResultOf<typeof CLIENT_AUDIT>["client"]>["auditEvents"]
->["nodes"][number];
+export const CLIENT_AUDIT = graphql(
+  `
+    query AuditTrail($clientId: ID!, $first: Int!, $after: String) {
+      client(clientId: $clientId) {
+        auditEvents(first: $first, after: $after) {
+          totalCount
+          nodes { ...Audit }
+          pageInfo { hasNextPage endCursor }
+        }
+      }
+    }
+  `,
+  [AUDIT],
+);
+
+/** The audit trail of a client that was deleted. */
+export const DELETED_AUDIT = graphql(
+  `
+    query DeletedClientAudit($clientId: ID!, $first: Int!, $after: String) {
+      auditEvents(clientId: $clientId, first: $first, after: $after) {
+        totalCount
+        nodes { ...Audit }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  `,
+  [AUDIT],
+);
+
+export type AuditEntry = ResultOf<typeof AUDIT>;

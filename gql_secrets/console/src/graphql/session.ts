@@ -1,7 +1,7 @@
 /** Who is signed in. The server decides what they may do; here it is only shown. */
 
 import { createStore } from "../lib/store";
-import { RequestFailed, onSignedOut, request } from "./client";
+import { onSignedOut, RequestFailed, request } from "./client";
 import { startListening, stopListening } from "./live";
 import { VIEWER, type Viewer } from "./queries";
 
@@ -13,18 +13,18 @@ export type Session =
 
 export const session = createStore<Session>({ state: "asking" });
 
-/** Ask who is signed in, and open or end everything that hangs on it. */
+/** Ask who is signed in, and start or stop everything that depends on it. */
 export async function checkSession(): Promise<void> {
   try {
     const { viewer } = (await request(VIEWER, {})).data;
     if (!viewer) return forget();
     const before = session.get();
-    // The same viewer must be the same object, or every check would draw the whole page anew.
+    // The same viewer must be the same object, or every check would redraw the whole page.
     const same = before.state === "signed-in" && JSON.stringify(before.viewer) === JSON.stringify(viewer);
     if (!same) session.set({ state: "signed-in", viewer });
     startListening(() => void checkSession());
   } catch (failure) {
-    // Whoever was signed in still sees what was read before; a page that shows nothing yet has to say why.
+    // A page that was read before stays visible; a page that shows nothing yet must say why.
     const nothingShown = session.get().state === "asking" || session.get().state === "unreachable";
     if (nothingShown && failure instanceof RequestFailed && failure.kind !== "signed-out") {
       session.set({ state: "unreachable", failure });
@@ -35,7 +35,7 @@ export async function checkSession(): Promise<void> {
 /** End the session here and on the server. */
 export async function signOut(): Promise<void> {
   const answer = await fetch("/sign-out", { method: "POST", credentials: "same-origin", redirect: "manual" });
-  if (!answer.ok && answer.type !== "opaqueredirect") throw new RequestFailed("failed", "Signing out did not work.");
+  if (!answer.ok && answer.type !== "opaqueredirect") throw new RequestFailed("failed", "Could not sign out.");
   stopListening();
   session.set({ state: "signed-out", why: "left" });
 }

@@ -1,4 +1,4 @@
-/** Runs a change once at a time and remembers how it went. */
+/** Runs one change at a time and keeps its outcome. */
 
 import { useCallback, useRef, useState } from "preact/hooks";
 import { RequestFailed } from "./client";
@@ -12,7 +12,7 @@ export interface Action {
 export function useAction(): Action {
   const [pending, setPending] = useState(false);
   const [failure, setFailure] = useState<RequestFailed | null>(null);
-  // State is seen only with the next drawing; a double click is faster.
+  // State is updated with the next render; a double click is faster.
   const running = useRef(false);
   const run = useCallback((act: () => Promise<void>) => {
     if (running.current) return;

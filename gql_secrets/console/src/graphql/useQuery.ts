@@ -1,13 +1,13 @@
-/** Keeps a query's answer fresh while it is on the screen. */
+/** Keeps the result of a query up to date while it is on the screen. */
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { isAttended } from "../lib/attention";
 import { useStore } from "../lib/store";
 import { type Answer, RequestFailed, request } from "./client";
 import type { Document } from "./graphql";
-import { type News, liveness, onNews } from "./live";
+import { liveness, type News, onNews } from "./live";
 
-/** The server gathers uses for a while before it writes them, so asking more often shows nothing new. */
+/** The server gathers uses for a while before it writes them, so polling more often would show nothing new. */
 const POLL_LIVE = 20_000;
 const POLL_OTHERWISE = 8_000;
 const GATHER_NEWS = 120;
@@ -15,13 +15,13 @@ const GATHER_NEWS = 120;
 export interface Asked<Result> {
   readonly answer: Answer<Result> | null;
   readonly failure: RequestFailed | null;
-  /** What is shown answers an earlier question, and the answer to this one is on its way. */
+  /** The result shown is that of earlier variables; the new one is on its way. */
   readonly waiting: boolean;
   readonly reload: () => void;
 }
 
 interface Options {
-  /** Does this piece of news concern what is shown? */
+  /** Whether an event concerns what is shown. */
   readonly follow: (news: Exclude<News, "missed">) => boolean;
   readonly poll?: boolean;
 }
@@ -54,7 +54,7 @@ export function useQuery<Result, Variables>(
     return () => asking.abort();
   }, [document, key, reloads]);
 
-  // What this viewer may not see now, they will not see in twenty seconds either.
+  // Polling does not help where the viewer lacks the permission.
   const polling = poll && !shown?.answer.denied.size;
   const concerns = useRef(follow);
   concerns.current = follow;

@@ -1,4 +1,4 @@
-/** Is somebody there? Asking for nobody would keep a forgotten window signed in for ever. */
+/** Whether somebody is using this window. Polling in a forgotten window would keep it signed in permanently. */
 
 const UNATTENDED_AFTER = 5 * 60 * 1000;
 

@@ -1,4 +1,4 @@
-/** Copying and downloading; both stay on this machine. */
+/** Copying and downloading; neither leaves this machine. */
 
 /** Return whether the text is now in the clipboard. */
 export async function copyText(text: string): Promise<boolean> {

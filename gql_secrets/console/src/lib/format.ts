@@ -1,12 +1,23 @@
-/** Instants and durations in words. Dates are in the viewer's own time zone and habits. */
+/** Instants and durations in words. Dates are in the viewer's own time zone, and in English like everything around them. */
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const withZone = new Intl.DateTimeFormat(undefined, {
+/** The viewer's own English where they have one, so that hours and dates have the order they know. */
+const ENGLISH = globalThis.navigator?.languages?.find((language) => /^en\b/.test(language)) ?? "en";
+
+const dateTime = new Intl.DateTimeFormat(ENGLISH, { dateStyle: "medium", timeStyle: "short" });
+const timeOfDay = new Intl.DateTimeFormat(ENGLISH, { timeStyle: "short" });
+const dayAndTime = new Intl.DateTimeFormat(ENGLISH, {
+  weekday: "short",
+  month: "short",
+  day: "numeric",
+  hour: "numeric",
+  minute: "2-digit",
+});
+const withZone = new Intl.DateTimeFormat(ENGLISH, {
   weekday: "long",
   year: "numeric",
   month: "long",
@@ -15,8 +26,8 @@ const withZone = new Intl.DateTimeFormat(undefined, {
   minute: "2-digit",
   timeZoneName: "short",
 });
-const hourOfDay = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "numeric", minute: "2-digit" });
-const wholeNumber = new Intl.NumberFormat(undefined);
+const hourOfDay = new Intl.DateTimeFormat(ENGLISH, { weekday: "short", hour: "numeric", minute: "2-digit" });
+const wholeNumber = new Intl.NumberFormat(ENGLISH);
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 
 export const formatDateTime = (instant: string | number): string => dateTime.format(new Date(instant));
@@ -24,7 +35,17 @@ export const formatFully = (instant: string | number): string => withZone.format
 export const formatHour = (instant: number): string => hourOfDay.format(new Date(instant));
 export const formatNumber = (value: number): string => wholeNumber.format(value);
 
-/** "3 minutes ago", "in 2 days"; the largest unit that fits says enough. */
+/** "6:03 PM" today, "Sat, Nov 28, 6:03 PM" on another day. */
+export function formatMoment(instant: string | number, now: number): string {
+  const date = new Date(instant);
+  return (date.toDateString() === new Date(now).toDateString() ? timeOfDay : dayAndTime).format(date);
+}
+
+/** How long ago a fact of the past was: never "in a moment", however far two clocks differ. */
+export const formatPast = (instant: string | number, now: number): string =>
+  formatRelative(Math.min(new Date(instant).getTime(), now), now);
+
+/** "3 minutes ago", "in 2 days"; the largest unit that fits is enough. */
 export function formatRelative(instant: string | number, now: number): string {
   const distance = new Date(instant).getTime() - now;
   const size = Math.abs(distance);
@@ -43,7 +64,8 @@ export function formatDuration(milliseconds: number): string {
   const [minutes, seconds] = [Math.floor((left % HOUR) / MINUTE), Math.floor((left % MINUTE) / SECOND)];
   if (days > 0) return `${days} d ${hours} h`;
   if (hours > 0) return `${hours} h ${minutes} min`;
-  return minutes > 0 ? `${minutes} min ${seconds} s` : `${seconds} s`;
+  if (minutes === 0) return `${seconds} s`;
+  return seconds > 0 ? `${minutes} min ${seconds} s` : `${minutes} min`;
 }
 
 /** "1 d 23:59:12": exact to the second, for a countdown. */
@@ -57,7 +79,8 @@ export function formatCountdown(milliseconds: number): string {
 const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g;
 
 /** The server's sentences name instants in UTC; people read them in their own time zone. */
-export const withLocalInstants = (sentence: string): string => sentence.replace(INSTANT, (instant) => formatDateTime(instant));
+export const withLocalInstants = (sentence: string, now: number): string =>
+  sentence.replace(INSTANT, (instant) => formatMoment(instant, now));
 
 export const plural = (count: number, one: string, many = `${one}s`): string =>
   `${formatNumber(count)} ${count === 1 ? one : many}`;

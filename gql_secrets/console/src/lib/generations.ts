@@ -1,4 +1,4 @@
-/** The generation of each client that this window changed: its own change counts before the page has read it again. */
+/** The generation of each client that this window changed, before the page has read it again. */
 
 interface Versioned {
   readonly clientId: string;
@@ -11,6 +11,6 @@ export function rememberGeneration({ clientId, generation }: Versioned): void {
   made.set(clientId, generation);
 }
 
-/** What a change of this client is based on: what the page shows, and what this window did to it since. */
+/** The generation that a change is based on: what the page shows, or what this window has done since. */
 export const generationSeen = ({ clientId, generation }: Versioned): number =>
   Math.max(generation, made.get(clientId) ?? 0);

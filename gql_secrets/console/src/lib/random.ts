@@ -1,4 +1,4 @@
-/** A key that no other dialog has; it names one intention, so that a retry is not a second reset. */
+/** A unique key for one dialog: with it, a retry is not a second reset. */
 export function newIdempotencyKey(): string {
   if ("randomUUID" in crypto) return crypto.randomUUID();
   // Over plain http a browser has no randomUUID, but always has this.

@@ -1,23 +1,31 @@
-/** How long an old secret stays good, as people type it: whole days, 1 to 7. */
+/** How long an old secret is kept, as people type it: whole days, 1 to 7, or whole hours, 1 to 168. */
 
-export const SHORTEST = 1;
-export const LONGEST = 7;
-export const PRESETS = [1, 3, 7] as const;
-const HOURS_PER_DAY = 24;
+export type Unit = "days" | "hours";
+
+const HOURS_PER: Readonly<Record<Unit, number>> = { days: 24, hours: 1 };
+export const MIN_RETENTION = 1;
+export const MAX_RETENTION: Readonly<Record<Unit, number>> = { days: 7, hours: 168 };
+export const PRESETS: Readonly<Record<Unit, readonly number[]>> = { days: [1, 3, 7], hours: [1, 4, 12] };
 
 export type Retention =
-  | { readonly valid: true; readonly days: number; readonly hoursToLive: number }
+  | { readonly valid: true; readonly count: number; readonly hoursToLive: number }
   | { readonly valid: false; readonly message: string };
 
 const refused = (message: string): Retention => ({ valid: false, message });
 
-export function parseRetention(typed: string): Retention {
+export function parseRetention(typed: string, unit: Unit = "days"): Retention {
   const text = typed.trim();
-  const range = `between ${SHORTEST} and ${LONGEST}`;
-  if (text === "") return refused(`Enter the retention period: a whole number of days ${range}.`);
-  if (/^[+-]?\d*[.,]\d+$|^[+-]?\d+[.,]$/.test(text)) return refused(`Enter whole days only: a number ${range}.`);
-  if (!/^[+-]?\d+$/.test(text)) return refused(`Enter a number: whole days ${range}.`);
-  const days = Number(text);
-  if (days < SHORTEST || days > LONGEST) return refused(`The retention period must be ${range} days.`);
-  return { valid: true, days, hoursToLive: days * HOURS_PER_DAY };
+  const range = `between ${MIN_RETENTION} and ${MAX_RETENTION[unit]}`;
+  if (text === "") return refused(`Enter the retention period: a whole number of ${unit} ${range}.`);
+  if (/^[+-]?\d*[.,]\d+$|^[+-]?\d+[.,]$/.test(text)) return refused(`Enter whole ${unit} only: a number ${range}.`);
+  if (!/^[+-]?\d+$/.test(text)) return refused(`Enter a number: whole ${unit} ${range}.`);
+  const count = Number(text);
+  if (count < MIN_RETENTION || count > MAX_RETENTION[unit]) {
+    return refused(`The retention period must be ${range} ${unit}.`);
+  }
+  return { valid: true, count, hoursToLive: count * HOURS_PER[unit] };
 }
+
+/** "1 day", "3 days", "1 hour" */
+export const periodInWords = (count: number, unit: Unit): string =>
+  `${count} ${count === 1 ? unit.slice(0, -1) : unit}`;

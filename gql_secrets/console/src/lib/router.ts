@@ -1,24 +1,42 @@
-/** Where in the console one is stands in the address's fragment: `#/` or `#/apps/<client id>`. */
+/** The place in the console, as the address's fragment names it: `#/`, `#/in-rollover` or `#/apps/<client id>`. */
 
 import { createStore, useStore } from "./store";
 
-export type Route = { readonly page: "apps" } | { readonly page: "client"; readonly clientId: string };
+export type Route =
+  | { readonly page: "apps"; readonly inRollover: boolean }
+  | { readonly page: "client"; readonly clientId: string }
+  | { readonly page: "unknown" };
 
 export const APPS_ADDRESS = "#/";
+export const IN_ROLLOVER_ADDRESS = "#/in-rollover";
 export const clientAddress = (clientId: string): string => `#/apps/${encodeURIComponent(clientId)}`;
 
-function parse(hash: string): Route {
+export function parseRoute(hash: string): Route {
+  if (hash === "" || hash === "#" || hash === APPS_ADDRESS) return { page: "apps", inRollover: false };
+  if (hash === IN_ROLLOVER_ADDRESS) return { page: "apps", inRollover: true };
   const clientId = /^#\/apps\/([^/]+)$/.exec(hash)?.[1];
-  if (clientId === undefined) return { page: "apps" };
+  if (clientId === undefined) return { page: "unknown" };
   try {
     return { page: "client", clientId: decodeURIComponent(clientId) };
   } catch {
-    return { page: "apps" }; // a stray percent sign names no client
+    return { page: "unknown" }; // a stray percent sign names no client
   }
 }
 
 // It listens from the start: an address that changes before the page's first effects have run is followed too.
-const fragment = createStore(location.hash);
-addEventListener("hashchange", () => fragment.set(location.hash));
+const fragment = createStore(globalThis.location?.hash ?? "");
+globalThis.addEventListener?.("hashchange", () => fragment.set(location.hash));
 
-export const useRoute = (): Route => parse(useStore(fragment));
+/** Called on every change of the address. */
+export const onNavigation = (listener: () => void): (() => void) => fragment.subscribe(listener);
+
+/** The list as it was last seen: with its filter, or without. */
+let list = APPS_ADDRESS;
+const rememberList = (hash: string) => {
+  if (parseRoute(hash).page === "apps") list = hash || APPS_ADDRESS;
+};
+rememberList(fragment.get());
+fragment.subscribe(rememberList);
+export const listAddress = (): string => list;
+
+export const useRoute = (): Route => parseRoute(useStore(fragment));

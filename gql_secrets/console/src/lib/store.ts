@@ -1,4 +1,4 @@
-/** One value that many parts of the page look at. */
+/** One value that several parts of the page use. */
 
 import { useEffect, useState } from "preact/hooks";
 

@@ -1,4 +1,4 @@
-/** Says so when what is shown may be old. */
+/** Shown when the page may be outdated. */
 
 import { useEffect, useState } from "preact/hooks";
 import { Icon } from "../ui/icons";
@@ -19,7 +19,7 @@ export function OfflineBanner() {
       {!online && (
         <p class="banner">
           <Icon name="warn" />
-          You are offline. What you see was read before; it will be read again as soon as the network is back.
+          You are offline. This page may be outdated; it is refreshed as soon as the network is back.
         </p>
       )}
     </div>

@@ -1,10 +1,10 @@
-/** What stands around every page: where one is, who one is, and whether the page is live. */
+/** The frame of every page: navigation, the viewer, and whether the page is live. */
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
+import { liveness } from "../graphql/live";
 import type { Viewer } from "../graphql/queries";
 import { signOut } from "../graphql/session";
-import { liveness } from "../graphql/live";
 import { APPS_ADDRESS } from "../lib/router";
 import { useStore } from "../lib/store";
 import { Button } from "../ui/basics";
@@ -14,6 +14,7 @@ import { OfflineBanner } from "./offline";
 export function Shell({ viewer, children }: { viewer: Viewer | null; children: ComponentChildren }) {
   return (
     <>
+      {/* biome-ignore lint/a11y/useValidAnchor: it leads to a place on this page */}
       <a class="skip" href="#content" onClick={skipToContent}>
         Skip to content
       </a>
@@ -51,13 +52,13 @@ function Who({ viewer }: { viewer: Viewer }) {
   const leave = () => {
     setLeaving(true);
     signOut()
-      .catch(() => say("Signing out did not work: the server does not answer. Try again."))
+      .catch(() => say("Could not sign out: the server cannot be reached. Try again."))
       .finally(() => setLeaving(false));
   };
   return (
     <div class="who">
       <Liveness />
-      {/* The roles come with the widest first; it includes the others. */}
+      {/* The widest role comes first; it includes the others. */}
       <span class="who-name">
         {viewer.name} <span class="muted">{viewer.roles[0]?.toLowerCase()}</span>
       </span>
@@ -73,8 +74,8 @@ function Liveness() {
   const words = { live: "Live", connecting: "Connecting", off: "Not live" }[state];
   const title = {
     live: "Changes appear here as they happen.",
-    connecting: "Connecting for live changes; until then this page asks every few seconds.",
-    off: "This page asks for changes every few seconds.",
+    connecting: "Connecting for live changes. Until then, this page is refreshed every few seconds.",
+    off: "This page is refreshed every few seconds.",
   }[state];
   return (
     <span class={`liveness ${state}`} title={title}>

@@ -1,39 +1,47 @@
-/** What one sees without a sign-in. */
+/** What people see without a sign-in. */
 
-import { type Session, checkSession } from "../graphql/session";
+import { useState } from "preact/hooks";
+import { checkSession, type Session, session } from "../graphql/session";
 import { Button } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
 import { FailureNote } from "../ui/notes";
-import { useTitle } from "./title";
 import { Sign } from "./shell";
+import { useTitle } from "./title";
 
 const COMMAND = "gql-secrets sign-in-link";
 
 const TITLES = { never: "Sign in", expired: "Your sign-in has ended", left: "You are signed out" } as const;
 
 const REASONS = {
-  never: "There is no password. A link, good once and for 15 minutes, signs you in.",
-  expired: "It ends after 30 minutes without use, after 8 hours, or when an administrator ends it. Nothing was lost.",
-  left: "Close this window, or sign in again.",
+  never: "Sign in with a one-time link. It is valid for 15 minutes.",
+  expired: "A sign-in ends after 30 minutes without use, and after 8 hours at most. Your data is safe.",
+  left: "Close this window, or sign in again with a one-time link.",
 } as const;
 
 export function SignIn({ why }: { why: (Session & { state: "signed-out" })["why"] }) {
   useTitle(TITLES[why]);
+  const [missing, setMissing] = useState(false);
+  const proceed = async () => {
+    setMissing(false);
+    await checkSession();
+    setMissing(session.get().state === "signed-out");
+  };
   return (
     <section class="alone">
       <Sign />
       <h1 tabIndex={-1}>{TITLES[why]}</h1>
       <p class="lead">{REASONS[why]}</p>
-      <p>On the machine that runs the server, make a sign-in link and open it in this browser:</p>
+      <p>On the machine that runs the server, create a sign-in link and open it in this browser:</p>
       <div class="command">
         <code>{COMMAND}</code>
         <CopyButton text={COMMAND} label="Copy" />
       </div>
       <p class="muted">
-        The server also prints one when it starts for the first time. Nobody at hand? Ask the people who run gql-secrets
+        The server also prints a link when it starts for the first time. No access to the server? Ask an administrator
         for a link.
       </p>
-      <Button onClick={() => void checkSession()}>I have signed in</Button>
+      <Button onClick={() => void proceed()}>Continue</Button>
+      <p role="status">{missing && "You are not signed in yet. Open a sign-in link in this browser first."}</p>
     </section>
   );
 }

@@ -1,6 +1,6 @@
 import { useEffect } from "preact/hooks";
 
-/** Name the window after what it shows, and lead keyboards and screen readers to it. */
+/** Name the window after the page that it shows. */
 export function useTitle(title: string): void {
   useEffect(() => {
     document.title = `${title} · gql-secrets`;

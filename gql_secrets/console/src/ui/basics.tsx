@@ -1,10 +1,10 @@
-/** The small parts that every page is made of. */
+/** Small parts that every page uses. */
 
 import type { ComponentChildren } from "preact";
 import { addressOf } from "../explorer/address";
 import { textOf } from "../graphql/graphql";
 import { useNow } from "../lib/clock";
-import { formatDateTime, formatFully, formatRelative } from "../lib/format";
+import { formatDateTime, formatFully, formatPast } from "../lib/format";
 import { Icon, type IconName } from "./icons";
 
 export type Tone = "good" | "warn" | "bad" | "calm" | "live";
@@ -24,7 +24,7 @@ interface ButtonProps {
   type?: "button" | "submit";
   disabled?: boolean;
   onClick?: () => unknown;
-  /** Where a dialog's focus begins; the way out, where nothing is to be typed. */
+  /** Where a dialog's focus begins: the way out, if there is nothing to type. */
   autoFocus?: boolean;
   children: ComponentChildren;
 }
@@ -39,18 +39,18 @@ export function Button(props: ButtonProps) {
   );
 }
 
-/** An instant: how long ago, and on demand exactly when. */
+/** An instant of the past: how long ago, and on demand exactly when. */
 export function When({ at, never = "never" }: { at: string | null | undefined; never?: string }) {
   const now = useNow();
   if (!at) return <span class="muted">{never}</span>;
   return (
     <time dateTime={at} title={formatFully(at)}>
-      {formatRelative(at, now)}
+      {formatPast(at, now)}
     </time>
   );
 }
 
-/** An instant by its date, for records. */
+/** An instant as a date, for records. */
 export function At({ at }: { at: string | null }) {
   if (!at) return <span class="muted">–</span>;
   return (
@@ -60,7 +60,7 @@ export function At({ at }: { at: string | null }) {
   );
 }
 
-/** The end of a secret: all that is ever shown of it. */
+/** The last characters of a secret: the only part that is ever shown again. */
 export function Hint({ hint }: { hint: string }) {
   if (!hint) return <span class="muted">not kept</span>;
   return (
@@ -72,7 +72,7 @@ export function Hint({ hint }: { hint: string }) {
   );
 }
 
-/** Opens the explorer with this very operation. The variables must hold no secret: they stand in an address. */
+/** Opens the explorer with this operation. The variables must hold no secret: they become part of an address. */
 export function ShowQuery({
   document,
   variables,
@@ -113,9 +113,10 @@ export function Panel({
   );
 }
 
-/** A wide table scrolls inside of its own frame, also by keyboard. */
+/** A wide table scrolls inside its own frame, by keyboard too. */
 export function Scrolled({ label, children }: { label: string; children: ComponentChildren }) {
   return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: keyboards scroll what has the focus
     <div class="scrolled" role="group" aria-label={label} tabIndex={0}>
       {children}
     </div>

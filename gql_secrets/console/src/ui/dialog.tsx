@@ -1,26 +1,51 @@
-/** Modal dialogs, by the browser's own <dialog>; they outlive the page that opened them. */
+/** Modal dialogs, by the browser's own <dialog>; they are drawn outside of the page that opened them. */
 
 import type { ComponentChildren, VNode } from "preact";
-import { useId, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
 import { createStore, useStore } from "../lib/store";
 
 const opened = createStore<{ readonly key: number; readonly content: VNode } | null>(null);
 let count = 0;
 let toHeading = false;
+let kept = 0;
 
-/** What opened the dialog may be gone once its change is made: then the page's heading is the place to go on from. */
+/** The button that opened the dialog may be gone after the change: then the focus goes to the page's heading. */
 export function returnToHeading(): void {
   toHeading = true;
 }
 
-/** Show a dialog; what it holds says when it is done by calling `close`. */
+/** Show a dialog; its content calls `close` when it is done. */
 export function openDialog(content: (close: () => void) => VNode): void {
   count += 1;
   const key = count;
   opened.set({ key, content: content(() => opened.get()?.key === key && opened.set(null)) });
 }
 
-/** The one place where dialogs are drawn: a page that goes away must not take a new secret with it. */
+/** The page behind the dialog is gone: so is the dialog, unless it holds what cannot be had again. */
+export function closeUnlessKept(): void {
+  if (kept === 0) opened.set(null);
+}
+
+/** While `keep` is true the dialog outlives its page: it shows a new secret, or a change is under way. */
+export function useKeptOpen(keep: boolean): void {
+  useEffect(() => {
+    if (!keep) return undefined;
+    kept += 1;
+    return () => {
+      kept -= 1;
+    };
+  }, [keep]);
+}
+
+/** The sign-in has ended: the page behind says so, and what to do. */
+export function useClosedBySignOut(failure: { readonly kind: string } | null, close: () => void): void {
+  const signedOut = failure?.kind === "signed-out";
+  useEffect(() => {
+    if (signedOut) close();
+  }, [signedOut]);
+}
+
+/** The one place where dialogs are drawn. */
 export function DialogHost() {
   const dialog = useStore(opened);
   return dialog && <div key={dialog.key}>{dialog.content}</div>;
@@ -29,22 +54,24 @@ export function DialogHost() {
 interface DialogProps {
   title: string;
   children: ComponentChildren;
-  /** Asked for by Escape; a dialog that must ask first simply does not close. */
+  /** Called on Escape; a dialog that must ask first stays open. */
   onDismiss: () => void;
-  /** The browser closed it without asking, as it may when Escape is pressed twice. */
-  onForced?: () => void;
 }
 
-export function Dialog({ title, children, onDismiss, onForced }: DialogProps) {
+export function Dialog({ title, children, onDismiss }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
+  const gone = useRef(false);
   const id = useId();
 
   useLayoutEffect(() => {
     const dialog = element.current;
     if (!dialog) return undefined;
     const opener = document.activeElement;
+    gone.current = false;
     dialog.showModal();
+    dialog.scrollTop = 0; // the focus may be on a button at its foot, but it is read from its head
     return () => {
+      gone.current = true;
       dialog.close();
       const stays = opener instanceof HTMLElement && opener.isConnected && opener !== document.body && !toHeading;
       (stays ? opener : document.querySelector<HTMLElement>("h1"))?.focus();
@@ -52,15 +79,23 @@ export function Dialog({ title, children, onDismiss, onForced }: DialogProps) {
     };
   }, []);
 
+  // A browser may close the dialog without asking, for instance by a gesture.
+  const closedByBrowser = () => {
+    if (gone.current) return;
+    onDismiss();
+    setTimeout(() => gone.current || element.current?.open || element.current?.showModal());
+  };
+
   return (
     <dialog
       ref={element}
       aria-labelledby={id}
+      onKeyDown={(event) => guardKey(event, onDismiss)}
       onCancel={(event) => {
         event.preventDefault();
         onDismiss();
       }}
-      onClose={() => (onForced ?? onDismiss)()}
+      onClose={closedByBrowser}
     >
       <h2 id={id} class="dialog-title">
         {title}
@@ -68,6 +103,20 @@ export function Dialog({ title, children, onDismiss, onForced }: DialogProps) {
       {children}
     </dialog>
   );
+}
+
+function guardKey(event: KeyboardEvent, onDismiss: () => void): void {
+  const onCheckbox = event.target instanceof HTMLInputElement && event.target.type === "checkbox";
+  if (event.key === "Escape") {
+    // Left to the browser, a second Escape closes a dialog without asking it.
+    event.preventDefault();
+    if (!event.repeat) onDismiss();
+  } else if (event.key === "Enter" && (event.repeat || onCheckbox)) {
+    // A key that is held down decides nothing, and Enter on a switch is not a decision about the whole form.
+    event.preventDefault();
+  } else if (event.key === " " && event.repeat && event.target instanceof HTMLButtonElement) {
+    event.preventDefault();
+  }
 }
 
 /** The row of buttons at the end of a dialog. */

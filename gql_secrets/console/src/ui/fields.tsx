@@ -1,4 +1,4 @@
-/** Form fields: a name, a place to type, a hint, and an error that belongs to it. */
+/** Form fields: label, input, hint and error. */
 
 import type { ComponentChildren, RefObject } from "preact";
 import { useId } from "preact/hooks";
@@ -75,7 +75,7 @@ interface SwitchProps {
   kind?: "switch" | "checkbox";
 }
 
-/** Something that is on or off: a switch takes effect on the form at once, a checkbox says "I have understood". */
+/** On or off: a switch changes the form immediately, a checkbox confirms something. */
 export function Switch({ label, hint, checked, onChange, disabled = false, autoFocus, kind = "switch" }: SwitchProps) {
   const id = useId();
   return (

@@ -1,4 +1,4 @@
-/** Small signs beside words; never instead of them. */
+/** Small icons next to words; never instead of them. */
 
 const PATHS = {
   check: "M3.5 8.5l3 3 6-7",

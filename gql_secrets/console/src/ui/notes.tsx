@@ -1,8 +1,9 @@
-/** What went wrong, and what to do about it. */
+/** What went wrong, and what to do next. */
 
 import type { ComponentChildren } from "preact";
 import type { RequestFailed } from "../graphql/client";
 import type { Problem } from "../graphql/mutations";
+import { serverNow } from "../lib/clock";
 import { withLocalInstants } from "../lib/format";
 import { Button, type Tone } from "./basics";
 import { Icon, type IconName } from "./icons";
@@ -22,10 +23,10 @@ export function Note({ tone, title, children }: { tone: Tone; title?: string; ch
 }
 
 const ADVICE: Record<RequestFailed["kind"], string> = {
-  unreachable: "Check the network, and whether the server runs; then try again.",
-  "signed-out": "Sign in again with a new link: gql-secrets sign-in-link.",
+  unreachable: "Check your network connection and that the server is running, then try again.",
+  "signed-out": "Sign in again with a new link: gql-secrets sign-in-link",
   forbidden: "Your role does not allow this. Ask an administrator.",
-  failed: "Try again. If it stays, look for the request id in the server's log.",
+  failed: "Try again. If the problem persists, look for the request id in the server’s log.",
 };
 
 export function FailureNote({ failure, retry }: { failure: RequestFailed; retry?: () => void }) {
@@ -45,24 +46,25 @@ export function FailureNote({ failure, retry }: { failure: RequestFailed; retry?
 }
 
 const NEXT_STEP: Partial<Record<Problem["code"], string>> = {
-  CLIENT_NOT_FOUND: "It may have been deleted. Close this dialog and look at the list.",
-  CONFLICT: "Somebody changed this client since you opened this dialog. Close it, look at what changed, and decide again.",
+  CLIENT_NOT_FOUND: "It may have been deleted. Close this dialog and check the list.",
+  CONFLICT:
+    "Somebody changed this client since you opened this dialog. Close it, check what changed, and decide again.",
   IDEMPOTENCY_KEY_REUSED: "Close this dialog and start again.",
   IDEMPOTENCY_RESULT_ENDED: "The reset happened, but its secret has ended since. Close this dialog and reset again.",
   LAST_OWNER: "Give another client the owner feature first.",
-  NEW_SECRET_IN_USE: "Taking it back would lock somebody out. Revoke the old secret instead when it is quiet.",
-  NO_ROLLOVER: "The old secret ended meanwhile. Close this dialog to see how it stands.",
+  NEW_SECRET_IN_USE: "Cancelling would lock out its users. Revoke the old secret instead once it is no longer used.",
+  NO_ROLLOVER: "The old secret has ended. Close this dialog to see the current state.",
   RATE_LIMITED: "Wait a moment, then try again.",
-  SECRET_NOT_OLD: "Close this dialog to see how it stands.",
+  SECRET_NOT_OLD: "Close this dialog to see the current state.",
 };
 
-/** The server's own sentences about what was refused; those tied to a field stand at that field instead. */
+/** The server's sentences about what was refused; those about a field are shown at that field instead. */
 export function ProblemNotes({ problems, requestId }: { problems: readonly Problem[]; requestId: string | null }) {
   if (problems.length === 0) return null;
   return (
     <div role="alert">
       {problems.map((problem) => (
-        <Note key={problem.code} tone="bad" title={withLocalInstants(problem.message)}>
+        <Note key={problem.code} tone="bad" title={withLocalInstants(problem.message, serverNow())}>
           {NEXT_STEP[problem.code] && <p>{NEXT_STEP[problem.code]}</p>}
           {requestId && (
             <p class="request-id">

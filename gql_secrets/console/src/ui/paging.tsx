@@ -1,4 +1,4 @@
-/** Keyset paging: one goes forward by a cursor, and back by remembering the cursors. */
+/** Keyset paging: forward by a cursor, back by remembering the cursors. */
 
 import { useState } from "preact/hooks";
 import { formatNumber } from "../lib/format";
@@ -42,15 +42,14 @@ export function Pager({ paging, size, shown, total, pageInfo, what }: PagerProps
   return (
     <nav class="pager" aria-label={`Pages of ${what}`}>
       <span class="muted" role="status">
-        {shown > 0 ? `${formatNumber(first)}–${formatNumber(first + shown - 1)} of ${formatNumber(total)}` : "No more"}
+        {shown > 0
+          ? `${formatNumber(first)}–${formatNumber(first + shown - 1)} of ${formatNumber(total)}`
+          : "Empty page"}
       </span>
       <Button icon="left" disabled={paging.page === 0} onClick={paging.back}>
         Previous
       </Button>
-      <Button
-        disabled={!pageInfo.hasNextPage}
-        onClick={() => pageInfo.endCursor && paging.forward(pageInfo.endCursor)}
-      >
+      <Button disabled={!pageInfo.hasNextPage} onClick={() => pageInfo.endCursor && paging.forward(pageInfo.endCursor)}>
         Next
       </Button>
     </nav>

@@ -1,4 +1,4 @@
-/** One sentence about what was just done, for the eye and for the ear. */
+/** One sentence about what was just done, announced to screen readers too. */
 
 import { useEffect } from "preact/hooks";
 import { createStore, useStore } from "../lib/store";
@@ -7,7 +7,7 @@ import { Icon } from "./icons";
 const said = createStore<string | null>(null);
 
 export function say(sentence: string): void {
-  said.set(null); // the same sentence twice is still news
+  said.set(null); // the same sentence twice is announced twice
   said.set(sentence);
 }
 

@@ -1,0 +1,67 @@
+/** The loudest thing on a page: sources that try a secret which has ended. */
+
+import type { ClientSources } from "../graphql/queries";
+import { useNow } from "../lib/clock";
+import { formatMoment, formatPast, plural } from "../lib/format";
+import { inState, type Source, sourceName } from "../rollover/sources";
+import { Note } from "../ui/notes";
+
+const NAMED = 5;
+const DAY = 86_400_000;
+
+interface LockedOutProps {
+  sources: readonly Source[] | null;
+  /** For viewers who may not see sources: how often ended secrets were tried. */
+  client: ClientSources | null;
+}
+
+export function LockedOut({ sources, client }: LockedOutProps) {
+  const now = useNow();
+  if (!sources) return <Attempts client={client} now={now} />;
+  const locked = inState(sources, "LOCKED_OUT");
+  if (locked.length === 0) return null;
+  return (
+    <div class="above" role="alert">
+      <Note tone="bad" title={`${plural(locked.length, "source")} ${locked.length === 1 ? "is" : "are"} locked out`}>
+        <p>
+          {locked.length === 1 ? "It still tries" : "They still try"} a secret that has ended. Deploy the current secret
+          there. An address that you do not know may mean that the secret was leaked.
+        </p>
+        <ul class="source-list">
+          {locked.slice(0, NAMED).map((source) => (
+            <li key={sourceName(source)}>
+              <code>{source.address ?? "unknown address"}</code>
+              <span class="agent">{source.userAgent ?? "no user agent"}</span>
+              <span class="nowrap">
+                {plural(source.refusedCount, "attempt")} since {formatMoment(source.firstRefusedAt ?? "", now)}, last{" "}
+                {formatPast(source.lastRefusedAt ?? "", now)}
+              </span>
+            </li>
+          ))}
+          {locked.length > NAMED && <li>and {plural(locked.length - NAMED, "other")}</li>}
+        </ul>
+      </Note>
+    </div>
+  );
+}
+
+function Attempts({ client, now }: { client: ClientSources | null; now: number }) {
+  const tried = (client?.secrets?.nodes ?? []).filter(
+    (secret) => secret.lastRefusedAt && Date.parse(secret.lastRefusedAt) > now - DAY,
+  );
+  const last = tried
+    .map((secret) => secret.lastRefusedAt ?? "")
+    .sort()
+    .at(-1);
+  if (!last) return null;
+  const attempts = tried.reduce((sum, secret) => sum + secret.refusedAttempts, 0);
+  return (
+    <div class="above" role="alert">
+      <Note tone="bad" title="A secret that has ended is still in use">
+        <p>
+          It was refused {plural(attempts, "time")}, last {formatPast(last, now)}.
+        </p>
+      </Note>
+    </div>
+  );
+}

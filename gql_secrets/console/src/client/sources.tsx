@@ -1,0 +1,108 @@
+/** Who uses which secret, the greatest danger first. */
+
+import { useState } from "preact/hooks";
+import { CLIENT_SOURCES } from "../graphql/queries";
+import { formatNumber, plural } from "../lib/format";
+import { inState, type Source, type SourceState, sourceName } from "../rollover/sources";
+import { Button, Chip, Panel, Scrolled, ShowQuery, type Tone, When } from "../ui/basics";
+import type { IconName } from "../ui/icons";
+
+const SHOWN_AT_FIRST = 10;
+
+const STATE_WORDS: Readonly<Record<SourceState, { tone: Tone; icon?: IconName; words: string }>> = {
+  OUTSIDE: { tone: "bad", icon: "warn", words: "Refused: address not allowed" },
+  LOCKED_OUT: { tone: "bad", icon: "stop", words: "Locked out" },
+  STILL_OLD: { tone: "warn", icon: "warn", words: "Still old" },
+  NOT_SEEN_WITH_NEW: { tone: "warn", icon: "clock", words: "Not seen with new" },
+  MOVED: { tone: "good", icon: "check", words: "Moved" },
+  ABSENT: { tone: "calm", words: "Not seen since the reset" },
+  IN_USE: { tone: "good", icon: "check", words: "In use" },
+};
+
+interface SourcesProps {
+  clientId: string;
+  sources: readonly Source[];
+  inRollover: boolean;
+}
+
+export function Sources({ clientId, sources, inRollover }: SourcesProps) {
+  const [all, setAll] = useState(false);
+  const shown = all ? sources : sources.slice(0, SHOWN_AT_FIRST);
+  const moved = inState(sources, "MOVED").length;
+  const concerned = moved + inState(sources, "STILL_OLD", "NOT_SEEN_WITH_NEW").length;
+  return (
+    <Panel
+      id="sources"
+      title="Sources"
+      aside={
+        inRollover && concerned > 0 && <span class="muted">{`${moved} of ${plural(concerned, "source")} moved`}</span>
+      }
+    >
+      {sources.length === 0 ? (
+        <p class="muted">Nobody has used a secret of this client yet.</p>
+      ) : (
+        <Scrolled label="Sources">
+          <table class="records sources">
+            <thead>
+              <tr>
+                <th scope="col">Source</th>
+                <th scope="col">State</th>
+                <th scope="col">{inRollover ? "New secret" : "Last used"}</th>
+                {inRollover && <th scope="col">Old secret</th>}
+                <th scope="col" class="number">
+                  Uses
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.map((source) => (
+                <tr key={sourceName(source)}>
+                  <th scope="row">
+                    <code>{source.address ?? "unknown address"}</code>
+                    <span class="agent">{source.userAgent ?? "no user agent"}</span>
+                  </th>
+                  <td>
+                    <State source={source} />
+                  </td>
+                  <td class="nowrap">
+                    <When at={source.newLastUsedAt} never="–" />
+                  </td>
+                  {inRollover && (
+                    <td class="nowrap">
+                      <When at={source.oldLastUsedAt} never="–" />
+                    </td>
+                  )}
+                  <td class="number">{formatNumber(source.useCount)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </Scrolled>
+      )}
+      <div class="panel-foot">
+        <ShowQuery document={CLIENT_SOURCES} variables={{ clientId }} of="the sources" />
+        {sources.length > SHOWN_AT_FIRST && (
+          <Button onClick={() => setAll(!all)}>
+            {all ? `Show the first ${SHOWN_AT_FIRST}` : `Show all ${sources.length}`}
+          </Button>
+        )}
+      </div>
+    </Panel>
+  );
+}
+
+function State({ source }: { source: Source }) {
+  const { tone, icon, words } = STATE_WORDS[source.state];
+  return (
+    <>
+      <Chip tone={tone} {...(icon ? { icon } : {})}>
+        {words}
+      </Chip>
+      {source.refusedCount > 0 && (
+        <span class="second nowrap">
+          {plural(source.refusedCount, "refused attempt")}, last <When at={source.lastRefusedAt} />
+        </span>
+      )}
+    </>
+  );
+}
