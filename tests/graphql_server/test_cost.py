@@ -168,7 +168,7 @@ def test_a_page_sized_by_a_variable_weighs_its_value(declared: str, given: dict[
     assert weight.variables == ("n",)
 
 
-def test_sizes_are_multiplied_along_nested_lists_and_added_beside_each_other() -> None:
+def test_sizes_are_multiplied_along_nested_lists_and_added_along_sibling_lists() -> None:
     one = "{ clients(first: 10) { nodes { secrets(first: 5) { nodes { id } } } } }"
     two = "{ clients(first: 10) { nodes { secrets(first: 5) { nodes { id } } } edges { node { id } } totalCount } }"
 
@@ -258,14 +258,14 @@ def test_tools_may_ask_for_the_whole_schema_once() -> None:
     assert admitted.operation.weight.cost == 0
 
 
-def test_asking_for_the_schema_buys_nothing_else() -> None:
+def test_introspection_does_not_raise_the_budget_of_other_fields() -> None:
     """The whole schema costs more than any other question may: the two accounts are apart."""
     page = "{ clients(first: 100) { nodes { secrets(first: 40) { nodes { id } } } } __schema { description } }"
 
     assert "may cost" in refusal(page)
 
 
-def test_introspection_is_weighed_for_the_caller_who_may_not_see_it_too() -> None:
+def test_introspection_is_refused_to_a_caller_that_may_not_see_the_schema() -> None:
     engine = make_endpoint().engine
     with pytest.raises(DocumentRefused) as refused:
         prepare(engine, INTROSPECTION, context=Context(caller=Caller(None)))
@@ -276,7 +276,7 @@ def test_introspection_is_weighed_for_the_caller_who_may_not_see_it_too() -> Non
 # -- The bombs
 
 
-def test_the_corpus_is_what_was_promised() -> None:
+def test_the_corpus_has_the_promised_size() -> None:
     assert len(BOMBS) >= 40
     assert all(len(hostile.query.encode()) <= KIB_64 for hostile in (*BOMBS.values(), *HEAVY.values()))
 
@@ -285,7 +285,7 @@ def test_the_corpus_is_what_was_promised() -> None:
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_in_few_words(name: str) -> None:
+def test_a_bomb_is_refused_with_a_short_message(name: str) -> None:
     cost = measure(BOMBS[name], 1)
 
     assert cost.refused
@@ -347,7 +347,7 @@ texts = st.lists(st.sampled_from(WORDS), max_size=12).map("".join) | st.text(max
 
 
 @given(text=texts)
-def test_no_text_breaks_the_reading(text: str) -> None:
+def test_any_text_is_read_or_refused(text: str) -> None:
     engine = ENDPOINT.engine
     with contextlib.suppress(DocumentRefused):
         prepare(engine, text)

@@ -38,7 +38,7 @@ def kept(limits: Limits) -> DocumentCache:
     return make_endpoint(limits=limits).engine.documents
 
 
-def test_only_so_many_documents_are_kept_and_the_latest_used_longest() -> None:
+def test_the_number_of_kept_documents_is_bounded_and_the_least_recently_used_goes_first() -> None:
     documents = kept(Limits(cached_documents=3))
     first = documents.read_now("{ viewer { name } }")
     for n in range(10):
@@ -170,7 +170,7 @@ async def test_a_subscription_gives_an_answer_for_each_event_and_masks_its_end()
     assert answers == [OperationResult({"ticks": 0}, []), OperationResult({"ticks": 1}, [])]
 
 
-async def test_a_subscription_that_fails_says_no_more_than_a_query_does(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_subscription_is_masked_like_a_query(caplog: pytest.LogCaptureFixture) -> None:
     engine = make_endpoint().engine
     prepared = await engine.prepare(GraphQLRequest("subscription { ticks(upto: 1, fail: true) }"), Context())
 

@@ -72,7 +72,7 @@ async def test_no_malformed_body_is_echoed_or_logged(client: Client, caplog: pyt
     assert CANARY not in caplog.text
 
 
-async def test_a_misfit_is_told_by_the_names_of_argument_variable_and_type(client: Client) -> None:
+async def test_a_misfit_is_reported_by_the_names_of_argument_variable_and_type(client: Client) -> None:
     asked = {
         '{ trouble { wants(hours: "x") } }': "The value of argument 'hours' does not fit its type 'Int!'.",
         "query ($h: Int!) { trouble { wants(hours: $h) } }": "Variable '$h' does not fit its type 'Int!'.",
@@ -105,7 +105,7 @@ async def test_a_refused_argument_is_named_with_its_directive(client: Client, qu
     assert error["extensions"] == {"code": "BAD_REQUEST"}
 
 
-async def test_a_null_that_meets_a_non_null_argument_is_the_callers_mistake(client: Client) -> None:
+async def test_a_null_for_a_non_null_argument_is_a_bad_request(client: Client) -> None:
     """Only execution finds it: the variable has a default, so validation lets it pass."""
     query = "query ($h: Int = 5) { trouble { wants(hours: $h) } }"
     response = await post(client, {"query": query, "variables": {"h": None}})
@@ -119,7 +119,7 @@ async def test_a_null_that_meets_a_non_null_argument_is_the_callers_mistake(clie
 # -- Failures of fields
 
 
-async def test_a_failure_nobody_foresaw_is_masked_and_logged_in_full(
+async def test_an_unexpected_failure_is_masked_and_logged_in_full(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     response = await post(client, {"query": '{ trouble { crash(text: "it") refused } viewer { name } }'})

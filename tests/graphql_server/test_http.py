@@ -29,7 +29,7 @@ UNFIT = {
 
 @pytest.mark.parametrize(("accept", "status"), [(None, 200), (JSON, 200), (GRAPHQL_JSON, 400)])
 @pytest.mark.parametrize("name", UNFIT)
-async def test_a_document_that_cannot_run_is_told_in_the_manner_of_the_media_type(
+async def test_a_refused_document_has_the_status_that_its_media_type_requires(
     client: Client, name: str, accept: str | None, status: int
 ) -> None:
     response = await post(client, {"query": UNFIT[name]}, accept=accept)
@@ -47,7 +47,7 @@ async def test_an_operation_of_another_name_is_not_found(client: Client, context
     assert context.resets == []
 
 
-async def test_a_syntax_error_tells_where_and_what_kind(client: Client) -> None:
+async def test_a_syntax_error_has_a_place_and_a_kind(client: Client) -> None:
     response = await post(client, {"query": '{ viewer {\n  name "hunter2" } }'})
 
     assert (await content_of(response))["errors"] == [
@@ -97,7 +97,7 @@ def test_schema_extensions_that_would_not_run_are_not_accepted() -> None:
 
 
 @pytest.mark.parametrize("query", ["{ __schema { queryType { name } } }", '{ a: __type(name: "Client") { name } }'])
-async def test_the_schema_is_shown_to_those_who_may_see_it(client: Client, context: Context, query: str) -> None:
+async def test_only_callers_that_may_introspect_see_the_schema(client: Client, context: Context, query: str) -> None:
     assert "errors" not in await content_of(await post(client, {"query": query}))
 
     context.caller = Caller(None)
@@ -107,7 +107,7 @@ async def test_the_schema_is_shown_to_those_who_may_see_it(client: Client, conte
         assert "data" not in await content_of(response)
 
 
-async def test_a_typename_is_no_introspection(client: Client, context: Context) -> None:
+async def test_a_typename_is_not_introspection(client: Client, context: Context) -> None:
     context.caller = Caller(None)
     response = await post(client, {"query": "{ __typename viewer { __typename } }"})
 

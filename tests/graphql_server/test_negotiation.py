@@ -30,9 +30,7 @@ from support.toy_graphql import Context
         ("text/event-stream, */*;q=0.1", JSON),
     ],
 )
-async def test_the_answer_has_the_media_type_that_is_liked_best(
-    client: Client, accept: str | None, answered: str
-) -> None:
+async def test_the_response_has_the_preferred_media_type(client: Client, accept: str | None, answered: str) -> None:
     response = await post(client, {"query": "{ viewer { name } }"}, accept=accept)
 
     assert response.status == 200
@@ -44,7 +42,9 @@ async def test_the_answer_has_the_media_type_that_is_liked_best(
 @pytest.mark.parametrize(
     "accept", ["text/html", "text/event-stream", "image/*", f"{JSON};q=0", "text/event-stream;q=1"]
 )
-async def test_nothing_runs_for_a_caller_that_accepts_no_answer(client: Client, context: Context, accept: str) -> None:
+async def test_nothing_runs_for_a_request_that_accepts_no_response(
+    client: Client, context: Context, accept: str
+) -> None:
     """A mutation answered as a stream, or as nothing, would lose the new secret."""
     response = await post(client, {"query": RESET}, accept=accept)
 
@@ -54,7 +54,7 @@ async def test_nothing_runs_for_a_caller_that_accepts_no_answer(client: Client, 
 
 
 @pytest.mark.parametrize("accept", [URQL, "text/event-stream, application/json", "text/event-stream;q=1, */*;q=0.1"])
-async def test_a_mutation_is_no_stream_whatever_else_is_accepted(client: Client, context: Context, accept: str) -> None:
+async def test_a_mutation_is_never_answered_as_a_stream(client: Client, context: Context, accept: str) -> None:
     response = await post(client, {"query": RESET}, accept=accept)
 
     assert response.content_type in (JSON, GRAPHQL_JSON)
@@ -98,7 +98,7 @@ async def test_a_mutation_by_get_is_405_and_does_nothing(
     assert context.resets == []
 
 
-async def test_the_query_beside_a_mutation_may_come_by_get(client: Client, context: Context) -> None:
+async def test_a_query_in_the_same_document_as_a_mutation_may_come_by_get(client: Client, context: Context) -> None:
     query = f"query Q {{ viewer {{ name }} }} {RESET.replace('mutation', 'mutation M')}"
     response = await client.get("/graphql", params={"query": query, "operationName": "Q"})
 
@@ -173,7 +173,7 @@ async def test_a_content_type_other_than_json_in_utf_8_is_415(
     "content_type",
     ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"', "application/json;charset=utf8"],
 )
-async def test_json_in_utf_8_is_taken_however_it_is_spelled(client: Client, content_type: str) -> None:
+async def test_json_in_utf_8_is_accepted_in_every_spelling(client: Client, content_type: str) -> None:
     response = await post(client, {"query": "{ viewer { name } }"}, **{"Content-Type": content_type})
 
     assert response.status == 200

@@ -59,7 +59,7 @@ BODIES: dict[str, tuple[str | bytes, int]] = {
 
 @pytest.mark.parametrize("accept", [None, JSON, GRAPHQL_JSON, URQL])
 @pytest.mark.parametrize("name", BODIES)
-async def test_a_body_that_is_no_request_is_4xx_whatever_is_accepted(
+async def test_a_body_that_is_not_a_request_is_4xx_regardless_of_accept(
     client: Client, context: Context, name: str, accept: str | None
 ) -> None:
     body, status = BODIES[name]
@@ -72,7 +72,7 @@ async def test_a_body_that_is_no_request_is_4xx_whatever_is_accepted(
     assert context.resets == []
 
 
-async def test_a_batch_is_told_apart(client: Client) -> None:
+async def test_a_batch_has_a_message_of_its_own(client: Client) -> None:
     response = await post(client, [{"query": "{ viewer { name } }"}])
 
     assert (await content_of(response))["errors"][0][
@@ -98,7 +98,7 @@ async def test_a_batch_is_told_apart(client: Client) -> None:
         "query=%00",
     ],
 )
-async def test_a_query_string_that_is_no_request_is_4xx(client: Client, query_string: str) -> None:
+async def test_a_query_string_that_is_not_a_request_is_4xx(client: Client, query_string: str) -> None:
     response = await client.get(f"/graphql?{query_string}", headers={"Accept": GRAPHQL_JSON})
 
     assert 400 <= response.status < 500

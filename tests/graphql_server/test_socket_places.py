@@ -77,7 +77,7 @@ def test_the_caller_with_the_most_sockets_gives_way_to_another_one() -> None:
     assert places.take("ada", "ada", is_anonymous=False) == GivingWay("ada0", Reason.CALLER_HOLDS_MOST)
 
 
-def test_who_signs_in_later_counts_from_then_on() -> None:
+def test_a_socket_counts_for_its_caller_from_the_sign_in_on() -> None:
     places = Places(4, 1)
     fill(places, "viewer", "viewer", "viewer")
     assert places.take("new", None, is_anonymous=True) is None

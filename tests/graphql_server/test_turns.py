@@ -53,7 +53,7 @@ async def test_operations_of_one_key_run_in_the_order_of_their_arrival_and_other
     assert len(turns) == 0
 
 
-async def test_an_operation_that_is_cancelled_while_it_waits_blocks_nobody() -> None:
+async def test_an_operation_cancelled_while_it_waits_does_not_block_the_next_one() -> None:
     turns = Turns()
 
     async def operate() -> None:
