@@ -187,18 +187,18 @@ def may_change(caller: Caller, *features: Iterable[Feature]) -> bool:
     return caller.secret_state is not SecretState.RETAINED or all(role_of(each) is None for each in features)
 
 
-def require_current_secret(caller: Caller, *features: Iterable[Feature]) -> None:
+def require_current_secret(caller: Caller, features: Iterable[Feature], *, argument: str = "client_id") -> None:
     """Pass unless a caller who signed in with a retained secret would change a client with a role, or grant a role.
 
     Somebody who has an old secret of an owner must not be able to take over the installation (docs/rules.md).
 
     Raises:
-        Forbidden: `reason` is `RETAINED_SECRET`.
+        Forbidden: `reason` is `RETAINED_SECRET`; `argument` is the one that named the features or their client.
     """
-    if not may_change(caller, *features):
+    if not may_change(caller, features):
         raise Forbidden(
             "You signed in with an old secret, which cannot change or create a client with owner, operator or viewer. "
             "Sign in with the new secret.",
-            argument="client_id",
+            argument=argument,
             reason="RETAINED_SECRET",
         )

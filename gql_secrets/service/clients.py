@@ -73,7 +73,7 @@ class Clients:
 
         async def work(change: Change) -> Registration:
             require_role(change.caller, Role.ADMIN)
-            require_current_secret(change.caller, wanted)
+            require_current_secret(change.caller, wanted, argument="features")
             return await register(change, mint_client_id(), name, description, wanted, networks)
 
         return await self._changes.change_installation(by, work)
@@ -103,9 +103,9 @@ class Clients:
 
         async def work(change: ClientChange) -> Client:
             require_role(change.caller, Role.ADMIN)
-            require_current_secret(
-                change.caller, change.features, change.features if new_features is UNCHANGED else new_features
-            )
+            require_current_secret(change.caller, change.features)
+            if new_features is not UNCHANGED:
+                require_current_secret(change.caller, new_features, argument="features")
             edited = []
             client = change.client
             if new_name is not UNCHANGED and new_name != client.name:

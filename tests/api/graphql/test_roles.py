@@ -217,6 +217,7 @@ async def test_an_old_owner_secret_cannot_grant_a_role(
         answer = await gql(f"mutation {{ {operation} }}", as_=owner)
         assert answer.codes == ["FORBIDDEN"]
         assert answer.errors[0]["extensions"]["reason"] == "RETAINED_SECRET"
+        assert answer.errors[0]["extensions"]["argument"] == "features"
 
 
 async def test_viewer_can_fields_follow_the_role_and_the_secret_of_the_viewer(
