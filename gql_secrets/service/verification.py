@@ -27,7 +27,7 @@ _READY_SECONDS: Final = 1.0
 class RefusalReason(StrEnum):
     """Why a credential was refused, for our log and audit.
 
-    Callers learn only ADDRESS: whoever gets it has shown a valid secret.
+    Callers learn only ADDRESS, which requires a valid secret.
     """
 
     UNKNOWN = "UNKNOWN"

@@ -1,1 +1,1 @@
-"""What is remembered: Tortoise models, migrations, transactions."""
+"""The database: models, migrations, transactions, and one package for each kind of database."""

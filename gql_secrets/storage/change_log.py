@@ -2,7 +2,7 @@
 
 The audit is the log: each change has one event, a revision one higher than the change before, and a hash that chains it
 to that change. Revisions become visible in order. A database that was replaced by an older copy of itself has other
-hashes, or lower revisions: then the answer is `Rewound`, and whoever asked must read everything again.
+hashes, or lower revisions: then the answer is `Rewound`, and the reader must read everything again.
 """
 
 from collections.abc import Sequence

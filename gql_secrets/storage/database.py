@@ -260,7 +260,7 @@ class Database:
 
 
 async def _retried(work: Callable[[], Awaitable[T]]) -> T:
-    """Run it, and once more if its statements were prepared for an older schema (a migration beside this process)."""
+    """Run it, and once more if its statements were prepared for an older schema (another process migrated it)."""
     try:
         return await work()
     except Exception as error:

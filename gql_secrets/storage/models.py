@@ -1,4 +1,4 @@
-"""What is remembered. The law about each table stands next to it; the migrations hold the same law in SQL."""
+"""The tables. Each model states the rules of its table; the migrations enforce the same rules in SQL."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ class PepperFingerprint(Model):
 
 
 class Client(Model):
-    """An application. Deleting leaves the row as a tombstone (`deleted_at`): ids are never used again.
+    """An application. Deleting it leaves the row as a tombstone (`deleted_at`): ids are never reused.
 
     `is_restricted` says that `ClientNetwork` rows are the whole allow list; without it every address is allowed.
     """
@@ -107,7 +107,7 @@ class ClientNetwork(Model):
 
 
 class ClientSecret(Model):
-    """One secret of one client, for ever: rows are never deleted, and what ended never changes back.
+    """One secret of one client. Rows are never deleted, and a secret that ended stays ended.
 
     Partial unique indexes hold rule 1: at most one CURRENT and one RETAINED per client. `digest` is unique, so a
     secret that a client once had cannot be brought in again.
@@ -129,7 +129,7 @@ class ClientSecret(Model):
     ended_at: datetime | None = InstantField(null=True)
     end_reason = fields.CharField(max_length=16, null=True)
     first_used_at: datetime | None = InstantField(null=True)
-    # Without what `secret_use` holds: `storage/usage.py` has the totals, and completes a row's last use.
+    # The last use and both counts exclude what `secret_use` holds: `storage/usage.py` computes the totals.
     last_used_at: datetime | None = InstantField(null=True)
     use_count = fields.BigIntField(default=0)
     refused_attempts = fields.BigIntField(default=0)
@@ -226,7 +226,7 @@ class AuditEndedSecret(Model):
 
 
 class IdempotentReset(Model):
-    """What a replay needs for ten minutes: never the secret, only the nonce that derives it again with the pepper."""
+    """What a replay needs for ten minutes: not the secret, but the nonce that derives it again with the pepper."""
 
     id = fields.BigIntField(primary_key=True)
     actor = fields.CharField(max_length=255)
@@ -248,7 +248,7 @@ class IdempotentReset(Model):
 
 
 class SignInLink(Model):
-    """A link that signs a person in, once (`spent_at`) and for a short time; of its token only the digest is kept."""
+    """A link that signs a person in, once (`spent_at`) and for a short time. Only the digest of its token is stored."""
 
     id = fields.BigIntField(primary_key=True)
     digest = fields.BinaryField()
@@ -265,7 +265,7 @@ class SignInLink(Model):
 
 
 class Session(Model):
-    """A person who signed in with a browser; of the cookie's value only the digest is kept.
+    """A person who signed in with a browser. Only the digest of the cookie's value is stored.
 
     Rows are deleted when they have long ended: the audit names people by their names.
     """

@@ -93,4 +93,4 @@ class RaiseOldestSchema(TortoiseOperation):
         new_state: State,
         state_editor: BaseSchemaEditor | None = None,
     ) -> None:
-        """Leave it: an older program would have to be told by hand."""
+        """Leave it: what an older program needs is not known here."""

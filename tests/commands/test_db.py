@@ -38,8 +38,8 @@ def test_check_refuses_a_database_that_is_not_migrated(bare: RunCommand, tmp_pat
             "UPDATE client_secret SET state = 'REVOKED', ended_at = 1, end_reason = 'REVOKED'",
             "clients without a current secret: 1",
         ),
-        ("DELETE FROM audit_event", "audit events missing: 1"),
-        ("UPDATE client SET deleted_at = 1", "deleted clients with a living secret: 1"),
+        ("DELETE FROM audit_event", "missing audit events: 1"),
+        ("UPDATE client SET deleted_at = 1", "deleted clients with an active secret: 1"),
     ],
 )
 def test_check_names_the_damage(run: RunCommand, settings: Settings, statement: str, damage: str) -> None:

@@ -256,12 +256,12 @@ class Migration(migrations.Migration):
         ops.RunSQL(
             "CREATE UNIQUE INDEX client_secret_one_retained ON client_secret (client_id) WHERE state = 'RETAINED'"
         ),
-        # To add a check, SQLite's table was made anew, and lost the index that it was created with.
+        # Adding a check rebuilt SQLite's table, which dropped the index that it was created with.
         RunOnSqlite("CREATE INDEX idx_client_secr_client__7e18ad ON client_secret (client_id, id)"),
         ops.RunSQL("CREATE UNIQUE INDEX client_secret_digest ON client_secret (digest)"),
         ops.RunSQL("CREATE INDEX client_secret_due ON client_secret (expires_at) WHERE state = 'RETAINED'"),
         ops.RunSQL("CREATE INDEX client_newest ON client (created_at, client_id) WHERE deleted_at IS NULL"),
-        # A prefix is a range of code points; PostgreSQL orders text by language unless told otherwise.
+        # A prefix is a range of code points; PostgreSQL orders text by language by default.
         RunOnPostgres(
             'ALTER TABLE client ALTER COLUMN name_folded TYPE varchar(200) COLLATE "C", '
             'ALTER COLUMN client_id_folded TYPE varchar(200) COLLATE "C"'

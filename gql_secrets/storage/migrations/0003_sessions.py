@@ -1,4 +1,4 @@
-"""People's sign-in links and sessions, and what tells subscribers of uses."""
+"""People's sign-in links and sessions, and the indexes behind events of uses."""
 
 from tortoise import fields, migrations
 from tortoise.indexes import Index
@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
         ops.AddConstraint(
             "Session", CheckConstraint(name="session_role", check="role IN ('ADMIN', 'OPERATOR', 'VIEWER')")
         ),
-        # To add a check, SQLite's tables were made anew, and lost the indexes that they were created with.
+        # Adding a check rebuilt SQLite's tables, which dropped the indexes that they were created with.
         RunOnSqlite(
             "CREATE INDEX idx_sign_in_lin_expires_8f49fc ON sign_in_link (expires_at)",
             "DROP INDEX idx_sign_in_lin_expires_8f49fc",

@@ -4,7 +4,7 @@ from tortoise import migrations
 
 from gql_secrets.storage.operations import RunOnPostgres, RunOnSqlite
 
-# A total is the sum of what stands in `client_secret` and of its sources: what the sources hold leaves the former.
+# A total is the sum of the counts in `client_secret` and of its sources, so the former lose what the sources hold.
 _COUNTED_ONCE = """
     UPDATE client_secret SET
         use_count = use_count - COALESCE(
@@ -39,11 +39,11 @@ _HOURS = """
 """
 
 
-def _remade(table: str, made: str) -> list[RunOnSqlite]:
-    """Return what makes a table anew with its rows: SQLite takes no foreign key off a table."""
+def _rebuilt(table: str, definition: str) -> list[RunOnSqlite]:
+    """Return what rebuilds a table with its rows: SQLite cannot drop a foreign key."""
     return [
         RunOnSqlite(f"ALTER TABLE {table} RENAME TO {table}_before"),
-        RunOnSqlite(made),
+        RunOnSqlite(definition),
         RunOnSqlite(f"INSERT INTO {table} SELECT * FROM {table}_before"),  # noqa: S608  names of our own tables
         RunOnSqlite(f"DROP TABLE {table}_before"),
     ]
@@ -59,6 +59,6 @@ class Migration(migrations.Migration):
         RunOnSqlite(_COUNTED_ONCE),
         RunOnPostgres("ALTER TABLE secret_use DROP CONSTRAINT IF EXISTS secret_use_secret_id_fkey"),
         RunOnPostgres("ALTER TABLE secret_usage_hour DROP CONSTRAINT IF EXISTS secret_usage_hour_secret_id_fkey"),
-        *_remade("secret_use", _USES),
-        *_remade("secret_usage_hour", _HOURS),
+        *_rebuilt("secret_use", _USES),
+        *_rebuilt("secret_usage_hour", _HOURS),
     ]

@@ -1,1 +1,1 @@
-"""PostgreSQL."""
+"""Everything that only PostgreSQL has."""

@@ -20,7 +20,7 @@ from gql_secrets.storage.postgres.connection import PooledConnection, connect_ar
 _log: Final = logging.getLogger(__name__)
 CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _COMMAND_SECONDS: Final = 15.0
-# The first 63 bits of SHA-256 of "gql-secrets: migrations": nobody else uses this number by accident.
+# The first 63 bits of SHA-256 of "gql-secrets: migrations": no other program uses it by accident.
 _MIGRATION_KEY: Final = 0x4C0497E739DE8F53
 _MIGRATION_SECONDS: Final = 120.0
 _BETWEEN_TRIES: Final = 0.1

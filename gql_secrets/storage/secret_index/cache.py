@@ -1,4 +1,4 @@
-"""The secrets that verification remembers. It knows no database: whoever reads one says what changed there."""
+"""The secrets that verification remembers. The cache reads no database; its owner reports what changed there."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -1,1 +1,1 @@
-"""SQLite."""
+"""Everything that only SQLite has."""

@@ -188,3 +188,37 @@ async def test_a_secret_that_was_restored_to_use_is_read_again(
         await other.clients.set_client_enabled(client.id, enabled=enabled, by=ADMIN)
         assert await is_good(services, client.id, client.secret) is enabled
         assert await is_good(services, client.id, client.secret) is enabled
+
+
+async def test_a_change_of_this_process_expires_the_view(services: Services, client: Made) -> None:
+    """Of two pipelined requests, the second is answered by what the first one did, though nothing arrived between."""
+    digests = services.changes.pepper.digests(client.id, client.secret)
+    assert await is_good(services, client.id, client.secret)
+    lookup = cast(SqliteLookup, services.lookup)
+    found, _ = lookup.find_nowait(client.id, digests)
+    assert found is not None
+    assert found.state is SecretState.CURRENT
+
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+
+    found, _ = lookup.find_nowait(client.id, digests)
+    assert found is not None
+    assert found.state is SecretState.REVOKED
+
+
+async def test_another_process_is_seen_when_the_view_expires(
+    services: Services, other: Services, client: Made, reads: Reads
+) -> None:
+    digests = services.changes.pepper.digests(client.id, client.secret)
+    assert await is_good(services, client.id, client.secret)
+    lookup = cast(SqliteLookup, services.lookup)
+    lookup.find_nowait(client.id, digests)
+    await other.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    reads.taken()
+
+    lookup.expire_view()
+
+    found, _ = lookup.find_nowait(client.id, digests)
+    assert found is not None
+    assert found.state is SecretState.REVOKED
+    assert reads.taken() > 0
