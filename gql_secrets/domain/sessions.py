@@ -6,6 +6,7 @@ from typing import Final
 
 from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.domain.errors import InvalidName
+from gql_secrets.domain.texts import is_visible
 
 SIGN_IN_PATH: Final = "/sign-in"
 LINK_LIFETIME: Final = timedelta(minutes=15)
@@ -51,9 +52,9 @@ def parse_person(text: str) -> str:
     """Return the name of a person, as the audit log shows it.
 
     Raises:
-        InvalidName: it is empty, over 100 characters, or has control characters.
+        InvalidName: it is over 100 characters, has control characters, or has no visible character.
     """
     name = text.strip()
-    if not 1 <= len(name) <= _MAX_NAME or not name.isprintable():
+    if not 1 <= len(name) <= _MAX_NAME or not name.isprintable() or not is_visible(name):
         raise InvalidName(f"The name of a person must have 1 to {_MAX_NAME} characters and no control characters.")
     return name
