@@ -1,7 +1,7 @@
 """`/verify`: gateways such as nginx, Envoy, Traefik and Caddy ask whether a caller's credentials are valid.
 
 200 accepts the caller, 401 refuses it, 403 is the allow list, 503 means that we cannot answer. No GraphQL, no ORM model
-and no access log on this path. Envoy appends the original path and keeps the original method, so every path below
+and no access log on this path. Envoy may append the original path and keeps the original method, so every path below
 `/verify` is answered, by any method.
 
 Invalid credentials are counted (service/rate_counters.py) and answered 401 all the same: gateways do not know 429, and

@@ -97,7 +97,7 @@ SURFACES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("path", SURFACES)
-async def test_all_that_is_not_good_is_answered_byte_for_byte_alike(
+async def test_all_invalid_credentials_get_byte_for_byte_the_same_response(
     api: TestClient[Any, Any], bad: Bad, path: str
 ) -> None:
     method, given = SURFACES[path]

@@ -144,10 +144,10 @@ async def boss(make_client: MakeClient) -> Made:
 
 
 @every_surface
-async def test_keycloak_50855_an_old_secret_dies_on_time_whatever_is_switched(
+async def test_an_old_secret_expires_on_time_whether_its_client_is_disabled_or_enabled(
     api: Api, services: Services, boss: Made, clock: Clock, surface: Callable[[Api, Made], Awaitable[bool]]
 ) -> None:
-    """A rotated secret was valid for ever after the feature was switched off."""
+    """Keycloak issue 50855: a rotated secret was valid for ever after the feature was switched off."""
     clients = services.clients
     done = await services.rotation.reset_secret(boss.id, DAY, by=ADMIN)
     new = Made(boss.id, done.new_secret.reveal())
@@ -179,10 +179,8 @@ async def test_keycloak_51535_and_51529_every_write_surface_ends_what_it_must_an
     assert [row.state for row in rows] == ["CURRENT", "REVOKED", "REVOKED"]
 
 
-async def test_keycloak_cve_2026_17048_nobody_reads_a_secret_by_a_side_entrance(
-    api: Api, services: Services, owner: Made, make_client: MakeClient
-) -> None:
-    """A view-only admin could read rotated secrets: no field of any type but two payloads can carry one."""
+async def test_no_query_returns_a_secret(api: Api, services: Services, owner: Made, make_client: MakeClient) -> None:
+    """Keycloak CVE-2026-17048: a view-only admin could read rotated secrets. Only payloads that mint one carry one."""
     schema = graphql.build_schema(build_schema().as_str())
     texts = {
         f"{name}.{field}"
@@ -286,10 +284,10 @@ async def test_gitlab_524639_and_litellm_38351_a_retry_kills_no_secret_in_use(
     assert await by_verify(api, again)
 
 
-async def test_weave_os_817_many_resets_at_once_leave_one_successor_and_no_zombie(
+async def test_concurrent_resets_leave_one_current_secret(
     api: Api, services: Services, owner: Made, boss: Made
 ) -> None:
-    """N rotations at once made N successors; a rotation against a delete left a zombie."""
+    """Weave OS issue 817: n rotations at once made N successors; a rotation against a delete left a zombie."""
     surfaces = list(RESETS.values())[:2]
     made = await asyncio.gather(*(surfaces[number % 2](api, owner, boss.id, 0) for number in range(4)))
     assert [await by_verify(api, Made(boss.id, secret)) for secret in made].count(True) == 1
@@ -398,8 +396,8 @@ async def test_strawberry_2026_no_bomb_of_fragments_is_worked_on(api: Api, owner
     assert told["errors"]
 
 
-async def test_directus_cve_2024_54151_an_anonymous_socket_is_nobody(api: Api, boss: Made) -> None:
-    """An anonymous WebSocket had the rights of an admin."""
+async def test_an_anonymous_socket_has_no_role(api: Api, boss: Made) -> None:
+    """Directus CVE-2024-54151: an anonymous WebSocket had the rights of an admin."""
     async with open_socket(api) as socket:
         await socket.initialise()
         assert (await socket.answer("{ viewer { name } }"))["data"]["viewer"] is None
@@ -456,10 +454,10 @@ async def test_coder_cve_2026_111934_a_forwarded_address_is_believed_from_a_trus
 
 
 @only_sqlite
-async def test_openbao_cve_2025_62705_no_secret_stands_in_audit_error_log_or_file(
+async def test_no_secret_is_in_the_audit_an_error_the_log_or_a_file(
     api: Api, services: Services, owner: Made, boss: Made, data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Six products wrote secrets to their audit, raw bodies, error texts or debug logs. (More: tests/test_fuzz.py.)"""
+    """OpenBao CVE-2025-62705 and five others: secrets in the audit, raw bodies, error texts or debug logs."""
     caplog.set_level("DEBUG", "gql_secrets")
     issued = Issued([owner.secret, boss.secret])
     for reset, hours in product(RESETS.values(), (24, 0)):
@@ -514,7 +512,7 @@ async def test_openbao_cve_2026_115357_nothing_is_done_that_the_audit_cannot_say
 
 @every_surface
 @pytest.mark.parametrize("state", ["enabled", "disabled", "in rollover", "deleted"])
-async def test_doorkeeper_cve_2026_44476_a_blank_secret_is_none(
+async def test_a_blank_secret_is_invalid(  # Doorkeeper CVE-2026-44476
     api: Api, services: Services, boss: Made, surface: Callable[[Api, Made], Awaitable[bool]], state: str
 ) -> None:
     if state == "disabled":

@@ -56,7 +56,7 @@ def test_a_bucket_takes_a_burst_then_leaks_evenly_and_says_exactly_how_long_to_w
     assert taken >= min(count, len(pauses))
 
 
-def test_time_to_wait_is_never_said_shorter_than_it_is() -> None:
+def test_the_reported_time_to_wait_is_never_too_short() -> None:
     assert [whole_seconds(nanoseconds) for nanoseconds in (0, 1, SECOND_NS, SECOND_NS + 1)] == [0, 1, 1, 2]
 
 
@@ -173,7 +173,7 @@ ASK = {"graphql": ask_graphql, "clients": ask_clients}
 
 
 @pytest.mark.parametrize("surface", ASK)
-async def test_failing_too_often_from_one_address_is_429_and_a_good_secret_still_signs_in(
+async def test_too_many_failures_from_one_address_are_429_and_a_valid_secret_still_signs_in(
     surface: str, api: Any, seconds: Seconds, owner: Made
 ):
     ask, address = ASK[surface], next(addresses)
@@ -194,7 +194,7 @@ async def test_failing_too_often_from_one_address_is_429_and_a_good_secret_still
 
 @pytest.mark.parametrize("surface", ASK)
 @pytest.mark.parametrize("known", [True, False])
-async def test_failing_too_often_with_one_client_id_locks_nobody_out(
+async def test_too_many_failures_with_one_client_id_lock_no_valid_caller_out(
     surface: str, api: Any, seconds: Seconds, owner: Made, *, known: bool
 ):
     """From as many addresses as there are; whether the client exists makes no difference."""
@@ -249,7 +249,7 @@ async def test_to_a_gateway_a_refusal_is_401_however_many_there_were_but_it_coun
     assert (await ask_graphql(api, told("nobody", "wrong", address))).status == 429
 
 
-async def test_asking_without_credentials_and_from_outside_the_allow_list_is_no_failure(
+async def test_missing_credentials_and_a_refused_address_are_not_counted_as_failures(
     api: Any, seconds: Seconds, make_client: Any
 ):
     del seconds
@@ -264,7 +264,7 @@ async def test_asking_without_credentials_and_from_outside_the_allow_list_is_no_
 # Sign-in links
 
 
-async def test_bad_sign_in_links_are_429_after_a_while_and_a_good_one_still_signs_in(api: Any, seconds: Seconds):
+async def test_too_many_invalid_sign_in_links_are_429_and_a_valid_one_still_signs_in(api: Any, seconds: Seconds):
     address = next(addresses)
 
     async def sign_in(token: str) -> Any:

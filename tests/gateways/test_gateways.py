@@ -80,7 +80,7 @@ async def more_answers(*copies: Copy) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_rollover_under_traffic_refuses_nobody_and_accepts_nothing_after_the_revoke(
+async def test_a_rollover_under_traffic_refuses_no_valid_call_and_accepts_none_after_the_revoke(
     server: Server, gateway: Gateway
 ) -> None:
     now = asyncio.get_running_loop().time
@@ -290,7 +290,7 @@ async def test_a_streamed_body_passes(server: Server, gateway: Gateway) -> None:
     assert len(arrived.body) == 100_000
 
 
-async def test_a_kept_connection_that_was_closed_meanwhile_refuses_nobody(
+async def test_a_kept_connection_that_was_closed_refuses_no_valid_call(
     make: tuple[Make, str], api: Api, tmp_path: Path
 ) -> None:
     """A server closes idle connections; a gateway that is just about to use one has to ask again on another."""
@@ -326,7 +326,7 @@ async def test_many_slow_answers_are_waited_for(make: tuple[Make, str], api: Api
             assert [response.status for response in await asyncio.gather(*calls)] == [200] * 10
 
 
-async def test_with_nobody_to_ask_the_gateway_refuses_and_says_that_it_is_trouble(
+async def test_a_gateway_without_gql_secrets_refuses_with_a_server_error(
     make: tuple[Make, str], api: Api, tmp_path: Path
 ) -> None:
     """5xx makes applications try again; 401 would make them throw their secret away."""

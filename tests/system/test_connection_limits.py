@@ -234,7 +234,7 @@ async def test_the_bytes_of_each_head_are_counted_apart(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
-async def test_whoever_reads_a_slow_body_is_told_in_time(serve: Serve, framing: bytes) -> None:
+async def test_reading_a_slow_body_fails_in_time(serve: Serve, framing: bytes) -> None:
     peer = await (await serve()).open()
     began = time.monotonic()
     await peer.send(b"POST /read HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n")
@@ -257,9 +257,7 @@ async def test_a_body_in_pieces_within_its_time_is_read(serve: Serve) -> None:
     assert await peer.answer() == b"HTTP/1.1 200 OK"
 
 
-async def test_the_rest_of_a_body_that_nobody_wanted_is_not_waited_for(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_rest_of_an_unread_body_is_not_waited_for(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     peer = await (await serve()).open()
     await peer.send(b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
     assert await peer.answer() == b"HTTP/1.1 200 OK"
@@ -271,7 +269,7 @@ async def test_the_rest_of_a_body_that_nobody_wanted_is_not_waited_for(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system must tell what was not read")
-async def test_whoever_reads_no_answer_is_let_go(serve: Serve) -> None:
+async def test_a_peer_that_reads_no_response_is_disconnected(serve: Serve) -> None:
     server = await serve(replace(SHORT, idle_seconds=60))
     with socket.socket() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -298,7 +296,7 @@ async def test_an_open_websocket_owes_nothing(serve: Serve) -> None:
 # Numbers
 
 
-async def test_too_many_connections_drive_out_the_slowest_and_nobody_who_asks(serve: Serve) -> None:
+async def test_too_many_connections_close_the_slowest_and_none_that_sends_requests(serve: Serve) -> None:
     server = await serve(replace(SHORT, head_seconds=PATIENT, connections=10))
     asking = [await server.open() for _ in range(3)]
     for peer in asking:
@@ -375,7 +373,7 @@ async def test_nothing_is_remembered_of_a_connection_that_is_gone(serve: Serve) 
         b"\x16\x03\x01%s%s%s",
     ],
 )
-async def test_what_is_no_request_is_neither_quoted_nor_logged(
+async def test_a_malformed_request_is_neither_quoted_nor_logged(
     serve: Serve, caplog: pytest.LogCaptureFixture, head: bytes
 ) -> None:
     caplog.set_level(logging.DEBUG)

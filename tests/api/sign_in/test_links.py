@@ -36,7 +36,7 @@ async def test_opening_the_page_spends_nothing(browser: Browser, services: Servi
     await services.sessions.sign_in(link.token.reveal())
 
 
-async def test_the_page_tells_nobody_where_it_was_opened(api: Any):
+async def test_the_page_sends_no_referrer(api: Any):
     async with api.get("/sign-in") as response:
         text = await response.text()
         assert response.headers["Referrer-Policy"] == "no-referrer"
@@ -86,7 +86,7 @@ async def test_behind_https_the_cookie_belongs_to_this_host_alone(
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"{}", b'{"token": null}', b'{"token": "nothing"}', b'{"token": "\\u0000"}', b"\xff"]
 )
-async def test_what_holds_no_good_token_is_refused_without_a_password_box(browser: Browser, body: bytes):
+async def test_an_invalid_token_is_refused_without_a_password_dialog(browser: Browser, body: bytes):
     headers = browser.headers() | {"Content-Type": "application/json"}
     async with browser.api.post("/sign-in", data=body, headers=headers) as response:
         assert response.status == 401
@@ -154,7 +154,7 @@ async def test_who_has_no_session_is_signed_out_already(browser: Browser, gql: A
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "unknown" * 6, '"; drop', "a" * 4000])
-async def test_an_unknown_session_is_nobody_and_opens_no_password_box(browser: Browser, cookie: str):
+async def test_an_unknown_session_is_anonymous_and_opens_no_password_dialog(browser: Browser, cookie: str):
     browser.cookie = cookie
 
     response, content = await browser.ask("{ viewer { name } }")
@@ -166,7 +166,7 @@ async def test_an_unknown_session_is_nobody_and_opens_no_password_box(browser: B
     assert content["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-async def test_an_ended_session_is_nobody(browser: Browser, clock: Clock):
+async def test_an_ended_session_is_anonymous(browser: Browser, clock: Clock):
     await browser.sign_in()
     clock.move(30 * MINUTE)
 
@@ -223,7 +223,7 @@ async def test_the_audit_names_the_person_and_the_request(browser: Browser):
     }
 
 
-async def test_no_token_stands_in_the_log(browser: Browser, services: Services, caplog: pytest.LogCaptureFixture):
+async def test_no_token_is_in_the_log(browser: Browser, services: Services, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
     link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
     token = link.token.reveal()

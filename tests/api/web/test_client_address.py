@@ -209,7 +209,7 @@ def test_forwarded(line: str, address: str | None) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line, _ in X_FORWARDED_FOR])
-def test_nobody_but_a_trusted_proxy_is_believed(line: str) -> None:
+def test_only_a_trusted_proxy_can_report_an_address(line: str) -> None:
     """Anyone can send the header: from anyone else it counts for nothing, not even for a refusal."""
     for peer in ("192.0.2.66", "127.0.0.1", "2001:db8::66", "11.0.0.1"):
         assert told(peer, (XFF, line)) == peer

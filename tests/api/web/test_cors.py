@@ -114,7 +114,7 @@ async def test_only_graphql_is_for_other_origins(api: Any, path: str):
         assert cors_headers(answer) == {}
 
 
-async def test_without_the_setting_nobody_is_allowed(build_api: BuildApi):
+async def test_without_the_setting_no_origin_is_allowed(build_api: BuildApi):
     api = await build_api()
     for method in ("OPTIONS", "POST"):
         headers = {"Origin": APP, "Access-Control-Request-Method": "POST"}
@@ -257,7 +257,7 @@ async def test_streams_have_the_security_headers_too(api: Any):
         assert answer.headers["Access-Control-Allow-Origin"] == APP
 
 
-async def test_an_answer_to_a_gateway_says_nothing_about_the_site_it_stands_for(build_api: BuildApi):
+async def test_a_response_to_a_gateway_has_no_security_headers(build_api: BuildApi):
     """Gateways hand the headers of a refusal on, and would set them for a site that is not ours."""
     api = await build_api(public_url="https://secrets.example.com")
     refused = await api.get("/verify")
