@@ -15,6 +15,7 @@ from gql_secrets.api.web.connection_limits import ConnectionLimits
 from gql_secrets.cli import app
 from gql_secrets.domain.durations import format_duration
 from gql_secrets.graphql_server.socket_limits import SocketLimits
+from gql_secrets.service.event_feed import MAX_STREAMS
 from gql_secrets.settings import Settings
 
 GATEWAYS = ROOT / "tests" / "gateways"
@@ -189,7 +190,7 @@ def test_the_limits_of_a_document_are_those_of_the_server() -> None:
 
 
 def test_the_limits_of_a_connection_are_those_of_the_server() -> None:
-    limits = ConnectionLimits()
+    limits, sockets = ConnectionLimits(), SocketLimits()
     assert values(page("docs/operations.md").section("Limits")) == {
         "time to send a request's head": f"{limits.head_seconds:g}",
         "time to send its body": f"{limits.body_seconds:g}",
@@ -199,5 +200,8 @@ def test_the_limits_of_a_connection_are_those_of_the_server() -> None:
         "all of a head": str(limits.head_bytes // 1024),
         "header fields": str(limits.fields),
         "connections of a process": str(limits.connections),
-        "WebSockets of a process": str(SocketLimits().sockets),
+        "WebSockets of a process": str(sockets.sockets),
+        "event streams of a process, over any transport": str(MAX_STREAMS),
+        "messages of a WebSocket": f"{sockets.messages_per_second:g}",
+        "GraphQL operations of a caller at a time": "1",
     }

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Any, TypeAlias
 
 import strawberry
 from strawberry.dataloader import DataLoader
 
 from gql_secrets.domain.access import Caller
+from gql_secrets.domain.networks import address_block
 from gql_secrets.service.usage.queries import Rollover
 from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket
@@ -97,8 +97,7 @@ def turn_key_of(caller: Caller) -> Hashable:
     """Return whose operations run one at a time: the caller, or an anonymous caller's address (IPv6: its /64)."""
     if not caller.is_anonymous:
         return caller.actor
-    address = caller.address or ""
-    return (":".join(ip_address(address).exploded.split(":")[:4]) if ":" in address else address,)
+    return ("address", address_block(caller.address) if caller.address else None)
 
 
 Info: TypeAlias = strawberry.Info[Context, Any]

@@ -12,7 +12,7 @@ from gql_secrets.api.graphql.context import Context, turn_key_of
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS, SOURCE
 from gql_secrets.api.web.request_id import make_request_id
 from gql_secrets.domain.access import Caller, Surface
-from gql_secrets.domain.networks import normalised
+from gql_secrets.domain.networks import address_block, normalised
 
 _log: Final = logging.getLogger(__name__)
 
@@ -81,10 +81,13 @@ class _CallerOfSocket:
 
 
 def _forwarded_address(request: web.Request) -> str | None:
-    """Return the address that a trusted proxy forwarded; None where none did: it may be that of many people."""
+    """Return the address (of IPv6, the /64) that a trusted proxy forwarded.
+
+    None where none did: many people may be behind the address of the connection.
+    """
     address = request[SOURCE].source.address
     peer = normalised(request.remote) if request.remote else None
-    return None if address == peer else address
+    return None if address is None or address == peer else address_block(address)
 
 
 async def end_streams(app: web.Application) -> None:

@@ -1,19 +1,26 @@
 """Anonymous sockets, and one caller's, never keep others out."""
 
 import asyncio
+from collections.abc import Hashable
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from aiohttp import encode_basic_auth
-from support.callers import Made
+from aiohttp.test_utils import make_mocked_request
+from support.callers import ADMIN, VIEWER, Made
 from support.installation import MakeClient
 from support.sockets import EVENTS, Socket, open_socket, until
 
-from gql_secrets.api.keys import SERVICES, SOCKETS
+from gql_secrets.api.graphql.context import turn_key_of
+from gql_secrets.api.graphql.streaming import _CallerOfSocket
+from gql_secrets.api.keys import SERVICES, SOCKETS, SOURCE
+from gql_secrets.api.web.client_address import RequestSource
+from gql_secrets.domain.access import Caller, Surface
 from gql_secrets.graphql_server.socket_limits import SocketLimits
 from gql_secrets.graphql_server.socket_places import SocketPlaces
 from gql_secrets.service import event_feed
+from gql_secrets.service.usage.counter import Source
 
 TRY_AGAIN_LATER = 1013
 
@@ -96,3 +103,31 @@ async def test_when_all_streams_are_taken_the_caller_with_the_most_gives_way(
         [error] = await greedy.errors("1")
         assert error["extensions"]["code"] == "UNAVAILABLE"
         assert sorted(stream.caller.name for stream in feed._streams) == sorted([viewer.id, viewer.id, owner.id])
+
+
+@pytest.mark.parametrize(
+    ("peer", "address", "share"),
+    [
+        ("198.51.100.1", "198.51.100.1", None),
+        ("::ffff:198.51.100.1", "198.51.100.1", None),
+        ("127.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("127.0.0.1", "2001:db8::1", "2001:db8::/64"),
+        ("127.0.0.1", None, None),
+    ],
+)
+def test_an_anonymous_socket_counts_for_an_address_only_where_a_proxy_forwarded_it(
+    peer: str, address: str | None, share: str | None
+) -> None:
+    request = make_mocked_request("GET", "/graphql").clone(remote=peer)
+    request[SOURCE] = RequestSource(Source(address, None), None)
+
+    assert _CallerOfSocket(request, Caller.anonymous(Surface.GRAPHQL, address=address)).share == share
+
+
+def test_operations_take_turns_by_caller_or_by_the_address_of_anonymous_callers() -> None:
+    def anonymous(address: str | None) -> Hashable:
+        return turn_key_of(Caller.anonymous(Surface.GRAPHQL, address=address))
+
+    assert turn_key_of(ADMIN) != turn_key_of(VIEWER) != anonymous("192.0.2.1")
+    assert anonymous("2001:db8::1") == anonymous("2001:db8::2") != anonymous("2001:db8:0:1::1")
+    assert anonymous("192.0.2.1") != anonymous("192.0.2.2")
