@@ -1,4 +1,4 @@
-"""Seed A (000_c69ba334014210bf.txt), step by step and line by line of its troubleshooting list."""
+"""The console walk-through (docs/rules.md), step by step, and every line of its troubleshooting list."""
 
 from collections.abc import Callable
 

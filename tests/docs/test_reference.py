@@ -21,6 +21,16 @@ from gql_secrets.settings import Settings
 GATEWAYS = ROOT / "tests" / "gateways"
 RECIPES = {"nginx": "nginx.conf", "envoy": "envoy.yaml", "caddy": "Caddyfile", "traefik": "traefik.yaml"}
 MAX_LINES_OF_README = 200
+NOT_VARIABLES = ("insecure", "ignored_variables")
+# Split, so that this file does not find itself.
+NOT_IN_THE_REPOSITORY = (
+    "DESIGN" + ".md",
+    "STYLE" + ".md",
+    "seed" + " A",
+    "seed" + " B",
+    "000_c69" + "ba33",
+    "004_dfe" + "5e4b",
+)
 
 
 def test_the_two_commands_are_each_the_first_of_their_section() -> None:
@@ -39,9 +49,7 @@ def test_the_settings_page_lists_every_setting_and_its_default() -> None:
     rows = [cells for cells in page("docs/settings.md").rows() if cells[0].startswith("`GQL_SECRETS_")]
     listed = {cells[0].strip("`").removeprefix("GQL_SECRETS_"): cells[1].strip("`") for cells in rows}
     fields = {
-        field.name.upper(): field.default
-        for field in dataclasses.fields(Settings)
-        if field.name not in ("insecure", "ignored_variables")
+        field.name.upper(): field.default for field in dataclasses.fields(Settings) if field.name not in NOT_VARIABLES
     }
     assert listed == {
         name: format_duration(default) if isinstance(default, timedelta) else str(default)
@@ -205,3 +213,27 @@ def test_the_limits_of_a_connection_are_those_of_the_server() -> None:
         "messages of a WebSocket": f"{sockets.messages_per_second:g}",
         "GraphQL operations of a caller at a time": "1",
     }
+
+
+def sources() -> list[tuple[str, str]]:
+    """Return the name and the text of every source file."""
+    paths = [
+        *ROOT.glob("gql_secrets/**/*.py"),
+        *ROOT.glob("tests/**/*.py"),
+        *ROOT.glob("gql_secrets/console/src/**/*.ts*"),
+    ]
+    return [(str(path.relative_to(ROOT)), path.read_text()) for path in paths]
+
+
+def test_nothing_cites_what_is_not_in_the_repository() -> None:
+    places = [*sources(), *((each.name, each.text) for each in all_pages())]
+    assert len(places) > 100
+    assert [(name, cited) for name, text in places for cited in NOT_IN_THE_REPOSITORY if cited in text] == []
+
+
+def test_every_rule_that_is_cited_exists() -> None:
+    rules = set(re.findall(r"^### Rule (\d+): ", page("docs/rules.md").text, re.MULTILINE))
+    assert rules == {str(number) for number in range(1, 13)}
+    cited = [number for _, text in sources() for number in re.findall(r"docs/rules\.md, rule (\d+)", text)]
+    assert cited
+    assert set(cited) <= rules
