@@ -116,6 +116,7 @@ class Reading:
             beyond=(beyond[0], beyond[1]) if beyond else None,
             is_backward=page.is_backward,
             limit=page.size + 1,
+            is_quick=query == ClientQuery(),
         )
         return Page.of(
             page, rows, ("created_at", "client_id"), count=lambda: client_rows.count_clients(self._database, query)

@@ -43,6 +43,7 @@ class Accepted(NamedTuple):
     secret_id: int
     state: SecretState
     expires_at: datetime | None
+    features: tuple[str, ...] = ()
 
 
 class Refused(NamedTuple):
@@ -135,7 +136,7 @@ class Verifier:
             self._usage.used(stored.secret_id, source, now)
             if stored.allow_list is not None and not _allows(stored.allow_list, source):
                 return Refused(RefusalReason.ADDRESS, stored.client_id, stored.secret_id)
-            return Accepted(stored.client_id, stored.secret_id, stored.state, stored.expires_at)
+            return Accepted(stored.client_id, stored.secret_id, stored.state, stored.expires_at, stored.features)
         if status is SecretStatus.DUE:
             return None
         # Each of these counts once: the time must not tell which of them it was.

@@ -32,6 +32,7 @@ _COLUMNS: Final = ", ".join(
 _CURRENT_AT: Final = len(_CLIENT_COLUMNS)
 _RETAINED_AT: Final = _CURRENT_AT + len(_SECRET_COLUMNS)
 _FEATURES_AT: Final = _RETAINED_AT + len(_SECRET_COLUMNS)
+_CLOCK_AT: Final = _FEATURES_AT + 1
 _FROM: Final = """
     FROM client c
     LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
@@ -39,7 +40,7 @@ _FROM: Final = """
 """
 
 
-class SecretRow(NamedTuple):
+class ActiveSecretRow(NamedTuple):
     """An active secret, without its digest."""
 
     id: int
@@ -65,8 +66,8 @@ class ClientRow(NamedTuple):
     created_at: datetime
     generation: int
     features: tuple[str, ...]
-    current_secret: SecretRow | None
-    old_secret: SecretRow | None
+    current_secret: ActiveSecretRow | None
+    old_secret: ActiveSecretRow | None
 
 
 class ClientQuery(NamedTuple):
@@ -102,6 +103,7 @@ async def page_of_clients(
     beyond: tuple[datetime, str] | None,
     is_backward: bool,
     limit: int,
+    is_quick: bool,
 ) -> list[ClientRow]:
     """Return clients in the order of their creation, the newest first, or the oldest first when going backward.
 
@@ -111,6 +113,7 @@ async def page_of_clients(
         beyond: the creation time and the id of the client before the first one returned.
         is_backward: the oldest first.
         limit: how many at most.
+        is_quick: an index answers the query in its order.
 
     Raises:
         Unavailable: the database does not answer.
@@ -120,7 +123,7 @@ async def page_of_clients(
         created_at, client_id = beyond
         query = query.where(f"(c.created_at, c.client_id) {sign} (?, ?)", to_microseconds(created_at), client_id)
     end = f"ORDER BY c.created_at {direction}, c.client_id {direction} LIMIT {limit:d}"
-    return await _read(database, query, end)
+    return await _read(database, query, end, is_quick=is_quick)
 
 
 async def count_clients(database: Database, query: ClientQuery) -> int:
@@ -133,14 +136,13 @@ async def count_clients(database: Database, query: ClientQuery) -> int:
     return int(row["number"])
 
 
-async def _read(database: Database, query: ClientQuery, end: str = "") -> list[ClientRow]:
-    features = database.dialect.joined("f.feature")
-    statement = (
-        f"SELECT {_COLUMNS}, (SELECT {features} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608  put together from constants
-        f" {_FROM} WHERE {query.sql} {end}"
-    )
-    rows, now = await database.fetch_rows(statement, query.values)
-    return [_client_of(row, now) for row in rows]
+async def _read(database: Database, query: ClientQuery, end: str = "", *, is_quick: bool = True) -> list[ClientRow]:
+    dialect = database.dialect
+    features = f"(SELECT {dialect.joined('f.feature')} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608  put together from constants
+    statement = f"SELECT {_COLUMNS}, {features}, {dialect.clock} {_FROM} WHERE {query.sql} {end}"
+    fetch = database.fetch_quickly if is_quick else database.fetch_rows
+    rows = await fetch(statement, query.values)
+    return [_client_of(row, database.instant_of(row[_CLOCK_AT])) for row in rows]
 
 
 def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
@@ -162,11 +164,11 @@ def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
     )
 
 
-def _secret_of(values: Sequence[Any]) -> SecretRow | None:
+def _secret_of(values: Sequence[Any]) -> ActiveSecretRow | None:
     secret_id, hint, is_weak, state, created_at, created_by, replaced_at, expires_at, first_used_at = values
     if secret_id is None:
         return None
-    return SecretRow(
+    return ActiveSecretRow(
         secret_id,
         hint,
         bool(is_weak),

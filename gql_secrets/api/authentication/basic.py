@@ -90,11 +90,10 @@ async def authenticate_client(request: web.Request, credentials: Credentials, su
     if unclear is not None:
         raise unclear
     protect_connection(request)
-    features = (await services.reading.features([verdict.client_id])).get(verdict.client_id, ())
     return Caller(
         name=verdict.client_id,
         kind=ActorKind.API_CLIENT,
-        role=role_of(parse_features(features)),
+        role=role_of(parse_features(verdict.features)),
         surface=surface,
         address=source.address,
         request_id=request[REQUEST_ID],

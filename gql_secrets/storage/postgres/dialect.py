@@ -39,6 +39,7 @@ class PostgresDialect:
     name = "postgres"
     writer = "postgres"
     reader = "postgres"
+    clock = CLOCK
     # Every row that a transaction writes is locked until it ends, so batches are small.
     usage_batch = 1000
 
@@ -92,6 +93,16 @@ class PostgresDialect:
     def placeholders(self, statement: str) -> str:  # noqa: D102
         first, *rest = statement.split("?")
         return first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
+
+    async def fetch_quickly(  # noqa: D102
+        self, connection: BaseDBAsyncClient, statement: str, values: Sequence[object]
+    ) -> Sequence[Sequence[Any]]:
+        async with connection.acquire_connection() as own:
+            rows: Sequence[Sequence[Any]] = await own.fetch(statement, *values)
+        return rows
+
+    async def close(self) -> None:
+        """Do nothing: the pool is Tortoise's."""
 
     def joined(self, column: str) -> str:  # noqa: D102
         return f"string_agg({column}, ',')"

@@ -14,15 +14,16 @@ from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.connection import PooledConnection, connect_arguments
 from gql_secrets.storage.postgres.dialect import CLOCK
 from gql_secrets.storage.secret_index.lookup import DECOY_DIGESTS, NO_DIGEST
-from gql_secrets.storage.secret_index.stored_secret import COLUMNS, TABLES, SecretRow, StoredSecret
+from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, StoredSecret, columns
 
 _VERIFY_SECONDS: Final = 0.8
+_SELECTED: Final = columns("string_agg(f.feature, ',')")
 _QUESTION: Final = f"""
     SELECT x.*, {CLOCK} AS now, ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
     ) AS networks
     FROM (SELECT 1) one LEFT JOIN (
-        SELECT {COLUMNS} FROM {TABLES} WHERE s.digest = ANY($1::bytea[]) LIMIT 1
+        SELECT {_SELECTED} FROM {TABLES} WHERE s.digest = ANY($1::bytea[]) LIMIT 1
     ) x ON true
 """  # noqa: S608  put together from constants
 _COLUMNS: Final = len(SecretRow._fields)

@@ -13,7 +13,7 @@ TABLES: Final = "client_secret s JOIN client c ON c.client_id = s.client_id"
 
 
 class SecretRow(NamedTuple):
-    """The columns that are read, in this order: `COLUMNS` and `_make` follow it."""
+    """The columns that are read, in this order: `columns` and `_make` follow it."""
 
     secret_id: int
     client_id: str
@@ -22,6 +22,7 @@ class SecretRow(NamedTuple):
     first_used_at: int | None
     enabled: bool
     is_restricted: bool
+    features: str | None
 
     @property
     def may_be_valid(self) -> bool:
@@ -29,10 +30,16 @@ class SecretRow(NamedTuple):
         return bool(self.enabled) and self.state in _ACTIVE
 
 
-COLUMNS: Final = (
+_OWN_COLUMNS: Final = (
     "s.id AS secret_id, s.client_id, s.state, s.expires_at, s.first_used_at, c.enabled AS enabled, "
     "c.is_restricted AS is_restricted"
 )
+
+
+def columns(joined: str) -> str:
+    """Return the columns as SQL, with what the database writes to join the values `f.feature` by commas."""
+    features = f"(SELECT {joined} FROM client_feature f WHERE f.client_id = s.client_id) AS features"  # noqa: S608  a constant
+    return f"{_OWN_COLUMNS}, {features}"
 
 
 class StoredSecret(NamedTuple):
@@ -45,6 +52,7 @@ class StoredSecret(NamedTuple):
     was_used: bool
     enabled: bool
     allow_list: AllowList | None
+    features: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, row: SecretRow, networks: Sequence[str] | None) -> "StoredSecret":
@@ -57,6 +65,7 @@ class StoredSecret(NamedTuple):
             was_used=row.first_used_at is not None,
             enabled=bool(row.enabled),
             allow_list=None if networks is None else AllowList.parse(networks) if networks else EVERYWHERE,
+            features=tuple(row.features.split(",")) if row.features else (),
         )
 
     @classmethod

@@ -13,10 +13,11 @@ from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import translate_read
 from gql_secrets.storage.secret_index.cache import SecretCache
 from gql_secrets.storage.secret_index.lookup import DECOY_DIGESTS, NO_DIGEST
-from gql_secrets.storage.secret_index.stored_secret import COLUMNS, TABLES, SecretRow, StoredSecret
+from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, StoredSecret, columns
 
-_QUESTION: Final = f"SELECT {COLUMNS} FROM {TABLES} WHERE s.digest = ?"  # noqa: S608  put together from constants
-_AHEAD: Final = f"SELECT s.digest, {COLUMNS} FROM {TABLES} WHERE s.id < ? ORDER BY s.id DESC LIMIT ?"  # noqa: S608
+_COLUMNS: Final = columns("group_concat(f.feature)")
+_QUESTION: Final = f"SELECT {_COLUMNS} FROM {TABLES} WHERE s.digest = ?"  # noqa: S608  put together from constants
+_AHEAD: Final = f"SELECT s.digest, {_COLUMNS} FROM {TABLES} WHERE s.id < ? ORDER BY s.id DESC LIMIT ?"  # noqa: S608
 _NETWORKS: Final = "SELECT network FROM client_network WHERE client_id = ? ORDER BY position"
 _MAX_AHEAD: Final = 2_000_000
 _PIECE_AHEAD: Final = 200  # a millisecond or two, during which nobody is answered

@@ -14,7 +14,7 @@ from gql_secrets.domain.rotation import SecretStatus, evaluate
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.usage import queries as usage_queries
 from gql_secrets.storage import models, usage
-from gql_secrets.storage.client_rows import SecretRow
+from gql_secrets.storage.client_rows import ActiveSecretRow
 
 # GraphQL's Int has 32 bits; a secret of a busy API can be used more often than that.
 _MAX_INT: Final = 2**31 - 1
@@ -146,7 +146,7 @@ class ClientSecret(Node):
         return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.load(self.number)]
 
     @classmethod
-    def of(cls, row: models.ClientSecret | SecretRow, *, now: datetime | None = None) -> Self:
+    def of(cls, row: models.ClientSecret | ActiveSecretRow, *, now: datetime | None = None) -> Self:
         """Return the view of a row.
 
         Args:
@@ -172,7 +172,7 @@ class ClientSecret(Node):
         )
 
     @classmethod
-    def of_optional(cls, row: models.ClientSecret | SecretRow | None) -> Self | None:
+    def of_optional(cls, row: models.ClientSecret | ActiveSecretRow | None) -> Self | None:
         """Return the view of a row whose state was evaluated as it was read, or None."""
         return cls.of(row) if row else None
 
