@@ -88,8 +88,9 @@ async def test_a_lock_of_another_process_is_reported_and_leaves_the_node_in_serv
     api: Api, owner: Made, data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert await status_of(api.get("/verify", headers=basic(owner))) == 200
-    with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None, check_same_thread=False)) as other:
+        # In a thread: the server, on this loop, may have to end a transaction first.
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
         with caplog.at_level(logging.WARNING):
             began = time.monotonic()
             assert await health(api) == (200, {"status": "ok", "verification": "ok", "changes": "waiting"})
@@ -110,8 +111,9 @@ async def test_a_change_waits_five_seconds_for_all_of_its_locks(
     services: Services, owner: Made, data_dir: Path
 ) -> None:
     """It waited five for the lock of its process, and then five more for the file's."""
-    with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None, check_same_thread=False)) as other:
+        # In a thread: the server, on this loop, may have to end a transaction first.
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
         first = asyncio.create_task(services.rotation.reset_secret(owner.id, HARD, by=ADMIN))
         await asyncio.sleep(1)  # the second one gets the lock of the process when the first one gives up
         began = time.monotonic()
