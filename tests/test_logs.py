@@ -69,7 +69,7 @@ def test_an_unexpected_error_is_logged_in_full_on_one_line() -> None:
 
 
 @pytest.mark.parametrize("error", [BadStatusLine("GET canary"), BadHttpMessage("canary")])
-def test_what_aiohttps_parser_quotes_is_left_out(error: Exception) -> None:
+def test_quotes_by_the_parser_of_aiohttp_are_left_out(error: Exception) -> None:
     try:
         try:
             raise error

@@ -75,12 +75,14 @@ async def test_a_use_that_the_server_writes_a_little_later_is_waited_for(
     assert isinstance(await wait, Rollover)
 
 
-async def test_when_the_time_is_over_it_says_so(services: Services, command: Services, client: Made) -> None:
+async def test_it_reports_the_timeout(services: Services, command: Services, client: Made) -> None:
     await begin_rollover(services, client)
     assert await wait_until_unused(command, client.id, quiet=HOUR, within=timedelta(seconds=0.1)) is None
 
 
-async def test_an_old_secret_that_ends_meanwhile_is_unused(services: Services, command: Services, client: Made) -> None:
+async def test_an_old_secret_that_ends_while_waiting_is_unused(
+    services: Services, command: Services, client: Made
+) -> None:
     await begin_rollover(services, client)
     wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
     await asyncio.sleep(0.1)
@@ -152,7 +154,7 @@ def run(data_dir: Path, *arguments: str, code: int = 0) -> str:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_the_command_revokes_when_it_is_told_to(
+async def test_the_command_revokes_with_the_option_revoke(
     services: Services, client: Made, clock: Clock, data_dir: Path
 ) -> None:
     clock.set(datetime.now(UTC) - 2 * HOUR)

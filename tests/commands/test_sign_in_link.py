@@ -85,7 +85,7 @@ def test_without_options_it_is_for_the_administrator_at_the_keyboard(server: Ser
     assert viewer["name"]
 
 
-def test_for_scripts_it_is_json(server: Serving):
+def test_json_for_scripts(server: Serving):
     data = json.loads(command(server, "--name", "Ada", "--json").stdout)
 
     assert LINK.fullmatch(data["url"])
@@ -94,14 +94,14 @@ def test_for_scripts_it_is_json(server: Serving):
 
 
 @pytest.mark.parametrize("arguments", [("--role", "OWNER"), ("--name", " "), ("--name", "a\nb")])
-def test_what_cannot_be_is_refused(server: Serving, arguments: tuple[str, ...]):
+def test_an_invalid_role_or_name_is_refused(server: Serving, arguments: tuple[str, ...]):
     done = command(server, *arguments)
 
     assert done.returncode != 0
     assert done.stdout == ""
 
 
-def test_the_public_address_goes_first(server: Serving):
+def test_the_public_url_takes_precedence(server: Serving):
     done = command(server, public_url="https://secrets.example.com")
     assert done.stdout.startswith("https://secrets.example.com/sign-in#")
 
@@ -115,7 +115,7 @@ def test_the_first_start_prints_a_link_that_signs_its_administrator_in(server: S
     assert viewer["roles"][0] == "ADMIN"
 
 
-def test_no_link_stands_in_the_log(server: Serving):
+def test_no_link_is_logged(server: Serving):
     url = command(server).stdout.strip()
     viewer_of(url)
 

@@ -42,7 +42,7 @@ async def test_the_first_start_makes_one_owner_and_the_second_none(open_node: Op
     assert (event.revision, event.action, event.actor) == (1, "CLIENT_CREATED", "system")
 
 
-async def test_of_many_first_starts_at_once_one_makes_the_owner(settings: Settings) -> None:
+async def test_of_many_simultaneous_first_starts_one_creates_the_owner(settings: Settings) -> None:
     opened = await asyncio.gather(*(open_services(settings) for _ in range(6)))
     try:
         assert len([services for services in opened if services.first_owner]) == 1
@@ -129,7 +129,7 @@ async def test_a_replay_is_answered_by_the_key_that_made_it(settings: Settings, 
     assert await reset(rotated.rotation) == first
 
 
-async def test_a_key_that_still_digests_a_living_secret_cannot_be_left_out(
+async def test_a_key_that_an_active_secret_depends_on_cannot_be_removed(
     settings: Settings, open_node: OpenNode
 ) -> None:
     """Half of the ring lost: half of the secrets would be unknown, and nobody would say why."""
@@ -145,9 +145,7 @@ async def test_a_key_that_still_digests_a_living_secret_cannot_be_left_out(
     await start(both)
 
 
-async def test_a_key_that_digests_no_living_secret_any_more_can_be_left_out(
-    settings: Settings, open_node: OpenNode
-) -> None:
+async def test_a_key_that_no_active_secret_depends_on_can_be_removed(settings: Settings, open_node: OpenNode) -> None:
     before = await open_node()
     assert before.first_owner is not None
     rotated = await open_node(settings=replace(settings, pepper=f"{key('k2')},{PEPPER}"))
