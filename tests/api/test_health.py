@@ -18,7 +18,7 @@ from support.databases import PostgresServer, name_in
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.domain.errors import Conflict
+from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.wiring import Services
 
@@ -151,19 +151,19 @@ async def test_a_server_whose_last_flush_fails_ends_all_the_same(
 
 
 @only_sqlite
-async def test_a_lock_while_a_caller_is_authenticated_is_unavailability(
-    api: Api, services: Services, owner: Made, monkeypatch: pytest.MonkeyPatch
+async def test_a_lock_on_a_read_is_unavailability(
+    services: Services, owner: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A conflict has no status where a caller is authenticated, so it was a KeyError and 500."""
-    del services
+    """A read has no conflicts. Where a caller was authenticated, a conflict had no status: a KeyError, and 500."""
     busy = sqlite3.OperationalError("database is locked")
     busy.sqlite_errorname, busy.sqlite_errorcode = "SQLITE_BUSY", 5
 
     async def fail(*_: object, **__: object) -> None:
         raise busy
 
-    node: Services = api.app[SERVICES]
-    monkeypatch.setattr(node.database._reader, "execute_query", fail)
-    monkeypatch.setattr(node.database._reader, "execute_query_dict", fail)
-    answer = await api.post("/graphql", json={"query": "{ viewer { clientId } }"}, headers=basic(owner))
-    assert answer.status == 503
+    monkeypatch.setattr(services.database._reader, "execute_query", fail)
+    monkeypatch.setattr(services.database._reader, "execute_query_dict", fail)
+    with pytest.raises(Unavailable):
+        await services.reading.find_client(owner.id)
+    with pytest.raises(Unavailable):
+        await services.database.fetch("SELECT 1")
