@@ -12,7 +12,7 @@ from gql_secrets.api.console import (
 )
 from gql_secrets.api.gateway import add_gateway_routes
 from gql_secrets.api.graphql.entry import add_graphql_routes
-from gql_secrets.api.health import add_health_route
+from gql_secrets.api.health import add_health_routes
 from gql_secrets.api.keys import (
     OWN_ORIGIN,
     SERVICES,
@@ -58,7 +58,7 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     app[SESSION_COOKIE] = SessionCookie(app[OWN_ORIGIN].public)
     app.cleanup_ctx.append(services)
     add_graphql_routes(app, settings)
-    add_health_route(app)
+    add_health_routes(app)
     add_gateway_routes(app)
     add_clients_api_routes(app)
     add_session_routes(app)

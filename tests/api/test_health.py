@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient
 from support.callers import ADMIN, HARD, Made
 from support.databases import PostgresServer, name_in
 
+from gql_secrets import __version__
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.errors import Conflict, Unavailable
@@ -38,6 +39,13 @@ async def status_of(answer: Awaitable[ClientResponse]) -> int:
 
 async def health(api: Api) -> tuple[int, dict[str, str]]:
     answer = await api.get("/healthz")
+    ready = await api.get("/readyz")
+    assert (ready.status, await ready.json()) == (answer.status, await answer.json())
+    return answer.status, await answer.json()
+
+
+async def live(api: Api) -> tuple[int, dict[str, str]]:
+    answer = await api.get("/livez")
     return answer.status, await answer.json()
 
 
@@ -53,6 +61,19 @@ def damage(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (size - 4096))
+
+
+async def test_the_version_is_the_package_s_own(api: Api) -> None:
+    answer = await api.get("/version")
+    assert (answer.status, await answer.json()) == (200, {"name": "gql-secrets", "version": __version__})
+
+
+async def test_a_live_process_is_live_without_a_database(api: Api, services: Services) -> None:
+    """A restart does not repair a database: with this as its liveness probe, a platform would restart every node."""
+    await services.lookup.close()
+    await services.database.close()
+    assert (await health(api))[0] == 503
+    assert await live(api) == (200, {"status": "ok"})
 
 
 @only_sqlite
@@ -130,6 +151,7 @@ async def test_a_node_that_shuts_down_is_unhealthy(aiohttp_client: Any, settings
     api: Api = await aiohttp_client(app)
     await app.shutdown()
     assert await health(api) == (503, {"status": "draining", "verification": "ok", "changes": "ok"})
+    assert await live(api) == (200, {"status": "ok"})
 
 
 async def test_a_server_whose_last_flush_fails_ends_all_the_same(
