@@ -1,1 +1,1 @@
-"""What a rollover is, by the standard library alone."""
+"""The rules of a rollover; standard library only."""

@@ -23,7 +23,7 @@ class Role(StrEnum):
 
 
 class Feature(StrEnum):
-    """The features of a client. The first three give it a role; the others are passed to the APIs behind."""
+    """The features of a client. The first three give it a role; the others are for the APIs that it calls."""
 
     OWNER = "owner"
     OPERATOR = "operator"
@@ -115,7 +115,7 @@ class Caller:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether the caller did not sign in."""
+        """Whether the caller has not signed in."""
         return self.kind is None
 
     @property
@@ -134,7 +134,7 @@ class Caller:
 
 
 def system_caller() -> Caller:
-    """Return the caller that maintenance is."""
+    """Return the caller of the maintenance jobs."""
     return Caller("system", ActorKind.SYSTEM, Role.ADMIN, Surface.SYSTEM)
 
 
@@ -171,7 +171,7 @@ def outranks(caller_role: Role | None, target_features: Iterable[Feature]) -> bo
 
 
 def require_not_above(caller: Caller, target_features: Iterable[Feature]) -> None:
-    """Pass if the client's role is not higher than the caller's: a reset must never gain the caller a role.
+    """Pass if the client's role is not higher than the caller's: a reset must never give the caller a role.
 
     Raises:
         Forbidden: it is higher; `argument` is `client_id`.

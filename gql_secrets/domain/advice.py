@@ -25,7 +25,7 @@ class Opinion:
 
     @property
     def is_safe_to_revoke(self) -> bool:
-        """Whether no use was seen that the end of the old secret would interrupt."""
+        """Whether revoking would interrupt none of the uses that were seen."""
         return self.advice is RolloverAdvice.REVOKE
 
 
@@ -56,7 +56,7 @@ def advise(
         else f"The new secret was first used at {rfc3339_seconds(since)}, and the old secret was not used since"
     )
     if now < since + quiet_time:
-        # Past the end there is nothing to revoke: such an instant would be advice that nobody can follow.
+        # After the expiry there is nothing to revoke, so a later instant would be useless advice.
         outlook = (
             f"Unless it is used again, it is safe to revoke at {rfc3339_seconds(since + quiet_time)}, "
             f"{quiet} after that."

@@ -1,4 +1,4 @@
-"""Audit events, and the chain of hashes that shows when one was edited."""
+"""Audit events, and the chain of hashes that reveals edits."""
 
 import hashlib
 import json
@@ -72,8 +72,8 @@ class AuditEntry:
     Attributes:
         secret_id: the secret that the change is about: the new one of a reset, the old one of a revoke.
         ended: the secrets that ended with the change.
-        edited_fields: what an edit of a client changed, by the names of GraphQL.
-        clamped: whether the end that was asked for lay beyond the longest retention.
+        edited_fields: the fields of the client that an edit changed, by their GraphQL names.
+        clamped: whether the requested expiry was beyond the longest retention.
         weak_secret: whether an imported secret looks guessable.
         reason: why the person made the change, in their words.
         accepted: with AUDIT_ACCEPTED, a digest of all events before it as they were when they were accepted.
@@ -145,7 +145,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class FirstFormatEntry:
-    """One change in the form of the events written before format 2; nothing writes it any more.
+    """One change in format 1, which is read but no longer written.
 
     `ended_secret_ids` lists ids separated by commas, the current secret before the old one. `reason` holds why
     secrets ended, or the fields that were edited, or `CLAMPED`, or `WEAK_SECRET`.
@@ -196,7 +196,7 @@ class FirstFormatEntry:
         return hashlib.sha256(previous + json.dumps(values, separators=(",", ":")).encode()).digest()
 
     def to_entry(self) -> AuditEntry:
-        """Return the same change in today's form."""
+        """Return the same change in the current format."""
         is_edit = self.action == AuditAction.CLIENT_UPDATED
         return AuditEntry(
             revision=self.revision,

@@ -1,4 +1,4 @@
-"""Base64url without padding (RFC 4648, section 5), as cursors, ids and the pepper are written."""
+"""Base64url without padding (RFC 4648, section 5), the encoding of cursors, ids and the pepper."""
 
 import base64
 

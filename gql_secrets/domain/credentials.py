@@ -22,7 +22,7 @@ _CHECK_CHARACTERS: Final = 6  # 62**6 > 2**32
 _SECRET_BYTES: Final = 32
 _HINT_CHARACTERS: Final = 4
 _MIN_WITH_HINT: Final = 24
-# Without characters that are easily taken for another.
+# Without characters that are easily mistaken for one another.
 _CLIENT_ID_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
 _CLIENT_ID_CHARACTERS: Final = 32
 # A client id is the user-id of Basic (RFC 7617: no colon), the value of a header, which proxies trim and split at
@@ -53,7 +53,7 @@ class PlaintextSecret:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PlaintextSecret) and hmac.compare_digest(self._text.encode(), other._text.encode())
 
-    __hash__ = None  # type: ignore[assignment]  # a plaintext is not the key of a dict
+    __hash__ = None  # type: ignore[assignment]  # a plaintext is never the key of a dict
 
     @property
     def hint(self) -> str:
@@ -193,7 +193,7 @@ class Pepper:
 
 
 def sha256_of_parts(*parts: str) -> bytes:
-    """Return SHA-256 over the parts, each with its length before it, so that no two lists have one hash."""
+    """Return SHA-256 over the parts, each with its length before it, so that no two lists have the same hash."""
     state = hashlib.sha256()
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")

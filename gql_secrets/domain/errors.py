@@ -1,6 +1,6 @@
 """The failures that callers see: one class for each, with a stable code, and its facts as attributes.
 
-Every dialect (GraphQL, /clients, HTTP, CLI) renders this one family. Any other exception is a defect, and is answered
+Every dialect (GraphQL, /clients, HTTP, CLI) renders this one family. Any other exception is a defect, and is reported
 as an unexpected error.
 """
 

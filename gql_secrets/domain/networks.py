@@ -1,7 +1,7 @@
 """Allow lists: the networks from which a client may call.
 
 An IPv4 address has one spelling here. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`, as a dual-stack socket reports
-it) is folded to IPv4, and so is a network of them. So `0.0.0.0/0` has every IPv4 address in it and `::/0` every other
+it) is folded to IPv4, and so is a network of them. So `0.0.0.0/0` contains every IPv4 address and `::/0` every other
 address, on every kind of socket.
 """
 
@@ -194,7 +194,7 @@ def normalised(text: str) -> str | None:
 def shown(text: str) -> str:
     """Return the text in a printable form, on one line, and cut if it is too long for a network.
 
-    The cut also avoids that a secret in the wrong field is repeated whole.
+    The cut also keeps a secret that was put in the wrong field from being repeated in full.
     """
     cut = text if len(text) <= _MAX_NETWORK else f"{text[:_SHOWN]}…"
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)

@@ -174,8 +174,8 @@ def evaluate(state: SecretState, expires_at: datetime | None, *, enabled: bool, 
     """Return the status of a secret at `now` (rule 3); nothing else decides whether a secret is valid.
 
     A secret is valid if and only if its client is enabled and it is CURRENT, or RETAINED and `now < expires_at`.
-    The arguments are columns as they are stored. The database holds that a RETAINED secret has an `expires_at`; one
-    without it would not be valid.
+    The arguments are columns as they are stored. The database enforces that a RETAINED secret has an `expires_at`;
+    one without it would not be valid.
     """
     if state is SecretState.RETAINED:
         if expires_at is None or now >= expires_at:
@@ -221,7 +221,7 @@ def plan_reset(
 
 
 def plan_change_retention(active: ActiveSecrets, retention: Retention, *, now: datetime) -> tuple[Keep, bool]:
-    """Decide when the old secret expires instead, and whether the bound of rule 7 clamped that.
+    """Decide when the old secret expires from now on, and whether the bound of rule 7 clamped that.
 
     Raises:
         NoRollover: there is no old secret.
@@ -238,7 +238,7 @@ def plan_cancel(active: ActiveSecrets) -> tuple[RetainedSecret, End]:
 
     Raises:
         NoRollover: there is no old secret.
-        NewSecretInUse: the new secret was used, so cancelling would lock out who uses it.
+        NewSecretInUse: the new secret was used, so cancelling would lock out the copies that use it.
     """
     if active.retained is None:
         raise NoRollover

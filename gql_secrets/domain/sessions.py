@@ -39,7 +39,7 @@ def mint_token() -> PlaintextSecret:
 
 
 def link_url(public_url: str, token: PlaintextSecret) -> str:
-    """Return the URL of a sign-in link; the token leaves here, in the fragment, which browsers do not send."""
+    """Return the URL of a sign-in link; the token is in the fragment, which browsers do not send."""
     return f"{public_url}{SIGN_IN_PATH}#{token.reveal()}"
 
 

@@ -32,7 +32,7 @@ _COMMON: Final = frozenset(
     for left in pair[0] + _LEET.get(pair[0], "")
     for right in pair[1] + _LEET.get(pair[1], "")
 )
-# Rows and columns of the usual keyboards, and what stands in place of digits when shift is held.
+# Rows and columns of the usual keyboards, and the digits with shift.
 _WALKS: Final = (
     "1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn",
     "1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik", "9ol", "!qaz", "@wsx", "#edc", "$rfv", "%tgb",
@@ -52,7 +52,7 @@ _TIMESTAMP: Final = re.compile(
     r"|1[4-9]\d{8}(?:\d{3}){0,3})(?!\d)",
     re.ASCII,
 )
-_TIMESTAMP_BITS: Final = 12.0  # the days of ten years; who knows the day can try its seconds
+_TIMESTAMP_BITS: Final = 12.0  # the days of ten years; an attacker who knows the day can try its seconds
 # Only with dashes: without them, one random hexadecimal secret in 20 would look like a UUID made from the time.
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([12467])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _RANDOM_BITS_OF_UUID: Final = {"1": 14.0, "2": 14.0, "4": 122.0, "6": 14.0, "7": 74.0}
@@ -64,7 +64,7 @@ def is_weak(secret: str) -> bool:
 
 
 def estimated_bits(secret: str) -> float:
-    """Return about how many bits an attacker must guess who knows how people choose.
+    """Return roughly how many bits an attacker must guess who knows how people choose secrets.
 
     Each character counts as one of as many as there are different ones (of 10 or 16 where all are digits or
     hexadecimal). It counts little where it continues a run (`aaaa`, `abcd`, `9876`) or a walk on a keyboard (`qwerty`,

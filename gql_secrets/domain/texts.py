@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Final
 
-# Letters and a symbol that are drawn as nothing: the Hangul fillers and the empty Braille pattern.
+# Letters and a symbol that are rendered as blanks: the Hangul fillers and the empty Braille pattern.
 _BLANK_LETTERS: Final = "\u115f\u1160\u3164\uffa0\u2800"
 
 

@@ -1,6 +1,6 @@
 """Clients as they are shown: each with its features and its active secrets, in one read.
 
-Lists of clients are the most frequent question of a console, so these rows are read by one statement and as plain
+A console reads lists of clients more often than anything else, so these rows are read by one statement and as plain
 tuples; the models in `models.py` stay the definition of the tables.
 """
 

@@ -46,7 +46,7 @@ class Database:
             address: where it is.
             pool: how many connections to PostgreSQL.
             adjust_clock: replaces the database's clock in tests; None leaves it alone.
-            is_patient: a PostgreSQL statement may take any time, not 15 seconds.
+            is_patient: PostgreSQL statements have no time limit (otherwise 15 seconds).
         """
         self.address = address
         self.pool = pool or PoolSettings()
@@ -127,7 +127,7 @@ class Database:
         }
 
     async def close(self) -> None:
-        """Let the running transactions end, then close every connection (an open one would hang the process)."""
+        """Wait for running transactions, then close every connection (an open one would hang the process)."""
         if self._running:
             await asyncio.wait(self._running, timeout=_SECONDS_TO_CLOSE)
         if self._context is not None:

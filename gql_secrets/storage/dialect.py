@@ -21,7 +21,7 @@ class Dialect(Protocol):
     """How many secrets' counts one transaction writes."""
 
     async def prepare(self) -> None:
-        """Do what must be done before the first connection.
+        """Prepare the first connection.
 
         Raises:
             SetupError: this is not a database.
@@ -69,7 +69,7 @@ class Dialect(Protocol):
         """
 
     async def close(self) -> None:
-        """Close what is open besides Tortoise's connections."""
+        """Close the connections that are not Tortoise's."""
 
     def joined(self, column: str) -> str:
         """Return SQL for the values of a column over a group, joined by commas."""

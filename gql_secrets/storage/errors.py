@@ -1,6 +1,6 @@
 """The drivers' errors, and what they mean. Nothing outside the storage layer names a driver.
 
-An error is one of three things: the database is unavailable, another transaction holds a lock, or we have a defect.
+An error means one of three things: the database is unavailable, another transaction holds a lock, or the code is wrong.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ _NOT_DAMAGE: Final = (
     sqlite3.DataError,
     sqlite3.NotSupportedError,
 )
-# Every error that reading can raise. A query that only reads is never refused for what it asks.
+# Every error that reading can raise. The content of a read is never the cause.
 READ_ERRORS: Final = (
     OSError,
     TimeoutError,
@@ -92,7 +92,7 @@ def translate(error: BaseException) -> Unavailable | Conflict | None:
 
 
 def translate_read(error: BaseException) -> Unavailable:
-    """Return the failure that an error of a driver means where nothing was to be changed: there is only one."""
+    """Return the failure that a driver's error means for a read, which can only be unavailable."""
     failure = translate(error)
     if isinstance(failure, Unavailable):
         return failure
@@ -122,7 +122,7 @@ def translated() -> Iterator[None]:
 
 @contextlib.contextmanager
 def translated_read() -> Iterator[None]:
-    """Do the same for reads: a read changes nothing, so it has no conflicts.
+    """Raise failures instead of the drivers' errors for a read, which has no conflicts.
 
     Raises:
         Unavailable: the database does not answer.
@@ -137,7 +137,7 @@ def translated_read() -> Iterator[None]:
 def translate_start(error: Exception, address: DatabaseAddress) -> SetupError | Unavailable | None:
     """Return the failure to report when a database cannot be opened, or None if the error is a defect of ours.
 
-    What an operator must change is a SetupError, and its message says what; what may pass is Unavailable.
+    What an operator must fix is a SetupError, whose message says how; what may pass is Unavailable.
     """
     cause = _cause_of(error)
     if isinstance(cause, asyncpg.InvalidPasswordError):

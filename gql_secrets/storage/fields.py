@@ -1,4 +1,4 @@
-"""Column types of our own."""
+"""Custom column types."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final

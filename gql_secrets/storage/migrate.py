@@ -1,9 +1,10 @@
 """Brings the database to the newest migration, one process at a time.
 
-Migrations only add: a column goes a release after its last reader. So the programs of two adjacent releases run on one
-database at the same time, both changing, auditing and verifying. The table `schema_version` has one row, which names
-the oldest migration that a program must know to run on this database; a migration that removes something raises it
-(`operations.RaiseOldestSchema`). A program that knows that migration starts, however many later ones it does not know.
+Migrations only add: a column is dropped one release after its last reader. So programs of two adjacent releases can run
+on one database at the same time, both changing, auditing and verifying. The table `schema_version` has one row, which
+names the oldest migration that a program must know to run on this database; a migration that removes something raises
+it (`operations.RaiseOldestSchema`). A program that knows that migration starts, no matter how many later ones it does
+not know.
 """
 
 import asyncio

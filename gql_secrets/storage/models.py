@@ -109,8 +109,8 @@ class ClientNetwork(Model):
 class ClientSecret(Model):
     """One secret of one client. Rows are never deleted, and a secret that ended stays ended.
 
-    Partial unique indexes hold rule 1: at most one CURRENT and one RETAINED per client. `digest` is unique, so a
-    secret that a client once had cannot be brought in again.
+    Partial unique indexes enforce rule 1: at most one CURRENT and one RETAINED per client. `digest` is unique, so a
+    secret that a client once had cannot be imported again.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -207,7 +207,7 @@ class AuditEvent(Model):
 class AuditEndedSecret(Model):
     """A secret that an audited change ended, with its reason and the state it had before.
 
-    The event's hash covers these rows. A unique index holds that an event names a secret once.
+    The event's hash covers these rows. A unique index ensures that an event names a secret once.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -267,7 +267,7 @@ class SignInLink(Model):
 class Session(Model):
     """A person who signed in with a browser. Only the digest of the cookie's value is stored.
 
-    Rows are deleted when they have long ended: the audit names people by their names.
+    Rows are deleted some time after the session ended: audit events have the person's name, not a reference.
     """
 
     id = fields.BigIntField(primary_key=True)

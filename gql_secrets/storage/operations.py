@@ -27,7 +27,7 @@ class _RunOnOneDialect(TortoiseOperation):
         new_state: State,  # noqa: ARG002
         state_editor: BaseSchemaEditor | None = None,
     ) -> None:
-        """Run it."""
+        """Run the statement."""
         await self._run(state_editor, self._statement)
 
     async def database_backward(
@@ -37,7 +37,7 @@ class _RunOnOneDialect(TortoiseOperation):
         new_state: State,  # noqa: ARG002
         state_editor: BaseSchemaEditor | None = None,
     ) -> None:
-        """Run the reverse, where there is one."""
+        """Run the reverse statement, if there is one."""
         if self._reverse is not None:
             await self._run(state_editor, self._reverse)
 
@@ -79,7 +79,7 @@ class RaiseOldestSchema(TortoiseOperation):
         new_state: State,  # noqa: ARG002
         state_editor: BaseSchemaEditor | None = None,
     ) -> None:
-        """Write it."""
+        """Write the number of the migration."""
         if state_editor:
             await state_editor._run_sql(  # noqa: SLF001  as RunSQL does
                 f"INSERT INTO schema_version (id, oldest_migration) VALUES (1, {self._oldest}) "  # noqa: S608  a number of ours
@@ -93,4 +93,4 @@ class RaiseOldestSchema(TortoiseOperation):
         new_state: State,
         state_editor: BaseSchemaEditor | None = None,
     ) -> None:
-        """Leave it: what an older program needs is not known here."""
+        """Leave the number: what an older program needs is not known here."""

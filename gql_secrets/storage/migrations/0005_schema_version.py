@@ -21,7 +21,7 @@ _UNKNOWN_SECRETS = """
 
 
 class Migration(migrations.Migration):
-    """Two tables."""
+    """Add the version of the schema, and the counts of attempts with unknown secrets."""
 
     dependencies = [("models", "0004_counted_once")]
 

@@ -1,1 +1,1 @@
-"""Everything that only PostgreSQL has."""
+"""Everything that is specific to PostgreSQL."""

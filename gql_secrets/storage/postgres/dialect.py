@@ -1,4 +1,4 @@
-"""PostgreSQL."""
+"""The PostgreSQL dialect."""
 
 import asyncio
 import contextlib
@@ -82,7 +82,7 @@ class PostgresDialect:
         return from_microseconds(rows[0]["now"])
 
     async def read_commit_mark(self, connection: BaseDBAsyncClient) -> object | None:
-        """Return None: PostgreSQL has no number that tells of every commit."""
+        """Return None: PostgreSQL has no number that changes with every commit."""
 
     async def lock_row(  # noqa: D102
         self, connection: BaseDBAsyncClient, table: str, key: str, value: object, *, shared: bool = False
@@ -132,7 +132,7 @@ class PostgresDialect:
             connection = await asyncpg.connect(**connect_arguments(self._address), statement_cache_size=0)
         try:
             async with connection.transaction():
-                # A lock of the transaction, not of the session: so it works through PgBouncer too.
+                # A lock of the transaction, not of the session, so that it works through PgBouncer too.
                 with translated():
                     await _wait_for_migration_lock(connection)
                 yield

@@ -18,7 +18,7 @@ from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, St
 
 _VERIFY_SECONDS: Final = 0.8
 _SELECTED: Final = columns("string_agg(f.feature, ',')")
-_QUESTION: Final = f"""
+_QUERY: Final = f"""
     SELECT x.*, {CLOCK} AS now, ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
     ) AS networks
@@ -41,7 +41,7 @@ class PostgresLookup:
 
     @classmethod
     async def open(cls, database: Database) -> Self:
-        """Make a pool that connects when the first question comes."""
+        """Create a pool that connects at the first query."""
         pool = await asyncpg.create_pool(
             **connect_arguments(database.address),
             min_size=0,
@@ -63,11 +63,11 @@ class PostgresLookup:
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
                 connection = await self._pool.acquire()
-                record = await connection.fetchrow(_QUESTION, list(digests))
+                record = await connection.fetchrow(_QUERY, list(digests))
                 secret = await self._secret_of(record, connection)
         except BaseException:
             if connection is not None:
-                connection.terminate()  # cancelling the query on the server would wait for the same silence again
+                connection.terminate()  # cancelling the query on the server would wait just as long
             raise
         finally:
             if connection is not None:
@@ -81,7 +81,7 @@ class PostgresLookup:
         if self._decoys is None:
             decoys = [digest for (digest,) in await connection.fetch(DECOY_DIGESTS)]
             self._decoys = itertools.cycle(decoys or [NO_DIGEST])
-        decoy = _row_of(await connection.fetchrow(_QUESTION, [next(self._decoys) if row is None else NO_DIGEST]))
+        decoy = _row_of(await connection.fetchrow(_QUERY, [next(self._decoys) if row is None else NO_DIGEST]))
         if row is not None:
             return StoredSecret.refused(row)
         if decoy is not None:
@@ -92,14 +92,14 @@ class PostgresLookup:
         """Return None: the answer comes over a network."""
 
     def expire_view(self) -> None:
-        """Do nothing: every question reads the database."""
+        """Do nothing: every verification reads the database."""
 
     async def read_ahead(self) -> float:
-        """Read nothing: what is remembered could not be exact on several nodes."""
+        """Read nothing: a cache would not be exact on several nodes."""
         return _NOTHING_AHEAD
 
     async def close(self) -> None:
-        """Close the pool, gracefully if the database lets it."""
+        """Close the pool, gracefully if the database responds in time."""
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
                 await self._pool.close()

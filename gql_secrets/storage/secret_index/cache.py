@@ -1,4 +1,4 @@
-"""The secrets that verification remembers. The cache reads no database; its owner reports what changed there."""
+"""The secrets that verification keeps in memory. The cache reads no database; its owner reports what changed."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -91,7 +91,7 @@ class SecretCache:
             self._of_client.pop(client_id, None)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget every secret."""
         self._by_digest, self._digests, self._of_client = {}, {}, {}
 
     def _ids_of(self, client_id: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What verification asks of a database, and the decoys that make every refusal cost the same."""
+"""What verification reads from a database, and the decoys that make every refusal cost the same."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ class Lookup(Protocol):
         """
 
     def find_nowait(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime] | None:
-        """Return what `find` would, without awaiting; None where that is not possible.
+        """Return the result of `find` without awaiting, or None where that is not possible.
 
         The answer is true for the moment at which the view last expired, or later.
 
@@ -35,12 +35,12 @@ class Lookup(Protocol):
     def expire_view(self) -> None:
         """Let the next `find_nowait` look at the database again.
 
-        Call it whenever data arrives that may contain questions. Until the next call the answers to all of them may
-        come from one view: it is at least as new as the question that arrived last.
+        Call it whenever data arrives that may contain requests. Until the next call all of them may be answered from
+        one view, which is at least as new as the request that arrived last.
         """
 
     async def read_ahead(self) -> float:
-        """Read some of the secrets that will be asked for; return after how many seconds to continue.
+        """Read some of the secrets into memory; return after how many seconds to continue.
 
         Raises:
             Unavailable: the database does not answer.

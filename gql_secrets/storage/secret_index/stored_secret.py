@@ -26,7 +26,7 @@ class SecretRow(NamedTuple):
 
     @property
     def may_be_valid(self) -> bool:
-        """Whether the secret is valid unless its time is over."""
+        """Whether the secret is valid unless it has expired."""
         return bool(self.enabled) and self.state in _ACTIVE
 
 
@@ -37,7 +37,7 @@ _OWN_COLUMNS: Final = (
 
 
 def columns(joined: str) -> str:
-    """Return the columns as SQL, with what the database writes to join the values `f.feature` by commas."""
+    """Return the columns as SQL; `joined` is the database's SQL that joins the values `f.feature` by commas."""
     features = f"(SELECT {joined} FROM client_feature f WHERE f.client_id = s.client_id) AS features"  # noqa: S608  a constant
     return f"{_OWN_COLUMNS}, {features}"
 

@@ -1,1 +1,1 @@
-"""Everything that only SQLite has."""
+"""Everything that is specific to SQLite."""
