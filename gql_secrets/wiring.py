@@ -16,12 +16,12 @@ from gql_secrets.service.clients import Clients, Registration
 from gql_secrets.service.event_feed import Feed
 from gql_secrets.service.installation import is_installed, prepare
 from gql_secrets.service.maintenance import Maintenance
-from gql_secrets.service.queries import Reading
+from gql_secrets.service.queries import Queries
 from gql_secrets.service.rate_counters import FailureCounters
 from gql_secrets.service.rotation import Rotation
 from gql_secrets.service.sessions import Sessions
 from gql_secrets.service.usage.counter import Usage
-from gql_secrets.service.usage.queries import UsageReading
+from gql_secrets.service.usage.queries import UsageQueries
 from gql_secrets.service.verification import Verifier
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
@@ -41,9 +41,9 @@ class Services:
     changes: Changes
     rotation: Rotation
     clients: Clients
-    reading: Reading
+    queries: Queries
     usage: Usage
-    usage_reading: UsageReading
+    usage_queries: UsageQueries
     verifier: Verifier
     lookup: Lookup
     sessions: Sessions
@@ -123,16 +123,16 @@ async def open_services(
             if made is not None:
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
-        usage, reading = Usage(database), Reading(database)
+        usage, queries = Usage(database), Queries(database)
         lookup = await open_lookup(database)
         return Services(
             database=database,
             changes=changes,
             rotation=Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client)),
             clients=Clients(changes),
-            reading=reading,
+            queries=queries,
             usage=usage,
-            usage_reading=UsageReading(database, reading, usage, settings.quiet_time),
+            usage_queries=UsageQueries(database, queries, usage, settings.quiet_time),
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
             sessions=Sessions(database),

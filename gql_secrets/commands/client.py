@@ -97,7 +97,7 @@ async def list_clients(
 @with_services
 async def show(services: Services, client_id: ClientId, as_json: AsJson = False) -> None:
     """Show a client and the state of its secrets."""
-    client = await services.reading.find_client(client_id)
+    client = await services.queries.find_client(client_id)
     if client is None:
         raise ClientNotFound
     [data] = await _described(services, [client])
@@ -157,7 +157,7 @@ async def delete(
 ) -> None:
     """Delete a client and end its secrets permanently. Its id is never used again."""
     if not yes:
-        client = await services.reading.find_client(client_id)
+        client = await services.queries.find_client(client_id)
         if client is None:
             raise ClientNotFound
         confirm(f"Delete {client.name} ({client_id}) permanently?")
@@ -172,7 +172,7 @@ async def each_client(
     """Yield every client that matches, newest first, with the field names of GraphQL."""
     after = None
     while True:
-        page = await services.reading.page_of_clients(
+        page = await services.queries.page_of_clients(
             PageRequest(first=MAX_PAGE, after=after), search=search, in_rollover=in_rollover
         )
         for data in await _described(services, page.rows):
@@ -202,10 +202,10 @@ async def _set_enabled(services: Services, client_id: str, *, enabled: bool, rea
 
 async def _described(services: Services, clients: Sequence[Client | ClientRow]) -> list[dict[str, object]]:
     ids = [client.client_id for client in clients]
-    secrets = await services.reading.active_secrets(ids)
+    secrets = await services.queries.active_secrets(ids)
     await add_last_uses(services.database, [row for each in secrets.values() for row in each.values()])
-    features = await services.reading.features(ids)
-    allow_lists = await services.reading.allow_lists(ids)
+    features = await services.queries.features(ids)
+    allow_lists = await services.queries.allow_lists(ids)
     return [
         client_data(
             client, features[client.client_id], allow_lists[client.client_id], secrets.get(client.client_id, {})

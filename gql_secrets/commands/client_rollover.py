@@ -45,7 +45,7 @@ async def reset(
 ) -> None:
     """Create a new secret. The old one stays valid for the given number of hours."""
     retention = Retention(hours)
-    if not yes and Feature.OWNER in parse_features((await services.reading.features([client_id]))[client_id]):
+    if not yes and Feature.OWNER in parse_features((await services.queries.features([client_id]))[client_id]):
         confirm(f"{_OWNER_WARNING} Reset its secret?")
     done = await services.rotation.reset_secret(
         client_id,

@@ -96,7 +96,7 @@ async def wait_until_unused(
     reported, reported_at = "", 0.0
     while True:
         try:
-            rollover = await services.usage_reading.rollover_of(client_id, quiet_time=quiet)
+            rollover = await services.usage_queries.rollover_of(client_id, quiet_time=quiet)
             if rollover is None or waited_for not in (None, rollover.old_secret.id):
                 return await _ended(services, client_id, waited_for)
             waited_for, news, reason = rollover.old_secret.id, rollover.advice.value, rollover.reason
@@ -118,9 +118,9 @@ async def wait_until_unused(
 
 
 async def _ended(services: Services, client_id: str, secret_id: int | None) -> ClientSecret:
-    if await services.reading.find_client(client_id) is None:
+    if await services.queries.find_client(client_id) is None:
         raise ClientNotFound
-    for row in (await services.reading.page_of_secrets(client_id, PageRequest(first=100))).rows:
+    for row in (await services.queries.page_of_secrets(client_id, PageRequest(first=100))).rows:
         if row.replaced_at is not None and secret_id in (None, row.id):
             await add_last_uses(services.database, [row])
             return row

@@ -36,7 +36,7 @@ _LAST_CHARACTER: Final = "\U0010ffff"
 _RUNNING: Final = "(SELECT client_id FROM client_secret WHERE state = 'RETAINED' AND expires_at > ?)"
 
 
-class Reading:
+class Queries:
     """Reads clients, secrets, and audit events. Changes nothing."""
 
     def __init__(self, database: Database) -> None:

@@ -186,6 +186,6 @@ async def test_a_lock_on_a_read_is_unavailability(
     monkeypatch.setattr(services.database._reader, "execute_query", fail)
     monkeypatch.setattr(services.database._reader, "execute_query_dict", fail)
     with pytest.raises(Unavailable):
-        await services.reading.find_client(owner.id)
+        await services.queries.find_client(owner.id)
     with pytest.raises(Unavailable):
         await services.database.fetch("SELECT 1")

@@ -175,7 +175,7 @@ async def test_keycloak_51535_and_51529_every_write_surface_ends_what_it_must_an
     await services.clients.set_client_enabled(boss.id, enabled=True, by=ADMIN)
     for surface in SURFACES.values():
         assert [await surface(api, each) for each in (boss, second, third)] == [False, False, True]
-    rows = (await services.reading.page_of_secrets(boss.id, PageRequest())).rows
+    rows = (await services.queries.page_of_secrets(boss.id, PageRequest())).rows
     assert [row.state for row in rows] == ["CURRENT", "REVOKED", "REVOKED"]
 
 
@@ -478,7 +478,7 @@ async def test_no_secret_is_in_the_audit_an_error_the_log_or_a_file(
     for path in (f"/verify?secret={owner.secret}", f"/{owner.secret}", f"/clients/{owner.secret}"):
         async with api.get(path, headers=basic(owner)) as response:
             told += await response.read()
-    events = (await services.reading.page_of_audit_events(PageRequest(first=100))).rows
+    events = (await services.queries.page_of_audit_events(PageRequest(first=100))).rows
     audit = "\n".join(str(vars(event)) for event in events)
     assert issued.found_in(told) == set()
     assert issued.found_in(audit.encode()) == set()
@@ -541,7 +541,7 @@ async def test_openbao_522_a_restored_snapshot_lengthens_no_life(
     backup = replace(settings, database_url=f"sqlite:///{tmp_path / DATABASE_FILE}")
     restored = await open_services(backup, adjust_clock=clock)
     try:
-        living = await restored.reading.active_secrets([client.id])
+        living = await restored.queries.active_secrets([client.id])
         assert [state.value for state in living[client.id]] == ["CURRENT"]
         assert not await is_good(restored, client.id, client.secret)
     finally:

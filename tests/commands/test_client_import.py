@@ -49,7 +49,7 @@ async def revision_of(services: Services) -> int:
 
 
 async def events_of(services: Services, client_id: str) -> list[Any]:
-    page = await services.reading.page_of_audit_events(PageRequest(first=100), client_id=client_id)
+    page = await services.queries.page_of_audit_events(PageRequest(first=100), client_id=client_id)
     return list(reversed(page.rows))
 
 
@@ -74,12 +74,12 @@ async def test_the_attributes_from_the_other_system_are_kept(services: Services)
         row(description="Till\nin the hall", features=["direct_access", "login_client"], allow_list=allow_list),
         row("shop", OTHER),
     )
-    till = await services.reading.find_client("till")
+    till = await services.queries.find_client("till")
     assert till is not None
     assert (till.name, till.description, till.generation) == ("Till in the hall", "Till\nin the hall", 1)
-    assert (await services.reading.features(["till"]))["till"] == ["direct_access", "login_client"]
-    assert (await services.reading.allow_lists(["till"]))["till"] == list(allow_list.texts)
-    shop = await services.reading.find_client("shop")
+    assert (await services.queries.features(["till"]))["till"] == ["direct_access", "login_client"]
+    assert (await services.queries.allow_lists(["till"]))["till"] == list(allow_list.texts)
+    shop = await services.queries.find_client("shop")
     assert shop is not None
     assert (shop.name, shop.description) == ("shop", None)
     assert not await is_good(services, "till", STRONG)  # from 198.51.100.7
@@ -92,7 +92,7 @@ async def test_each_client_has_an_audit_event_and_a_revision_and_the_chain_holds
     assert await take(services, *rows) == [("CREATED", None)] * MAX_BATCH
     assert await revision_of(services) == before + MAX_BATCH
     [event] = await events_of(services, "client-7")
-    [secret] = (await services.reading.page_of_secrets("client-7", PageRequest(first=2))).rows
+    [secret] = (await services.queries.page_of_secrets("client-7", PageRequest(first=2))).rows
     assert (event.action, event.actor, event.surface) == ("CLIENT_IMPORTED", "cli:root", "CLI")
     assert (event.generation_before, event.generation_after, event.secret_id) == (0, 1, secret.id)
     assert not event.weak_secret
@@ -204,7 +204,7 @@ async def test_a_weak_secret_is_refused_unless_allowed_and_then_marked_and_audit
     assert await is_good(services, "till", weak)
     [event] = await events_of(services, "till")
     assert event.weak_secret
-    [secret] = (await services.reading.page_of_secrets("till", PageRequest(first=2))).rows
+    [secret] = (await services.queries.page_of_secrets("till", PageRequest(first=2))).rows
     assert secret.is_weak
     assert secret.hint == (weak[-4:] if len(weak) >= 24 else "")
     assert await take(services, row(secret=weak)) == [("UNCHANGED", None)]
@@ -245,7 +245,7 @@ async def test_a_batch_that_fails_leaves_no_half_client(services: Services, monk
         await take(services, row(features=["viewer"]), row("shop", OTHER))
     monkeypatch.undo()
     assert await revision_of(services) == before
-    assert await services.reading.find_client("till") is None
+    assert await services.queries.find_client("till") is None
     assert not await is_good(services, "till", STRONG)
     assert await take(services, row(features=["viewer"]), row("shop", OTHER)) == [("CREATED", None)] * 2
 
@@ -260,7 +260,7 @@ async def test_a_dry_run_predicts_the_run_and_changes_nothing(services: Services
     dry, wet = Import(services.changes, by=CLI, dry_run=True), Import(services.changes, by=CLI)
     foretold = [[result.outcome for result in await dry.take(batch)] for batch in batches]
     assert await revision_of(services) == before
-    assert await services.reading.find_client("till") is None
+    assert await services.queries.find_client("till") is None
     assert foretold == [[result.outcome for result in await wet.take(batch)] for batch in batches]
     assert foretold[1] == [Outcome.UNCHANGED, Outcome.REFUSED, Outcome.CREATED]
 

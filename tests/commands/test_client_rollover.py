@@ -114,7 +114,7 @@ def test_the_audit_has_the_reason_of_every_change(run: RunCommand, settings: Set
         assert run("client", command, *target, *options, "--reason", f"ticket {number}").code == 0
 
     async def read(services: Services) -> list[str | None]:
-        page = await services.reading.page_of_audit_events(PageRequest(first=100), client_id=client_id)
+        page = await services.queries.page_of_audit_events(PageRequest(first=100), client_id=client_id)
         return [row.reason for row in reversed(page.rows)]
 
     assert ask_services(settings, read) == [None, *(f"ticket {number}" for number in range(len(commands)))]

@@ -130,7 +130,7 @@ async def test_a_restart_of_the_database_does_not_end_the_wait(
         raise Unavailable
 
     with monkeypatch.context() as trouble:
-        trouble.setattr(type(command.usage_reading), "rollover_of", gone)
+        trouble.setattr(type(command.usage_queries), "rollover_of", gone)
         wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
         await asyncio.sleep(0.1)
         assert not wait.done()

@@ -124,7 +124,7 @@ async def test_if_the_event_cannot_be_written_the_change_does_not_happen(
     monkeypatch.undo()
     assert len(await check_chain(services)) == len(before)
     assert await is_good(services, client.id, client.secret)
-    assert len((await services.reading.page_of_clients(PageRequest())).rows) == 2
+    assert len((await services.queries.page_of_clients(PageRequest())).rows) == 2
     await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
     assert len(await check_chain(services)) == len(before) + 1
 

@@ -102,7 +102,7 @@ async def test_a_hard_reset_by_an_operator_ends_an_old_secret_and_says_so(servic
     done = await services.rotation.reset_secret(client.id, HARD, by=OPERATOR)
     assert done.displaced_secret is not None
     assert not await is_good(services, client.id, client.secret)
-    [event] = (await services.reading.page_of_audit_events(PageRequest(first=1))).rows
+    [event] = (await services.queries.page_of_audit_events(PageRequest(first=1))).rows
     assert set(entry_of(event).ended) == {
         EndedSecret(done.displaced_secret.id, SecretEndReason.HARD_RESET, SecretState.RETAINED),
         EndedSecret(done.displaced_secret.id + 1, SecretEndReason.HARD_RESET, SecretState.CURRENT),

@@ -28,7 +28,7 @@ from gql_secrets.wiring import Services
 
 
 async def last_event(services: Services) -> AuditEvent:
-    [event] = (await services.reading.page_of_audit_events(PageRequest(first=1))).rows
+    [event] = (await services.queries.page_of_audit_events(PageRequest(first=1))).rows
     return event
 
 
@@ -40,13 +40,13 @@ async def test_a_registered_client_has_one_good_secret_of_ours(services: Service
     assert (client.name, client.description, client.enabled, client.generation) == ("Web shop", "sells", True, 1)
     assert client.created_at == NOW
     assert await is_good(services, client.client_id, secret)
-    assert (await services.reading.features([client.client_id]))[client.client_id] == ["viewer"]
-    [row] = (await services.reading.page_of_secrets(client.client_id, PageRequest())).rows
+    assert (await services.queries.features([client.client_id]))[client.client_id] == ["viewer"]
+    [row] = (await services.queries.page_of_secrets(client.client_id, PageRequest())).rows
     assert (row.hint, row.created_by, row.is_weak) == (secret[-4:], "user:ada", False)
 
 
 async def test_without_a_list_every_address_is_allowed(services: Services, client: Made) -> None:
-    assert (await services.reading.allow_lists([client.id]))[client.id] == ["0.0.0.0/0", "::/0"]
+    assert (await services.queries.allow_lists([client.id]))[client.id] == ["0.0.0.0/0", "::/0"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ async def test_an_edit_changes_what_was_given_and_says_so_in_one_event(services:
     assert (event.generation_before, event.generation_after) == (1, 2)
     again = await services.clients.update_client(client.id, by=ADMIN, description=None)
     assert (again.description, again.name) == (None, "New")
-    assert (await services.reading.allow_lists([client.id]))[client.id] == ["192.0.2.0/24"]
+    assert (await services.queries.allow_lists([client.id]))[client.id] == ["192.0.2.0/24"]
 
 
 async def test_an_edit_that_changes_nothing_is_no_change(services: Services, client: Made) -> None:
@@ -114,7 +114,7 @@ async def test_an_edit_of_an_unknown_client_finds_none(services: Services) -> No
             await services.clients.update_client(client_id, by=ADMIN, name="x")
         with pytest.raises(ClientNotFound):
             await services.rotation.reset_secret(client_id, HARD, by=ADMIN)
-        assert await services.reading.find_client(client_id) is None
+        assert await services.queries.find_client(client_id) is None
 
 
 async def test_an_owner_cannot_lock_its_own_address_out(services: Services, make_client: MakeClient) -> None:
@@ -130,7 +130,7 @@ async def test_a_person_named_like_a_client_is_not_that_client(services: Service
     """The lock-out check compared names alone, and refused this person a list that does not concern them."""
     namesake = replace(ADMIN, name=client.id, address="192.0.2.9")
     await services.clients.update_client(client.id, by=namesake, allow_list=["198.51.100.0/24"])
-    assert (await services.reading.allow_lists([client.id]))[client.id] == ["198.51.100.0/24"]
+    assert (await services.queries.allow_lists([client.id]))[client.id] == ["198.51.100.0/24"]
 
 
 # An id is never used again
@@ -150,9 +150,9 @@ async def test_a_deleted_clients_id_is_never_used_again(services: Services, clie
 async def test_the_audit_of_a_deleted_client_stays_readable(services: Services, client: Made) -> None:
     await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
     await services.clients.delete_client(client.id, by=ADMIN)
-    events = (await services.reading.page_of_audit_events(PageRequest(), client_id=client.id)).rows
+    events = (await services.queries.page_of_audit_events(PageRequest(), client_id=client.id)).rows
     assert [event.action for event in events] == ["CLIENT_DELETED", "SECRET_RESET", "CLIENT_CREATED"]
-    assert await services.reading.find_secrets([events[1].secret_id or 0]) == []
+    assert await services.queries.find_secrets([events[1].secret_id or 0]) == []
 
 
 # The last owner
@@ -206,4 +206,4 @@ async def test_no_two_clients_have_one_id(services: Services) -> None:
     await services.changes.change_installation(ADMIN, make)
     with pytest.raises(Conflict):
         await services.changes.change_installation(ADMIN, make)
-    assert len((await services.reading.page_of_clients(PageRequest(), search=taken)).rows) == 1
+    assert len((await services.queries.page_of_clients(PageRequest(), search=taken)).rows) == 1

@@ -50,7 +50,7 @@ async def at_once(*acts: Awaitable[object]) -> list[object]:
 
 
 async def history(services: Services, client_id: str) -> list[ClientSecret]:
-    page = await services.reading.page_of_secrets(client_id, PageRequest(first=100))
+    page = await services.queries.page_of_secrets(client_id, PageRequest(first=100))
     return page.rows[::-1]
 
 
@@ -58,7 +58,7 @@ async def check(services: Services, client_id: str, answers: Sequence[object]) -
     """Rule 1, and that the audit, the generation and the answers tell one story."""
     rows = await history(services, client_id)
     states = Counter(row.state for row in rows)
-    client = await services.reading.find_client(client_id)
+    client = await services.queries.find_client(client_id)
     events = [event for event in await check_chain(services) if event.client_id == client_id]
     resets = [event for event in events if event.action == "SECRET_RESET"]
     if client is None:
@@ -235,7 +235,7 @@ async def test_whatever_comes_at_once_the_rules_hold(
     after = await open_node()
     rows = await history(after, client.id)
     states = Counter(row.state for row in rows)
-    exists = await after.reading.find_client(client.id) is not None
+    exists = await after.queries.find_client(client.id) is not None
     assert states["CURRENT"] == exists
     assert states["RETAINED"] <= exists
     events = [event for event in await check_chain(after) if event.client_id == client.id]

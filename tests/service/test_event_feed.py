@@ -126,7 +126,7 @@ def test_an_accepted_audit_log_is_not_an_event_of_a_client(clock: Clock):
 
 async def test_the_secrets_that_ended_are_named(services: Services, client: Made):
     await in_rollover(services, client)
-    living = (await services.reading.active_secrets([client.id]))[client.id]
+    living = (await services.queries.active_secrets([client.id]))[client.id]
     ids = {state.value: row.id for state, row in living.items()}
     stream = await services.feed.subscribe(client.id, by=VIEWER)
 

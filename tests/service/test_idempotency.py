@@ -39,7 +39,7 @@ def everything_in(data_dir: Path) -> tuple[str, bytes]:
 
 
 async def count_of_events(services: Services) -> int:
-    return await (await services.reading.page_of_audit_events(PageRequest())).count()
+    return await (await services.queries.page_of_audit_events(PageRequest())).count()
 
 
 async def test_the_same_key_gives_the_same_secret_and_changes_nothing(

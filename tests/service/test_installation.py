@@ -28,7 +28,7 @@ async def start(settings: Settings) -> None:
 
 
 async def count_of_clients(services: Services) -> int:
-    return await (await services.reading.page_of_clients(PageRequest())).count()
+    return await (await services.queries.page_of_clients(PageRequest())).count()
 
 
 async def test_the_first_start_makes_one_owner_and_the_second_none(open_node: OpenNode) -> None:
@@ -37,8 +37,8 @@ async def test_the_first_start_makes_one_owner_and_the_second_none(open_node: Op
     assert second.first_owner is None
     owner = first.first_owner
     assert await is_good(second, owner.client.client_id, owner.secret.reveal())
-    assert (await second.reading.features([owner.client.client_id]))[owner.client.client_id] == ["owner"]
-    [event] = (await second.reading.page_of_audit_events(PageRequest())).rows
+    assert (await second.queries.features([owner.client.client_id]))[owner.client.client_id] == ["owner"]
+    [event] = (await second.queries.page_of_audit_events(PageRequest())).rows
     assert (event.revision, event.action, event.actor) == (1, "CLIENT_CREATED", "system")
 
 

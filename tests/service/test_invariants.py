@@ -426,7 +426,7 @@ class Rollovers(RuleBasedStateMachine):
         [installation] = await node.database.fetch("SELECT revision FROM installation")
         assert installation["revision"] == self.other_events + sum(known.events for known in self.clients), "I6"
         for known in self.clients:
-            rows = (await node.reading.page_of_secrets(known.id, PageRequest(first=100))).rows[::-1]
+            rows = (await node.queries.page_of_secrets(known.id, PageRequest(first=100))).rows[::-1]
             told = [(row.state, row.replaced_at, row.expires_at, row.first_used_at) for row in rows][-100:]
             expected = [(each.state, each.replaced, each.expires, each.used) for each in known.secrets.values()][-100:]
             assert told == expected
@@ -442,7 +442,7 @@ class Rollovers(RuleBasedStateMachine):
                 if row.last_used_at:
                     assert self.last_used.get(row.id, row.last_used_at) <= row.last_used_at <= self.latest, "I9"
                     self.last_used[row.id] = row.last_used_at
-            client = await node.reading.find_client(known.id)
+            client = await node.queries.find_client(known.id)
             assert (client is not None) is known.exists
             if client:
                 assert (client.generation, client.enabled) == (known.generation, known.enabled)

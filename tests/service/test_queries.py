@@ -38,7 +38,7 @@ async def ten(services: Services, clock: Clock) -> list[str]:
 async def test_pages_forward_return_every_row_once_newest_first(services: Services, ten: list[str], size: int) -> None:
     found, after = [], None
     while True:
-        page = await services.reading.page_of_clients(PageRequest(first=size, after=after), search="client")
+        page = await services.queries.page_of_clients(PageRequest(first=size, after=after), search="client")
         found += names(page)
         assert page.has_previous == (after is not None)
         assert await page.count() == 10
@@ -55,7 +55,7 @@ async def test_pages_backward_return_every_row_once_in_the_same_order(
     found: list[str] = []
     before = None
     while True:
-        page = await services.reading.page_of_clients(PageRequest(last=size, before=before), search="client")
+        page = await services.queries.page_of_clients(PageRequest(last=size, before=before), search="client")
         found = names(page) + found
         assert page.has_next == (before is not None)
         if not page.has_previous:
@@ -67,19 +67,19 @@ async def test_pages_backward_return_every_row_once_in_the_same_order(
 async def test_rows_that_change_between_two_pages_do_not_shift_the_others(
     services: Services, ten: list[str], clock: Clock
 ) -> None:
-    page = await services.reading.page_of_clients(PageRequest(first=4), search="client")
+    page = await services.queries.page_of_clients(PageRequest(first=4), search="client")
     clock.move(HOUR)
     await services.clients.create_client("Client new", by=ADMIN)
     await services.clients.delete_client(page.rows[-1].client_id, by=ADMIN)
-    rest = await services.reading.page_of_clients(PageRequest(first=100, after=page.cursors[-1]), search="client")
+    rest = await services.queries.page_of_clients(PageRequest(first=100, after=page.cursors[-1]), search="client")
     assert names(page) + names(rest) == ten
 
 
 async def test_an_empty_page_is_a_page(services: Services, ten: list[str]) -> None:
-    page = await services.reading.page_of_clients(PageRequest(first=0))
+    page = await services.queries.page_of_clients(PageRequest(first=0))
     assert (page.rows, page.cursors, page.has_next) == ([], [], True)
     assert await page.count() == len(ten) + 1
-    none = await services.reading.page_of_clients(PageRequest(), search="no such")
+    none = await services.queries.page_of_clients(PageRequest(), search="no such")
     assert (none.rows, none.has_next, none.has_previous) == ([], False, False)
 
 
@@ -132,19 +132,19 @@ def encode_cursor(text: str) -> str:
 )
 async def test_an_invalid_cursor_is_refused_with_its_argument(services: Services, cursor: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        await services.reading.page_of_clients(PageRequest(first=1, after=cursor))
+        await services.queries.page_of_clients(PageRequest(first=1, after=cursor))
     assert refused.value.argument == "after"
     with pytest.raises(BadRequest) as refused:
-        await services.reading.page_of_clients(PageRequest(last=1, before=cursor))
+        await services.queries.page_of_clients(PageRequest(last=1, before=cursor))
     assert refused.value.argument == "before"
 
 
 @pytest.mark.parametrize("text", [str(2**63), str(-1), "x", "1\n2", "9" * 5000])
 async def test_a_cursor_of_audit_events_or_secrets_is_a_number(services: Services, owner: Made, text: str) -> None:
     with pytest.raises(BadRequest):
-        await services.reading.page_of_audit_events(PageRequest(after=encode_cursor(text)))
+        await services.queries.page_of_audit_events(PageRequest(after=encode_cursor(text)))
     with pytest.raises(BadRequest):
-        await services.reading.page_of_secrets(owner.id, PageRequest(after=encode_cursor(text)))
+        await services.queries.page_of_secrets(owner.id, PageRequest(after=encode_cursor(text)))
 
 
 # Search
@@ -183,12 +183,12 @@ async def test_a_search_finds_names_by_prefix_ignoring_case(
         "日本語", "🦊 fox", "fine",
     ):  # fmt: skip
         await make_client(name=name)
-    assert set(names(await services.reading.page_of_clients(PageRequest(first=100), search=search))) == found
+    assert set(names(await services.queries.page_of_clients(PageRequest(first=100), search=search))) == found
 
 
 async def test_a_search_finds_client_ids_too(services: Services, client: Made) -> None:
     for text in (client.id, client.id[:5], client.id.upper()):
-        page = await services.reading.page_of_clients(PageRequest(), search=text)
+        page = await services.queries.page_of_clients(PageRequest(), search=text)
         assert [row.client_id for row in page.rows] == [client.id]
 
 
@@ -198,12 +198,12 @@ async def test_clients_in_a_rollover_are_found_by_the_clock(
     one, other = await make_client(name="One"), await make_client(name="Other")
     await services.rotation.reset_secret(one.id, DAY, by=ADMIN)
     await services.clients.set_client_enabled(one.id, enabled=False, by=ADMIN)
-    running = await services.reading.page_of_clients(PageRequest(), in_rollover=True)
-    resting = await services.reading.page_of_clients(PageRequest(), in_rollover=False, search="O")
+    running = await services.queries.page_of_clients(PageRequest(), in_rollover=True)
+    resting = await services.queries.page_of_clients(PageRequest(), in_rollover=False, search="O")
     assert (names(running), names(resting)) == (["One"], ["Other"])
     clock.move(24 * HOUR)
-    assert not (await services.reading.page_of_clients(PageRequest(), in_rollover=True)).rows
-    living = await services.reading.active_secrets([one.id, other.id, "nobody"])
+    assert not (await services.queries.page_of_clients(PageRequest(), in_rollover=True)).rows
+    living = await services.queries.active_secrets([one.id, other.id, "nobody"])
     assert {client_id: set(states) for client_id, states in living.items()} == {
         one.id: {SecretState.CURRENT},
         other.id: {SecretState.CURRENT},
@@ -213,18 +213,18 @@ async def test_clients_in_a_rollover_are_found_by_the_clock(
 async def test_impossible_filters_of_the_audit_find_nothing(services: Services, owner: Made) -> None:
     for text in ("\x00", "\ud800", "nobody", "'", "x" * 5000):
         for name in ("client_id", "actor"):
-            page = await services.reading.page_of_audit_events(PageRequest(), **{name: text})  # type: ignore[arg-type]
+            page = await services.queries.page_of_audit_events(PageRequest(), **{name: text})  # type: ignore[arg-type]
             assert page.rows == []
-    assert (await services.reading.page_of_audit_events(PageRequest(), client_id=owner.id)).rows
+    assert (await services.queries.page_of_audit_events(PageRequest(), client_id=owner.id)).rows
 
 
 async def test_audit_events_are_filtered_by_time(services: Services, client: Made, clock: Clock) -> None:
     began = clock.now
     clock.move(HOUR)
     await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
-    page = await services.reading.page_of_audit_events(PageRequest(), since=clock.now)
+    page = await services.queries.page_of_audit_events(PageRequest(), since=clock.now)
     assert [event.action for event in page.rows] == ["SECRET_RESET"]
-    page = await services.reading.page_of_audit_events(PageRequest(), since=began, until=clock.now)
+    page = await services.queries.page_of_audit_events(PageRequest(), since=began, until=clock.now)
     assert [event.action for event in page.rows] == ["CLIENT_CREATED", "CLIENT_CREATED"]
 
 
@@ -242,14 +242,14 @@ async def test_the_length_of_a_text_is_checked_before_it_is_read(
 ) -> None:
     monkeypatch.setattr(queries, "folded", lambda text: pytest.fail(f"folded {len(text)} characters"))
     for size in (201, 100_000):
-        page = await services.reading.page_of_clients(PageRequest(), search=UnreadText("x" * size))
+        page = await services.queries.page_of_clients(PageRequest(), search=UnreadText("x" * size))
         assert page.rows == []
     for size in (256, 100_000):
-        page = await services.reading.page_of_audit_events(PageRequest(), actor=UnreadText("x" * size))  # type: ignore[assignment]
+        page = await services.queries.page_of_audit_events(PageRequest(), actor=UnreadText("x" * size))  # type: ignore[assignment]
         assert page.rows == []
 
 
 async def test_a_search_as_long_as_the_longest_name_finds_it(services: Services, make_client: MakeClient) -> None:
     await make_client(name="x" * 200)
-    assert names(await services.reading.page_of_clients(PageRequest(), search="x" * 200)) == ["x" * 200]
-    assert names(await services.reading.page_of_clients(PageRequest(), search="x" * 201)) == []
+    assert names(await services.queries.page_of_clients(PageRequest(), search="x" * 200)) == ["x" * 200]
+    assert names(await services.queries.page_of_clients(PageRequest(), search="x" * 201)) == []

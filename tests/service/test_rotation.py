@@ -26,7 +26,7 @@ from gql_secrets.wiring import Services
 
 async def history(services: Services, client_id: str) -> list[ClientSecret]:
     """All secrets of a client, oldest first."""
-    page = await services.reading.page_of_secrets(client_id, PageRequest(first=100))
+    page = await services.queries.page_of_secrets(client_id, PageRequest(first=100))
     return list(reversed(page.rows))
 
 
@@ -37,7 +37,7 @@ async def states(services: Services, client_id: str) -> list[str]:
 
 
 async def generation(services: Services, client_id: str) -> int:
-    client = await services.reading.find_client(client_id)
+    client = await services.queries.find_client(client_id)
     assert client is not None
     return client.generation
 
@@ -453,7 +453,7 @@ async def test_every_change_works_while_the_client_is_disabled(services: Service
     await services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN)
     await reset(services, client)
     await services.rotation.change_retention(client.id, WEEK, by=ADMIN)
-    living = (await services.reading.active_secrets([client.id]))[client.id]
+    living = (await services.queries.active_secrets([client.id]))[client.id]
     assert set(living) == {SecretState.CURRENT, SecretState.RETAINED}
     await services.rotation.cancel_rollover(client.id, by=ADMIN)
     await reset(services, client)
@@ -481,7 +481,7 @@ async def test_a_deleted_clients_secrets_end_and_nothing_changes_it_again(servic
     ):
         with pytest.raises(ClientNotFound):
             await change()
-    assert await services.reading.find_client(client.id) is None
+    assert await services.queries.find_client(client.id) is None
 
 
 # Time

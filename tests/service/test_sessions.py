@@ -183,7 +183,7 @@ async def test_a_change_names_the_person_in_the_audit(services: Services, client
 
     await services.rotation.reset_secret(client.id, DAY, by=person)
 
-    [event] = (await services.reading.page_of_audit_events(PageRequest(first=1))).rows
+    [event] = (await services.queries.page_of_audit_events(PageRequest(first=1))).rows
     assert (event.actor, event.actor_kind) == ("user:Ada", "USER")
 
 
@@ -198,7 +198,7 @@ async def test_a_session_that_ended_after_the_request_was_let_in_changes_nothing
         await services.sessions.end(signed_in.session_id)
     else:
         clock.move(30 * MINUTE if end == "idle" else 8 * HOUR)
-    before = await services.reading.find_client(client.id)
+    before = await services.queries.find_client(client.id)
     assert before is not None
 
     with pytest.raises(Unauthenticated):
@@ -206,7 +206,7 @@ async def test_a_session_that_ended_after_the_request_was_let_in_changes_nothing
     with pytest.raises(Unauthenticated):
         await services.clients.create_client("New", by=person)
 
-    after = await services.reading.find_client(client.id)
+    after = await services.queries.find_client(client.id)
     assert after is not None
     assert after.generation == before.generation
 

@@ -33,7 +33,7 @@ async def call(services: Services, client: Made, secret: str | None = None, sour
 
 async def secrets_of(services: Services, client: Made) -> list[ClientSecret]:
     """All of the client's secrets, oldest first."""
-    page = await services.reading.page_of_secrets(client.id, PageRequest(first=100))
+    page = await services.queries.page_of_secrets(client.id, PageRequest(first=100))
     return list(reversed(page.rows))
 
 
@@ -42,19 +42,19 @@ async def first_id(services: Services, client: Made) -> int:
 
 
 async def uses(services: Services, secret_id: int) -> list[SecretUse]:
-    return (await services.usage_reading.uses_of([secret_id]))[secret_id]
+    return (await services.usage_queries.uses_of([secret_id]))[secret_id]
 
 
 async def buckets(services: Services, secret_id: int) -> list[UsageBucket]:
-    return (await services.usage_reading.usage_of([secret_id]))[secret_id]
+    return (await services.usage_queries.usage_of([secret_id]))[secret_id]
 
 
 async def totals(services: Services, secret_id: int) -> Totals:
-    return (await services.usage_reading.totals_of([secret_id]))[secret_id]
+    return (await services.usage_queries.totals_of([secret_id]))[secret_id]
 
 
 async def rollover(services: Services, client: Made) -> Rollover:
-    found = await services.usage_reading.rollover_of(client.id)
+    found = await services.usage_queries.rollover_of(client.id)
     assert found is not None
     return found
 
@@ -70,7 +70,7 @@ async def other_node(open_node: OpenNode, services: Services) -> Services:
 
 
 async def unknown_attempts(node: Services, client: Made) -> UnknownAttempts:
-    return (await node.usage_reading.unknown_attempts_of([client.id]))[client.id]
+    return (await node.usage_queries.unknown_attempts_of([client.id]))[client.id]
 
 
 async def test_a_use_is_shown_at_once_here_and_elsewhere_when_it_is_written(
@@ -414,7 +414,7 @@ async def test_two_nodes_write_at_once_and_nothing_is_lost(
         await asyncio.gather(services.usage.flush(), other_node.usage.flush())
     await asyncio.gather(services.usage.flush(), other_node.usage.flush())
     ids = [await first_id(services, client) for client in clients]
-    assert {total.use_count for total in (await services.usage_reading.totals_of(ids)).values()} == {8}
+    assert {total.use_count for total in (await services.usage_queries.totals_of(ids)).values()} == {8}
 
 
 # The server's background
@@ -451,7 +451,7 @@ async def test_a_server_that_starts_writes_down_what_time_has_ended(
         async with asyncio.timeout(5):
             while (await secrets_of(services, client))[0].state != SecretState.EXPIRED:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-    event = (await services.reading.page_of_audit_events(PageRequest(first=1))).rows[0]
+    event = (await services.queries.page_of_audit_events(PageRequest(first=1))).rows[0]
     assert (event.action, event.actor, event.generation_before) == (
         "OLD_SECRET_EXPIRED",
         "system",
@@ -558,12 +558,12 @@ async def test_the_verdict_follows_the_uses_written_or_not(services: Services, c
 
 
 async def test_a_client_without_a_rollover_has_no_verdict(services: Services, client: Made, clock: Clock) -> None:
-    assert await services.usage_reading.rollover_of(client.id) is None
-    assert await services.usage_reading.rollover_of("nobody") is None
+    assert await services.usage_queries.rollover_of(client.id) is None
+    assert await services.usage_queries.rollover_of("nobody") is None
     await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
-    assert await services.usage_reading.rollover_of(client.id) is not None
+    assert await services.usage_queries.rollover_of(client.id) is not None
     clock.move(HOUR)  # over, whether anybody has written it down or not
-    assert await services.usage_reading.rollover_of(client.id) is None
+    assert await services.usage_queries.rollover_of(client.id) is None
 
 
 async def test_many_secrets_and_clients_are_one_question(services: Services, make_client: MakeClient) -> None:
@@ -572,13 +572,13 @@ async def test_many_secrets_and_clients_are_one_question(services: Services, mak
         await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
         await call(services, client)
     ids = [await first_id(services, client) for client in clients]
-    assert set(await services.usage_reading.rollovers_of([client.id for client in clients])) == {
+    assert set(await services.usage_queries.rollovers_of([client.id for client in clients])) == {
         clients[0].id,
         clients[1].id,
     }
-    found = await services.usage_reading.uses_of(ids)
+    found = await services.usage_queries.uses_of(ids)
     assert [len(found[secret_id]) for secret_id in ids] == [1, 1, 0, 0]
-    shown = await services.usage_reading.usage_of(ids)
+    shown = await services.usage_queries.usage_of(ids)
     assert [len(shown[secret_id]) for secret_id in ids] == [1, 1, 0, 0]
 
 

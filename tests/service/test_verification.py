@@ -49,7 +49,7 @@ async def test_an_old_secret_ends_at_its_instant_without_any_sweeper(
     await services.rotation.reset_secret(client.id, ONE_HOUR, by=ADMIN)
     clock.set(NOW + HOUR + offset)
     assert await is_good(services, client.id, client.secret) is good
-    [row] = [row for row in (await services.reading.page_of_secrets(client.id, PageRequest())).rows if row.replaced_at]
+    [row] = [row for row in (await services.queries.page_of_secrets(client.id, PageRequest())).rows if row.replaced_at]
     assert row.state == (SecretState.RETAINED if good else SecretState.EXPIRED)
     if not good:
         assert row.ended_at == NOW + HOUR, "it ended when it ended, not when somebody looked"
@@ -99,9 +99,9 @@ async def test_a_secret_that_nobody_asked_about_expires_all_the_same(
     """VMware: up to an hour late, because a job had to come by."""
     await services.rotation.reset_secret(client.id, ONE_HOUR, by=ADMIN)
     clock.move(HOUR)
-    living = await services.reading.active_secrets([client.id])
+    living = await services.queries.active_secrets([client.id])
     assert set(living[client.id]) == {SecretState.CURRENT}
-    assert not (await services.reading.page_of_clients(PageRequest(), in_rollover=True)).rows
+    assert not (await services.queries.page_of_clients(PageRequest(), in_rollover=True)).rows
 
 
 # Nothing but what was issued
@@ -181,7 +181,7 @@ async def test_the_first_use_is_there_before_the_answer(
 ) -> None:
     assert await is_good(services, client.id, client.secret)
     other = await open_node()
-    [row] = (await other.reading.page_of_secrets(client.id, PageRequest())).rows
+    [row] = (await other.queries.page_of_secrets(client.id, PageRequest())).rows
     assert row.first_used_at == row.last_used_at == clock.now
 
 
@@ -227,7 +227,7 @@ async def test_a_first_use_is_recorded_until_the_last_microsecond(
 async def test_a_refused_use_is_no_first_use(services: Services, client: Made) -> None:
     await services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN)
     assert await reason(services, client.id, client.secret) is RefusalReason.DISABLED
-    [row] = (await services.reading.page_of_secrets(client.id, PageRequest())).rows
+    [row] = (await services.queries.page_of_secrets(client.id, PageRequest())).rows
     assert row.first_used_at is None
 
 
@@ -294,7 +294,7 @@ async def test_a_first_use_elsewhere_is_known_here(services: Services, client: M
     other = await open_node(adjust_clock=Clock(NOW + HOUR))
     assert await is_good(services, client.id, client.secret)
     assert await is_good(other, client.id, client.secret)
-    [row] = (await services.reading.page_of_secrets(client.id, PageRequest())).rows
+    [row] = (await services.queries.page_of_secrets(client.id, PageRequest())).rows
     assert row.first_used_at == NOW
 
 

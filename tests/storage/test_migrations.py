@@ -432,7 +432,7 @@ WALK = re.compile(r"SCAN (client|c|s|audit_event|client_secret|secret_\w+|idempo
 
 async def everything(services: Services) -> None:
     """Ask and change all that the services offer."""
-    reading, rotation, clients = services.reading, services.rotation, services.clients
+    queries, rotation, clients = services.queries, services.rotation, services.clients
     made = await clients.create_client("Shop", by=ADMIN, features=["viewer"], allow_list=["192.0.2.0/24"])
     client_id = made.client.client_id
     await is_good(services, client_id, made.secret.reveal())
@@ -446,14 +446,14 @@ async def everything(services: Services) -> None:
     await clients.update_client(client_id, by=ADMIN, name="x", features=[], allow_list=["::/0"])
     await clients.set_client_enabled(client_id, enabled=False, by=ADMIN)
     for given in ({}, {"search": "sh"}):
-        page = await reading.page_of_clients(PageRequest(first=1), **given)  # type: ignore[arg-type]
-        await reading.page_of_clients(PageRequest(first=1, after=page.cursors[0] if page.cursors else None), **given)  # type: ignore[arg-type]
-    await reading.page_of_clients(PageRequest(), in_rollover=True)
-    await reading.page_of_secrets(client_id, PageRequest())
+        page = await queries.page_of_clients(PageRequest(first=1), **given)  # type: ignore[arg-type]
+        await queries.page_of_clients(PageRequest(first=1, after=page.cursors[0] if page.cursors else None), **given)  # type: ignore[arg-type]
+    await queries.page_of_clients(PageRequest(), in_rollover=True)
+    await queries.page_of_secrets(client_id, PageRequest())
     for given in ({}, {"client_id": client_id}, {"actor": "x"}, {"action": "x"}, {"surface": "x"}):
-        await reading.page_of_audit_events(PageRequest(), **given)  # type: ignore[arg-type]
-    await reading.active_secrets([client_id])
-    await reading.features([client_id])
-    await reading.allow_lists([client_id])
+        await queries.page_of_audit_events(PageRequest(), **given)  # type: ignore[arg-type]
+    await queries.active_secrets([client_id])
+    await queries.features([client_id])
+    await queries.allow_lists([client_id])
     await services.usage.flush()
     await clients.delete_client(client_id, by=ADMIN)

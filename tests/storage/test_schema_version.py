@@ -91,7 +91,7 @@ async def test_two_releases_change_audit_and_verify_side_by_side(empty: Settings
             await node.rotation.revoke_old_secret(client_id, by=ADMIN)
             assert not await is_good(other, client_id, first)
             await other.usage.flush()
-            assert await other.usage_reading.uses_of([1])
+            assert await other.usage_queries.uses_of([1])
             await node.rotation.reset_secret(client_id, HARD, by=ADMIN)
             await other.clients.delete_client(client_id, by=ADMIN)
         for node in (running, restarted):

@@ -66,14 +66,14 @@ async def test_a_cancelled_read_leaves_nothing_behind_either(settings: Settings,
     client_id = services.first_owner.client.client_id
     chance = random.Random(2)  # noqa: S311
     for _ in range(150):
-        tasks = [asyncio.create_task(services.reading.active_secrets([client_id])) for _ in range(3)]
+        tasks = [asyncio.create_task(services.queries.active_secrets([client_id])) for _ in range(3)]
         for _ in range(chance.randrange(20)):
             await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     async with asyncio.timeout(20):
-        assert (await services.reading.active_secrets([client_id]))[client_id]
+        assert (await services.queries.active_secrets([client_id]))[client_id]
         await services.rotation.reset_secret(client_id, HARD, by=ADMIN)
 
 
@@ -100,7 +100,7 @@ async def test_a_transaction_goes_on_to_its_end_when_its_caller_is_gone(services
         await tx.execute("UPDATE client SET description = ? WHERE client_id = ?", "written", client.id)
 
     await end_without_a_caller(services, work)
-    found = await services.reading.find_client(client.id)
+    found = await services.queries.find_client(client.id)
     assert found is not None
     assert found.description == "written"
 
@@ -147,7 +147,7 @@ async def test_a_transaction_that_fails_changes_nothing_and_the_next_one_runs(se
         with pytest.raises(RuntimeError):
             await services.database.run_tx(work)
     await services.database.run_tx(nothing)
-    found = await services.reading.find_client(client.id)
+    found = await services.queries.find_client(client.id)
     assert found is not None
     assert found.description is None
 
@@ -182,7 +182,7 @@ async def test_a_lock_that_is_not_had_is_a_conflict_and_the_next_one_is_had(
             await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
         with pytest.raises(Conflict):
             await services.database.run_tx(work)
-        assert await services.reading.find_client(client.id) is not None, "readers do not wait for a writer"
+        assert await services.queries.find_client(client.id) is not None, "readers do not wait for a writer"
         other.execute("ROLLBACK")
     await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
 
@@ -517,7 +517,7 @@ async def test_one_process_uses_one_kind_of_database_and_then_the_other(
         try:
             made = await services.clients.create_client("x", by=ADMIN)
             await services.rotation.reset_secret(made.client.client_id, HARD, by=ADMIN)
-            assert await services.reading.find_client(made.client.client_id)
+            assert await services.queries.find_client(made.client.client_id)
         finally:
             await services.close()
 

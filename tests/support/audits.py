@@ -12,7 +12,7 @@ async def events_of(services: Services) -> list[AuditEvent]:
     events: list[AuditEvent] = []
     after = None
     while True:
-        page = await services.reading.page_of_audit_events(PageRequest(first=100, after=after))
+        page = await services.queries.page_of_audit_events(PageRequest(first=100, after=after))
         events += page.rows
         if not page.has_next:
             return events[::-1]

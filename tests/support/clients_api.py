@@ -44,5 +44,5 @@ CallClients = Callable[..., Awaitable[Answer]]
 
 
 async def audit_of(services: Services, client_id: str) -> list[Any]:
-    page = await services.reading.page_of_audit_events(PageRequest(first=100), client_id=client_id)
+    page = await services.queries.page_of_audit_events(PageRequest(first=100), client_id=client_id)
     return list(reversed(page.rows))

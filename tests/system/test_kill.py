@@ -101,7 +101,7 @@ async def check(settings: Settings, clients: dict[str, Answered]) -> None:
         assert await find_problems(services.database) == []
         events = await check_chain(services)
         for client_id, answered in clients.items():
-            client = await services.reading.find_client(client_id)
+            client = await services.queries.find_client(client_id)
             assert client is not None
             # Of one worker at most one change was under way.
             assert client.generation - answered.generation in (0, 1)

@@ -15,7 +15,7 @@ from gql_secrets.domain.clients import name_from, parse_description
 from gql_secrets.domain.errors import InvalidFeature
 from gql_secrets.domain.networks import EVERYWHERE, AllowList, parse_whitelist
 from gql_secrets.service.pages import MAX_PAGE, PageRequest
-from gql_secrets.service.queries import Reading
+from gql_secrets.service.queries import Queries
 from gql_secrets.wiring import Services
 
 KEY_HEADER: Final = "Idempotency-Key"
@@ -71,7 +71,7 @@ async def _list(call: ClientsCall) -> RowPages:
         features = [feature for name in names for feature in parse_features(call.arguments.texts(name))]
     except InvalidFeature as refusal:
         raise invalid(names[0], str(refusal)) from refusal
-    return _pages(call.services.reading, features)
+    return _pages(call.services.queries, features)
 
 
 async def _reset_secret(call: ClientsCall) -> Fields:
@@ -134,14 +134,14 @@ def _description(call: ClientsCall) -> str:
     return description
 
 
-async def _pages(reading: Reading, features: list[Feature]) -> RowPages:
+async def _pages(queries: Queries, features: list[Feature]) -> RowPages:
     """Yield all clients that have any of these features (all clients, without features), newest first, no secrets."""
     after: str | None = None
     while True:
-        page = await reading.page_of_clients(PageRequest(first=MAX_PAGE, after=after), has_features=features)
+        page = await queries.page_of_clients(PageRequest(first=MAX_PAGE, after=after), has_features=features)
         client_ids = [client.client_id for client in page.rows]
-        features_of = await reading.features(client_ids)
-        allow_list_of = await reading.allow_lists(client_ids)
+        features_of = await queries.features(client_ids)
+        allow_list_of = await queries.allow_lists(client_ids)
         if page.rows:
             yield [
                 {

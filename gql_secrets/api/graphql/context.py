@@ -22,30 +22,30 @@ class Loaders:
 
     def __init__(self, services: Services) -> None:
         """Create the loaders of one request."""
-        reading = services.reading
+        queries = services.queries
 
         async def clients(client_ids: list[str]) -> list[ClientRow | None]:
-            found = await reading.find_clients(client_ids)
+            found = await queries.find_clients(client_ids)
             return [found.get(client_id) for client_id in client_ids]
 
         async def allow_lists(client_ids: list[str]) -> list[list[str]]:
-            found = await reading.allow_lists(client_ids)
+            found = await queries.allow_lists(client_ids)
             return [found[client_id] for client_id in client_ids]
 
         async def totals(secret_ids: list[int]) -> list[Totals]:
-            found = await services.usage_reading.totals_of(secret_ids)
+            found = await services.usage_queries.totals_of(secret_ids)
             return [found[secret_id] for secret_id in secret_ids]
 
         async def uses(secret_ids: list[int]) -> list[list[SecretUse]]:
-            found = await services.usage_reading.uses_of(secret_ids)
+            found = await services.usage_queries.uses_of(secret_ids)
             return [found.get(secret_id, []) for secret_id in secret_ids]
 
         async def usage(secret_ids: list[int]) -> list[list[UsageBucket]]:
-            found = await services.usage_reading.usage_of(secret_ids)
+            found = await services.usage_queries.usage_of(secret_ids)
             return [found.get(secret_id, []) for secret_id in secret_ids]
 
         async def rollovers(client_ids: list[str]) -> list[Rollover | None]:
-            found = await services.usage_reading.rollovers_of(client_ids)
+            found = await services.usage_queries.rollovers_of(client_ids)
             return [found.get(client_id) for client_id in client_ids]
 
         self.clients: DataLoader[str, ClientRow | None] = DataLoader(clients)
@@ -82,7 +82,7 @@ class Context:
     async def now(self) -> datetime:
         """Return the database's clock, read once per request (and again after a change)."""
         if self._now is None:
-            self._now = asyncio.ensure_future(self.services.reading.now())
+            self._now = asyncio.ensure_future(self.services.queries.now())
             # The caller may have disconnected by the time it fails; its result must still be consumed.
             self._now.add_done_callback(lambda now: now.cancelled() or now.exception())
         return await asyncio.shield(self._now)

@@ -43,14 +43,14 @@ async def find_nodes(context: Context, global_ids: Sequence[str]) -> list[Node |
 
 
 async def _find(keys: list[tuple[str, str]], context: Context) -> list[Node | Forbidden | None]:
-    reading = context.services.reading
+    queries = context.services.queries
     found: dict[tuple[str, str], Node | Forbidden] = {}
     if client_ids := {key for type_name, key in keys if type_name == "Client"}:
-        for client_id, client in (await reading.find_clients(client_ids)).items():
+        for client_id, client in (await queries.find_clients(client_ids)).items():
             found["Client", client_id] = Client.of(client, context.caller)
     if secret_ids := _row_numbers("ClientSecret", keys):
         now = await context.now()
-        for secret in await reading.find_secrets(secret_ids):
+        for secret in await queries.find_secrets(secret_ids):
             found["ClientSecret", str(secret.id)] = ClientSecret.of(secret, now=now)
     if revisions := _row_numbers("AuditEvent", keys):
         try:
@@ -58,7 +58,7 @@ async def _find(keys: list[tuple[str, str]], context: Context) -> list[Node | Fo
         except Forbidden as refusal:
             found |= dict.fromkeys((("AuditEvent", str(revision)) for revision in revisions), refusal)
         else:
-            for event in await reading.find_audit_events(revisions):
+            for event in await queries.find_audit_events(revisions):
                 found["AuditEvent", str(event.revision)] = AuditEvent.of(event)
     return [found.get(key) for key in keys]
 

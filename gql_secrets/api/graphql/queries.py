@@ -76,7 +76,7 @@ class Query:
             strawberry.argument(description="Filters the clients. All given conditions must be met."),
         ] = None,
     ) -> Connection[Client] | None:
-        page = await info.context.services.reading.page_of_clients(
+        page = await info.context.services.queries.page_of_clients(
             PageRequest(first, after, last, before),
             search=search,
             in_rollover=filter.in_rollover if filter else None,
@@ -142,7 +142,7 @@ class Query:
         first: First = DEFAULT_PAGE,
         after: After = None,
     ) -> Connection[AuditEvent] | None:
-        page = await info.context.services.reading.page_of_audit_events(
+        page = await info.context.services.queries.page_of_audit_events(
             PageRequest(first, after),
             client_id=client_id,
             actor=actor,

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from gql_secrets.domain.advice import RolloverAdvice, advise
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.changes import retained_secret
-from gql_secrets.service.queries import Reading
+from gql_secrets.service.queries import Queries
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.models import ClientSecret
@@ -55,13 +55,13 @@ class Rollover:
     reason: str
 
 
-class UsageReading:
+class UsageQueries:
     """Reads; changes nothing. Every question takes many secrets or clients."""
 
-    def __init__(self, database: Database, reading: Reading, usage: Usage, quiet_time: timedelta) -> None:
+    def __init__(self, database: Database, queries: Queries, usage: Usage, quiet_time: timedelta) -> None:
         """Prepare it; `quiet_time` is how long the old secret must be unused before it is safe to revoke."""
         self._database = database
-        self._reading = reading
+        self._queries = queries
         self._usage = usage
         self._quiet_time = quiet_time
 
@@ -78,7 +78,7 @@ class UsageReading:
 
     async def usage_of(self, secret_ids: Sequence[int]) -> dict[int, list[UsageBucket]]:
         """Return the hours in which each secret was used or refused, the oldest first."""
-        now = await self._reading.now()
+        now = await self._queries.now()
 
         async def read() -> dict[int, list[UsageBucket]]:
             buckets: dict[int, dict[datetime, UsageBucket]] = defaultdict(dict)
@@ -123,8 +123,8 @@ class UsageReading:
 
         async def read() -> dict[str, Rollover]:
             # The clock first: a use that comes after it counts against the revoke, never for it.
-            now = await self._reading.now()
-            living = (await self._reading.active_secrets(client_ids)).values()
+            now = await self._queries.now()
+            living = (await self._queries.active_secrets(client_ids)).values()
             pairs = [(secrets.get(SecretState.CURRENT), secrets.get(SecretState.RETAINED)) for secrets in living]
             totals = await find_totals(self._database, [old.id for _, old in pairs if old])
             rollovers = {}

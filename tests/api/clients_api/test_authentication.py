@@ -119,4 +119,4 @@ async def test_a_form_of_another_site_cannot_use_credentials_that_a_browser_reme
 ) -> None:
     answer = await call_clients("delete", {"client_id_for_deletion": client.id}, headers=headers)
     assert answer.error == (403, "client_permission_error", None)
-    assert await services.reading.find_client(client.id)
+    assert await services.queries.find_client(client.id)

@@ -21,10 +21,10 @@ async def test_add_registers_a_client_and_shows_its_secret_once(call_clients: Ca
     made = Made(answer.fields["client_id"], answer.fields["client_secret"])
     assert answer.fields.keys() == {"client_id", "client_secret", "stat"}
     assert await is_good(services, made.id, made.secret)
-    client = await services.reading.find_client(made.id)
+    client = await services.queries.find_client(made.id)
     assert client is not None
     assert (client.name, client.description) == ("Till in the hall", "Till\nin the  hall")
-    assert (await services.reading.features([made.id]))[made.id] == ["direct_access"]
+    assert (await services.queries.features([made.id]))[made.id] == ["direct_access"]
 
 
 @on_sqlite
@@ -107,14 +107,14 @@ async def test_an_aborted_list_is_not_a_complete_response(
 ) -> None:
     for number in range(150):
         await make_client(name=f"Client {number}")
-    original = type(services.reading).page_of_clients
+    original = type(services.queries).page_of_clients
 
     async def page_of_clients(self: Any, page: PageRequest, **given: Any) -> Any:
         if page.after:
             raise Unavailable
         return await original(self, page, **given)
 
-    monkeypatch.setattr(type(services.reading), "page_of_clients", page_of_clients)
+    monkeypatch.setattr(type(services.queries), "page_of_clients", page_of_clients)
     headers = {"Authorization": encode_basic_auth(owner.id, owner.secret)}
     with pytest.raises(Exception, match=r"(?i)payload|disconnect|reset|closed"):
         async with api.post("/clients/list", headers=headers) as response:
@@ -134,7 +134,7 @@ async def test_set_features_replaces_them(
     client = await make_client("viewer")
     answer = await call_clients("set_features", {"for_client_id": client.id, "features": '["direct_access"]'})
     assert answer.fields == {"stat": "ok"}
-    assert (await services.reading.features([client.id]))[client.id] == ["direct_access"]
+    assert (await services.queries.features([client.id]))[client.id] == ["direct_access"]
 
 
 async def test_an_owner_may_not_remove_owner_from_itself_though_another_may(
@@ -143,7 +143,7 @@ async def test_an_owner_may_not_remove_owner_from_itself_though_another_may(
     other = await make_client("owner")
     answer = await call_clients("set_features", {"for_client_id": owner.id, "features": "[]"})
     assert answer.error == (200, "invalid_argument", "features")
-    assert "owner" in (await services.reading.features([owner.id]))[owner.id]
+    assert "owner" in (await services.queries.features([owner.id]))[owner.id]
     assert (await call_clients("set_features", {"for_client_id": owner.id, "features": '["owner", "viewer"]'})).fields[
         "stat"
     ] == "ok"
@@ -168,7 +168,7 @@ async def test_a_whitelist_of_everywhere_includes_ipv6(
     call_clients: CallClients, services: Services, client: Made
 ) -> None:
     await call_clients("set_whitelist", {"for_client_id": client.id, "whitelist": '["0.0.0.0/0"]'})
-    assert (await services.reading.allow_lists([client.id]))[client.id] == ["0.0.0.0/0", "::/0"]
+    assert (await services.queries.allow_lists([client.id]))[client.id] == ["0.0.0.0/0", "::/0"]
 
 
 async def test_without_an_id_a_whitelist_is_the_callers_own_and_must_include_its_address(
@@ -177,9 +177,9 @@ async def test_without_an_id_a_whitelist_is_the_callers_own_and_must_include_its
     answer = await call_clients("set_whitelist", {"whitelist": '["192.0.2.0/24"]'})
     assert answer.error == (200, "invalid_argument", "whitelist")
     assert (await call_clients("set_whitelist", {"whitelist": '["127.0.0.0/8"]'})).fields == {"stat": "ok"}
-    assert (await services.reading.allow_lists([owner.id]))[owner.id] == ["127.0.0.0/8"]
+    assert (await services.queries.allow_lists([owner.id]))[owner.id] == ["127.0.0.0/8"]
     assert (await call_clients("clear_whitelist")).fields == {"stat": "ok"}
-    assert (await services.reading.allow_lists([owner.id]))[owner.id] == ["0.0.0.0/0", "::/0"]
+    assert (await services.queries.allow_lists([owner.id]))[owner.id] == ["0.0.0.0/0", "::/0"]
 
 
 @on_sqlite

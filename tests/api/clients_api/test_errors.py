@@ -40,7 +40,7 @@ async def test_changes_accept_only_post(call_clients: CallClients, services: Ser
         answer = await call_clients(f"/clients/delete?client_id_for_deletion={client.id}", method=method)
         assert answer.status == 405
         assert answer.headers["Allow"] == "POST"
-    assert await services.reading.find_client(client.id)
+    assert await services.queries.find_client(client.id)
 
 
 @on_sqlite

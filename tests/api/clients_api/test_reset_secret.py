@@ -102,7 +102,7 @@ async def test_an_event_with_the_surfaces_former_name_is_one_of_this_surface(
     await services.database.run_tx(
         lambda tx: tx.execute("UPDATE audit_event SET surface = 'CAPTURE' WHERE surface = 'CLIENTS_API'")
     )
-    page = await services.reading.page_of_audit_events(PageRequest(first=9), surface=Surface.CLIENTS_API)
+    page = await services.queries.page_of_audit_events(PageRequest(first=9), surface=Surface.CLIENTS_API)
     assert [event.surface for event in page.rows] == ["CAPTURE"]
     assert Surface("CAPTURE") is Surface.CLIENTS_API
 

@@ -129,7 +129,7 @@ class TestNodes:
         self, gql: Any, owner: Made, services: Services, monkeypatch: pytest.MonkeyPatch
     ):
         reads = 0
-        find_clients = services.reading.find_clients
+        find_clients = services.queries.find_clients
 
         async def count(client_ids: Any) -> Any:
             nonlocal reads
@@ -137,7 +137,7 @@ class TestNodes:
             return await find_clients(client_ids)
 
         client, *_ = await self.ids(gql, owner)
-        monkeypatch.setattr(services.reading, "find_clients", count)
+        monkeypatch.setattr(services.queries, "find_clients", count)
         assert len((await gql(self.NODES, as_=owner, ids=[client] * 100))["nodes"]) == 100
         assert reads == 1
 

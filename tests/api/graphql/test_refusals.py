@@ -82,7 +82,7 @@ async def test_a_refusal_is_returned_although_the_client_cannot_be_read(
     async def find_clients(_: object) -> None:
         raise Unavailable
 
-    monkeypatch.setattr(services.reading, "find_clients", find_clients)
+    monkeypatch.setattr(services.queries, "find_clients", find_clients)
     answer = await gql(RESET, as_=owner, id=client.id, hours=169)
     assert answer["resetSecret"]["client"] is None
     assert [error["code"] for error in answer["resetSecret"]["userErrors"]] == ["INVALID_HOURS_TO_LIVE"]

@@ -73,7 +73,7 @@ class TestOperationsAreAdmittedAsOverHttp:
         async def fail(*_: object) -> None:
             raise RuntimeError("detail of ours")
 
-        monkeypatch.setattr(services.reading, "find_clients", fail)
+        monkeypatch.setattr(services.queries, "find_clients", fail)
         async with open_socket(api) as socket:
             await socket.initialise(viewer)
             content = await socket.answer('{ client(clientId: "some-client") { name } }')

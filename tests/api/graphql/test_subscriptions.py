@@ -121,7 +121,7 @@ class TestWebSocket:
         assert [event["action"] for event in events] == ["SECRET_RESET"] * 2
         assert len({event["requestId"] for event in events} - {None}) == 2
         assert {event["address"] for event in events} == {"127.0.0.1"}
-        assert await services.reading.find_client(client.id)
+        assert await services.queries.find_client(client.id)
 
     async def test_a_caller_is_authorized_again_before_each_operation(
         self, api: Any, make_client: MakeClient, services: Services
@@ -157,7 +157,7 @@ class TestWebSocket:
             await socket.answer("{ viewer { name } }")
         await services.usage.flush()
 
-        [secret] = (await services.reading.active_secrets([viewer.id]))[viewer.id].values()
+        [secret] = (await services.queries.active_secrets([viewer.id]))[viewer.id].values()
         assert (await find_totals(services.database, [secret.id]))[secret.id].last_used_at == later
 
 

@@ -174,7 +174,7 @@ async def test_a_column_that_changes_beside_a_running_node_costs_no_answer(
 
     async with asyncio.timeout(20):
         await services.rotation.reset_secret(client.id, DAY, by=ADMIN, end_active_rollover=True)
-        assert await services.reading.find_client(client.id)
+        assert await services.queries.find_client(client.id)
         await services.clients.update_client(client.id, name="Renamed", by=ADMIN)
 
 

@@ -44,7 +44,7 @@ async def test_a_commit_that_cannot_be_written_is_refused_and_nothing_is_half(
         assert await is_good(services, client.id, client.secret), "verification reads on"
         with pytest.raises(Unavailable):
             await verify(services, other.id, other.secret)  # its first use cannot be written, so it is no yes
-        assert await services.reading.find_client(client.id) is not None
+        assert await services.queries.find_client(client.id) is not None
     assert [before] == await services.database.fetch("SELECT revision FROM installation")
     done = await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
     assert services.database.is_healthy

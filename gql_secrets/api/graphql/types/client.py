@@ -87,7 +87,7 @@ class Client(Node):
     async def secrets(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[ClientSecret] | None:
-        page = await info.context.services.reading.page_of_secrets(self.row.client_id, PageRequest(first, after))
+        page = await info.context.services.queries.page_of_secrets(self.row.client_id, PageRequest(first, after))
         now = await info.context.now()
         return Connection[ClientSecret].of(page, partial(ClientSecret.of, now=now))
 
@@ -99,7 +99,7 @@ class Client(Node):
     async def audit_events(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[AuditEvent] | None:
-        page = await info.context.services.reading.page_of_audit_events(
+        page = await info.context.services.queries.page_of_audit_events(
             PageRequest(first, after), client_id=self.row.client_id
         )
         return Connection[AuditEvent].of(page, AuditEvent.of)
