@@ -52,7 +52,7 @@ class Services:
     first_owner: Registration | None
 
     async def close(self) -> None:
-        """Close everything, also where something cannot be closed."""
+        """Close everything, even if a part cannot be closed."""
         try:
             await self.feed.close()
         finally:
@@ -64,7 +64,7 @@ class Services:
 
 @contextlib.asynccontextmanager
 async def background(services: Services) -> AsyncIterator[None]:
-    """Do what a server does besides its requests: write the counts of uses, expire, prune, read ahead.
+    """Run the background work of a server: write the counts of uses, expire, prune, read ahead.
 
     When it ends, every count has been written; counts that cannot be written are logged as lost.
     """
@@ -83,7 +83,7 @@ async def background(services: Services) -> AsyncIterator[None]:
         try:
             await services.usage.flush()
         except Failure as failure:
-            _log.error("the last counts of uses are lost", extra={"reason": str(failure)})
+            _log.error("usage_counts_lost", extra={"reason": str(failure)})
 
 
 async def open_services(

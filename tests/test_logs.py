@@ -1,12 +1,15 @@
 """The log: one line for each record, without credentials."""
 
+import ast
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine
+from support.paths import ROOT
 
 from gql_secrets.logs import LineFormatter, StderrHandler, set_up_logging
 
@@ -121,3 +124,19 @@ def test_a_record_that_cannot_be_written_does_not_print_its_arguments(capsys: py
     told = capsys.readouterr().err
     assert SECRET not in told
     assert "unwritable" in told
+
+
+def test_every_event_has_a_name_and_keys() -> None:
+    """What operators search for stays the same in every record: values go into `extra`, never into the message."""
+    names = {}
+    for path in sorted((ROOT / "gql_secrets").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id == "_log"
+            ):
+                names[f"{path.name}:{node.lineno}"] = ast.literal_eval(node.args[0]) if len(node.args) == 1 else ""
+    assert len(names) > 25
+    assert {place: name for place, name in names.items() if not re.fullmatch(r"[a-z]+(_[a-z]+)*", name)} == {}

@@ -1,1 +1,1 @@
-"""What speaks: GraphQL, the /clients endpoints, gateway verification, the console."""
+"""The HTTP interfaces: GraphQL, the /clients endpoints, gateway verification, the console."""

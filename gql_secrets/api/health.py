@@ -56,9 +56,9 @@ async def _answer_ready(request: web.Request) -> web.Response:
         changes = await services.database.probe_changes()
     except Unavailable as failure:
         verification = changes = _UNAVAILABLE
-        _log.error("verification is unavailable", extra={"reason": str(failure)})
+        _log.error("verification_unavailable", extra={"reason": str(failure)})
     if verification == _OK and changes != _OK:
-        _log.warning("changes are not possible", extra={"changes": changes})
+        _log.warning("changes_not_possible", extra={"changes": changes})
     draining = request.app[DRAINING].is_set()
     is_healthy = verification == _OK and not draining
     report = {

@@ -1,4 +1,4 @@
-"""What a command acts on: the settings, the services of the installation, and the caller for the audit."""
+"""What every command needs: the settings, the services of the installation, and the caller for the audit."""
 
 import asyncio
 import contextlib

@@ -46,7 +46,7 @@ _SECRET_FIELDS: Final = (
 
 
 class OutputLost(Failure):
-    """Stdout did not take the data; the text says what was done all the same.
+    """The data could not be written to stdout; the text says what was done nevertheless.
 
     Attributes:
         why: what the system reported.
@@ -58,7 +58,7 @@ class OutputLost(Failure):
 
 
 class _Stdout:
-    """Stdout whose failures are `OutputLost`, whoever writes: a command, its help, a progress bar."""
+    """Stdout whose failures are `OutputLost`, for every writer: a command, its help, a progress bar."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -91,7 +91,7 @@ class _Stdout:
         except (OSError, ValueError) as error:
             raise self._lost(error) from error
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever else a stream has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  the other attributes of a stream
         return getattr(self._stream, name)
 
     def _lost(self, error: OSError | ValueError) -> OutputLost:
@@ -262,7 +262,7 @@ def _strerror(error: Exception) -> str:
 
 
 def _discard(number: int) -> None:
-    """Send what is written to this file descriptor from now on nowhere."""
+    """Discard what is written to this file descriptor from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, number)

@@ -99,7 +99,7 @@ class ErrorMask:
         self._redact = redact
 
     def refusal_of(self, failure: Exception) -> RequestRefused | None:
-        """Return the refusal that tells a caller of this failure, None for an unexpected failure."""
+        """Return the refusal that a caller gets for this failure, or None for an unexpected failure."""
         return failure if isinstance(failure, RequestRefused) else self._present(failure)
 
     def refused_entry(self, refused: RequestRefused, error: GraphQLError | None = None) -> dict[str, object]:

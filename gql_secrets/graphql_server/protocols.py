@@ -14,7 +14,7 @@ class RequestContext(Protocol):
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether nobody signed in."""
+        """Whether the caller is anonymous."""
         ...
 
     @property
@@ -28,7 +28,7 @@ class SocketHooks(Protocol):
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether nobody signed in."""
+        """Whether the caller is anonymous."""
         ...
 
     @property

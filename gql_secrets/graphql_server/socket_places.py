@@ -14,12 +14,12 @@ class Reason(StrEnum):
 
     CALLER_HOLDS_MOST = "caller_holds_most"
     ADDRESS_HOLDS_MOST = "address_holds_most"
-    # There is no share by address where no trusted proxy forwarded one: many people may be behind one address.
+    # Without an address that a trusted proxy forwarded, no share is counted: many people may be behind one address.
     OLDEST_WITHOUT_FORWARDED_ADDRESS = "oldest_without_forwarded_address"
 
 
 class NoPlace(Exception):  # noqa: N818  (named like the rest of the family)
-    """All places are taken, and nobody holds more of them than the newcomer would."""
+    """All places are taken, and no caller holds more of them than the newcomer would."""
 
 
 class GivingWay(NamedTuple, Generic[SocketType]):

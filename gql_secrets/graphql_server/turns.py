@@ -1,4 +1,4 @@
-"""Whose turn it is: one operation of a caller runs at a time, and a long one pauses for everybody else's."""
+"""Turns: one operation of a caller runs at a time, and a long one pauses for those of other callers."""
 
 import asyncio
 import time
@@ -66,7 +66,7 @@ class TimeSlice:
 
         All parts of the operation that pause go on in the same slice, so that what they load is loaded in one query.
         """
-        while self.is_spent:  # noqa: ASYNC110  there is no event to wait for: the loop itself is to run
+        while self.is_spent:  # noqa: ASYNC110  the loop itself must run; no event says when
             await asyncio.sleep(0)
 
     def _begin(self) -> None:

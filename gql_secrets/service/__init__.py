@@ -1,1 +1,1 @@
-"""What acts: one call is one transaction is one audit event."""
+"""The operations: each change is one transaction with one audit event."""

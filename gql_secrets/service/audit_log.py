@@ -146,7 +146,7 @@ async def append_to_audit(
         return
     is_signed = accepting or is_head_signed(installation, pepper)
     if not is_signed:
-        _log.error("audit head invalid", extra={"revision": installation.revision, "action": entries[0].action})
+        _log.error("audit_head_invalid", extra={"revision": installation.revision, "action": entries[0].action})
         if not all(entry.only_ends for entry in entries):
             raise AuditHeadInvalid
     rows: list[dict[str, object]] = []

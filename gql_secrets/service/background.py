@@ -18,10 +18,10 @@ async def repeat(work: Callable[[], Awaitable[float]], stop: asyncio.Event) -> N
         try:
             seconds = await work()
         except Failure as failure:
-            _log.warning("background work will be retried", extra={"work": work.__qualname__, "reason": str(failure)})
+            _log.warning("background_work_retried", extra={"work": work.__qualname__, "reason": str(failure)})
             seconds = _SECONDS_AFTER_FAILURE
         except Exception:  # noqa: BLE001  the next run may succeed
-            _log.exception("background work failed", extra={"work": work.__qualname__})
+            _log.exception("background_work_failed", extra={"work": work.__qualname__})
             seconds = _SECONDS_AFTER_FAILURE
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

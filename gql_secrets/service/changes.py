@@ -2,7 +2,7 @@
 
 The order of locks is the same in every change, so there are no deadlocks: the client's row, the rows of its active
 secrets, the installation's row. The last one is held until the commit, so revisions become visible in the order in
-which they were given, and nobody else can change what is read after it.
+which they were assigned, and no other change can alter what is read after it.
 
 A change is a function `work(change)` that `Changes` calls: it may run twice, since a retained secret that turns out to
 be due is written EXPIRED in a transaction of its own before the change runs again.

@@ -1,4 +1,4 @@
-"""Imports clients from another system with the secrets that they have, which are valid immediately.
+"""Imports clients of another system with their existing secrets, which are valid immediately.
 
 A run takes a file in batches. A batch is one transaction, so a client is imported completely or not at all; each
 client has an audit event and a revision of its own. Importing the same file again changes nothing.

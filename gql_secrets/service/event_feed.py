@@ -28,13 +28,13 @@ _log: Final = logging.getLogger(__name__)
 MAX_WAITING: Final = 1_000
 # Beyond it the caller with the most streams gives way, so that no caller keeps others out.
 MAX_STREAMS: Final = 1_000
-_SECONDS: Final = 0.2
-# So a stream ends within a second of its caller's right.
+_POLL_SECONDS: Final = 0.2
+# So that a stream ends within a second after its caller lost access.
 _SECONDS_BETWEEN_CHECKS: Final = 0.4
 _SECONDS_AFTER_FAILURE: Final = 1.0
 _PAGE: Final = 500
 # A use is committed at most this long after its instant was read. The uses delivered within this time are remembered.
-_LOOK_BACK: Final = timedelta(seconds=15)
+_USE_WINDOW: Final = timedelta(seconds=15)
 _STEP: Final = timedelta(seconds=1)
 
 _OVERRUN: Final = "Events were dropped because they were not read in time. Read the current state and subscribe again."
@@ -85,7 +85,7 @@ class ClientEvents:
         self._closed = True
         self._waiting.clear()
         self._arrived.set()
-        self._feed.forget(self)
+        self._feed.remove(self)
 
     def offer(self, event: ClientEvent) -> None:
         """Add an event, if it is one that this subscriber asked for."""
@@ -104,7 +104,7 @@ class ClientEvents:
         self._failure = self._failure or failure
         self._waiting.clear()
         self._arrived.set()
-        self._feed.forget(self)
+        self._feed.remove(self)
 
 
 class Feed:
@@ -117,13 +117,13 @@ class Feed:
 
         Args:
             database: the database.
-            expire_due_secrets: writes the expiry of secrets whose time is over, so that it is delivered immediately.
+            expire_due_secrets: writes EXPIRED to secrets that have expired, so that this is delivered immediately.
         """
         self._database = database
         self._expire_due_secrets = expire_due_secrets
-        self._streams: dict[ClientEvents, None] = {}  # in the order of their beginning
+        self._streams: dict[ClientEvents, None] = {}  # the oldest first
         self._task: asyncio.Task[None] | None = None
-        self._one_poll = asyncio.Lock()
+        self._poll_lock = asyncio.Lock()
         self._cursor = _Cursor(database)
         self._undelivered: list[ClientEvent] = []
         self._checked_at = 0.0
@@ -138,8 +138,10 @@ class Feed:
         """
         require_role(by, least)
         if client_id is not None and not is_client_id(client_id):
-            raise BadRequest("Not a client id: at most 128 printable characters without a colon.", argument="client_id")
-        async with self._one_poll:
+            raise BadRequest(
+                "Not a client id: 1 to 128 visible ASCII characters without : , \" ' ` or \\.", argument="client_id"
+            )
+        async with self._poll_lock:
             if not self._streams:
                 self._undelivered.clear()
                 await self._cursor.begin()
@@ -152,8 +154,8 @@ class Feed:
             self._task = asyncio.create_task(self._keep_polling())
         return stream
 
-    def forget(self, stream: ClientEvents) -> None:
-        """Deliver nothing more to this stream."""
+    def remove(self, stream: ClientEvents) -> None:
+        """Remove a stream that ended."""
         self._streams.pop(stream, None)
 
     def _stream_that_gives_way(self, newcomer: Caller) -> ClientEvents:
@@ -176,7 +178,7 @@ class Feed:
             Unavailable: the database does not answer; nothing is lost.
             StreamEnded: the database went back in time.
         """
-        async with self._one_poll:
+        async with self._poll_lock:
             loop = asyncio.get_running_loop()
             is_due = loop.time() - self._checked_at >= _SECONDS_BETWEEN_CHECKS
             if is_due and self._expire_due_secrets is not None:
@@ -202,18 +204,18 @@ class Feed:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _keep_polling(self) -> None:
-        pause = _SECONDS
+        pause = _POLL_SECONDS
         while self._streams:
             try:
                 await self.poll()
-                pause = _SECONDS
+                pause = _POLL_SECONDS
             except StreamEnded as failure:
                 self._end_all(failure)
             except Unavailable:
                 # The streams stay open: nothing happens to clients while the database is unavailable.
                 pause = _SECONDS_AFTER_FAILURE
             except Exception:  # noqa: BLE001  subscribers must get an end with a reason
-                _log.exception("event streams end")
+                _log.exception("event_streams_failed")
                 self._end_all(StreamEnded(_UNEXPECTED))
             await asyncio.sleep(pause)
 
@@ -264,7 +266,7 @@ class _Cursor:
             StreamEnded: the database went back in time: a backup was restored.
             Unavailable: it does not answer.
         """
-        # Where the database has such a mark, it spares all further questions while nobody commits.
+        # Where the database has such a mark, nothing else is read while nothing is committed.
         mark = await self._database.read(self._database.dialect.read_commit_mark)
         if mark is not None and mark == self._commit_mark:
             return [], False
@@ -282,7 +284,7 @@ class _Cursor:
 
     async def _uses(self) -> list[ClientEvent]:
         now = await self._database.now()
-        since = now - _LOOK_BACK
+        since = now - _USE_WINDOW
         first_uses = await self._instants("first_used_at", since)
         refusals = await self._instants("last_refused_at", since)
         # After the clock was set back, uses of long ago would be delivered again.

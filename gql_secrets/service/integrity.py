@@ -1,11 +1,11 @@
-"""Whether the database holds what the rules promise: checked on the data themselves."""
+"""Checks that the stored data obey the rules."""
 
 from typing import Final
 
 from gql_secrets.storage.database import Database
 
-# What no constraint of the schema enforces. Each statement counts violations.
-_QUESTIONS: Final = {
+# Rules that no constraint of the schema enforces. Each statement counts violations.
+_CHECKS: Final = {
     "clients without a current secret": """
         SELECT count(*) AS number FROM client c WHERE c.deleted_at IS NULL AND NOT EXISTS (
             SELECT 1 FROM client_secret s WHERE s.client_id = c.client_id AND s.state = 'CURRENT')
@@ -35,8 +35,8 @@ async def statistics(database: Database) -> dict[str, object]:
 async def find_problems(database: Database) -> list[str]:
     """Return a sentence for each violation; empty for a database without any."""
     problems = await database.find_damage()
-    for question, statement in _QUESTIONS.items():
+    for check, statement in _CHECKS.items():
         [row] = await database.fetch(statement)
         if row["number"]:
-            problems.append(f"{question}: {row['number']}")
+            problems.append(f"{check}: {row['number']}")
     return problems

@@ -48,7 +48,7 @@ class Maintenance:
             try:
                 expired += await self._changes.expire_old_secret(row["client_id"])
             except Conflict:  # a change of this client is in progress, and writes the expiry itself
-                _log.info("an expiry waits for another change")
+                _log.info("expiry_waits")
         return expired
 
     async def prune(self) -> None:

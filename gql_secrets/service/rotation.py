@@ -86,7 +86,7 @@ class _Request:
 
 
 class Rotation:
-    """Resets, revokes, and what else changes the secrets of a client."""
+    """Changes the secrets of clients."""
 
     def __init__(self, changes: Changes, *, resets_per_client: Rate | None = None) -> None:
         """Change secrets through `changes`, with a limit of resets, or None for no limit."""
@@ -151,7 +151,7 @@ class Rotation:
             )
             withdrawn = plan.ended_by(SecretEndReason.WITHDRAWN)
             displaced = plan.ended_by(SecretEndReason.DISPLACED)
-            if not retention.is_smooth:  # a hard reset ends an old secret too, and the caller is told
+            if not retention.is_smooth:  # a hard reset ends an old secret too, and the answer names it
                 displaced = change.active.retained
             return Reset(
                 client=change.client,

@@ -125,7 +125,7 @@ class Sessions:
                 created_at=now,
                 last_seen_at=now,
             )
-            _log.info("signed in user=%r role=%s session=%d", link.name, link.role, row.id)
+            _log.info("signed_in", extra={"user": link.name, "role": link.role, "session": row.id})
             return NewSession(made, row.id)
 
         return await self._database.run_tx(work)
@@ -203,7 +203,7 @@ class Sessions:
         try:
             await self._database.run_tx(work)
         except (Conflict, Unavailable) as failure:
-            _log.warning("a session's last use is not written: %s", failure)
+            _log.warning("session_not_written", extra={"reason": str(failure)})
 
 
 def _link_digest(token: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Whether a credential is valid. Every surface asks here, and nowhere else."""
+"""Whether a credential is valid. Every interface uses this one module."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from gql_secrets.storage.transaction import Transaction
 
 _log: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 4
-# How long the readiness question may take.
+# How long the readiness check may take.
 _READY_SECONDS: Final = 1.0
 
 
@@ -75,7 +75,7 @@ class Verifier:
         """Return the verdict on a client id and a secret that came from `source`.
 
         The first use of a secret is durable before this returns. So is EXPIRED, if this is the first to see that the
-        secret's time is over.
+        secret has expired.
 
         Raises:
             Unavailable: the database does not answer; the credential may be valid.
@@ -95,13 +95,13 @@ class Verifier:
             try:
                 await self._write_down(stored, now)
             except Conflict as conflict:
-                _log.warning("verification cannot write", extra={"reason": str(conflict)})
+                _log.warning("verification_not_written", extra={"reason": str(conflict)})
                 raise Unavailable(str(conflict)) from conflict
-        _log.warning("verification found a changed client each time", extra={"attempts": _ATTEMPTS})
+        _log.warning("verification_attempts_exhausted", extra={"attempts": _ATTEMPTS})
         raise Unavailable("Concurrent changes to this client. Try again.")
 
     def verify_nowait(self, client_id: str, secret: str, source: Source) -> Verdict | None:
-        """Return what `verify` would, without awaiting; None where that is not possible: then call `verify`.
+        """Return the verdict without awaiting, or None where that is not possible: then call `verify`.
 
         Only for a caller that calls the lookup's `expire_view` when data arrives.
 
@@ -139,7 +139,7 @@ class Verifier:
             return Accepted(stored.client_id, stored.secret_id, stored.state, stored.expires_at, stored.features)
         if status is SecretStatus.DUE:
             return None
-        # Each of these counts once: the time must not tell which of them it was.
+        # Each of these counts once: the time must not reveal which of them it was.
         if stored is _NO_SECRET:
             self._usage.refused_unknown(client_id, now)
             return Refused(RefusalReason.UNKNOWN, None, None)
@@ -148,7 +148,7 @@ class Verifier:
         return Refused(reason, stored.client_id, stored.secret_id)
 
     async def _write_down(self, stored: StoredSecret, now: datetime) -> None:
-        """Write the end of a retained secret whose time is over, or the first use of a valid one."""
+        """Write EXPIRED to a retained secret that has expired, or the first use of a valid one."""
         if evaluate(stored.state, stored.expires_at, enabled=stored.enabled, now=now) is SecretStatus.DUE:
             await self._changes.expire_old_secret(stored.client_id)
         else:

@@ -11,8 +11,8 @@ from gql_secrets.domain.errors import SetupError
 def require_private(directory: Path, *, files: Iterable[str]) -> None:
     """Pass if the directory and these files in it belong to this user, and nobody else may change them.
 
-    The directory itself may be a symbolic link, as service managers make them. A file in it may not: who puts a link
-    there decides which file is read and written.
+    The directory itself may be a symbolic link, as service managers make them. A file in it may not: a
+    link decides which file is read and written.
 
     Raises:
         SetupError: the check failed; the text has the command that repairs it.

@@ -312,7 +312,7 @@ def _log_defect(task: asyncio.Task[Any]) -> None:
     """Consume the result of a transaction whose request was cancelled; log only defects."""
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, Failure):
-        _log.error("a transaction failed after its request was cancelled", exc_info=error)
+        _log.error("cancelled_transaction_failed", exc_info=error)
 
 
 def _unadjusted(now: datetime) -> datetime:

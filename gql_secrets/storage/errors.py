@@ -209,4 +209,4 @@ def _cause_of(error: BaseException) -> BaseException:
 
 
 def _report(cause: BaseException) -> None:
-    _log.error("database unavailable", extra={"error": type(cause).__name__, "detail": str(cause)})
+    _log.error("database_unavailable", extra={"error": type(cause).__name__, "detail": str(cause)})

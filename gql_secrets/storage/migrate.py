@@ -111,7 +111,7 @@ async def _require_compatible(
             f"The database was upgraded by a newer version of gql-secrets ({names}) that this version cannot run with. "
             "Start the newer version."
         )
-    _log.warning("the database is newer than this program", extra={"migrations": names})
+    _log.warning("database_newer_than_program", extra={"migrations": names})
 
 
 def _number_of(name: str) -> int:

@@ -26,7 +26,7 @@ class Transaction:
         self._read_clock = read_clock
 
     async def now(self) -> datetime:
-        """Return the database's clock at this moment. Ask after the locks, never before."""
+        """Return the database's clock at this moment. Read it after taking the locks, never before."""
         return await self._read_clock(self.connection)
 
     async def execute(self, statement: str, *values: object) -> int:

@@ -1,7 +1,7 @@
 """Who uses which secret, as it is stored: written in batches, outside the ORM.
 
 `secret_use` holds the recent sources of a secret, uses apart from refused attempts; an unknown address or user agent is
-the empty text. `secret_usage_hour` counts by the hour. Uses whose source is not (or no longer) stored are counted in
+the empty string. `secret_usage_hour` counts by the hour. Uses whose source is not (or no longer) stored are counted in
 `client_secret`: in `use_count` and `refused_attempts`, the first use in `last_used_at`. `last_refused_at` is always up
 to date, because events follow it. A total is the sum of both, and a last use the later of both: so a use writes one
 page less, and locks no row that a change waits for. `unknown_secret_attempt` counts attempts that name a client with a
@@ -25,7 +25,7 @@ from gql_secrets.storage.transaction import Transaction
 
 MAX_SOURCES: Final = 50
 BUCKET: Final = timedelta(hours=1)
-# A rollover lasts at most 168 hours; the day before shows what was usual.
+# A rollover lasts at most 168 hours; the day before shows the usual use.
 MAX_KEPT: Final = (168 + 24) * BUCKET
 _MIN_KEPT: Final = 24 * BUCKET
 _PRUNE_BATCH: Final = 5000
@@ -240,7 +240,7 @@ async def find_buckets(database: Database, secret_ids: Sequence[int], now: datet
 
 
 async def add_last_uses(database: Database | Transaction, secrets: Sequence[ClientSecret]) -> None:
-    """Complete rows that were read: the last use in a row itself is only the first one."""
+    """Set the last use of rows that were read: the row itself holds only the first one."""
     totals = await find_totals(database, [secret.id for secret in secrets])
     for secret in secrets:
         secret.last_used_at = totals[secret.id].last_used_at
@@ -272,7 +272,7 @@ class Pruning:
     async def run(self, now: datetime) -> None:
         """Delete hours older than 192, and hours older than a day of clients without a reset in the last 192.
 
-        The next run skips what this one looked at and kept, until its 192 hours are over.
+        The next run skips the hours that this one kept, until they are older than 192.
         """
         oldest, yesterday = to_microseconds(now - MAX_KEPT), to_microseconds(now - _MIN_KEPT)
         while await self._delete(

@@ -108,7 +108,7 @@ async def test_a_transaction_goes_on_to_its_end_when_its_caller_is_gone(services
 @only_sqlite
 @pytest.mark.parametrize(
     ("failure", "told"),
-    [(Conflict("not now"), []), (ZeroDivisionError(), ["a transaction failed after its request was cancelled"])],
+    [(Conflict("not now"), []), (ZeroDivisionError(), ["cancelled_transaction_failed"])],
 )
 async def test_of_what_fails_when_its_caller_is_gone_only_a_defect_is_told(
     services: Services, caplog: pytest.LogCaptureFixture, failure: Exception, told: list[str]

@@ -75,7 +75,7 @@ async def _list(call: ClientsCall) -> RowPages:
 
 
 async def _reset_secret(call: ClientsCall) -> Fields:
-    """Reset, overriding an active rollover: callers of this API cannot be call whether to."""
+    """Reset, overriding an active rollover: this API has no way to ask the caller."""
     reset = await call.services.rotation.reset_secret(
         call.arguments.text(_ID),
         call.arguments.retention("hours_to_live"),

@@ -46,7 +46,7 @@ _STATUSES: Final[Mapping[Code, int]] = {
     Code.API_LIMIT_ERROR: 429,
 }
 
-# Stands for the argument that names the client: it differs from call to call.
+# In place of the argument that names the client, which differs from call to call.
 TARGET: Final = "*"
 _KEY_HEADER: Final = "Idempotency-Key"
 

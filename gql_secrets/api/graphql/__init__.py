@@ -1,1 +1,1 @@
-"""The GraphQL dialect."""
+"""The GraphQL API of the product: its schema, its callers, and the `/graphql` entry."""

@@ -71,7 +71,7 @@ class Context:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether nobody signed in."""
+        """Whether the caller is anonymous."""
         return self.caller.is_anonymous
 
     @property

@@ -29,7 +29,7 @@ class _ClientPayload:
     async def client(self, info: Info) -> Client | None:
         try:
             return await Client.find(self.client_id, info) if self.client_id else None
-        except Unavailable:  # the result of the change is worth more than the client
+        except Unavailable:  # the change was made: its result must not be lost with the client
             return None
 
 

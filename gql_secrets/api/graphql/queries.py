@@ -1,4 +1,4 @@
-"""The queries."""
+"""The queries of the schema."""
 
 from datetime import datetime
 from typing import Annotated, cast

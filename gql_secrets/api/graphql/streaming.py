@@ -50,7 +50,7 @@ class _CallerOfSocket:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether nobody signed in."""
+        """Whether the caller is anonymous."""
         return self._caller.is_anonymous
 
     @property

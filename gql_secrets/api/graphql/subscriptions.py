@@ -1,4 +1,4 @@
-"""The subscriptions."""
+"""The subscriptions of the schema."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

@@ -96,7 +96,7 @@ class BoundedServer(web.Server):
     """Makes a `Connection` for each connection, and closes those that exceed their time or their number."""
 
     def __init__(self, plain: web.Server, limits: ConnectionLimits, trusted_proxies: TrustedProxies) -> None:
-        """Serve what this server of aiohttp would."""
+        """Serve the application of this aiohttp server."""
         super().__init__(self._answer, request_factory=plain.request_factory, **plain._kwargs)  # noqa: SLF001
         self.fast_path: FastPath | None = None
         self.limits = limits
@@ -127,7 +127,7 @@ class BoundedServer(web.Server):
             self.note_activity()
 
     def note_activity(self) -> None:
-        """Tell the fast path that what it knows may have changed."""
+        """Let the fast path know that the database may have changed."""
         if self.fast_path is not None:
             self.fast_path.on_activity()
 
@@ -136,7 +136,7 @@ class BoundedServer(web.Server):
         return Connection(self, self._loop, **self._kwargs)
 
     def admit(self, connection: "Connection", peer: str) -> AddressShare["Connection"]:
-        """Take a new connection; where there is one too many, close the one that has to give way."""
+        """Add a new connection; if there is one too many, close the one that has to give way."""
         address = address_block(peer) if peer else _UNIX_ADDRESS
         is_trusted = self._trusted_proxies.trusts(peer) if peer else self._trusted_proxies.unix
         self.heads[connection] = self._loop.time() + self.limits.head_seconds
@@ -150,7 +150,7 @@ class BoundedServer(web.Server):
         return share
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         super().connection_lost(handler, exc)
         if isinstance(handler, Connection):
             self.table.remove(handler, handler.share)

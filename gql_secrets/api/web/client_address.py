@@ -141,7 +141,7 @@ def client_address(peer: str | None, headers: MultiMapping[str], trusted: Truste
 
 
 def _is_too_wide(networks: AllowList) -> bool:
-    """Whether these networks hold callers too: then the chain's left end counts, which a caller writes."""
+    """Whether these networks contain callers too: then the left end of the chain would count, which callers write."""
     ipv4, ipv6 = networks.size
     return ipv4 > _MAX_IPV4 or ipv6 > _MAX_IPV6
 
@@ -185,7 +185,7 @@ def _forwarded(lines: Sequence[str]) -> Iterator[str | None]:
     for element in reversed(elements):
         node = element.get("for")
         if node is not None and node.count(":") > 1 and not node.startswith("["):
-            # Without brackets the end of the address and the port cannot be told apart.
+            # Without brackets, the last part of the address and a port look the same.
             raise AddressUnclear("an IPv6 address in Forwarded must be in brackets and quotes.")
         yield node
 

@@ -32,7 +32,7 @@ from gql_secrets.storage.usage import (
 
 _MAX_USER_AGENT: Final = 256
 _MAX_ADDRESS: Final = 64
-# A credential that somebody put into a user agent must not be stored.
+# A credential in a user agent must not be stored.
 _CREDENTIAL: Final = re.compile(r"gqls_\w+|\b(?:basic|bearer)\s+\S+", re.IGNORECASE)
 _MIN_WAIT: Final = 1.0
 # After this long other processes know our counts, unless the flushes fail.
@@ -138,7 +138,7 @@ class Usage:
         self._unknown: dict[str, Tally] = {}
         self._flushing_unknown: dict[str, Tally] = {}
         self._batch = database.dialect.usage_batch
-        self._one_flush = asyncio.Lock()
+        self._flush_lock = asyncio.Lock()
         # Held while a batch is written. `batches` counts it before that.
         self.writing = asyncio.Lock()
         self.batches = 0
@@ -156,7 +156,7 @@ class Usage:
     def refused_unknown(self, client_id: str, now: datetime) -> None:
         """Count an attempt with a secret that was never issued, by the client id that it names.
 
-        This does the same work as `refused`, whether the client exists or not: the time must not tell.
+        This does the same work as `refused`, whether the client exists or not: the time must not reveal it.
         """
         if now >= self._hour.ends_at:
             self._begin_hour(now)
@@ -185,7 +185,7 @@ class Usage:
         Raises:
             Unavailable: the database does not answer, or cannot write.
         """
-        async with self._one_flush:
+        async with self._flush_lock:
             self._flushing, self._hours, self._hour, self._sources = self._hours, [], Hour(_BEFORE_ALL), 0
             self._flushing_unknown, self._unknown = self._unknown, {}
             try:

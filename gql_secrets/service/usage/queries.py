@@ -1,4 +1,4 @@
-"""Who uses which secret, and what that means for a rollover: stored counts, and those not yet written.
+"""Who uses which secret, and the advice that follows for a rollover: from stored counts and those not yet written.
 
 Uses that other processes have counted but not written are missing: as a rule, those of the last five seconds.
 """
@@ -56,7 +56,7 @@ class Rollover:
 
 
 class UsageQueries:
-    """Reads; changes nothing. Every question takes many secrets or clients."""
+    """Reads the use of secrets; changes nothing. Every query takes many secrets or clients."""
 
     def __init__(self, database: Database, queries: Queries, usage: Usage, quiet_time: timedelta) -> None:
         """Prepare it; `quiet_time` is how long the old secret must be unused before it is safe to revoke."""

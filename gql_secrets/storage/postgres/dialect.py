@@ -167,7 +167,7 @@ async def _wait_for_migration_lock(connection: asyncpg.Connection) -> None:
             holder = await connection.fetchrow(_HOLDER, _MIGRATION_KEY)
             facts = dict(holder) if holder else {}
             _log.warning(
-                "waiting for the migration lock",
+                "waiting_for_migration_lock",
                 extra={"pid": facts.get("pid"), "role": facts.get("usename"), "program": facts.get("application_name")},
             )
             if now - began > _MIGRATION_SECONDS:

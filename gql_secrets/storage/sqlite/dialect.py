@@ -1,4 +1,4 @@
-"""SQLite."""
+"""The SQLite dialect."""
 
 import asyncio
 import contextlib
@@ -134,7 +134,7 @@ class SqliteDialect:
                         raise
                     if time.monotonic() > until:
                         raise Unavailable("Another process has been migrating this database for 2 minutes.") from error
-                    _log.warning("waiting for another process that migrates this database")
+                    _log.warning("waiting_for_migration_lock")
             yield
         finally:
             lock.close()

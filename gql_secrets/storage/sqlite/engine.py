@@ -18,7 +18,7 @@ _log: Final = logging.getLogger(__name__)
 LOCK_SECONDS: Final = 5.0
 # SQLite itself waits this long for the write lock each time; between its tries the event loop looks at the time.
 TRY_SECONDS: Final = 0.1
-# A wait this long is worth a line in the log: other processes hold the lock for milliseconds.
+# A wait this long is logged: other processes hold the lock for milliseconds.
 _WORTH_A_LINE: Final = 0.5
 
 
@@ -48,7 +48,7 @@ class ImmediateTransaction(SqliteTransactionWrapper):
                 now = loop.time()
                 if not is_reported and now - began >= _WORTH_A_LINE:
                     is_reported = True
-                    _log.warning("another process holds the database's write lock; changes wait")
+                    _log.warning("waiting_for_write_lock")
                 if now >= deadline:
                     raise Conflict("Another process holds the database's write lock. Try again.") from error
             else:

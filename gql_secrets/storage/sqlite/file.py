@@ -1,4 +1,4 @@
-"""A SQLite file, before anything holds it open."""
+"""Preparing a SQLite file before it is opened."""
 
 import contextlib
 import sqlite3
@@ -14,7 +14,9 @@ _BETWEEN_TRIES: Final = 0.01  # seconds
 
 
 def prepare_file(path: Path) -> None:
-    """Make this file a SQLite database in WAL mode, before a thread opens it that ends only when it is closed.
+    """Make this file a SQLite database in WAL mode.
+
+    This is done before Tortoise opens it, on a thread that would have to be closed after a failure.
 
     When several processes switch a new file at the same time, SQLite refuses some of them without waiting: the switch
     upgrades a lock, and the busy timeout does not apply to that.

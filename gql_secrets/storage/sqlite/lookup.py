@@ -16,11 +16,11 @@ from gql_secrets.storage.secret_index.lookup import DECOY_DIGESTS, NO_DIGEST
 from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, StoredSecret, columns
 
 _COLUMNS: Final = columns("group_concat(f.feature)")
-_QUESTION: Final = f"SELECT {_COLUMNS} FROM {TABLES} WHERE s.digest = ?"  # noqa: S608  put together from constants
+_QUERY: Final = f"SELECT {_COLUMNS} FROM {TABLES} WHERE s.digest = ?"  # noqa: S608  put together from constants
 _AHEAD: Final = f"SELECT s.digest, {_COLUMNS} FROM {TABLES} WHERE s.id < ? ORDER BY s.id DESC LIMIT ?"  # noqa: S608
 _NETWORKS: Final = "SELECT network FROM client_network WHERE client_id = ? ORDER BY position"
 _MAX_AHEAD: Final = 2_000_000
-_PIECE_AHEAD: Final = 200  # a millisecond or two, during which nobody is answered
+_PIECE_AHEAD: Final = 200  # a millisecond or two, during which no request is answered
 _NOTHING_AHEAD: Final = 1.0
 _AFTER_ALL: Final = 2**63 - 1
 _MAX_CHANGES: Final = 1000
@@ -31,15 +31,15 @@ _BUSY_SECONDS: Final = 0.5
 class SqliteLookup:
     """Reads a SQLite file on the event loop: about 14 microseconds, less than handing it to a thread.
 
-    Valid secrets in use are remembered, and no others; after a start they are read ahead, the newest first.
-    `PRAGMA data_version` tells that another connection, of any process, has committed. Then the change log is read from
+    Only valid secrets in use are kept in memory; after a start they are read ahead, the newest first.
+    `PRAGMA data_version` shows that another connection, of any process, has committed. Then the change log is read from
     the position that was seen last, and the secrets of each client that changed are forgotten. A commit without a
-    change (a first use, a flush of counts) has no revision. So what is remembered is what the file holds at the moment
-    of asking: a revoke by another process is seen by the next verification.
+    change (a first use, a flush of counts) has no revision. So the memory agrees with the file at the time of each
+    request: a revoke by another process is seen by the next verification.
     """
 
     def __init__(self, database: Database) -> None:
-        """Open a connection of its own to the database's file."""
+        """Open a separate connection to the database's file."""
         self._adjust_clock = database.adjust_clock
         self._connection = sqlite3.connect(str(database.address.path), isolation_level=None, timeout=_BUSY_SECONDS)
         self._connection.execute("PRAGMA query_only = ON")
@@ -81,7 +81,7 @@ class SqliteLookup:
             raise translate_read(error) from error
 
     def expire_view(self) -> None:
-        """Let the next question look at the file again."""
+        """Let the next verification look at the file again."""
         self._is_expired = True
 
     async def read_ahead(self) -> float:
@@ -105,7 +105,7 @@ class SqliteLookup:
 
     def _look_up(self, digests: Sequence[bytes]) -> StoredSecret | None:
         row, own = None, NO_DIGEST
-        for digest in digests:  # all of them: the time must not tell which key the secret was digested with
+        for digest in digests:  # all of them: the time must not reveal which key the secret was digested with
             if (found := self._read(digest)) is not None:
                 row, own = found, digest
         if row is None:
@@ -151,7 +151,7 @@ class SqliteLookup:
         self._ahead = _AFTER_ALL
 
     def _read(self, digest: bytes) -> SecretRow | None:
-        row = self._connection.execute(_QUESTION, (digest,)).fetchone()
+        row = self._connection.execute(_QUERY, (digest,)).fetchone()
         return None if row is None else SecretRow._make(row)
 
     async def close(self) -> None:

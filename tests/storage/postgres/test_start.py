@@ -143,7 +143,7 @@ async def test_a_node_that_waits_for_the_migration_lock_says_for_whom(
         try:
             with caplog.at_level(logging.WARNING), pytest.raises(Unavailable, match="has held the migration lock"):
                 await upgrade(database)
-            [record] = [each for each in caplog.records if each.message == "waiting for the migration lock"]
+            [record] = [each for each in caplog.records if each.message == "waiting_for_migration_lock"]
             assert record.__dict__["program"] == "somebody"
             await holder.execute("SELECT pg_advisory_unlock($1)", dialect._MIGRATION_KEY)
             assert await upgrade(database)
