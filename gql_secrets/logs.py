@@ -1,4 +1,4 @@
-"""The log: one line of `key=value` pairs for each record, on stderr, without credentials.
+"""The log: one line of `key=value` pairs, or one JSON object, for each record, on stderr, without credentials.
 
 Code logs an event with keys, `_log.info("request", extra={"method": method, "status": status})`: the message is a
 stable event name in snake_case without values in it, and what varies goes into `extra`.
@@ -33,15 +33,15 @@ _CREDENTIALS: Final = (
 )
 
 
-def set_up_logging(level: str) -> None:
-    """Write our records from `level` on to stderr, and the warnings of libraries.
+def set_up_logging(level: str, style: str = "text") -> None:
+    """Write our records from `level` on to stderr, and the warnings of libraries: as `text` or as `json`.
 
     Calling it again replaces the earlier configuration.
     """
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, StderrHandler)]:
         root.removeHandler(handler)
-    root.addHandler(StderrHandler())
+    root.addHandler(StderrHandler(JsonFormatter() if style == "json" else LineFormatter()))
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level)
     for name in _QUIET_AT_WARNING:
@@ -54,9 +54,9 @@ def set_up_logging(level: str) -> None:
 class StderrHandler(logging.Handler):
     """Writes to `sys.stderr` as it is at the time of each record."""
 
-    def __init__(self) -> None:
+    def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
-        self.setFormatter(LineFormatter())
+        self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line. A failure to log must not fail the request."""
@@ -65,7 +65,8 @@ class StderrHandler(logging.Handler):
             sys.stderr.flush()
         except Exception:  # noqa: BLE001  the standard handler would print the record's arguments as they are
             with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write(f"at=- level=ERROR logger={record.name} message=unwritable\n")
+                about = {"name": record.name, "levelname": "ERROR", "msg": "unwritable"}
+                sys.stderr.write(self.format(logging.makeLogRecord(about)) + "\n")
 
 
 class LineFormatter(logging.Formatter):
@@ -77,17 +78,15 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        at = rfc3339_milliseconds(datetime.fromtimestamp(record.created, UTC))
-        fields: dict[str, object] = {
-            "at": at,
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        fields |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
-        if record.exc_info and record.exc_info[1] is not None:
-            fields["exception"] = _exception_text(record.exc_info[1])
-        return " ".join(f"{key}={_format_value(key, value)}" for key, value in fields.items())
+        return " ".join(f"{key}={_format_value(key, value)}" for key, value in _fields_of(record).items())
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object on one line: the same keys, and texts redacted in the same way."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return json.dumps({key: _json_value(key, value) for key, value in _fields_of(record).items()})
 
 
 def without_credentials(text: str) -> str:
@@ -95,6 +94,27 @@ def without_credentials(text: str) -> str:
     for pattern, replacement in _CREDENTIALS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _fields_of(record: logging.LogRecord) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "at": rfc3339_milliseconds(datetime.fromtimestamp(record.created, UTC)),
+        "level": record.levelname,
+        "logger": record.name,
+        "message": record.getMessage(),
+    }
+    fields |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+    if record.exc_info and record.exc_info[1] is not None:
+        fields["exception"] = _exception_text(record.exc_info[1])
+    return fields
+
+
+def _json_value(key: str, value: object) -> str | int | float | None:
+    if key in _SECRET_KEYS:
+        return _REDACTED
+    if value is None or isinstance(value, int | float):
+        return value
+    return rfc3339(value) if isinstance(value, datetime) else without_credentials(str(value))
 
 
 def _format_value(key: str, value: object) -> str:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine
 from support.paths import ROOT
 
-from gql_secrets.logs import LineFormatter, StderrHandler, set_up_logging
+from gql_secrets.logs import JsonFormatter, LineFormatter, StderrHandler, set_up_logging
 
 SECRET = "gqls_" + "k2" * 21 + "0000000"
 TOKEN = "c2hvcDp0aGlzLWlzLXZlcnktc2VjcmV0"
@@ -84,6 +84,27 @@ def test_quotes_by_the_parser_of_aiohttp_are_left_out(error: Exception) -> None:
     assert f"RuntimeError <- {type(error).__name__}" in text
 
 
+def test_as_json_a_record_is_one_object_with_the_same_keys() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    given = {"created": 0, "user": None, "is_new": True, "expires_at": at, "ms": 0.5, "secret": "short"}
+    said = f"is\u2028\nnew: {SECRET}"
+    record = logging.makeLogRecord({"name": "x.y", "levelname": "INFO", "msg": "event", "said": said, **given})
+    text = JsonFormatter().format(record)
+    assert len(text.splitlines()) == 1
+    assert json.loads(text) == {
+        "at": "1970-01-01T00:00:00.000Z",
+        "level": "INFO",
+        "logger": "x.y",
+        "message": "event",
+        "said": "is\u2028\nnew: gqls_...",
+        "user": None,
+        "is_new": True,
+        "expires_at": "2026-01-02T03:04:05Z",
+        "ms": 0.5,
+        "secret": "...",
+    }
+
+
 @pytest.fixture
 def _restored() -> Iterator[None]:
     levels = {name: logging.getLogger(name).level for name in ("gql_secrets", "aiohttp.access", "tortoise", "")}
@@ -114,6 +135,17 @@ def test_at_debug_only_our_own_records_are_written(capsys: pytest.CaptureFixture
     logging.getLogger("aiohttp.server").error("from aiohttp")
     told = capsys.readouterr().err.splitlines()
     assert [text.partition("message=")[2] for text in told] == ['"from gql_secrets.x"', '"from aiohttp"']
+
+
+@pytest.mark.usefixtures("_restored")
+def test_a_json_log_is_json_even_if_a_record_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("DEBUG", "json")
+    logging.getLogger("gql_secrets.x").info("event", extra={"count": 3})
+    handler = next(each for each in logging.getLogger().handlers if isinstance(each, StderrHandler))
+    handler.emit(logging.makeLogRecord({"name": "gql_secrets.x", "msg": "%d", "args": (SECRET,)}))
+    lines = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert [(each["message"], each["level"]) for each in lines] == [("event", "INFO"), ("unwritable", "ERROR")]
+    assert lines[0]["count"] == 3
 
 
 @pytest.mark.usefixtures("_restored")

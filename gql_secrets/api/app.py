@@ -14,12 +14,14 @@ from gql_secrets.api.gateway import add_gateway_routes
 from gql_secrets.api.graphql.entry import add_graphql_routes
 from gql_secrets.api.health import add_health_routes
 from gql_secrets.api.keys import (
+    COUNTERS,
     OWN_ORIGIN,
     SERVICES,
     SESSION_COOKIE,
     SETTINGS,
     TRUSTED_PROXIES,
 )
+from gql_secrets.api.metrics.counters import Counters
 from gql_secrets.api.sign_in.cookie import SessionCookie
 from gql_secrets.api.sign_in.links import add_session_routes
 from gql_secrets.api.web.client_address import TrustedProxies
@@ -53,6 +55,7 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     app = web.Application(middlewares=[surround_request, refuse_encoded_body, require_own_host])
     add_security_headers(app)
     app[SETTINGS] = settings
+    app[COUNTERS] = Counters()
     app[TRUSTED_PROXIES] = TrustedProxies.parse(settings.trusted_proxies)
     app[OWN_ORIGIN] = OwnOrigin.of(settings)
     app[SESSION_COOKIE] = SessionCookie(app[OWN_ORIGIN].public)

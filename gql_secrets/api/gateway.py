@@ -8,21 +8,26 @@ Invalid credentials are counted (service/rate_counters.py) and answered 401 all 
 would treat it as a failure of this server.
 """
 
+import logging
 from http import HTTPStatus
+from time import perf_counter
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from gql_secrets.api.authentication.basic import CHALLENGE, parse_basic
-from gql_secrets.api.keys import SERVICES, TRUSTED_PROXIES
+from gql_secrets.api.keys import COUNTERS, SERVICES, TRUSTED_PROXIES
+from gql_secrets.api.metrics.counters import Tally, VerificationCounts
 from gql_secrets.api.web.aiohttp_internals import FAST_PATH, FastPath, HeadResponse, make_head, protect_connection
 from gql_secrets.api.web.client_address import RequestSource, TrustedProxies, find_source
 from gql_secrets.api.web.middleware import is_body_encoded
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretState
-from gql_secrets.service.verification import Accepted, RefusalReason, Verdict
+from gql_secrets.service.verification import Accepted, RefusalReason, Refused
 from gql_secrets.wiring import Services
+
+_log: Final = logging.getLogger(__name__)
 
 VERIFY_PATH: Final = "/verify"
 
@@ -46,21 +51,26 @@ def is_verification(path: str) -> bool:
 
 
 async def _register_fast_path(app: web.Application) -> None:
-    gateway = Gateway(app[SERVICES], app[TRUSTED_PROXIES])
+    gateway = _gateway_of(app)
     app[FAST_PATH] = FastPath(is_verification, gateway.answer_fast, app[SERVICES].lookup.expire_view)
 
 
 async def _verify(request: web.Request) -> web.StreamResponse:
-    return await Gateway(request.app[SERVICES], request.app[TRUSTED_PROXIES]).answer(request)
+    return await _gateway_of(request.app).answer(request)
+
+
+def _gateway_of(app: web.Application) -> "Gateway":
+    return Gateway(app[SERVICES], app[TRUSTED_PROXIES], app[COUNTERS].verifications)
 
 
 class Gateway:
     """Answers the requests of gateways."""
 
-    def __init__(self, services: Services, trusted_proxies: TrustedProxies) -> None:
-        """Make it on the parts of one application."""
+    def __init__(self, services: Services, trusted_proxies: TrustedProxies, counts: VerificationCounts) -> None:
+        """Make it on the parts of one application; `counts` counts its answers."""
         self._verifier, self._limits = services.verifier, services.limits
         self._trusted_proxies = trusted_proxies
+        self._counts = counts
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer 200 with the client's id, 401, 403 or 503: the same 401 for unknown, wrong, ended and disabled."""
@@ -71,31 +81,37 @@ class Gateway:
         return await self._answer(request, is_fast=True)
 
     async def _answer(self, request: web.BaseRequest, *, is_fast: bool) -> web.StreamResponse:
+        began, counts = perf_counter(), self._counts
         if is_body_encoded(request):
-            return HeadResponse(_UNSUPPORTED)
+            return self._counted(counts.encoded_body, HeadResponse(_UNSUPPORTED), began)
         headers = request.headers.getall(hdrs.AUTHORIZATION, ())
         if not headers:
-            return HeadResponse(_REFUSED)
+            return self._counted(counts.missing, HeadResponse(_REFUSED), began)
         source = find_source(request, self._trusted_proxies)
         credentials = parse_basic(headers[0]) if len(headers) == 1 else None
         if credentials is None:
             self._limits.failed(source.address, None)
-            return HeadResponse(_REFUSED)
+            return self._counted(counts.malformed, HeadResponse(_REFUSED), began)
         client_id, secret = credentials
         try:
             verdict = self._verifier.verify_nowait(client_id, secret, source.source) if is_fast else None
             if verdict is None:
                 verdict = await self._verifier.verify(client_id, secret, source.source)
         except Unavailable:
-            return HeadResponse(_UNAVAILABLE)
-        return self._respond(request, verdict, source, client_id)
-
-    def _respond(
-        self, request: web.BaseRequest, verdict: Verdict, source: RequestSource, client_id: str
-    ) -> web.StreamResponse:
+            return self._counted(counts.unavailable, HeadResponse(_UNAVAILABLE), began)
         if isinstance(verdict, Accepted):
             protect_connection(request)
-            return HeadResponse(_ACCEPTED, _identity(verdict)) if source.unclear is None else HeadResponse(_FORBIDDEN)
+            if source.unclear is None:
+                return self._counted(counts.accepted, HeadResponse(_ACCEPTED, _identity(verdict)), began)
+            verdict = Refused(RefusalReason.ADDRESS, verdict.client_id, verdict.secret_id)
+        return self._counted(counts.refused[verdict.reason], self._refuse(verdict, source, client_id), began)
+
+    def _counted(self, tally: Tally, response: HeadResponse, began: float) -> HeadResponse:
+        self._counts.record(tally, perf_counter() - began)
+        return response
+
+    def _refuse(self, verdict: Refused, source: RequestSource, client_id: str) -> HeadResponse:
+        _log.debug("verification_refused", extra={"reason": verdict.reason.value, "address": source.address})
         if verdict.reason is RefusalReason.ADDRESS:
             return HeadResponse(_FORBIDDEN)
         self._limits.failed(source.address, client_id)

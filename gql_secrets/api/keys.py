@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from gql_secrets.api.metrics.counters import Counters
 from gql_secrets.api.sign_in.cookie import SessionCookie
 from gql_secrets.api.web.client_address import RequestSource, TrustedProxies
 from gql_secrets.api.web.origin import OwnOrigin
@@ -16,6 +17,7 @@ from gql_secrets.wiring import Services
 SERVER_NAME: Final = "gql-secrets"  # the `Server` header: without a version, and without aiohttp's
 SETTINGS: Final = web.AppKey("settings", Settings)
 SERVICES: Final = web.AppKey("services", Services)
+COUNTERS: Final = web.AppKey("counters", Counters)
 DRAINING: Final = web.AppKey("draining", asyncio.Event)
 TRUSTED_PROXIES: Final = web.AppKey("trusted_proxies", TrustedProxies)
 GRAPHQL: Final = web.AppKey("graphql", GraphQLEndpoint)

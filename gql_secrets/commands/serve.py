@@ -50,7 +50,7 @@ def serve(
 ) -> None:
     """Start the server. The first start creates the installation and prints the owner's credentials once."""
     settings = read_settings(ctx, data_dir, database_url, host=host, port=port, insecure=insecure or None)
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     if settings.ignored_variables:
         _log.info("service_links_ignored", extra={"variables": ", ".join(settings.ignored_variables)})
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -68,26 +68,35 @@ async def run_server(settings: Settings) -> None:
     # Imported here, so that the other commands start faster.
     from gql_secrets.api.app import build_app  # noqa: PLC0415
     from gql_secrets.api.keys import SERVICES  # noqa: PLC0415
+    from gql_secrets.api.metrics.listener import build_metrics_app  # noqa: PLC0415
     from gql_secrets.api.web.aiohttp_internals import BoundedRunner  # noqa: PLC0415
 
     # A start that fails because its port is in use must not have created an owner whose secret nobody saw.
-    with _listening_sockets(settings.host, settings.port) as sockets:
+    with (
+        _listening_sockets(settings.host, settings.port) as sockets,
+        _metrics_sockets(settings) as metrics_sockets,
+    ):
         settings = replace(settings, port=sockets[0].getsockname()[1])
         path = DatabaseAddress.parse(settings.resolved_database_url).path
         if path is not None and not path.exists():
             require_stdout()  # this first start prints the only copy of a secret
         app = build_app(settings)
         runner = BoundedRunner(app, shutdown_timeout=_SECONDS_TO_STOP)
+        metrics = BoundedRunner(build_metrics_app(app), shutdown_timeout=0)
         try:
             await runner.setup()
             await _print_first_start(settings, app[SERVICES])
             await _listen(runner, settings, sockets)
+            if metrics_sockets:
+                await metrics.setup()
+                await _listen(metrics, settings, metrics_sockets)
             remember_address(settings)
             # The objects made so far live until the end; freezing them saves collections of 50 ms.
             gc.collect()
             gc.freeze()
             await _run_until_stopped(f"gql-secrets {__version__} listens on {settings.address_url}")
         finally:
+            await metrics.cleanup()
             await runner.cleanup()
 
 
@@ -138,6 +147,19 @@ def _on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in _STOP_SIGNALS:
             loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _metrics_sockets(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Bind the port of the metrics; none where they are off."""
+    if not settings.metrics_port:
+        yield []
+        return
+    try:
+        with _listening_sockets(settings.metrics_host, settings.metrics_port) as sockets:
+            yield sockets
+    except SetupError as error:
+        raise SetupError(f"GQL_SECRETS_METRICS_PORT: {error}") from error
 
 
 @contextlib.contextmanager

@@ -43,19 +43,21 @@ def advise(
     and the last use of the old one. A job that runs less often than the quiet time goes unnoticed.
     """
     quiet = format_duration(quiet_time)
-    if new_first_used_at is None:
+    since = _quiet_since(new_first_used_at, old_last_used_at)
+    if new_first_used_at is None or since is None:
         return Opinion(
             RolloverAdvice.WAIT_FOR_NEW,
             "The new secret was never used: deploy it to every copy of the application first.",
         )
-    since = max(new_first_used_at, old_last_used_at or new_first_used_at)
     is_old_in_use = old_last_used_at is not None and old_last_used_at >= new_first_used_at
     last = (
         f"The old secret was last used at {rfc3339_seconds(since)}"
         if is_old_in_use
         else f"The new secret was first used at {rfc3339_seconds(since)}, and the old secret was not used since"
     )
-    if now < since + quiet_time:
+    if not is_safe_to_revoke(
+        new_first_used_at=new_first_used_at, old_last_used_at=old_last_used_at, quiet_time=quiet_time, now=now
+    ):
         # After the expiry there is nothing to revoke, so a later instant would be useless advice.
         outlook = (
             f"Unless it is used again, it is safe to revoke at {rfc3339_seconds(since + quiet_time)}, "
@@ -65,3 +67,18 @@ def advise(
         )
         return Opinion(RolloverAdvice.WAIT_FOR_QUIET, f"{last}. {outlook}")
     return Opinion(RolloverAdvice.REVOKE, f"{last}. More than {quiet} have passed, so it is safe to revoke.")
+
+
+def is_safe_to_revoke(
+    *, new_first_used_at: datetime | None, old_last_used_at: datetime | None, quiet_time: timedelta, now: datetime
+) -> bool:
+    """Return whether `advise` would say REVOKE."""
+    since = _quiet_since(new_first_used_at, old_last_used_at)
+    return since is not None and now >= since + quiet_time
+
+
+def _quiet_since(new_first_used_at: datetime | None, old_last_used_at: datetime | None) -> datetime | None:
+    """Return since when only the new secret was used; None if it was never used."""
+    if new_first_used_at is None:
+        return None
+    return max(new_first_used_at, old_last_used_at or new_first_used_at)

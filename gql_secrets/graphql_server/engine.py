@@ -1,6 +1,6 @@
 """One GraphQL operation, whatever transport carried it: prepared, executed, its failures masked."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Final, TypeGuard, cast
@@ -24,6 +24,7 @@ from gql_secrets.graphql_server.errors import (
     DocumentRefused,
     ErrorMask,
     FailureTable,
+    code_of,
     error_entry,
     hidden_values,
 )
@@ -36,13 +37,27 @@ from gql_secrets.graphql_server.turns import PausingExecutor, Turns
 _is_awaitable: Final = cast("Callable[[object], TypeGuard[Awaitable[object]]]", optimized_is_awaitable)
 
 
+# Called with the name of an operation, None where its document is not a known one, and with its outcome: "ok", or the
+# code of its first error.
+OperationObserver = Callable[[str | None, str], None]
+OK: Final = "ok"
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedOperation:
-    """An operation of a document that is valid and within the budget, with its variables."""
+    """An operation of a document that is valid and within the budget, with its variables.
+
+    Attributes:
+        document: the document.
+        operation: the operation of it that is to run.
+        variables: the values of its variables.
+        known_name: its name, None where the document is not a known one.
+    """
 
     document: Document
     operation: Operation
     variables: Mapping[str, object]
+    known_name: str | None = None
 
     @property
     def kind(self) -> OperationType:
@@ -78,6 +93,8 @@ class Engine:
         redact: removes credentials from messages.
         trusted_documents: where given, no other document is executed.
         introspection: whether the caller of a request may query the schema itself.
+        known_documents: documents whose operations are reported by name, in addition to the trusted ones.
+        observe: is called with the name and the outcome of each operation.
 
     Raises:
         InvalidTrustedDocuments: a trusted document cannot be executed.
@@ -92,6 +109,8 @@ class Engine:
         redact: Callable[[str], str],
         trusted_documents: TrustedDocuments | None,
         introspection: Callable[[RequestContext], bool],
+        known_documents: Container[str] = frozenset(),
+        observe: OperationObserver = lambda _name, _outcome: None,
     ) -> None:
         if schema.extensions or schema.directives:
             raise ValueError("Schema extensions and operation directives are not supported: use field extensions.")
@@ -103,6 +122,8 @@ class Engine:
         self._redact = redact
         self._trusted = trusted_documents
         self._introspection = introspection
+        self._known_documents = known_documents
+        self._observe = observe
         self.turns = Turns()
         self.mask = ErrorMask(present, redact)
         self.documents = DocumentCache(self._schema, limits, redact=redact)
@@ -120,7 +141,15 @@ class Engine:
         Raises:
             DocumentRefused: the document is not valid, over a limit, not trusted, or not for this caller.
         """
-        document = await self.documents.read(self._text(request))
+        try:
+            return await self._prepare(request, context)
+        except DocumentRefused as refused:
+            self._observe(None, str(refused.code))
+            raise
+
+    async def _prepare(self, request: GraphQLRequest, context: RequestContext) -> PreparedOperation:
+        text = self._text(request)
+        document = await self.documents.read(text)
         operation = document.operation(request.operation_name)
         if operation.weight.introspection and not self._introspection(context):
             raise DocumentRefused.because(
@@ -130,7 +159,8 @@ class Engine:
         if request.variables:
             check_variables(request.variables, self._limits)
         self.documents.check_variables_cost(document, operation, request.variables)
-        return PreparedOperation(document, operation, request.variables)
+        is_known = text in self._known_documents or (self._trusted is not None and text in self._trusted)
+        return PreparedOperation(document, operation, request.variables, operation.name if is_known else None)
 
     def _text(self, request: GraphQLRequest) -> str:
         if self._trusted is None:
@@ -161,13 +191,16 @@ class Engine:
             plans=prepared.document.plans,
         )
         if isinstance(executor, list):
+            self._observe(prepared.known_name, BAD_REQUEST)
             raise self._refuse_variables(executor, prepared.variables)
         result = executor.execute_operation()
         if isawaitable(result):
             result = await result
         if not isinstance(result, ExecutionResult):
             raise TypeError("The executor returned an incremental result, which no directive of this schema allows.")
-        return self._result(result, prepared, context)
+        outcome = self._result(result, prepared, context)
+        self._observe(prepared.known_name, str(code_of(outcome.errors) or OK))
+        return outcome
 
     async def subscribe(self, prepared: PreparedOperation, context: RequestContext) -> AsyncGenerator[OperationResult]:
         """Run a subscription: return one result for each event.
@@ -193,8 +226,12 @@ class Engine:
         if isinstance(source, ExecutionResult):
             errors = source.errors or []
             if all(_is_about_variable(error) for error in errors):
+                self._observe(prepared.known_name, BAD_REQUEST)
                 raise self._refuse_variables(errors, prepared.variables)
-            raise DocumentRefused(self._result(source, prepared, context).errors)
+            refused = DocumentRefused(self._result(source, prepared, context).errors)
+            self._observe(prepared.known_name, str(refused.code))
+            raise refused
+        self._observe(prepared.known_name, OK)
         return self._events(source, prepared, context)
 
     async def _events(

@@ -6,7 +6,7 @@ executed is answered as its media type requires: 200 in `application/json`, else
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final
 
 import orjson
@@ -16,7 +16,7 @@ from graphql import OperationType
 
 from gql_secrets.graphql_server.disconnects import is_disconnected
 from gql_secrets.graphql_server.documents import TrustedDocuments
-from gql_secrets.graphql_server.engine import Engine, OperationResult, PreparedOperation
+from gql_secrets.graphql_server.engine import Engine, OperationObserver, OperationResult, PreparedOperation
 from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -65,6 +65,8 @@ class GraphQLEndpoint:
         trusted_documents: where given, no other document is executed.
         check_operation: what a request must pass before its operation is executed.
         challenge: the `WWW-Authenticate` header of a 401.
+        known_documents: documents whose operations are reported by name, in addition to the trusted ones.
+        observe: is called with the name and the outcome of each operation.
     """
 
     def __init__(
@@ -78,6 +80,8 @@ class GraphQLEndpoint:
         trusted_documents: TrustedDocuments | None = None,
         check_operation: OperationCheck | None = None,
         challenge: str | None = None,
+        known_documents: Container[str] = frozenset(),
+        observe: OperationObserver = lambda _name, _outcome: None,
     ) -> None:
         self.engine = Engine(
             schema,
@@ -86,6 +90,8 @@ class GraphQLEndpoint:
             redact=redact,
             trusted_documents=trusted_documents,
             introspection=introspection,
+            known_documents=known_documents,
+            observe=observe,
         )
         self._limits = limits
         self._check_operation = check_operation

@@ -128,6 +128,9 @@ class Feed:
         self._undelivered: list[ClientEvent] = []
         self._checked_at = 0.0
 
+    def __len__(self) -> int:
+        return len(self._streams)
+
     async def subscribe(self, client_id: str | None, *, by: Caller, least: Role = Role.VIEWER) -> ClientEvents:
         """Subscribe to one client, or to all: to every change after this call, and every use.
 

@@ -85,7 +85,7 @@ class Verifier:
             try:
                 found, now = await self._lookup.find(client_id, digests)
             except Unavailable:
-                self._database.can_read = False
+                self._note_failed_read()
                 raise
             self._database.can_read = True
             stored = found or _NO_SECRET
@@ -111,9 +111,13 @@ class Verifier:
         try:
             answer = self._lookup.find_nowait(client_id, self._pepper.digests(client_id, secret))
         except Unavailable:
-            self._database.can_read = False
+            self._note_failed_read()
             raise
         return None if answer is None else self._evaluate(client_id, answer[0] or _NO_SECRET, answer[1], source)
+
+    def _note_failed_read(self) -> None:
+        self._database.can_read = False
+        self._database.failed_reads += 1
 
     async def check(self) -> None:
         """Pass if `verify` would answer: read the database as it does, within a second.

@@ -29,6 +29,7 @@ _READ_FROM_FILES: Final = ("database_url", "pepper")
 _CHOICES: Final = {
     "introspection": ("signed-in", "everyone", "nobody"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    "log_format": ("text", "json"),
     "rate_limits": ("on", "off"),
 }
 _MAX_PORT: Final = 65535
@@ -49,6 +50,8 @@ class Settings:
     data_dir: Path = Path(".gql-secrets")
     host: str = "127.0.0.1"
     port: int = 8080
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
     database_url: str = field(default="", repr=False)  # it may hold a password
     database_url_file: str = ""
     database_pool_size: int = 10
@@ -57,6 +60,7 @@ class Settings:
     pepper: str = field(default="", repr=False)
     pepper_file: str = ""
     log_level: str = "INFO"
+    log_format: str = "text"
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
     clients_api_status: str = "200"
@@ -102,8 +106,9 @@ class Settings:
         return settings
 
     def _check(self) -> None:
-        if not 0 <= self.port <= _MAX_PORT:
-            raise SetupError(f"GQL_SECRETS_PORT must be from 0 to {_MAX_PORT}.")
+        for name in ("port", "metrics_port"):
+            if not 0 <= getattr(self, name) <= _MAX_PORT:
+                raise SetupError(f"GQL_SECRETS_{name.upper()} must be from 0 to {_MAX_PORT}.")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise SetupError(f"GQL_SECRETS_{name.upper()} must be one of {', '.join(choices)}.")
@@ -238,7 +243,7 @@ def _parsed(variable: str, name: str, text: str) -> object:
         raise SetupError(f"{variable} is set and empty. Give it a value, or unset it.")
     if name == "data_dir":
         return Path(text)
-    if name in ("port", "database_pool_size", "statement_cache_size"):
+    if name in ("port", "metrics_port", "database_pool_size", "statement_cache_size"):
         if not re.fullmatch(r"[0-9]{1,6}", text):
             raise SetupError(f"{variable} must be a whole number.")
         return int(text)

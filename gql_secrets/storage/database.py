@@ -58,6 +58,8 @@ class Database:
         self.adjust_clock = adjust_clock or _unadjusted
         # Whether the last read and the last write succeeded.
         self.can_read = self.can_write = True
+        # How many reads and writes of this process failed because the database was unavailable.
+        self.failed_reads = self.failed_writes = 0
         # Called after each commit of this process.
         self.after_commit: list[Callable[[], None]] = []
         self._tortoise = TortoiseContext()
@@ -188,6 +190,7 @@ class Database:
                 result = await asyncio.get_running_loop().create_task(run(), context=self.context)
         except Unavailable:
             self.can_read = False
+            self.failed_reads += 1
             raise
         self.can_read = True
         return result
@@ -203,6 +206,7 @@ class Database:
                 result = await _retried(run_once)
         except Unavailable:
             self.can_write = False
+            self.failed_writes += 1
             raise
         self.can_write = True
         for notify in self.after_commit:
@@ -289,6 +293,7 @@ class Database:
                 rows = await _retried(lambda: fetch(reader, self.dialect.placeholders(statement), values))
         except Unavailable:
             self.can_read = False
+            self.failed_reads += 1
             raise
         self.can_read = True
         return rows

@@ -2,9 +2,11 @@
 
 import contextlib
 import http.client
+import json
 import re
 import signal
 import socket
+import urllib.request
 from base64 import b64encode
 from pathlib import Path
 
@@ -185,3 +187,38 @@ def test_the_content_of_a_malformed_request_is_not_logged(tmp_path: Path) -> Non
         log = server.stderr
     assert canary not in log
     assert all(re.match(r"at=\S+ level=[A-Z]+ logger=\S+ message=", line) for line in log.splitlines()[1:])
+
+
+def test_metrics_are_served_on_a_port_of_their_own(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with serving(tmp_path, metrics_port=str(port)) as server:
+        client_id, _, secret = server.owner.partition(":")
+        assert status(server, client_id, secret) == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        assert 'gql_secrets_verifications_total{reason="",verdict="accepted"} 1.0' in text
+        assert server.stop() == 0
+
+
+def test_a_port_of_metrics_in_use_stops_the_start(
+    bare: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("GQL_SECRETS_METRICS_PORT", str(port))
+        outcome = bare("serve", "--port", "0")
+    assert (outcome.code, list(tmp_path.iterdir())) == (1, [])
+    assert outcome.err.startswith(f"gql-secrets: GQL_SECRETS_METRICS_PORT: Port {port} on 127.0.0.1 is in use.")
+
+
+def test_the_log_is_json_where_the_setting_says_so(tmp_path: Path) -> None:
+    with serving(tmp_path, log_format="json") as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/livez")
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert server.stop() == 0
+        lines = [json.loads(line) for line in server.stderr.splitlines() if line.startswith("{")]
+    assert any(line["message"] == "request" and line["path"] == "/livez" for line in lines)

@@ -20,12 +20,13 @@ from gql_secrets.api.graphql.streaming import (
     serve_socket,
     wants_socket,
 )
-from gql_secrets.api.keys import GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS
+from gql_secrets.api.keys import COUNTERS, GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS
 from gql_secrets.api.web.cors import GRAPHQL_PATH, answer_preflight
 from gql_secrets.api.web.origin import CrossOriginRefused
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.graphql_server.documents import InvalidTrustedDocuments, TrustedDocuments
+from gql_secrets.graphql_server.engine import OperationObserver
 from gql_secrets.graphql_server.errors import FORBIDDEN, RequestRefused
 from gql_secrets.graphql_server.http import GraphQLEndpoint
 from gql_secrets.graphql_server.protocols import RequestContext
@@ -47,17 +48,18 @@ def add_graphql_routes(app: web.Application, settings: Settings) -> None:
     Raises:
         SetupError: the trusted documents cannot be read, or do not fit the schema.
     """
-    app[GRAPHQL] = _endpoint(settings)
+    app[GRAPHQL] = _endpoint(settings, app[COUNTERS].operations.observe)
     app[SOCKETS] = Sockets(app[GRAPHQL].engine)
     app.on_shutdown.append(end_streams)
     app.router.add_route("*", GRAPHQL_PATH, _handle)
 
 
-def _endpoint(settings: Settings) -> GraphQLEndpoint:
+def _endpoint(settings: Settings, observe: OperationObserver) -> GraphQLEndpoint:
     schema = build_schema()
+    of_console = console_documents()
     try:
         trusted = (
-            TrustedDocuments.load(Path(settings.trusted_documents), additional=console_documents())
+            TrustedDocuments.load(Path(settings.trusted_documents), additional=of_console)
             if settings.trusted_documents
             else None
         )
@@ -70,6 +72,8 @@ def _endpoint(settings: Settings) -> GraphQLEndpoint:
             trusted_documents=trusted,
             check_operation=_check_mutation_origin,
             challenge=CHALLENGE,
+            known_documents=frozenset(of_console),
+            observe=observe,
         )
     except OSError as error:
         raise SetupError(

@@ -1,0 +1,1 @@
+"""`/metrics`: what Prometheus reads, on a listener of its own."""

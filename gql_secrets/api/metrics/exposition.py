@@ -1,0 +1,112 @@
+"""The metrics by name: what `docs/metrics.md`, the dashboard and the alerts refer to.
+
+No label holds a client id or anything else that callers choose, so the number of series is bounded. A figure of the
+installation is the same on every node: never add it up over nodes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from gql_secrets import __version__
+from gql_secrets.api.metrics.counters import Counters
+from gql_secrets.service.figures import Figures
+
+PREFIX: Final = "gql_secrets_"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot(Collector):
+    """The metrics at one moment.
+
+    Attributes:
+        counters: what this process counted.
+        figures: the figures of the installation, None where the database does not answer.
+        is_ready: whether this node verifies secrets.
+        can_change: whether it can write changes.
+        streams: how many event streams are open.
+        sockets: how many WebSockets are open.
+        failed_reads: how many reads failed because the database was unavailable.
+        failed_writes: how many writes failed for this reason.
+    """
+
+    counters: Counters
+    figures: Figures | None
+    is_ready: bool
+    can_change: bool
+    streams: int
+    sockets: int
+    failed_reads: int
+    failed_writes: int
+
+    def collect(self) -> Iterator[Metric]:
+        """Return each metric with its values."""
+        yield from self._of_process()
+        if self.figures is not None:
+            yield from _of_installation(self.figures)
+
+    def _of_process(self) -> Iterator[Metric]:
+        yield _gauge("build_info", "The version of this node.", 1, version=__version__)
+        yield _gauge("ready", "1 while this node can verify secrets, else 0.", self.is_ready)
+        yield _gauge("changes_possible", "1 while this node can write changes, else 0.", self.can_change)
+
+        verifications = self.counters.verifications
+        answers = _counter("verifications", "Answers of /verify by verdict and reason.", "verdict", "reason")
+        for tally in verifications:
+            answers.add_metric([tally.verdict, tally.reason], tally.count)
+        yield answers
+        times = HistogramMetricFamily(f"{PREFIX}verification_seconds", "How long the answers of /verify took.")
+        times.add_metric([], list(verifications.cumulated()), verifications.seconds)
+        yield times
+
+        operations = _counter(
+            "graphql_operations",
+            "GraphQL operations by name (of trusted documents and the console's, else other) and outcome.",
+            "name",
+            "outcome",
+        )
+        for (name, outcome), count in self.counters.operations.counts.items():
+            operations.add_metric([name, outcome], count)
+        yield operations
+
+        errors = _counter("database_errors", "Reads and writes that failed: the database was unavailable.", "kind")
+        errors.add_metric(["read"], self.failed_reads)
+        errors.add_metric(["write"], self.failed_writes)
+        yield errors
+        yield _gauge("event_streams", "Event streams that are open on this node, over any transport.", self.streams)
+        yield _gauge("websockets", "WebSockets that are open on this node.", self.sockets)
+
+
+def _of_installation(figures: Figures) -> Iterator[Metric]:
+    yield _gauge("rollovers", "Rollovers in progress in the installation.", figures.rollovers)
+    yield _gauge(
+        "rollovers_ending_in_use",
+        "Rollovers that end within 24 hours while the old secret is still in use.",
+        figures.ending_in_use,
+    )
+    yield _gauge("rollovers_safe_to_revoke", "Rollovers whose old secret is safe to revoke.", figures.safe_to_revoke)
+    yield _gauge("stragglers", "Clients of which an ended secret was tried within the last hour.", figures.stragglers)
+    if figures.oldest_secret_age is not None:
+        yield _gauge(
+            "oldest_secret_age_seconds",
+            "The age of the oldest current secret.",
+            figures.oldest_secret_age.total_seconds(),
+        )
+    changes = _counter("changes", "Changes of the installation by action, since this node began to count.", "action")
+    for action, count in sorted(figures.changes.items()):
+        changes.add_metric([action], count)
+    yield changes
+
+
+def _gauge(name: str, description: str, value: float, **labels: str) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(PREFIX + name, description, labels=list(labels))
+    gauge.add_metric(list(labels.values()), value)
+    return gauge
+
+
+def _counter(name: str, description: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(PREFIX + name, description, labels=labels)

@@ -1,0 +1,71 @@
+"""The listener of `/metrics`: an application of its own, on another port, which only the monitoring can reach.
+
+It needs no credentials, because it reveals no client and no secret. By default it listens on loopback.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from gql_secrets.api.keys import COUNTERS, DRAINING, SERVER_NAME, SERVICES, SOCKETS
+from gql_secrets.api.metrics.exposition import Snapshot
+from gql_secrets.domain.errors import Unavailable
+from gql_secrets.service.figures import Figures
+from gql_secrets.wiring import Services
+
+METRICS_PATH: Final = "/metrics"
+# A scraper waits ten seconds by default: where the database hangs, it gets what this process knows.
+_SECONDS_FOR_FIGURES: Final = 5.0
+
+
+def build_metrics_app(served: web.Application) -> web.Application:
+    """Return the application that serves the metrics of a running application."""
+
+    async def answer(request: web.Request) -> web.Response:
+        registry = CollectorRegistry()
+        registry.register(await _take_snapshot(served))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+        return web.Response(
+            body=encode(registry),
+            headers={hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "no-store", hdrs.SERVER: SERVER_NAME},
+        )
+
+    app = web.Application()
+    app.router.add_get(METRICS_PATH, answer)
+    return app
+
+
+async def _take_snapshot(served: web.Application) -> Snapshot:
+    services = served[SERVICES]
+    can_verify = await _can_verify(services)
+    return Snapshot(
+        counters=served[COUNTERS],
+        figures=await _read_figures(services) if can_verify else None,
+        is_ready=can_verify and not served[DRAINING].is_set(),
+        can_change=can_verify and await services.database.probe_changes() == "ok",
+        streams=len(services.feed),
+        sockets=len(served[SOCKETS]),
+        failed_reads=services.database.failed_reads,
+        failed_writes=services.database.failed_writes,
+    )
+
+
+async def _read_figures(services: Services) -> Figures | None:
+    try:
+        async with asyncio.timeout(_SECONDS_FOR_FIGURES):
+            return await services.figures.read()
+    except (Unavailable, TimeoutError):
+        return None
+
+
+async def _can_verify(services: Services) -> bool:
+    try:
+        await services.verifier.check()
+    except Unavailable:
+        return False
+    return True

@@ -1,0 +1,121 @@
+"""The figures of the installation that operators watch: rollovers, stragglers, the oldest secret, changes.
+
+They are the same on every node, and are read from the database at most every 15 seconds, however often they are asked
+for. Uses that a process has counted and not yet written are missing.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from gql_secrets.domain.advice import is_safe_to_revoke
+from gql_secrets.domain.audit import AuditAction
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.fields import from_microseconds, to_microseconds
+
+MAX_AGE_SECONDS: Final = 15.0
+ENDING_SOON: Final = timedelta(hours=24)
+STRAGGLING: Final = timedelta(hours=1)
+# How many rollovers are processed before others get their turn on the event loop.
+_PIECE: Final = 1000
+_ROLLOVERS: Final = """
+    SELECT o.replaced_at, o.expires_at, n.first_used_at, o.last_used_at,
+        (SELECT max(u.last_seen_at) FROM secret_use u WHERE u.secret_id = o.id AND u.refused = ?)
+    FROM client_secret o JOIN client_secret n ON n.client_id = o.client_id AND n.state = 'CURRENT'
+    WHERE o.state = 'RETAINED' AND o.expires_at > ?
+"""
+_STRAGGLERS: Final = """
+    SELECT count(DISTINCT client_id) FROM client_secret
+    WHERE last_refused_at > ? AND state IN ('EXPIRED', 'REVOKED')
+"""
+_OLDEST: Final = "SELECT min(created_at) FROM client_secret WHERE state = 'CURRENT'"
+_REVISION: Final = "SELECT revision FROM installation"
+_CHANGES: Final = "SELECT action, count(*) FROM audit_event WHERE revision > ? AND revision <= ? GROUP BY action"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The installation at one moment.
+
+    Attributes:
+        rollovers: rollovers in progress.
+        ending_in_use: those that end within 24 hours although the old secret was used since the reset, and it is not
+            safe to revoke.
+        safe_to_revoke: those whose old secret is safe to revoke.
+        stragglers: clients of which an ended secret was tried within the last hour.
+        oldest_secret_age: the age of the oldest current secret, None without any.
+        changes: how many changes there were of each kind since the first reading, by any node or command.
+    """
+
+    rollovers: int
+    ending_in_use: int
+    safe_to_revoke: int
+    stragglers: int
+    oldest_secret_age: timedelta | None
+    changes: Mapping[str, int]
+
+
+class FigureReading:
+    """Reads the figures of one installation, and keeps them for 15 seconds."""
+
+    def __init__(self, database: Database, quiet_time: timedelta) -> None:
+        """Read from an open database; `quiet_time` is how long an old secret must be unused to be safe to revoke."""
+        self._database = database
+        self._quiet_time = quiet_time
+        self._one_reading = asyncio.Lock()
+        self._kept: Figures | None = None
+        self._read_at = 0.0
+        self._revision: int | None = None
+        self._changes: Counter[str] = Counter(dict.fromkeys(map(str, AuditAction), 0))
+
+    async def read(self) -> Figures:
+        """Return the figures, at most 15 seconds old.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        async with self._one_reading:
+            now = asyncio.get_running_loop().time()
+            if self._kept is None or now - self._read_at >= MAX_AGE_SECONDS:
+                self._kept = await self._read()
+                self._read_at = now
+            return self._kept
+
+    async def _read(self) -> Figures:
+        now = await self._database.now()
+        rollovers, ending_in_use, safe = await self._count_rollovers(now)
+        [[stragglers]] = await self._database.fetch_rows(_STRAGGLERS, [to_microseconds(now - STRAGGLING)])
+        [[created_at]] = await self._database.fetch_rows(_OLDEST)
+        await self._count_changes()
+        age = None if created_at is None else max(timedelta(0), now - from_microseconds(created_at))
+        return Figures(rollovers, ending_in_use, safe, stragglers, age, dict(self._changes))
+
+    async def _count_rollovers(self, now: datetime) -> tuple[int, int, int]:
+        """Return how many there are, how many end soon although in use, and how many are safe to revoke."""
+        ending_in_use = safe = 0
+        rows = await self._database.fetch_rows(_ROLLOVERS, [False, to_microseconds(now)])
+        for number, (replaced_at, expires_at, new_used_at, *old_used_at) in enumerate(rows, 1):
+            last_used_at = max((at for at in old_used_at if at is not None), default=None)
+            is_safe = is_safe_to_revoke(
+                new_first_used_at=None if new_used_at is None else from_microseconds(new_used_at),
+                old_last_used_at=None if last_used_at is None else from_microseconds(last_used_at),
+                quiet_time=self._quiet_time,
+                now=now,
+            )
+            is_in_use = last_used_at is not None and last_used_at >= replaced_at and not is_safe
+            safe += is_safe
+            ending_in_use += is_in_use and from_microseconds(expires_at) <= now + ENDING_SOON
+            if number % _PIECE == 0:
+                await asyncio.sleep(0)
+        return len(rows), ending_in_use, safe
+
+    async def _count_changes(self) -> None:
+        [[revision]] = await self._database.fetch_rows(_REVISION)
+        # A restored backup is behind what was counted: go on from where it is.
+        if self._revision is not None and revision > self._revision:
+            rows = await self._database.fetch_rows(_CHANGES, [self._revision, revision])
+            self._changes.update({action: count for action, count in rows})  # noqa: C416  rows are no pairs to mypy
+        self._revision = revision
