@@ -22,11 +22,15 @@ from gql_secrets.domain.errors import AuditHeadInvalid, BadRequest, Failure
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
-from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.transaction import Transaction, insertion
 
 _log: Final = logging.getLogger(__name__)
 _BATCH: Final = 1000
+_MOVE_HEAD: Final = """
+    UPDATE installation SET revision = ?, audit_head = ?, audit_key_id = ?, audit_mac = ? WHERE id = 1
+"""
 # The columns that hold a field of an entry as it is.
 _SAME_FIELDS: Final = [name for name in AuditEntry.__slots__ if name not in ("ended", "edited_fields")]
 
@@ -133,8 +137,11 @@ async def append_to_audit(
     pepper: Pepper,
     *,
     accepting: bool = False,
+    also: Sequence[Statement] = (),
 ) -> None:
     """Add the entries to the chain, one revision each, and move the installation's revision and signed head along.
+
+    What else the change writes, in `also`, goes to the database in the same round trip.
 
     Signing a head that was edited would make the edit look intact, so the signature of the head is checked first. If it
     is not valid, only changes that end something are made, and the head is left unsigned.
@@ -173,15 +180,19 @@ async def append_to_audit(
             }
             for secret in entry.ended
         ]
-    await tx.insert(AuditEvent, rows)
-    await tx.insert(AuditEndedSecret, ended)
     installation.revision = entries[-1].revision
     installation.audit_head = head
     installation.audit_key_id = pepper.first.key_id
     installation.audit_mac = sign_head(pepper, installation.revision, head) if is_signed else b""
-    await installation.save(
-        using_db=tx.connection, update_fields=["revision", "audit_head", "audit_key_id", "audit_mac"]
-    )
+    moved = (_MOVE_HEAD, (installation.revision, head, installation.audit_key_id, installation.audit_mac))
+    if len(rows) == 1:
+        await tx.write(
+            [insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended), moved, *also]
+        )
+        return
+    await tx.insert(AuditEvent, rows)
+    await tx.insert(AuditEndedSecret, ended)
+    await tx.write([moved, *also])
 
 
 def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:

@@ -4,14 +4,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from tortoise.backends.base.client import BaseDBAsyncClient
-
 from gql_secrets.domain.access import ActorKind, Caller, Role, parse_features, role_of
 from gql_secrets.domain.errors import Forbidden, Unauthenticated
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.domain.sessions import is_session_valid
-from gql_secrets.storage.models import ClientFeature, ClientNetwork, ClientSecret, Session
+from gql_secrets.storage.change_rows import (
+    CallerSecret,
+    CallerSession,
+    LockedRows,
+    find_caller_secrets,
+    find_caller_sessions,
+)
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.models import Session
 
 _SECRET_ENDED = "The secret that you signed in with has ended."  # noqa: S105  a sentence
 _SESSION_ENDED = "Your session has ended. Sign in again."
@@ -26,45 +32,32 @@ class SecretDue(Unauthenticated):
 
 
 class CallerSnapshot:
-    """The secrets, features and sessions of callers, read at one moment: three queries for any number of callers."""
+    """The secrets, features and sessions of callers, read at one moment."""
 
     def __init__(
-        self,
-        now: datetime,
-        secrets: Mapping[int, ClientSecret],
-        features: Mapping[str, list[str]],
-        sessions: Mapping[int, Session],
-        networks: Mapping[str, list[str]],
+        self, now: datetime, secrets: Mapping[int, CallerSecret], sessions: Mapping[int, CallerSession]
     ) -> None:
         self._now = now
         self._secrets = secrets
-        self._features = features
         self._sessions = sessions
-        self._networks = networks
 
     @classmethod
-    async def read(cls, connection: BaseDBAsyncClient, callers: Iterable[Caller], now: datetime) -> "CallerSnapshot":
-        """Read what is needed to evaluate these callers."""
+    async def read(cls, database: Database, callers: Iterable[Caller], now: datetime) -> "CallerSnapshot":
+        """Read what is needed to evaluate these callers: at most two queries for any number of callers.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
         callers = list(callers)
-        secret_ids = {caller.secret_id for caller in callers} - {None}
-        session_ids = {caller.session_id for caller in callers} - {None}
-        secrets: dict[int, ClientSecret] = {}
-        features: dict[str, list[str]] = {}
-        sessions: dict[int, Session] = {}
-        networks: dict[str, list[str]] = {}
-        if secret_ids:
-            rows = await ClientSecret.filter(id__in=list(secret_ids)).using_db(connection).select_related("client")
-            secrets = {row.id: row for row in rows}
-            client_ids = {row.client_id for row in rows}
-            for each in await ClientFeature.filter(client_id__in=list(client_ids)).using_db(connection):
-                features.setdefault(each.client_id, []).append(each.feature)
-            restricted = {row.client_id for row in rows if row.client.is_restricted}
-            if restricted:
-                for network in await ClientNetwork.filter(client_id__in=list(restricted)).using_db(connection):
-                    networks.setdefault(network.client_id, []).append(network.network)
-        if session_ids:
-            sessions = {row.id: row for row in await Session.filter(id__in=list(session_ids)).using_db(connection)}
-        return cls(now, secrets, features, sessions, networks)
+        secrets = await find_caller_secrets(database, {caller.secret_id for caller in callers} - {None})
+        sessions = await find_caller_sessions(database, {caller.session_id for caller in callers} - {None})
+        return cls(now, {row.id: row for row in secrets}, {row.id: row for row in sessions})
+
+    @classmethod
+    def of(cls, rows: LockedRows) -> "CallerSnapshot":
+        """Return the snapshot of the one caller of a change."""
+        secret, session = rows.caller_secret, rows.caller_session
+        return cls(rows.now, {secret.id: secret} if secret else {}, {session.id: session} if session else {})
 
     def evaluate(self, caller: Caller) -> Caller:
         """Return the caller with its current role and the current state of its secret.
@@ -85,21 +78,17 @@ class CallerSnapshot:
         row = None if caller.secret_id is None else self._secrets.get(caller.secret_id)
         if row is None:
             raise Unauthenticated(_SECRET_ENDED)
-        match evaluate(SecretState(row.state), row.expires_at, enabled=row.client.enabled, now=self._now):
+        match evaluate(SecretState(row.state), row.expires_at, enabled=row.enabled, now=self._now):
             case SecretStatus.DUE:
                 raise SecretDue(row.client_id)
             case SecretStatus.ENDED | SecretStatus.DISABLED:
                 raise Unauthenticated(_SECRET_ENDED)
             case SecretStatus.VALID:
                 pass
-        if row.client.is_restricted and not self._is_allowed(row.client_id, caller.address):
+        if row.networks is not None and not _is_allowed(row.networks, caller.address):
             raise Forbidden("This client may not call from this address.", reason="ADDRESS")
-        role = role_of(parse_features(self._features.get(row.client_id, ())))
+        role = role_of(parse_features(row.features))
         return replace(caller, role=role, secret_state=SecretState(row.state))
-
-    def _is_allowed(self, client_id: str, address: str | None) -> bool:
-        networks = self._networks.get(client_id)
-        return address is not None and networks is not None and AllowList.parse(networks).allows(address)
 
     def _evaluate_person(self, caller: Caller, session_id: int) -> Caller:
         row = self._sessions.get(session_id)
@@ -108,7 +97,11 @@ class CallerSnapshot:
         return replace(caller, role=Role(row.role))
 
 
-def is_valid(session: Session, now: datetime) -> bool:
+def _is_allowed(networks: tuple[str, ...], address: str | None) -> bool:
+    return address is not None and bool(networks) and AllowList.parse(networks).allows(address)
+
+
+def is_valid(session: Session | CallerSession, now: datetime) -> bool:
     """Return whether this session is valid at `now`."""
     return is_session_valid(
         created_at=session.created_at, last_seen_at=session.last_seen_at, ended_at=session.ended_at, now=now

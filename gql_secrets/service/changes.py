@@ -32,10 +32,11 @@ from gql_secrets.domain.rotation import (
 )
 from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
+from gql_secrets.storage.change_rows import LockedRows, read_locked
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation
+from gql_secrets.storage.fields import to_microseconds
+from gql_secrets.storage.models import AuditEvent, Client, ClientSecret, Installation
 from gql_secrets.storage.transaction import Transaction
-from gql_secrets.storage.usage import add_last_uses
 
 T = TypeVar("T")
 
@@ -59,6 +60,8 @@ class Facts(TypedDict, total=False):
 
 ACTIVE_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
 _ATTEMPTS: Final = 3
+_IF_ACTIVE: Final = "WHERE id = ? AND state IN ('CURRENT', 'RETAINED') RETURNING id"
+_SET_GENERATION: Final = "UPDATE client SET generation = ? WHERE client_id = ?"
 
 
 class _ExpiryDue(Exception):  # noqa: N818  a signal between two transactions, never seen by a caller
@@ -131,9 +134,9 @@ class ClientChange(Change):
         """Add one to the client's generation and write the audit event."""
         before = self.client.generation
         self.client.generation = before + 1
-        await self.client.save(using_db=self.connection, update_fields=["generation"])
         facts |= {"client_id": self.client.client_id, "generation_before": before, "generation_after": before + 1}
-        await self.record(action, **facts)
+        generation = (_SET_GENERATION, (before + 1, self.client.client_id))
+        await append_to_audit(self.tx, self.installation, [self.entry(action, **facts)], self.pepper, also=[generation])
 
     def require_generation(self, expected: int | None) -> None:
         """Pass if the caller gave no generation, or the current one.
@@ -154,19 +157,19 @@ class ClientChange(Change):
             row.state = end.reason.state.value
             row.ended_at = self.now
             row.end_reason = end.reason.value
-            await save_active_secret(row, self.connection, "state", "ended_at", "end_reason")
+            await save_active_secret(row, self.tx, "state", "ended_at", "end_reason")
 
     async def retain(self, secret: ActiveSecret, *, replaced_at: datetime, expires_at: datetime) -> None:
         """Make an active secret the old one, valid until `expires_at`."""
         row = self.secrets[secret.id]
         row.state, row.replaced_at, row.expires_at = SecretState.RETAINED.value, replaced_at, expires_at
-        await save_active_secret(row, self.connection, "state", "replaced_at", "expires_at")
+        await save_active_secret(row, self.tx, "state", "replaced_at", "expires_at")
 
     async def make_current(self, secret: ActiveSecret) -> None:
         """Make the old secret the current one again."""
         row = self.secrets[secret.id]
         row.state, row.replaced_at, row.expires_at = SecretState.CURRENT.value, None, None
-        await save_active_secret(row, self.connection, "state", "replaced_at", "expires_at")
+        await save_active_secret(row, self.tx, "state", "replaced_at", "expires_at")
 
 
 class Changes:
@@ -205,9 +208,8 @@ class Changes:
         """
 
         async def body(tx: Transaction) -> T:
-            installation = await lock_installation(tx)
-            now = await tx.now()
-            return await work(Change(tx, now, await evaluate_caller(tx, caller, now), installation, self.pepper))
+            rows = await read_locked(tx, None, secret_id=caller.secret_id, session_id=caller.session_id)
+            return await work(Change(tx, rows.now, evaluate_caller(rows, caller), rows.installation, self.pepper))
 
         return await self._run(body)
 
@@ -226,27 +228,24 @@ class Changes:
         """
 
         async def body(tx: Transaction) -> bool:
-            client = await Client.filter(client_id=client_id).using_db(tx.connection).select_for_update().first()
-            rows = await lock_active_secrets(tx, client_id)
-            installation = await lock_installation(tx)
-            now = await tx.now()
-            retained = next((row for row in rows if row.state == SecretState.RETAINED), None)
-            if client is None or retained is None:
+            rows = await read_locked(tx, client_id)
+            retained = next((row for row in rows.secrets if row.state == SecretState.RETAINED), None)
+            if rows.client is None or retained is None:
                 return False
             old = retained_secret(retained)
-            if evaluate(old.state, old.expires_at, enabled=True, now=now) is not SecretStatus.DUE:
+            if evaluate(old.state, old.expires_at, enabled=True, now=rows.now) is not SecretStatus.DUE:
                 return False
             end = End(old, SecretEndReason.EXPIRED)
             retained.state = SecretState.EXPIRED.value
             retained.ended_at = retained.expires_at
             retained.end_reason = SecretEndReason.EXPIRED.value
-            await save_active_secret(retained, tx.connection, "state", "ended_at", "end_reason")
-            change = Change(tx, now, system_caller(), installation, self.pepper)
+            await save_active_secret(retained, tx, "state", "ended_at", "end_reason")
+            change = Change(tx, rows.now, system_caller(), rows.installation, self.pepper)
             await change.record(
                 AuditAction.OLD_SECRET_EXPIRED,
                 client_id=client_id,
-                generation_before=client.generation,
-                generation_after=client.generation,
+                generation_before=rows.client.generation,
+                generation_after=rows.client.generation,
                 secret_id=retained.id,
                 ended=(end,),
                 expires_at=retained.expires_at,
@@ -256,30 +255,22 @@ class Changes:
         return await self.database.run_tx(body)
 
     async def _begin_client_change(self, tx: Transaction, client_id: str, caller: Caller) -> ClientChange:
-        client = (
-            await Client.filter(client_id=client_id, deleted_at=None)
-            .using_db(tx.connection)
-            .select_for_update()
-            .first()
-        )
-        rows = await lock_active_secrets(tx, client_id) if client else []
-        installation = await lock_installation(tx)
-        now = await tx.now()
-        caller = await evaluate_caller(tx, caller, now)
-        if client is None:
+        rows = await read_locked(tx, client_id, secret_id=caller.secret_id, session_id=caller.session_id)
+        caller = evaluate_caller(rows, caller)
+        if rows.client is None:
             raise ClientNotFound
-        active = active_secrets_of(rows)
-        if active.is_due(now):
+        active = active_secrets_of(rows.secrets)
+        if active.is_due(rows.now):
             raise _ExpiryDue(client_id)
         return ClientChange(
             tx=tx,
-            now=now,
+            now=rows.now,
             caller=caller,
-            installation=installation,
+            installation=rows.installation,
             pepper=self.pepper,
-            client=client,
-            features=await features_of(tx.connection, client_id),
-            secrets={row.id: row for row in rows},
+            client=rows.client,
+            features=parse_features(rows.features),
+            secrets={row.id: row for row in rows.secrets},
             active=active,
         )
 
@@ -293,39 +284,27 @@ async def lock_installation(tx: Transaction) -> Installation:
     return installation
 
 
-async def lock_active_secrets(tx: Transaction, client_id: str) -> list[ClientSecret]:
-    """Lock the active secrets of a client, and return their rows."""
-    query = ClientSecret.filter(client_id=client_id, state__in=[state.value for state in ACTIVE_STATES])
-    rows = await query.using_db(tx.connection).select_for_update().order_by("id")
-    await add_last_uses(tx, rows)
-    return rows
-
-
-async def evaluate_caller(tx: Transaction, caller: Caller, now: datetime) -> Caller:
+def evaluate_caller(rows: LockedRows, caller: Caller) -> Caller:
     """Return the caller with its current role and the current state of its secret.
 
     Raises:
         Unauthenticated: the caller did not sign in, or its secret or session has ended.
         _ExpiryDue: its secret has expired and is not yet written EXPIRED.
     """
-    snapshot = await CallerSnapshot.read(tx.connection, [caller], now)
     try:
-        return snapshot.evaluate(caller)
+        return CallerSnapshot.of(rows).evaluate(caller)
     except SecretDue as due:
         raise _ExpiryDue(due.client_id) from due
 
 
-async def features_of(connection: BaseDBAsyncClient, client_id: str) -> frozenset[Feature]:
-    """Return the client's features."""
-    names = await ClientFeature.filter(client_id=client_id).using_db(connection).values_list("feature", flat=True)
-    return parse_features(str(name) for name in names)
-
-
-async def save_active_secret(row: ClientSecret, connection: BaseDBAsyncClient, *fields: str) -> None:
+async def save_active_secret(row: ClientSecret, tx: Transaction, *fields: str) -> None:
     """Write these fields of a secret, but only if it is active: nothing makes an ended secret active again."""
-    values = {field: getattr(row, field) for field in fields}
-    query = ClientSecret.filter(id=row.id, state__in=[state.value for state in ACTIVE_STATES])
-    if await query.using_db(connection).update(**values) != 1:
+    assignments = ", ".join(f"{field} = ?" for field in fields)
+    statement = f"UPDATE client_secret SET {assignments} WHERE id = ? AND state IN ('CURRENT', 'RETAINED') RETURNING id"  # noqa: S608  names of our own fields
+    values = [
+        to_microseconds(value) if isinstance(value := getattr(row, field), datetime) else value for field in fields
+    ]
+    if len(await tx.fetch_rows(tx.dialect.placeholders(statement), [*values, row.id])) != 1:
         raise Conflict("The secret has ended.")
 
 

@@ -229,9 +229,7 @@ class Feed:
     async def _authorize(self) -> None:
         streams = list(self._streams)
         now = await self._database.now()
-        snapshot = await self._database.read(
-            lambda connection: CallerSnapshot.read(connection, [stream.caller for stream in streams], now)
-        )
+        snapshot = await CallerSnapshot.read(self._database, [stream.caller for stream in streams], now)
         for stream in streams:
             try:
                 stream.caller = snapshot.evaluate(stream.caller)

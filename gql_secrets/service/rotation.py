@@ -31,10 +31,14 @@ from gql_secrets.domain.rotation import (
 )
 from gql_secrets.service.changes import Changes, ClientChange
 from gql_secrets.service.secret_store import store_secret
+from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.models import Client, ClientSecret, IdempotentReset
 from gql_secrets.storage.usage import add_last_uses
 
 _NONCE_BYTES: Final = 32
+_NTH_NEWEST: Final = """
+    SELECT created_at FROM client_secret WHERE client_id = ? AND created_by = ? ORDER BY id DESC LIMIT 1 OFFSET ?
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +181,12 @@ class Rotation:
         is_remedy = caller.role is Role.ADMIN and not retention.is_smooth
         if rate is None or is_remedy or caller.surface is Surface.CLI:
             return
-        query = ClientSecret.filter(client_id=change.client.client_id, created_by=caller.actor)
+        statement = change.tx.dialect.placeholders(_NTH_NEWEST)
+        rows = await change.tx.fetch_rows(statement, (change.client.client_id, caller.actor, rate.count - 1))
+        nth_newest = from_microseconds(rows[0][0]) if rows else None
         # Every reset leaves a row; the first secret of the client is a row that is not a reset.
-        row = await query.using_db(change.connection).order_by("-id").offset(rate.count - 1).first()
-        is_reset = row is not None and row.created_at > change.client.created_at
-        wait = seconds_until_next(rate, row.created_at if row and is_reset else None, change.now)
+        is_reset = nth_newest is not None and nth_newest > change.client.created_at
+        wait = seconds_until_next(rate, nth_newest if is_reset else None, change.now)
         if wait:
             raise TooManyResets(str(rate), wait)
 

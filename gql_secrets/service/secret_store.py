@@ -16,7 +16,7 @@ async def store_secret(change: Change, client: Client, plaintext: PlaintextSecre
     """
     row = ClientSecret(**values_of_secret(change, client.client_id, plaintext))
     try:
-        await row.save(using_db=change.connection, force_create=True)
+        row.id = await change.tx.insert_one(row)
     except IntegrityError as error:
         raise Conflict("This client had this secret before.") from error
     return row

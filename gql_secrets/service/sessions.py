@@ -159,7 +159,7 @@ class Sessions:
         if caller.is_anonymous:
             return caller
         now = await self._database.now()
-        snapshot = await self._database.read(lambda connection: CallerSnapshot.read(connection, [caller], now))
+        snapshot = await CallerSnapshot.read(self._database, [caller], now)
         evaluated = snapshot.evaluate(caller)
         if caller.session_id is not None:
             row = await self._database.read(

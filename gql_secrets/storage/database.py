@@ -198,8 +198,7 @@ class Database:
     async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         async def run_once() -> T:
             async with in_transaction(self.dialect.writer) as connection:
-                await self.dialect.begin(connection)
-                return await work(Transaction(connection, self.dialect, self.read_clock))
+                return await work(Transaction(connection, self.dialect, self.read_clock, self.instant_of))
 
         try:
             with translated():

@@ -3,9 +3,12 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from tortoise.backends.base.client import BaseDBAsyncClient
+
+Statement: TypeAlias = tuple[str, Sequence[object]]
+"""SQL with `?` placeholders, and their values."""
 
 
 class Dialect(Protocol):
@@ -37,9 +40,6 @@ class Dialect(Protocol):
             SetupError: it does not.
         """
 
-    async def begin(self, connection: BaseDBAsyncClient) -> None:
-        """Prepare a transaction that has just begun."""
-
     async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:
         """Return the database's clock at this moment, not the time at which the transaction began."""
 
@@ -50,6 +50,32 @@ class Dialect(Protocol):
         self, connection: BaseDBAsyncClient, table: str, key: str, value: object, *, shared: bool = False
     ) -> None:
         """Lock one row until the transaction ends, if the transaction does not hold a lock on everything already."""
+
+    async def lock_for_change(self, connection: BaseDBAsyncClient, client_id: str | None) -> None:
+        """Lock a client, its active secrets and the installation, in this order, unless everything is locked already.
+
+        What was committed while it waited is visible to the next statement.
+
+        Args:
+            connection: the transaction's connection.
+            client_id: which client; None to lock the installation alone.
+        """
+
+    async def fetch_rows(
+        self, connection: BaseDBAsyncClient, statement: str, values: Sequence[object]
+    ) -> Sequence[Sequence[Any]]:
+        """Return the rows of a statement with the database's own placeholders, past the ORM.
+
+        Raises:
+            IntegrityError: a constraint does not allow what it writes.
+        """
+
+    async def write(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> None:
+        """Run statements that write different rows and do not depend on each other's order, together.
+
+        Raises:
+            IntegrityError: a constraint does not allow it.
+        """
 
     def placeholders(self, statement: str) -> str:
         """Return the statement with each `?` written as the database expects it."""

@@ -7,44 +7,70 @@ from typing import Any
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.models import Model
 
-from gql_secrets.storage.dialect import Dialect
+from gql_secrets.storage.dialect import Dialect, Statement
 
 
 class Transaction:
     """An open transaction: its connection, and the clock that decides."""
 
-    __slots__ = ("_dialect", "_read_clock", "connection")
+    __slots__ = ("_instant_of", "_read_clock", "connection", "dialect")
 
     def __init__(
         self,
         connection: BaseDBAsyncClient,
         dialect: Dialect,
         read_clock: Callable[[BaseDBAsyncClient], Awaitable[datetime]],
+        instant_of: Callable[[int | None], datetime],
     ) -> None:
         self.connection = connection
-        self._dialect = dialect
+        self.dialect = dialect
         self._read_clock = read_clock
+        self._instant_of = instant_of
 
     async def now(self) -> datetime:
         """Return the database's clock at this moment. Read it after taking the locks, never before."""
         return await self._read_clock(self.connection)
 
+    def instant_of(self, clock: int | None) -> datetime:
+        """Return the instant that `dialect.clock` was read as, in a statement after the locks."""
+        return self._instant_of(clock)
+
     async def execute(self, statement: str, *values: object) -> int:
         """Run a statement with `?` placeholders; return the number of rows it changed."""
-        count, _ = await self.connection.execute_query(self._dialect.placeholders(statement), list(values))
+        count, _ = await self.connection.execute_query(self.dialect.placeholders(statement), list(values))
         return count
 
     async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return the rows of a read with `?` placeholders."""
-        return await self.connection.execute_query_dict(self._dialect.placeholders(statement), list(values))
+        return await self.connection.execute_query_dict(self.dialect.placeholders(statement), list(values))
+
+    async def fetch_rows(self, statement: str, values: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+        """Return the rows of a statement with the database's own placeholders, with as little work as possible.
+
+        Raises:
+            IntegrityError: a constraint does not allow what it writes.
+        """
+        return await self.dialect.fetch_rows(self.connection, statement, values)
+
+    async def write(self, statements: Sequence[Statement]) -> None:
+        """Write what does not depend on each other's order, together: each has `?` placeholders and its values.
+
+        Raises:
+            IntegrityError: a constraint does not allow it.
+        """
+        await self.dialect.write(self.connection, statements)
+
+    async def lock_for_change(self, client_id: str | None) -> None:
+        """Lock a client, then its active secrets, then the installation; where there is no client, only that."""
+        await self.dialect.lock_for_change(self.connection, client_id)
 
     async def lock_row(self, table: str, key: str, value: object, *, shared: bool = False) -> None:
         """Lock one row until the transaction ends; where the transaction has the whole database, do nothing."""
-        await self._dialect.lock_row(self.connection, table, key, value, shared=shared)
+        await self.dialect.lock_row(self.connection, table, key, value, shared=shared)
 
     def rows_of_json(self, columns: Mapping[str, str]) -> str:
         """Return SQL that reads a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
-        return self._dialect.rows_of_json(columns)
+        return self.dialect.rows_of_json(columns)
 
     async def insert(self, model: type[Model], rows: Sequence[Mapping[str, object]]) -> None:
         """Insert rows of one model, each a value by field and all with the same fields.
@@ -54,12 +80,43 @@ class Transaction:
         """
         if not rows:
             return
-        meta = model._meta  # noqa: SLF001  Tortoise's own place for it
-        fields = [
-            (name, field)
-            for name, field in ((name, meta.fields_map[name]) for name in meta.fields_db_projection)
-            if name in rows[0] or not (field.generated or field.has_db_default())
-        ]
-        columns = [meta.fields_db_projection[name] for name, _ in fields]
-        values = [[field.to_db_value(row.get(name, field.default), model) for name, field in fields] for row in rows]
-        await self._dialect.insert(self.connection, meta.db_table, columns, values)
+        columns, values = _columns_and_values(model, rows)
+        await self.dialect.insert(self.connection, model._meta.db_table, columns, values)  # noqa: SLF001
+
+    async def insert_one(self, row: Model) -> int:
+        """Insert one row whose key the database generates; return the key.
+
+        Raises:
+            IntegrityError: a constraint does not allow it.
+        """
+        model = type(row)
+        given = {
+            name: getattr(row, name)
+            for name in model._meta.fields_db_projection  # noqa: SLF001
+            if name != "id"
+        }
+        statement, values = insertion(model, given)
+        [[key]] = await self.fetch_rows(self.dialect.placeholders(f"{statement} RETURNING id"), values)
+        return int(key)
+
+
+def insertion(model: type[Model], row: Mapping[str, object]) -> Statement:
+    """Return the statement that inserts one row as `Transaction.insert` does."""
+    columns, [values] = _columns_and_values(model, [row])
+    table = model._meta.db_table  # noqa: SLF001
+    marks = ", ".join("?" * len(columns))
+    return f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({marks})', values  # noqa: S608  names of our own models
+
+
+def _columns_and_values(
+    model: type[Model], rows: Sequence[Mapping[str, object]]
+) -> tuple[list[str], list[list[object]]]:
+    meta = model._meta  # noqa: SLF001  Tortoise's own place for it
+    fields = [
+        (name, field)
+        for name, field in ((name, meta.fields_map[name]) for name in meta.fields_db_projection)
+        if name in rows[0] or not (field.generated or field.has_db_default())
+    ]
+    columns = [meta.fields_db_projection[name] for name, _ in fields]
+    values = [[field.to_db_value(row.get(name, field.default), model) for name, field in fields] for row in rows]
+    return columns, values

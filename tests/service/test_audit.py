@@ -109,7 +109,7 @@ async def test_if_the_event_cannot_be_written_the_change_does_not_happen(
     """OpenBao CVE-2026-115357: the act completed though its audit failed."""
     before = await check_chain(services)
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the audit cannot be written")
 
     monkeypatch.setattr(change_module, "append_to_audit", fail)

@@ -299,7 +299,7 @@ async def test_a_secret_that_ended_meanwhile_is_not_written(services: Services, 
     await services.rotation.revoke_old_secret(client.id, by=ADMIN)
 
     async def revive(tx: Transaction) -> None:
-        await save_active_secret(old, tx.connection, "state")
+        await save_active_secret(old, tx, "state")
 
     with pytest.raises(Conflict):
         await services.database.run_tx(revive)

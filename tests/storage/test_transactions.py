@@ -191,12 +191,12 @@ async def test_a_lock_that_is_not_had_is_a_conflict_and_the_next_one_is_had(
 async def test_a_row_lock_that_is_not_had_is_a_conflict(
     services: Services, client: Made, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execute_query = asyncpg.Connection.fetch
+    execute = asyncpg.Connection.execute
 
     async def impatient(self: asyncpg.Connection, query: str, *args: object, **given: object) -> object:
-        return await execute_query(self, query.replace("'5s'", "'100ms'"), *args, **given)
+        return await execute(self, query.replace("'5s'", "'100ms'"), *args, **given)
 
-    monkeypatch.setattr(asyncpg.Connection, "fetch", impatient)
+    monkeypatch.setattr(asyncpg.Connection, "execute", impatient)
     other = await asyncpg.connect(database_url)
     try:
         for table in ("client", "client_secret", "installation"):

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from gql_secrets.domain.access import ActorKind, Caller, Role, Surface, role_of
+from gql_secrets.domain.access import ActorKind, Caller, Role, Surface, parse_features, role_of
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.changes import features_of
 from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted, Verdict
 from gql_secrets.wiring import Services
@@ -48,7 +47,7 @@ async def sign_in(
     """The caller who sent this credential, as the doors make it."""
     accepted = await verify(services, client_id, secret, address)
     assert isinstance(accepted, Accepted)
-    features = await services.database.read(lambda connection: features_of(connection, client_id))
+    features = parse_features((await services.reading.features([client_id]))[client_id])
     return Caller(
         client_id,
         ActorKind.API_CLIENT,

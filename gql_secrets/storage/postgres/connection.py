@@ -11,7 +11,12 @@ from gql_secrets.storage.address import DatabaseAddress, TlsFiles
 _CONNECT_SECONDS: Final = 5
 
 
-class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped here
+# In one round trip with the begin, and local to the transaction: settings of a session do not pass through PgBouncer.
+_BEGIN: Final = "BEGIN;"
+_BEGIN_IMPATIENT: Final = "BEGIN; SET LOCAL lock_timeout = '5s'"
+
+
+class PatientConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped here
     """A connection that is returned to its pool without asyncpg's reset queries: we leave no session state behind.
 
     A transaction that Tortoise left open is still rolled back; otherwise the next user of the connection would fail.
@@ -20,6 +25,16 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is 
     def get_reset_query(self) -> str:
         """Return no query: every setting that we make is local to its transaction."""
         return ""
+
+
+class PooledConnection(PatientConnection):
+    """A connection whose transactions wait for a lock for at most 5 seconds."""
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109  asyncpg's signature
+        """Run a statement; one that begins a transaction also limits its waiting."""
+        statement = _BEGIN_IMPATIENT if query == _BEGIN else query
+        status: str = await super().execute(statement, *args, timeout=timeout)
+        return status
 
 
 def connect_arguments(address: DatabaseAddress) -> dict[str, Any]:

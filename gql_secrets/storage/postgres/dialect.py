@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import asyncpg
@@ -13,9 +14,10 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
-from gql_secrets.storage.errors import translated
+from gql_secrets.storage.dialect import Statement
+from gql_secrets.storage.errors import IntegrityError, translated
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.postgres.connection import PooledConnection, connect_arguments
+from gql_secrets.storage.postgres.connection import PatientConnection, PooledConnection, connect_arguments
 
 _log: Final = logging.getLogger(__name__)
 CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
@@ -30,6 +32,14 @@ _HOLDER: Final = """
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND l.classid::bigint = $1::bigint >> 32 AND l.objid::bigint = $1::bigint & 4294967295
+"""
+_LOCK_CLIENT: Final = "SELECT 1 FROM client WHERE client_id = $1 AND deleted_at IS NULL FOR UPDATE"
+# The condition on the count makes PostgreSQL lock every secret before it comes to the installation.
+_LOCK_THE_REST: Final = """
+    WITH secret AS MATERIALIZED (
+        SELECT id FROM client_secret WHERE client_id = $1 AND state IN ('CURRENT', 'RETAINED') ORDER BY id FOR UPDATE
+    )
+    SELECT 1 FROM installation WHERE id = 1 AND (SELECT count(*) FROM secret) >= 0 FOR UPDATE
 """
 
 
@@ -46,6 +56,7 @@ class PostgresDialect:
     def __init__(self, address: DatabaseAddress, pool: PoolSettings, *, is_patient: bool) -> None:
         self._address = address
         self._pool = pool
+        self._is_patient = is_patient
         self._command_seconds = None if is_patient else _COMMAND_SECONDS
         self._arguments: dict[str, Any] = {}
 
@@ -59,7 +70,7 @@ class PostgresDialect:
             "maxsize": self._pool.size,
             "statement_cache_size": self._pool.statement_cache_size,
             "command_timeout": self._command_seconds,
-            "connection_class": PooledConnection,
+            "connection_class": PatientConnection if self._is_patient else PooledConnection,
         }
         return {self.writer: {"engine": "tortoise.backends.asyncpg", "credentials": credentials}}
 
@@ -74,9 +85,6 @@ class PostgresDialect:
             if await _setting(connection, name) == "off":
                 raise SetupError(f"PostgreSQL runs with {name}=off: a returned secret could be lost. Set it to on.")
 
-    async def begin(self, connection: BaseDBAsyncClient) -> None:  # noqa: D102
-        await connection.execute_query("SELECT set_config('lock_timeout', '5s', true)")
-
     async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:  # noqa: D102
         _, rows = await connection.execute_query(f"SELECT {CLOCK} AS now")
         return from_microseconds(rows[0]["now"])
@@ -90,9 +98,34 @@ class PostgresDialect:
         strength = "SHARE" if shared else "UPDATE"
         await connection.execute_query(f"SELECT 1 FROM {table} WHERE {key} = $1 FOR {strength}", [value])  # noqa: S608  names of our own tables
 
+    async def lock_for_change(self, connection: BaseDBAsyncClient, client_id: str | None) -> None:  # noqa: D102
+        if client_id is None:
+            await self.lock_row(connection, "installation", "id", 1)
+            return
+        # A statement of its own: the secrets that another change added are visible only to the next one.
+        await self.fetch_rows(connection, _LOCK_CLIENT, (client_id,))
+        await self.fetch_rows(connection, _LOCK_THE_REST, (client_id,))
+
+    async def fetch_rows(  # noqa: D102
+        self, connection: BaseDBAsyncClient, statement: str, values: Sequence[object]
+    ) -> Sequence[Sequence[Any]]:
+        async with connection.acquire_connection() as own:
+            try:
+                rows: Sequence[Sequence[Any]] = await own.fetch(statement, *values)
+            except asyncpg.IntegrityConstraintViolationError as error:
+                raise IntegrityError(error) from error
+        return rows
+
+    async def write(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> None:  # noqa: D102
+        *first, last = [statement for statement, _ in statements]
+        parts = ", ".join(f"w{number} AS ({statement})" for number, statement in enumerate(first))
+        statement = f"WITH {parts} {last}" if first else last
+        await self.fetch_rows(
+            connection, self.placeholders(statement), [value for _, values in statements for value in values]
+        )
+
     def placeholders(self, statement: str) -> str:  # noqa: D102
-        first, *rest = statement.split("?")
-        return first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
+        return _numbered(statement)
 
     async def fetch_quickly(  # noqa: D102
         self, connection: BaseDBAsyncClient, statement: str, values: Sequence[object]
@@ -150,6 +183,12 @@ class PostgresDialect:
     async def table_exists(self, connection: BaseDBAsyncClient, table: str) -> bool:  # noqa: D102
         _, rows = await connection.execute_query("SELECT to_regclass($1) IS NOT NULL AS there", [table])
         return bool(rows[0]["there"])
+
+
+@lru_cache(maxsize=512)
+def _numbered(statement: str) -> str:
+    first, *rest = statement.split("?")
+    return first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
 
 
 async def _setting(connection: BaseDBAsyncClient, name: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Final
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.errors import SetupError, Unavailable
-from gql_secrets.storage.errors import is_busy
+from gql_secrets.storage.dialect import Statement
+from gql_secrets.storage.errors import IntegrityError, is_busy
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.sqlite.engine import LOCK_SECONDS, TRY_SECONDS
 from gql_secrets.storage.sqlite.file import prepare_file
@@ -62,9 +63,6 @@ class SqliteDialect:
         if rows[0][0] != _FULL:
             raise SetupError("SQLite must run with synchronous=FULL: a secret that was returned must not be lost.")
 
-    async def begin(self, connection: BaseDBAsyncClient) -> None:
-        """Do nothing: the transaction holds the write lock."""
-
     async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:  # noqa: ARG002, D102
         return from_microseconds(time.time_ns() // 1000)
 
@@ -75,6 +73,32 @@ class SqliteDialect:
         self, connection: BaseDBAsyncClient, table: str, key: str, value: object, *, shared: bool = False
     ) -> None:
         """Do nothing: the transaction holds the write lock."""
+
+    async def lock_for_change(self, connection: BaseDBAsyncClient, client_id: str | None) -> None:
+        """Do nothing: the transaction holds the write lock."""
+
+    async def fetch_rows(  # noqa: D102
+        self, connection: BaseDBAsyncClient, statement: str, values: Sequence[object]
+    ) -> Sequence[Sequence[Any]]:
+        async with connection.acquire_connection() as own:
+            try:
+                rows: Sequence[Sequence[Any]] = await own.execute_fetchall(statement, values)
+            except sqlite3.IntegrityError as error:
+                raise IntegrityError(error) from error
+        return rows
+
+    async def write(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> None:  # noqa: D102
+        async with connection.acquire_connection() as own:
+
+            def run() -> None:
+                for statement, values in statements:
+                    own._conn.execute(statement, values)  # noqa: SLF001
+
+            try:
+                # One errand of the connection's thread for all of them.
+                await own._execute(run)  # noqa: SLF001  aiosqlite has no public way to run several
+            except sqlite3.IntegrityError as error:
+                raise IntegrityError(error) from error
 
     def placeholders(self, statement: str) -> str:  # noqa: D102
         return statement

@@ -1,0 +1,215 @@
+"""What a change decides on: locked first, then read by one statement.
+
+A statement sees what was committed when it began. One that waits for a lock and reads in the same breath would see the
+client as its predecessor left it, but not the secret that the predecessor added. So the locks have statements of their
+own, and everything is read after them: the clock, the installation, the client with its active secrets, the caller.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeVar
+
+from tortoise.models import Model
+
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.dialect import Dialect
+from gql_secrets.storage.fields import from_microseconds
+from gql_secrets.storage.models import Client, ClientSecret, Installation
+from gql_secrets.storage.transaction import Transaction
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+# Tortoise's own lists of columns; it adds that of the foreign key only when it opens a database.
+_CLIENT: Final = tuple(Client._meta.fields_db_projection)  # noqa: SLF001
+_SECRET: Final = ("id", *sorted({*ClientSecret._meta.fields_db_projection, "client_id"} - {"id"}))  # noqa: SLF001
+_INSTALLATION: Final = tuple(Installation._meta.fields_db_projection)  # noqa: SLF001
+_CALLER_SECRET_COLUMNS: Final = 8
+_statements: Final[dict[str, str]] = {}
+_SESSION_COLUMNS: Final = "session.id, session.role, session.created_at, session.last_seen_at, session.ended_at"
+
+
+class CallerSecret(NamedTuple):
+    """The secret that a caller signed in with, and its client. `networks` is None where every address is allowed."""
+
+    id: int
+    state: str
+    expires_at: datetime | None
+    client_id: str
+    enabled: bool
+    features: tuple[str, ...]
+    networks: tuple[str, ...] | None
+
+
+class CallerSession(NamedTuple):
+    """The session of a person."""
+
+    id: int
+    role: str
+    created_at: datetime
+    last_seen_at: datetime
+    ended_at: datetime | None
+
+
+class LockedRows(NamedTuple):
+    """What a change reads after its locks. `secrets` are the client's active ones, with their last use."""
+
+    now: datetime
+    installation: Installation
+    client: Client | None
+    features: tuple[str, ...]
+    secrets: tuple[ClientSecret, ...]
+    caller_secret: CallerSecret | None
+    caller_session: CallerSession | None
+
+
+async def read_locked(
+    tx: Transaction, client_id: str | None, *, secret_id: int | None = None, session_id: int | None = None
+) -> LockedRows:
+    """Lock the client, its active secrets and the installation, in this order; then read what a change decides on.
+
+    Args:
+        tx: the transaction of the change.
+        client_id: which client is changed; None for none.
+        secret_id: the secret that the caller signed in with.
+        session_id: the caller's session.
+    """
+    await tx.lock_for_change(client_id)
+    [row] = await tx.fetch_rows(_statement(tx.dialect), (client_id, secret_id, session_id))
+    values = iter(row)
+    now = tx.instant_of(next(values))
+    installation = _model(Installation, _INSTALLATION, values)
+    newest = next(values)
+    features = next(values)
+    last_uses = (next(values), next(values))
+    client = _model(Client, _CLIENT, values)
+    secrets = [_model(ClientSecret, _SECRET, values) for _ in last_uses]
+    for secret, last_seen_at in zip(secrets, last_uses, strict=True):
+        if secret is not None and last_seen_at is not None:
+            seen_at = from_microseconds(last_seen_at)
+            secret.last_used_at = max(secret.last_used_at or seen_at, seen_at)
+    if installation is None:
+        raise LookupError("The row of the installation is missing.")
+    # An edited row may name a revision that an event already has: a change that ends something must still be possible.
+    installation.revision = max(installation.revision, newest or 0)
+    return LockedRows(
+        now=now,
+        installation=installation,
+        client=client,
+        features=_words(features),
+        secrets=tuple(sorted((secret for secret in secrets if secret), key=lambda secret: secret.id)),
+        caller_secret=_caller_secret(tuple(islice(values, _CALLER_SECRET_COLUMNS))),
+        caller_session=_caller_session(tuple(values)),
+    )
+
+
+async def find_caller_secrets(database: Database, secret_ids: Collection[int | None]) -> list[CallerSecret]:
+    """Return those of these secrets that exist.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    if not secret_ids:
+        return []
+    marks = ", ".join("?" * len(secret_ids))
+    statement = (
+        f"SELECT {_caller_secret_columns(database.dialect)} FROM client_secret own "  # noqa: S608  names of our own
+        f"JOIN client own_client ON own_client.client_id = own.client_id WHERE own.id IN ({marks})"
+    )
+    rows = await database.fetch_rows(statement, list(secret_ids))
+    return [secret for row in rows if (secret := _caller_secret(row))]
+
+
+async def find_caller_sessions(database: Database, session_ids: Collection[int | None]) -> list[CallerSession]:
+    """Return those of these sessions that exist.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    if not session_ids:
+        return []
+    marks = ", ".join("?" * len(session_ids))
+    statement = f"SELECT {_SESSION_COLUMNS} FROM session WHERE session.id IN ({marks})"  # noqa: S608  names of our own
+    rows = await database.fetch_rows(statement, list(session_ids))
+    return [session for row in rows if (session := _caller_session(row))]
+
+
+def _statement(dialect: Dialect) -> str:
+    """Return the statement that reads everything, put together once for each kind of database."""
+    try:
+        return _statements[dialect.name]
+    except KeyError:
+        made = _statements[dialect.name] = dialect.placeholders(_read_everything(dialect))
+        return made
+
+
+def _read_everything(dialect: Dialect) -> str:
+    def columns(alias: str, names: Sequence[str]) -> str:
+        return ", ".join(f"{alias}.{name}" for name in names)
+
+    def last_use(alias: str) -> str:
+        return f"(SELECT max(u.last_seen_at) FROM secret_use u WHERE u.secret_id = {alias}.id AND NOT u.refused)"  # noqa: S608  names of our own
+
+    features = f"(SELECT {dialect.joined('f.feature')} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608
+    return f"""
+        SELECT {dialect.clock}, {columns("i", _INSTALLATION)}, (SELECT max(e.revision) FROM audit_event e), {features},
+            {last_use("cur")}, {last_use("ret")}, {columns("c", _CLIENT)}, {columns("cur", _SECRET)},
+            {columns("ret", _SECRET)}, {_caller_secret_columns(dialect)}, {_SESSION_COLUMNS}
+        FROM installation i
+        LEFT JOIN client c ON c.client_id = ? AND c.deleted_at IS NULL
+        LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
+        LEFT JOIN client_secret ret ON ret.client_id = c.client_id AND ret.state = 'RETAINED'
+        LEFT JOIN client_secret own ON own.id = ?
+        LEFT JOIN client own_client ON own_client.client_id = own.client_id
+        LEFT JOIN session ON session.id = ?
+        WHERE i.id = 1
+    """  # noqa: S608  names of our own
+
+
+def _caller_secret_columns(dialect: Dialect) -> str:
+    return f"""
+        own.id, own.state, own.expires_at, own.client_id, own_client.enabled, own_client.is_restricted,
+        (SELECT {dialect.joined("f.feature")} FROM client_feature f WHERE f.client_id = own.client_id),
+        CASE WHEN own_client.is_restricted THEN (
+            SELECT {dialect.joined("n.network")} FROM client_network n WHERE n.client_id = own.client_id
+        ) END
+    """  # noqa: S608  names of our own
+
+
+def _caller_secret(row: Sequence[Any]) -> CallerSecret | None:
+    secret_id, state, expires_at, client_id, enabled, is_restricted, features, networks = row
+    if secret_id is None:
+        return None
+    return CallerSecret(
+        secret_id,
+        state,
+        _instant(expires_at),
+        client_id,
+        bool(enabled),
+        _words(features),
+        _words(networks) if is_restricted else None,
+    )
+
+
+def _caller_session(row: Sequence[Any]) -> CallerSession | None:
+    session_id, role, created_at, last_seen_at, ended_at = row
+    if session_id is None:
+        return None
+    return CallerSession(
+        session_id, role, from_microseconds(created_at), from_microseconds(last_seen_at), _instant(ended_at)
+    )
+
+
+def _model(model: type[ModelT], columns: Sequence[str], values: Iterator[Any]) -> ModelT | None:
+    row = dict(zip(columns, islice(values, len(columns)), strict=True))
+    if row[columns[0]] is None:
+        return None
+    return model._init_from_db(**row)  # noqa: SLF001  as Tortoise makes an object of a row
+
+
+def _words(joined: str | None) -> tuple[str, ...]:
+    return tuple(joined.split(",")) if joined else ()
+
+
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else from_microseconds(microseconds)
