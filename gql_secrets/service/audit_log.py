@@ -166,6 +166,7 @@ async def append_to_audit(
         rows.append(
             {
                 **{field: getattr(entry, field) for field in _SAME_FIELDS},
+                "ended_secret_ids": "",
                 "edited_fields": ",".join(entry.edited_fields) or None,
                 "format": entry.FORMAT,
                 "hash": head,

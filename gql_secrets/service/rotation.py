@@ -181,6 +181,8 @@ class Rotation:
         is_remedy = caller.role is Role.ADMIN and not retention.is_smooth
         if rate is None or is_remedy or caller.surface is Surface.CLI:
             return
+        if change.client.generation < rate.count:  # each reset adds one to the generation
+            return
         statement = change.tx.dialect.placeholders(_NTH_NEWEST)
         rows = await change.tx.fetch_rows(statement, (change.client.client_id, caller.actor, rate.count - 1))
         nth_newest = from_microseconds(rows[0][0]) if rows else None

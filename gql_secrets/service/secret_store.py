@@ -14,12 +14,12 @@ async def store_secret(change: Change, client: Client, plaintext: PlaintextSecre
     Raises:
         Conflict: this client had the same secret before (only an imported client can).
     """
-    row = ClientSecret(**values_of_secret(change, client.client_id, plaintext))
+    values = values_of_secret(change, client.client_id, plaintext)
     try:
-        row.id = await change.tx.insert_one(row)
+        secret_id = await change.tx.insert_one(ClientSecret, values)
     except IntegrityError as error:
         raise Conflict("This client had this secret before.") from error
-    return row
+    return ClientSecret(id=secret_id, **values)
 
 
 def values_of_secret(
@@ -36,4 +36,6 @@ def values_of_secret(
         "state": SecretState.CURRENT.value,
         "created_at": change.now,
         "created_by": change.caller.actor,
+        "use_count": 0,
+        "refused_attempts": 0,
     }

@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.models import Model
 
 from gql_secrets.storage.dialect import Dialect, Statement
+from gql_secrets.storage.fields import to_microseconds
 
 
 class Transaction:
@@ -83,29 +85,26 @@ class Transaction:
         columns, values = _columns_and_values(model, rows)
         await self.dialect.insert(self.connection, model._meta.db_table, columns, values)  # noqa: SLF001
 
-    async def insert_one(self, row: Model) -> int:
-        """Insert one row whose key the database generates; return the key.
+    async def insert_one(self, model: type[Model], row: Mapping[str, object]) -> int:
+        """Insert one row, and return the key that the database generated for it.
 
         Raises:
             IntegrityError: a constraint does not allow it.
         """
-        model = type(row)
-        given = {
-            name: getattr(row, name)
-            for name in model._meta.fields_db_projection  # noqa: SLF001
-            if name != "id"
-        }
-        statement, values = insertion(model, given)
+        statement, values = insertion(model, row)
         [[key]] = await self.fetch_rows(self.dialect.placeholders(f"{statement} RETURNING id"), values)
         return int(key)
 
 
 def insertion(model: type[Model], row: Mapping[str, object]) -> Statement:
-    """Return the statement that inserts one row as `Transaction.insert` does."""
-    columns, [values] = _columns_and_values(model, [row])
-    table = model._meta.db_table  # noqa: SLF001
-    marks = ", ".join("?" * len(columns))
-    return f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({marks})', values  # noqa: S608  names of our own models
+    """Return the statement that inserts one row; what is not given is left to the database."""
+    values = [to_microseconds(value) if isinstance(value, datetime) else value for value in row.values()]
+    return _insert_into(model._meta.db_table, tuple(row)), values  # noqa: SLF001
+
+
+@lru_cache
+def _insert_into(table: str, columns: tuple[str, ...]) -> str:
+    return f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'  # noqa: S608  names of our own models
 
 
 def _columns_and_values(

@@ -1,17 +1,20 @@
 """The server, asked over HTTP."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 from aiohttp import encode_basic_auth
 from aiohttp.test_utils import TestClient
+from graphql import OperationType
 from support.callers import Made
 from support.clocks import Clock
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
+from gql_secrets.graphql_server.engine import Engine, OperationResult, PreparedOperation
+from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
@@ -36,6 +39,21 @@ class Answer:
 
 
 Gql = Callable[..., Awaitable[Answer]]
+
+
+@pytest.fixture(autouse=True)
+def _every_query_without_plans_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Execute each query a second time by graphql-core alone: compiled selections must give the same result."""
+    execute = Engine.execute
+
+    async def execute_both_ways(self: Engine, prepared: PreparedOperation, context: Any) -> OperationResult:
+        result = await execute(self, prepared, context)
+        if prepared.kind is OperationType.QUERY:
+            document = replace(prepared.document, plans=cast("Plans", None))
+            assert await execute(self, replace(prepared, document=document), context) == result
+        return result
+
+    monkeypatch.setattr(Engine, "execute", execute_both_ways)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import asyncpg
 from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
@@ -114,6 +115,8 @@ class PostgresDialect:
                 rows: Sequence[Sequence[Any]] = await own.fetch(statement, *values)
             except asyncpg.IntegrityConstraintViolationError as error:
                 raise IntegrityError(error) from error
+            except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as error:
+                raise OperationalError(error) from error
         return rows
 
     async def write(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> None:  # noqa: D102
