@@ -47,7 +47,7 @@ async def sign_in(
     """The caller who sent this credential, as the doors make it."""
     accepted = await verify(services, client_id, secret, address)
     assert isinstance(accepted, Accepted)
-    features = parse_features((await services.reading.features([client_id]))[client_id])
+    features = parse_features((await services.queries.features([client_id]))[client_id])
     return Caller(
         client_id,
         ActorKind.API_CLIENT,
