@@ -1,4 +1,4 @@
-"""What tests start from: a fresh database of either kind, the services on it, a clock that stands still."""
+"""What tests start from: a fresh database of either kind, the services on it, a clock that a test moves."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -34,7 +34,17 @@ MARKERS = {
     "system": "processes",
 }
 # What needs nothing, and takes long all the same: by the number of its cases, or by their size.
-LONG = {"api/clients_api", "api/web/test_cors.py", "api/web/test_origin.py", "service/test_invariants.py"}
+LONG = {
+    "api/clients_api",
+    "api/graphql/test_roles.py",
+    "api/test_incidents.py",
+    "api/web/test_cors.py",
+    "api/web/test_origin.py",
+    "graphql_server/test_http_audits.py",
+    "service/test_caller_check.py",
+    "service/test_invariants.py",
+    "storage/test_schema_version.py",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,11 +1,14 @@
-"""The words that users read are plain English: no pattern of this list is in the schema, in a message or in the help.
+"""Plain English: no pattern of this list is in the schema, a message, the help, a page, a docstring or a comment.
 
 Each pattern was once all over this product. The reason says what to write instead.
 """
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +119,36 @@ def test_the_messages_are_plain_english(part: str) -> None:
         if "migrations" not in path.parts
         for sentence in sentences_of(ast.parse(path.read_text()))
         for each in places_of(sentence)
+    ]
+    assert found == []
+
+
+# Docstrings, comments and pages.
+
+
+def prose_of(path: Path) -> Iterator[str]:
+    """Every docstring and comment of a module, or every line of a page."""
+    text = path.read_text()
+    if path.suffix == ".md":
+        yield from text.splitlines()
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield " ".join((ast.get_docstring(node) or "").split())
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
+@pytest.mark.parametrize(("folder", "files"), [("gql_secrets", "*.py"), ("tests", "*.py"), ("docs", "*.md"), (".", "")])
+def test_docstrings_comments_and_pages_are_plain_english(folder: str, files: str) -> None:
+    paths = sorted((ROOT / folder).rglob(files)) if files else sorted(ROOT.glob("*.md"))
+    found = [
+        f"{path.relative_to(ROOT)}: {each}"
+        for path in paths
+        if "node_modules" not in path.parts and path != Path(__file__)
+        for prose in prose_of(path)
+        for each in places_of(prose)
     ]
     assert found == []
 

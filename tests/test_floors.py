@@ -41,7 +41,7 @@ FOREIGN = {
 def modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        if name.removesuffix("__init__") and not name.startswith("console."):  # a build hook, not part of the house
+        if name.removesuffix("__init__") and not name.startswith("console."):  # a build hook, not part of the package
             yield name.removesuffix(".__init__"), ast.parse(path.read_text("utf-8"))
 
 
@@ -124,7 +124,7 @@ def test_an_import_that_points_down_is_not(module: str, line: str) -> None:
     assert complaints(module, ast.parse(line)) == []
 
 
-# What begins a change, or writes a row, whoever calls it.
+# What begins a change, or writes a row, for any caller.
 WRITES = {"change_client", "change_installation", "execute_many", "in_transaction", "run_tx", "using_db"}
 
 

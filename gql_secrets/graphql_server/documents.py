@@ -83,7 +83,7 @@ class Document:
         """Return the operation of that name, or the only one.
 
         Raises:
-            DocumentRefused: there is none of that name, or several and no name.
+            DocumentRefused: no operation has that name, or there are several and no name.
         """
         if name is None:
             if len(self.operations) > 1:

@@ -1,4 +1,4 @@
-"""One GraphQL operation, whatever transport carried it: prepared, executed, its failures masked."""
+"""One GraphQL operation over any transport: prepared, executed, its failures masked."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ class MalformedRequest(Exception):  # noqa: N818  (named like the rest of the fa
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """The parameters of a request, whatever transport carried it.
+    """The parameters of a request over any transport.
 
     Attributes:
         query: the text of the document.

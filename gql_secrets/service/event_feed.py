@@ -277,7 +277,7 @@ class _Cursor:
             raise StreamEnded(_REWOUND)
         events = _events_of(answer)
         uses = [] if answer.has_more else await self._uses()
-        # Only now, when nothing can fail any more: what was not returned will be read again.
+        # Only now, when nothing can fail: what was not returned will be read again.
         self._position = answer.position
         if not answer.has_more:
             self._commit_mark = mark

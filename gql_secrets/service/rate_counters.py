@@ -57,7 +57,7 @@ class FailureCounters:
         sign_ins_per_address: Rate | None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Count against these rates; None is no limit.
+        """Count against these rates; None means unlimited.
 
         Args:
             failures_per_address: how many credentials from one address may be refused.

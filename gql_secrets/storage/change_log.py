@@ -37,11 +37,11 @@ class Change(Protocol):
 
     @property
     def revision(self) -> int:
-        """Its revision."""
+        """The revision that the change created."""
 
     @property
     def hash(self) -> bytes:
-        """Its hash, which covers the change before it."""
+        """The hash of its event, which covers the change before it."""
 
 
 class ChangedClient(NamedTuple):
@@ -103,7 +103,7 @@ class ChangeLog:
         return Position(row["revision"], row["hash"])
 
     async def after(self, position: Position, limit: int) -> Changes[AuditEvent] | Rewound:
-        """Return at most so many changes after this position, or that the database went back in time.
+        """Return at most `limit` changes after this position, or that the database went back in time.
 
         Raises:
             Unavailable: the database does not answer.

@@ -1,4 +1,4 @@
-"""A credential that is not good is answered alike, whatever is wrong with it: nobody learns what exists, what ended."""
+"""Every invalid credential gets the same answer, which reveals neither what exists nor what has ended."""
 
 import re
 import sqlite3
@@ -39,7 +39,7 @@ Bad = Callable[[str], Awaitable[Made]]
 
 @pytest.fixture
 def bad(services: Services, make_client: MakeClient, clock: Clock) -> Bad:
-    """Make a client of the kind; return the credential of it that is not good."""
+    """Make a client of the kind; return its invalid credential."""
 
     async def make(kind: str) -> Made:
         client, other = await make_client("owner"), await make_client("owner")

@@ -127,6 +127,7 @@ async def test_a_lock_of_another_process_is_reported_and_leaves_the_node_in_serv
     pytest.fail("the lock is free, and changes are still reported as waiting")
 
 
+@pytest.mark.slow  # it waits for the real five seconds: their sum over two locks is what was wrong
 @only_sqlite
 async def test_a_change_waits_five_seconds_for_all_of_its_locks(
     services: Services, owner: Made, data_dir: Path

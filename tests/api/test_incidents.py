@@ -147,7 +147,7 @@ async def boss(make_client: MakeClient) -> Made:
 async def test_an_old_secret_expires_on_time_whether_its_client_is_disabled_or_enabled(
     api: Api, services: Services, boss: Made, clock: Clock, surface: Callable[[Api, Made], Awaitable[bool]]
 ) -> None:
-    """Keycloak issue 50855: a rotated secret was valid for ever after the feature was switched off."""
+    """Keycloak issue 50855: a rotated secret stayed valid permanently after the feature was switched off."""
     clients = services.clients
     done = await services.rotation.reset_secret(boss.id, DAY, by=ADMIN)
     new = Made(boss.id, done.new_secret.reveal())
@@ -165,10 +165,10 @@ async def test_an_old_secret_expires_on_time_whether_its_client_is_disabled_or_e
 
 
 @every_reset
-async def test_keycloak_51535_and_51529_every_write_surface_ends_what_it_must_and_dead_stays_dead(
+async def test_every_interface_ends_older_secrets_permanently(
     api: Api, services: Services, owner: Made, boss: Made, reset: Callable[[Api, Made, str, int], Awaitable[str]]
 ) -> None:
-    """One of two admin APIs skipped the cleanup; re-enabling resurrected old secrets."""
+    """Keycloak issues 51535 and 51529: one of two admin APIs skipped the cleanup; re-enabling revived old secrets."""
     second = Made(boss.id, await reset(api, owner, boss.id, 24))
     third = Made(boss.id, await reset(api, owner, boss.id, 0))
     await services.clients.set_client_enabled(boss.id, enabled=False, by=ADMIN)
@@ -233,7 +233,7 @@ def everything_that_can_be_asked(client_id: str) -> list[str]:
 
 
 @every_surface
-async def test_wso2_and_unkey_no_node_accepts_after_a_revoke_was_answered(
+async def test_no_node_accepts_a_secret_after_its_revoke_was_answered(
     api: Api,
     aiohttp_client: Any,
     settings: Settings,
@@ -242,7 +242,7 @@ async def test_wso2_and_unkey_no_node_accepts_after_a_revoke_was_answered(
     boss: Made,
     surface: Callable[[Api, Made], Awaitable[bool]],
 ) -> None:
-    """A cache went on accepting for seconds to minutes after the revoke."""
+    """WSO2 and Unkey: a cache accepted the secret for seconds to minutes after the revoke."""
     other: Api = await aiohttp_client(build_app(settings, adjust_clock=clock))
     await services.rotation.reset_secret(boss.id, DAY, by=ADMIN)
     for node in (api, other, api, other):
@@ -253,14 +253,14 @@ async def test_wso2_and_unkey_no_node_accepts_after_a_revoke_was_answered(
 
 
 @every_reset
-async def test_unkey_pr_5892_no_reset_makes_an_expiring_secret_permanent_or_longer(
+async def test_no_reset_extends_an_expiring_secret_beyond_its_bound(
     api: Api,
     owner: Made,
     boss: Made,
     clock: Clock,
     reset: Callable[[Api, Made, str, int], Awaitable[str]],
 ) -> None:
-    """Rerolling turned an expiring key into a permanent one."""
+    """Unkey pull request 5892: rerolling turned an expiring key into a permanent one."""
     for _ in range(4):
         await reset(api, owner, boss.id, 168)
         clock.move(30 * MINUTE)
@@ -273,10 +273,10 @@ async def test_unkey_pr_5892_no_reset_makes_an_expiring_secret_permanent_or_long
 
 
 @every_reset
-async def test_gitlab_524639_and_litellm_38351_a_retry_kills_no_secret_in_use(
+async def test_a_retry_ends_no_secret_in_use(
     api: Api, owner: Made, boss: Made, reset: Callable[[Api, Made, str, int], Awaitable[str]]
 ) -> None:
-    """A retry of the rotation killed the token that it had made, or lost the one in use."""
+    """GitLab issue 524639, LiteLLM issue 38351: a retried rotation ended the token it had made, or the one in use."""
     assert await by_verify(api, boss)
     await reset(api, owner, boss.id, 24)
     again = Made(boss.id, await reset(api, owner, boss.id, 24))
@@ -287,7 +287,7 @@ async def test_gitlab_524639_and_litellm_38351_a_retry_kills_no_secret_in_use(
 async def test_concurrent_resets_leave_one_current_secret(
     api: Api, services: Services, owner: Made, boss: Made
 ) -> None:
-    """Weave OS issue 817: n rotations at once made N successors; a rotation against a delete left a zombie."""
+    """Weave OS issue 817: N concurrent rotations made N successors; a rotation during a delete left a valid secret."""
     surfaces = list(RESETS.values())[:2]
     made = await asyncio.gather(*(surfaces[number % 2](api, owner, boss.id, 0) for number in range(4)))
     assert [await by_verify(api, Made(boss.id, secret)) for secret in made].count(True) == 1
@@ -310,14 +310,14 @@ async def tried(act: Awaitable[Any]) -> Any:
 
 @every_surface
 @every_reset
-async def test_litellm_27193_every_way_in_takes_the_old_secret_that_every_way_of_a_reset_kept(
+async def test_every_interface_accepts_an_old_secret_that_any_interface_retained(
     api: Api,
     owner: Made,
     boss: Made,
     reset: Callable[[Api, Made, str, int], Awaitable[str]],
     surface: Callable[[Api, Made], Awaitable[bool]],
 ) -> None:
-    """The row of the grace period was stored, and the path that authenticates never read it."""
+    """LiteLLM issue 27193: the grace period was stored, but the code that authenticates never read it."""
     new = Made(boss.id, await reset(api, owner, boss.id, 1))
     assert await surface(api, boss)
     assert await surface(api, new)
@@ -327,7 +327,7 @@ async def test_litellm_27193_every_way_in_takes_the_old_secret_that_every_way_of
 @pytest.mark.parametrize(
     ("offset", "good"), [(-MILLISECOND, True), (0 * MILLISECOND, False), (MILLISECOND, False)], ids=["-1", "0", "+1"]
 )
-async def test_vmware_an_old_secret_expires_at_its_millisecond(
+async def test_an_old_secret_expires_at_its_exact_time(
     api: Api,
     services: Services,
     boss: Made,
@@ -336,16 +336,17 @@ async def test_vmware_an_old_secret_expires_at_its_millisecond(
     offset: Any,
     good: bool,
 ) -> None:
-    """Up to one hour late: a job had to come by first."""
+    """VMware: it expired up to an hour late, because a job had to run first."""
     await services.rotation.reset_secret(boss.id, Retention(1), by=ADMIN)
     clock.move(HOUR + offset)
     assert await surface(api, boss) is good
 
 
-async def test_medplum_5932_openbao_cve_2025_54999_and_vendure_ghsa_6f65_no_answer_tells_what_exists(
-    api: Api, services: Services, boss: Made
-) -> None:
-    """Timing told that a user existed, or that a rollover ran. (How long it takes: tests/benchmarks/oracle.py.)"""
+async def test_no_answer_reveals_what_exists(api: Api, services: Services, boss: Made) -> None:
+    """Medplum issue 5932, OpenBao CVE-2025-54999, Vendure GHSA-6f65: answers or their timing revealed who existed.
+
+    tests/benchmarks/oracle.py measures the timing.
+    """
     await services.rotation.reset_secret(boss.id, HARD, by=ADMIN)
     answers = set()
     for client in (boss, Made("nobody", boss.secret), Made(boss.id, "wrong"), Made(boss.id, "")):
@@ -354,7 +355,8 @@ async def test_medplum_5932_openbao_cve_2025_54999_and_vendure_ghsa_6f65_no_answ
     assert len(answers) == 1
 
 
-async def test_gitlab_462012_no_mutation_by_get(api: Api, owner: Made, boss: Made) -> None:
+async def test_no_mutation_runs_by_get(api: Api, owner: Made, boss: Made) -> None:
+    """GitLab issue 462012: a mutation could be sent by GET."""
     query = f'mutation {{ resetSecret(clientId: "{boss.id}", hoursToLive: 0) {{ newSecret }} }}'
     for disguise in (query, f"query A {{ viewer {{ name }} }} {query}"):
         name = {"operationName": "A"} if disguise != query else {}
@@ -363,10 +365,8 @@ async def test_gitlab_462012_no_mutation_by_get(api: Api, owner: Made, boss: Mad
     assert await by_verify(api, boss)
 
 
-async def test_strawberry_cve_2024_47082_no_form_of_a_foreign_page_is_a_request(
-    api: Api, owner: Made, boss: Made
-) -> None:
-    """Multipart needed no preflight, so any page could send it."""
+async def test_no_form_of_another_site_is_accepted(api: Api, owner: Made, boss: Made) -> None:
+    """Strawberry CVE-2024-47082: multipart needs no preflight, so any page could send it."""
     query = f'mutation {{ resetSecret(clientId: "{boss.id}", hoursToLive: 0) {{ newSecret }} }}'
     operations = json.dumps({"query": query})
     form = FormData({"operations": operations, "map": "{}"})
@@ -381,8 +381,8 @@ async def test_strawberry_cve_2024_47082_no_form_of_a_foreign_page_is_a_request(
     assert await by_verify(api, boss)
 
 
-async def test_strawberry_2026_no_bomb_of_fragments_is_worked_on(api: Api, owner: Made) -> None:
-    """Limiters walked fragment spreads without memory: 665 bytes cost seconds."""
+async def test_a_fragment_bomb_is_refused_early(api: Api, owner: Made) -> None:
+    """Strawberry, 2026: limiters walked each fragment spread again, so 665 bytes cost seconds."""
     bomb = (
         "query { ...f0 } "
         + " ".join(f"fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }}" for n in range(30))
@@ -410,9 +410,10 @@ async def test_an_anonymous_socket_has_no_role(api: Api, boss: Made) -> None:
     assert await by_verify(api, boss)
 
 
-async def test_vikunja_openclaw_and_open_webui_no_socket_outlives_its_right(
+async def test_a_socket_ends_with_the_access_of_its_caller(
     api: Api, services: Services, make_client: MakeClient
 ) -> None:
+    """Vikunja, OpenClaw, Open WebUI: open sockets stayed authorized after the caller had lost access."""
     viewer, other = await make_client("viewer"), await make_client()
     async with open_socket(api) as socket:
         await socket.initialise(viewer)
@@ -434,10 +435,10 @@ async def ends_without_telling(socket: Socket, client_id: str) -> None:
                 return
 
 
-async def test_coder_cve_2026_111934_a_forwarded_address_is_believed_from_a_trusted_proxy_alone(
+async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
     aiohttp_client: Any, settings: Settings, clock: Clock
 ) -> None:
-    """The leftmost X-Forwarded-For, which the caller writes, decided."""
+    """Coder CVE-2026-111934: the leftmost address of X-Forwarded-For, which the caller writes, was used."""
     for trusted, forged, status in (
         ("", "192.0.2.1", 403),
         ("127.0.0.0/8", "192.0.2.1, 203.0.113.9", 403),
@@ -492,10 +493,10 @@ def all_bytes_in(directory: Path) -> bytes:
     return b"\n".join(path.read_bytes() for path in directory.iterdir())
 
 
-async def test_openbao_cve_2026_115357_nothing_is_done_that_the_audit_cannot_say(
+async def test_no_change_is_made_without_its_audit_event(
     api: Api, owner: Made, boss: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The act completed though its audit failed."""
+    """OpenBao CVE-2026-115357: the operation completed although its audit record failed."""
 
     async def fail(*_: object) -> None:
         raise RuntimeError("the audit cannot be written")
@@ -512,9 +513,10 @@ async def test_openbao_cve_2026_115357_nothing_is_done_that_the_audit_cannot_say
 
 @every_surface
 @pytest.mark.parametrize("state", ["enabled", "disabled", "in rollover", "deleted"])
-async def test_a_blank_secret_is_invalid(  # Doorkeeper CVE-2026-44476
+async def test_a_blank_secret_is_invalid(
     api: Api, services: Services, boss: Made, surface: Callable[[Api, Made], Awaitable[bool]], state: str
 ) -> None:
+    """Doorkeeper CVE-2026-44476."""
     if state == "disabled":
         await services.clients.set_client_enabled(boss.id, enabled=False, by=ADMIN)
     if state == "in rollover":
@@ -527,10 +529,8 @@ async def test_a_blank_secret_is_invalid(  # Doorkeeper CVE-2026-44476
 
 
 @only_sqlite
-async def test_openbao_522_a_restored_snapshot_lengthens_no_life(
-    settings: Settings, tmp_path: Path, clock: Clock
-) -> None:
-    """A restored snapshot revived a spent token: the end of a secret is an instant, not a time left."""
+async def test_a_restored_snapshot_does_not_extend_a_secret(settings: Settings, tmp_path: Path, clock: Clock) -> None:
+    """OpenBao issue 522: a restored snapshot revived a spent token. Here the end of a secret is an instant."""
     services = await open_services(settings, adjust_clock=clock)
     assert services.first_owner is not None
     client = Made(services.first_owner.client.client_id, services.first_owner.secret.reveal())
@@ -548,10 +548,8 @@ async def test_openbao_522_a_restored_snapshot_lengthens_no_life(
         await restored.close()
 
 
-async def test_zitadel_ghsa_7h8m_and_openssl_encrypt_cve_2026_74878_parallel_tries_do_not_beat_the_limit(
-    aiohttp_client: Any, settings: Settings, clock: Clock
-) -> None:
-    """Parallel tries slipped through; here each is judged and then counted, and a good secret is never held up."""
+async def test_parallel_attempts_do_not_exceed_the_limit(aiohttp_client: Any, settings: Settings, clock: Clock) -> None:
+    """Zitadel GHSA-7h8m, openssl-encrypt CVE-2026-74878: parallel attempts exceeded the limit."""
     rate = Rate(10, timedelta(minutes=1))
     limited = replace(settings, limit_failures_per_client=rate, limit_failures_per_address=rate)
     api: Api = await aiohttp_client(build_app(limited, adjust_clock=clock))
@@ -568,8 +566,8 @@ async def test_zitadel_ghsa_7h8m_and_openssl_encrypt_cve_2026_74878_parallel_tri
     await api.close()
 
 
-async def test_okta_2024_no_part_of_a_long_secret_or_client_id_is_cut(api: Api, services: Services) -> None:
-    """bcrypt cut its input at 72 bytes: with a long name any password did."""
+async def test_no_part_of_a_long_secret_or_client_id_is_ignored(api: Api, services: Services) -> None:
+    """Okta, 2024: bcrypt ignored its input after 72 bytes, so any password was valid for a long name."""
     client_id, secret = "c" * 120, "s" * 60 + PlaintextSecret.mint().reveal()
 
     async def import_it(change: Change) -> None:

@@ -1,4 +1,4 @@
-"""Too many failures are told to wait, too many resets too; whoever has a good secret never is."""
+"""Too many failures and too many resets are answered with a wait; a valid secret never is."""
 
 import asyncio
 import itertools
@@ -106,7 +106,7 @@ def test_memory_is_bounded_and_who_failed_last_is_remembered() -> None:
     ],
 )
 def test_of_an_ipv6_address_its_network_is_counted(address: str | None, counted_as: str) -> None:
-    """Whoever has one of its addresses has all of them."""
+    """A caller with one address of a /64 network can use all of them."""
     assert network_of(address) == counted_as
 
 
@@ -332,7 +332,7 @@ async def test_the_clients_dialect_calls_too_many_resets_510(
 
 
 async def test_resets_are_counted_once_for_all_processes(open_node: Any, clock: Clock, settings: Settings):
-    """Exactly so many, however many try at once on however many nodes."""
+    """The limit is exact, regardless of how many requests and nodes try at the same time."""
     nodes = [await open_node(settings=settings) for _ in range(2)]
     client_id = (await nodes[0].clients.create_client("Shop", by=ADMIN)).client.client_id
     clock.move(SECOND)

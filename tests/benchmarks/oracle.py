@@ -1,10 +1,10 @@
-"""Does the time of an answer tell why a credential was refused?
+"""Does the time of an answer reveal why a credential was refused?
 
     uv run --all-groups python tests/benchmarks/oracle.py [--samples 100000] [--postgres]
 
 A real server, on a database of its own, is asked over one keep-alive connection on loopback, at /verify and at
 /graphql, by five kinds of bad credentials in random order: of a client that does not exist, a wrong secret of one that
-does, an expired, a revoked one, and the good one of a disabled client; eight clients of each kind. The time of a
+does, an expired, a revoked one, and the valid one of a disabled client; eight clients of each kind. The time of a
 sample is from the first byte sent to the last one received. All bytes of an answer must be the same but its request
 id and date. Then Welch's t-test compares each two kinds at each address, once over all samples and once over those
 below the 95th percentile of all kinds together, where the noise of a busy machine hides less. It fails at |t| >= 4.5.
@@ -213,7 +213,7 @@ def report(times: dict[tuple[str, str], list[int]]) -> int:
 
 def main() -> int:
     """Measure and report; 1 where two kinds can be told apart."""
-    arguments = argparse.ArgumentParser(description="Does the time of an answer tell why a credential was refused?")
+    arguments = argparse.ArgumentParser(description="Does the time of an answer reveal why a credential was refused?")
     arguments.add_argument("--samples", type=int, default=100_000)
     arguments.add_argument("--postgres", action="store_true", help="measure on PostgreSQL instead of SQLite")
     given = arguments.parse_args()

@@ -3,9 +3,9 @@
     uv run --all-groups python tests/benchmarks/query_cost.py [--postgres]
 
 Each shape is a document of the product's own schema, as wide as a page may be, then made smaller until the budget
-accepts it: what is measured is the dearest document of that shape which is answered. The database holds 150 clients in
+accepts it: what is measured is the most expensive accepted document of that shape. The database holds 150 clients in
 rollovers with histories, sources and hourly counts. What counts is the processor time of the whole process (event loop
-and SQLite's threads; on PostgreSQL not the database's own), the best of nine, each document read anew. Prints a line
+and SQLite's threads; on PostgreSQL not the database's own), the best of nine, each document read again. Prints a line
 for each shape and fails above 50 ms.
 """
 
@@ -194,7 +194,7 @@ async def fill_usage(services: Services) -> None:
 
         async def work(tx: Transaction) -> None:
             counts = [(id_, 5) for id_ in ids]
-            await add_usage(tx, start, refused=False, secrets=[], hours=counts, sources=sources)  # noqa: B023  at once
+            await add_usage(tx, start, refused=False, secrets=[], hours=counts, sources=sources)  # noqa: B023  it runs immediately
 
         await services.database.run_tx(work)
 

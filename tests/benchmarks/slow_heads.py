@@ -2,9 +2,9 @@
 
     uv run --all-groups python tests/benchmarks/slow_heads.py [--slow 2000] [--idle 10000] [--rounds 3]
 
-Starts a `gql-secrets serve` on a new SQLite database, and asks it `/verify` on a few keep-alive connections, so many
-times a second. Each round measures the latency for as long as a head may take and two seconds more, first alone, then
-while another process opens the slow connections, 200 at once, and sends a byte of a head on each of them every second.
+Starts a `gql-secrets serve` on a new SQLite database, and asks it `/verify` on a few keep-alive connections, at a
+fixed rate. Each round measures the latency for as long as a head may take and two seconds more, first alone, then
+while another process opens the slow connections, 200 at a time, and sends a byte of a head on each every second.
 It prints how long after its opening the last of them was gone, and the two p99. Then it opens the idle connections,
 each of which has asked once, and prints what the server's own memory has grown by. On a busy machine run it with a
 priority above the others' (`chrt -r 1`): else the scheduler's pauses are all that is seen.

@@ -2,7 +2,7 @@
 
     uv run --all-groups python tests/benchmarks/verify_ratio.py [--clients 10000 1000000] [--rounds 5] [--seconds 6]
 
-Each size gets a SQLite database of its own, filled with clients of two good secrets each (one current, one retained),
+Each size gets a SQLite database of its own, filled with clients of two valid secrets each (one current, one retained),
 and a `gql-secrets serve` on it; the bare handler runs the same way, on uvloop and without an access log. This
 process asks them over loopback on keep-alive connections, a random secret each time, once each server has read ahead
 what is in use. The servers take turns within each round, so a busy machine slows all of them. A ratio is bare / verify
@@ -169,7 +169,7 @@ class Caller(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
@@ -187,7 +187,7 @@ class Caller(asyncio.Protocol):
 
 
 async def load(server: Server, seconds: float, connections: int, first: int | None = None) -> int:
-    """Ask for so many seconds; return how many answers came."""
+    """Ask for this many seconds; return how many answers came."""
     loop = asyncio.get_running_loop()
     expected = b"HTTP/1.1 204" if server.clients == 0 else b"HTTP/1.1 200"
     # Each turn begins elsewhere, so that a million clients are a million.

@@ -1,4 +1,4 @@
-"""`gql-secrets sign-in-link`, as an administrator uses it beside a server, and the link of the first start."""
+"""`gql-secrets sign-in-link`, as an administrator uses it next to a running server, and the link of the first start."""
 
 import http.client
 import json

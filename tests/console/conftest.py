@@ -45,13 +45,13 @@ def sign_ins(browser: Browser, server: Server) -> Callable[[str], StorageState]:
 
 @pytest.fixture
 def open_window(browser: Browser, server: Server, sign_ins: Callable[[str], StorageState]) -> Iterator[OpenWindow]:
-    """Open a window; `beside` another one it shares that one's sign-in, and with None it has none."""
+    """Open a window; with `next_to`, it shares the sign-in of that window; with None it has none."""
     windows: list[Window] = []
     contexts: list[BrowserContext] = []
 
-    def open_one(role: str | None = "ADMIN", *, beside: Window | None = None, **options: object) -> Window:
-        if beside:
-            context = beside.page.context
+    def open_one(role: str | None = "ADMIN", *, next_to: Window | None = None, **options: object) -> Window:
+        if next_to:
+            context = next_to.page.context
         else:
             context = open_context(browser, storage_state=sign_ins(role) if role else None, **options)
             contexts.append(context)

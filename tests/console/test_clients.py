@@ -9,7 +9,7 @@ from support.console_window import Client, Server, Window
 
 @pytest.fixture(scope="module")
 def many(server: Server, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Sixty clients at once."""
+    """Sixty clients in one list."""
     rows = [
         {
             "client_id": f"many-{n:04}",

@@ -85,7 +85,7 @@ def own_window(open_window: OpenWindow) -> Window:
 
 def test_signing_out_ends_every_window_of_the_session(own_window: Window, open_window: OpenWindow) -> None:
     window = own_window
-    other = open_window(beside=window)
+    other = open_window(next_to=window)
     expect(other.page.get_by_role("heading", level=1, name="Authorized Apps")).to_be_visible()
     window.press("Sign out")
 
@@ -111,13 +111,13 @@ def test_a_change_without_a_sign_in_is_refused_in_words_and_a_new_sign_in_goes_o
 def test_a_new_secret_outlives_the_sign_in_that_made_it(
     own_window: Window, open_window: OpenWindow, client: Client
 ) -> None:
-    """It cannot be read again: whoever has not copied it yet must still be able to."""
+    """It cannot be read again, so a person who has not copied it yet must still be able to."""
     window = own_window
     window.open(client)
     window.press("Reset Secret")
     window.ask_for_hard_reset()
     expect(window.new_secret).to_be_visible()
-    open_window(beside=window).press("Sign out")
+    open_window(next_to=window).press("Sign out")
 
     expect(window.page.get_by_text("Your sign-in has ended", exact=True)).to_have_count(1)
     window.take_secret()

@@ -66,7 +66,7 @@ def test_the_end_of_a_sign_in_closes_a_dialog(open_window: OpenWindow, client: C
     sign_in(own, "ADMIN", "Grace Hopper")
     own.open(client)
     own.press("Reset Secret")
-    open_window(beside=own).press("Sign out")
+    open_window(next_to=own).press("Sign out")
 
     expect(own.page.get_by_role("heading", level=1, name="Your sign-in has ended")).to_be_visible()
     expect(own.dialog).to_have_count(0)

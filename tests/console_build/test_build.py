@@ -15,7 +15,7 @@ CONSOLE = ROOT / "gql_secrets" / "console"
 
 
 class Told:
-    """Stands for hatchling's application."""
+    """A replacement of hatchling's application."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []

@@ -46,7 +46,7 @@ def commands(block: Block) -> Iterator[Shown]:
 
 
 def is_shown(line: str, printed: str) -> bool:
-    """Whether the printed line is the page's, in which `…` stands for the rest of a value."""
+    """Whether the printed line is the page's, in which `…` replaces the rest of a value."""
     pattern = "".join(
         re.escape(piece) if number % 2 == 0 else r"[^\s\"]+"
         for number, piece in enumerate(re.split(rf"({SHORTENED.pattern})", line))
@@ -121,7 +121,7 @@ class Reader:
         self._bash("node script.mjs")
 
     def _stream(self, command: str) -> str:
-        """Run a command that goes on for ever until the client was changed and an event has arrived."""
+        """Run a command that does not end, until the client was changed and an event has arrived."""
         with subprocess.Popen(
             ["bash", "-c", f"exec {command}"],
             cwd=self._server.folder,

@@ -47,7 +47,7 @@ Found = tuple[ActiveSecrets, datetime]
 
 @st.composite
 def active_secrets(draw: st.DrawFn) -> tuple[ActiveSecrets, datetime]:
-    """What a client's row lock may find: an old secret, if any, is good at `now` and within its 168 hours."""
+    """What a client's row lock may find: an old secret, if any, is valid at `now` and within its 168 hours."""
     now = draw(instants)
     used = st.none() | instants
     current = CurrentSecret(2, draw(instants), draw(st.sampled_from([ALICE, BOB])), first_used_at=draw(used))
@@ -103,7 +103,7 @@ def test_where_zero_makes_no_sense_the_bounds_begin_at_one() -> None:
 
 
 @given(smooth_hours)
-def test_an_hour_is_3600_seconds_whatever_the_calendar_says(number: int) -> None:
+def test_an_hour_is_3600_seconds_in_every_calendar(number: int) -> None:
     assert Retention(number).until(NOW, replaced_at=NOW) - NOW == timedelta(seconds=3600 * number)
 
 

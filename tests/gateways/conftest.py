@@ -1,4 +1,4 @@
-"""A gateway of each kind, and what it stands between."""
+"""A gateway of each kind, with a server and an API behind it."""
 
 import json
 import os

@@ -73,7 +73,7 @@ class Copy:
 
 
 async def more_answers(*copies: Copy) -> None:
-    """Wait until each of these copies got so many more answers."""
+    """Wait until each of these copies got this many more answers."""
     wanted = [len(copy.answers) + ANSWERS for copy in copies]
     async with asyncio.timeout(60):
         while any(len(copy.answers) < number for copy, number in zip(copies, wanted, strict=True)):  # noqa: ASYNC110
@@ -154,7 +154,7 @@ async def test_bad_and_missing_credentials_are_refused_and_nothing_reaches_the_a
 TARGETS = [
     "/verify",
     "/_verify",
-    "/@nobody_to_ask",
+    "/@unavailable",
     "//",
     "/..",
     "/../healthz",
@@ -176,11 +176,11 @@ TARGETS = [
 
 
 async def test_no_way_of_writing_the_path_gets_around_the_question(gateway: Gateway) -> None:
-    """Envoy asks with the caller's path behind `/verify`: a path that climbs out of it must not find an open door."""
+    """Envoy asks with the caller's path behind `/verify`: a path that climbs out of it must not be accepted."""
     for target in TARGETS:
         for method in ("GET", "OPTIONS", "POST"):
             status = await gateway.send(f"{method} {target} HTTP/1.1".encode())
-            # Go's server answers `OPTIONS *` by itself, before any of our rules.
+            # Go's server answers `OPTIONS *` automatically, before any of our rules.
             assert status == 0 or 400 <= status < 500 or target == "*", (method, target, status)
             assert gateway.api.arrived == [], (method, target)
 
@@ -272,7 +272,7 @@ async def test_the_allow_list_is_asked_about_the_callers_own_address(server: Ser
         assert (await gateway.call(client.auth, headers=forged, source=AWAY)).status == 403
     assert len(gateway.api.arrived) == 1
 
-    # What a caller writes does not lock it out either, and only a good secret learns that there is a list.
+    # What a caller writes does not lock it out either, and only a valid secret reveals that there is a list.
     lies = [("X-Forwarded-For", f"unknown, {AWAY}"), ("Forwarded", 'for="'), ("Forwarded", "for=unknown")]
     assert (await gateway.call(client.auth, headers=lies, source=HOME)).status == 200
     assert (await gateway.call(aiohttp.encode_basic_auth(client.id, "wrong"), source=AWAY)).status == 401

@@ -47,6 +47,7 @@ def test_the_number_of_kept_documents_is_bounded_and_the_least_recently_used_goe
         assert len(documents) <= 3
 
 
+@pytest.mark.slow  # tracemalloc follows every allocation of a thousand documents
 def test_large_literals_cannot_pin_memory() -> None:
     """Each document is as large as the limits let it be; the estimate must hold against what is really taken."""
     limits = Limits(cached_bytes=2_000_000)
@@ -156,7 +157,7 @@ def test_a_trusted_document_that_cannot_run_stops_the_start() -> None:
         make_endpoint(trusted=TrustedDocuments(["{ nothing }"]))
 
 
-# -- Subscriptions, by whatever transport
+# -- Subscriptions, by any transport
 
 
 async def test_a_subscription_gives_an_answer_for_each_event_and_masks_its_end() -> None:

@@ -110,7 +110,7 @@ async def test_a_hard_reset_by_an_operator_ends_an_old_secret_and_says_so(servic
     assert event.actor == "user:olga"
 
 
-# The caller is judged again inside the change
+# The caller is evaluated again inside the change
 
 
 async def test_a_caller_whose_secret_ended_meanwhile_changes_nothing(
@@ -248,7 +248,7 @@ async def test_the_command_line_needs_no_credential(services: Services, owner: M
 async def test_an_actor_of_one_kind_never_passes_for_one_of_another(
     services: Services, make_client: MakeClient
 ) -> None:
-    """A person who calls herself like a client's id is no retry of that client's reset."""
+    """A person named like a client id is not that client: the reset is not a retry of the client's."""
     boss = await make_client("owner")
     caller = await sign_in(services, boss.id, boss.secret)
     person = replace(ADMIN, name=boss.id)

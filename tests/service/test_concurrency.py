@@ -1,4 +1,4 @@
-"""Many at once: requests, nodes and processes that change one client, and what must be true whoever comes first."""
+"""Concurrent requests, nodes and processes that change one client, and what must be true in any order."""
 
 import asyncio
 import json
@@ -87,7 +87,7 @@ async def check(services: Services, client_id: str, answers: Sequence[object]) -
 async def test_parallel_resets_of_one_client_leave_one_current_secret(
     services: Services, client: Made, open_node: OpenNode, count: int, retention: Retention
 ) -> None:
-    """weave-os #817: N rotations at once, N successors."""
+    """Weave OS issue 817: N concurrent rotations, N successors."""
     assert await is_good(services, client.id, client.secret)
     nodes = [services, await open_node()]
     answers = await at_once(
@@ -251,7 +251,7 @@ async def test_whatever_comes_at_once_the_rules_hold(
 async def test_a_secret_whose_use_was_accepted_is_never_withdrawn(
     services: Services, make_client: MakeClient, open_node: OpenNode
 ) -> None:
-    """A retry withdraws a secret that nobody used: whoever uses it at that very moment is either refused or kept."""
+    """A retry withdraws a secret that nobody used: a use at that very moment is either refused, or keeps it."""
     other = await open_node()
     outcomes = Counter[str]()
     chance = random.Random(3)  # noqa: S311
@@ -293,7 +293,7 @@ async def test_a_use_against_a_cancel_ends_nothing_that_was_accepted(
 
 
 async def test_a_secret_that_ended_meanwhile_is_not_written(services: Services, client: Made) -> None:
-    """The last guard, behind the locks: whatever reads an ended secret as a living one brings nothing back."""
+    """The last guard, behind the locks: a reader that takes an ended secret for an active one revives nothing."""
     await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
     [old, _] = await history(services, client.id)
     await services.rotation.revoke_old_secret(client.id, by=ADMIN)
@@ -310,7 +310,7 @@ async def test_a_secret_that_ended_meanwhile_is_not_written(services: Services, 
 async def test_no_first_use_is_recorded_after_the_end(
     services: Services, make_client: MakeClient, open_node: OpenNode, name: str
 ) -> None:
-    """The first use is written only while the secret is good and its client enabled, whoever comes first."""
+    """The first use is written only while the secret is valid and its client enabled, in any order of changes."""
     other = await open_node()
     ends = {**AGAINST, "hard reset": lambda node, client_id: node.rotation.reset_secret(client_id, HARD, by=ADMIN)}
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""What happens to clients is told: once, after the commit, in the order of revisions, whoever did it."""
+"""Events are delivered once, after the commit, in the order of revisions, for changes by any actor."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -335,7 +335,7 @@ async def test_a_server_that_stops_ends_its_streams(services: Services):
 
 
 class TestAStreamEndsWithTheRightOfItsCaller:
-    """No event is told to a caller whose credential, session or role has ended, and the stream says why."""
+    """No event is delivered to a caller whose credential, session or role has ended, and the stream says why."""
 
     @pytest.mark.parametrize("end", ["sign out", "idle", "8 hours"])
     async def test_with_the_session(self, services: Services, clock: Clock, end: str):

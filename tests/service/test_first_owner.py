@@ -1,4 +1,4 @@
-"""Whoever starts the server can administer it."""
+"""The person who starts the server can administer it."""
 
 from support.callers import CLI
 from support.installation import OpenNode

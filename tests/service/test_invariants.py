@@ -79,7 +79,7 @@ class Reference:
         return next((secret for secret in self.secrets.values() if secret.state == state), None)
 
     def see(self, now: datetime) -> None:
-        """Somebody looks at the old secret: if its time is over, it is over for ever."""
+        """Somebody reads the old secret: if it has expired, that is permanent."""
         old = self.one("RETAINED")
         if old and old.expires and now >= old.expires:
             old.end("EXPIRED")

@@ -41,7 +41,7 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        Path(self._path).unlink(missing_ok=True)  # noqa: ASYNC240  a socket's name, gone at once
+        Path(self._path).unlink(missing_ok=True)  # noqa: ASYNC240  a socket's name, deleted in no time
 
     def swallow(self) -> None:
         self._flows.clear()

@@ -23,7 +23,7 @@ async def sign_in(services: Services, name: str = "ada", role: Role = Role.ADMIN
 
 
 async def person_of(services: Services, signed_in: NewSession) -> Caller:
-    """The caller who sent this session's cookie, as the door makes it."""
+    """The caller who sent this session's cookie, as the authenticator returns it."""
     person = await services.sessions.find(signed_in.token.reveal())
     assert person is not None
     return Caller(person.name, ActorKind.USER, person.role, Surface.GRAPHQL, session_id=person.session_id)
@@ -191,7 +191,7 @@ async def test_a_change_names_the_person_in_the_audit(services: Services, client
 async def test_a_session_that_ended_after_the_request_was_let_in_changes_nothing(
     services: Services, client: Made, clock: Clock, end: str
 ):
-    """A change judges its caller again, inside its transaction."""
+    """A change evaluates its caller again, inside its transaction."""
     signed_in = await sign_in(services)
     person = await person_of(services, signed_in)
     if end == "signed out":

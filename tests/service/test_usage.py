@@ -86,7 +86,7 @@ async def test_a_use_is_shown_at_once_here_and_elsewhere_when_it_is_written(
     assert await totals(services, secret_id) == Totals(2, NOW + MINUTE, 0, None)
     assert await buckets(services, secret_id) == [UsageBucket(NOW, 2, 0)]
     assert await uses(other_node, secret_id) == []
-    assert await totals(other_node, secret_id) == Totals(0, NOW, 0, None)  # the first use is written at once
+    assert await totals(other_node, secret_id) == Totals(0, NOW, 0, None)  # the first use is written immediately
 
     await services.usage.flush()
     for node in (services, other_node):

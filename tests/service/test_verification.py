@@ -72,7 +72,7 @@ async def test_the_boundary_holds_for_a_secret_that_was_remembered_while_it_was_
 async def test_after_an_expiry_the_clock_may_step_back_on_any_node(
     services: Services, client: Made, clock: Clock, open_node: OpenNode
 ) -> None:
-    """Written EXPIRED before the refusal is answered: no other node, whatever its clock, accepts it again."""
+    """Written EXPIRED before the refusal is answered: no other node accepts it again, regardless of its clock."""
     other = await open_node(adjust_clock=Clock(NOW))
     await services.rotation.reset_secret(client.id, ONE_HOUR, by=ADMIN)
     assert await is_good(other, client.id, client.secret)
@@ -205,7 +205,7 @@ async def moved(services: Services, clock: Clock, by: timedelta) -> None:
 async def test_a_first_use_is_recorded_only_while_the_secret_is_still_good_and_unused(
     services: Services, client: Made, clock: Clock, end: str
 ) -> None:
-    """Between the look-up and the record anything may happen: then nothing is recorded, and it is judged again."""
+    """Anything may happen between the look-up and the record: then nothing is recorded, and it is evaluated again."""
     await services.rotation.reset_secret(client.id, ONE_HOUR, by=ADMIN)
     found, _ = await services.lookup.find(client.id, services.changes.pepper.digests(client.id, client.secret))
     assert found is not None

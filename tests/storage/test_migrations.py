@@ -52,7 +52,7 @@ only_sqlite = pytest.mark.parametrize("kind", ["sqlite"])
 
 
 async def tables(database: Database) -> set[str]:
-    """What is in the database beside the notes on migrations: tables, indexes and constraints, by name."""
+    """The schema without the record of migrations: tables, indexes and constraints, by name."""
     if database.dialect.name == "sqlite":
         rows = await database.fetch("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
     else:
@@ -361,7 +361,7 @@ async def test_the_database_itself_holds_the_law_of_secrets(
 
 
 async def test_both_kinds_of_database_have_the_same_indexes(sqlite_url: str, postgres_url: str, data_dir: Path) -> None:
-    """To alter a table SQLite's is made anew, which drops its indexes, those that hold rule 1 among them."""
+    """Altering a table on SQLite rebuilds it, which drops its indexes, among them those that enforce rule 1."""
     assert await indexes(sqlite_url, data_dir) == await indexes(postgres_url, data_dir)
 
 

@@ -1,4 +1,4 @@
-"""Two adjacent releases run on one database: migrations only add, and an older program starts beside a newer one."""
+"""Two adjacent releases run on one database: migrations only add, and an older program starts next to a newer one."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -22,6 +22,7 @@ from gql_secrets.service.verification import Refused
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.postgres.lookup import PostgresLookup
+from gql_secrets.storage.sqlite import engine
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services, open_services
@@ -107,11 +108,11 @@ async def test_a_transaction_goes_on_to_its_end_when_its_caller_is_gone(services
 
 @only_sqlite
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "logged"),
     [(Conflict("not now"), []), (ZeroDivisionError(), ["cancelled_transaction_failed"])],
 )
-async def test_of_what_fails_when_its_caller_is_gone_only_a_defect_is_told(
-    services: Services, caplog: pytest.LogCaptureFixture, failure: Exception, told: list[str]
+async def test_only_a_defect_is_logged_once_the_caller_is_gone(
+    services: Services, caplog: pytest.LogCaptureFixture, failure: Exception, logged: list[str]
 ) -> None:
     """asyncio wrote each of them to the log, with a traceback, as an exception that was never retrieved."""
 
@@ -120,7 +121,7 @@ async def test_of_what_fails_when_its_caller_is_gone_only_a_defect_is_told(
 
     await end_without_a_caller(services, work)
     gc.collect()
-    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == told
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == logged
 
 
 async def test_closing_waits_for_the_transactions_that_run(open_node: OpenNode) -> None:
@@ -154,7 +155,7 @@ async def test_a_transaction_that_fails_changes_nothing_and_the_next_one_runs(se
 
 @only_sqlite
 async def test_a_transaction_takes_the_write_lock_when_it_begins(services: Services, data_dir: Path) -> None:
-    """Taken at the first write, it would fail at once in 64 of 150 resets from three processes."""
+    """Taken at the first write, it failed immediately in 64 of 150 resets from three processes."""
 
     async def work(tx: Transaction) -> None:
         del tx
@@ -168,14 +169,13 @@ async def test_a_transaction_takes_the_write_lock_when_it_begins(services: Servi
 
 
 @only_sqlite
-async def test_a_lock_that_is_not_had_is_a_conflict_and_the_next_one_is_had(
-    services: Services, client: Made, data_dir: Path
+async def test_a_lock_that_stays_taken_is_a_conflict_and_leaves_nothing_locked(
+    services: Services, client: Made, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(tx: Transaction) -> None:
         del tx
 
-    writer = services.database._tortoise.connections.get(services.database.writer_name)
-    await writer.execute_query("PRAGMA busy_timeout = 50")
+    monkeypatch.setattr(engine, "LOCK_SECONDS", 0.3)
     with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Conflict):
@@ -188,7 +188,7 @@ async def test_a_lock_that_is_not_had_is_a_conflict_and_the_next_one_is_had(
 
 
 @only_postgres
-async def test_a_row_lock_that_is_not_had_is_a_conflict(
+async def test_a_row_lock_that_stays_taken_is_a_conflict(
     services: Services, client: Made, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute = asyncpg.Connection.execute
@@ -213,7 +213,7 @@ async def test_a_row_lock_that_is_not_had_is_a_conflict(
 async def test_changes_lock_client_then_secrets_then_the_installation(
     services: Services, client: Made, database_url: str
 ) -> None:
-    """One order in every change: whoever waits at one lock holds none that comes later."""
+    """One order in every change: a change that waits for one lock holds none that comes later."""
     other = await asyncpg.connect(database_url)
     try:
         changing: asyncio.Task[object] | None = None
@@ -237,7 +237,7 @@ async def test_changes_lock_client_then_secrets_then_the_installation(
 async def test_the_clock_is_read_after_the_locks(
     services: Services, client: Made, clock: Clock, database_url: str
 ) -> None:
-    """Whoever waited for a lock decides by what time it is then: an old secret may have ended meanwhile."""
+    """A change that waited for a lock uses the time at which it got it: an old secret may have expired by then."""
     await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
     other = await asyncpg.connect(database_url)
     try:
@@ -281,7 +281,7 @@ def lock(table: str) -> str:
 
 
 async def waits_for_a_lock(url: str, count: int = 1) -> None:
-    """Return once so many wait for a lock."""
+    """Return once this many wait for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     watcher = await asyncpg.connect(url)
     try:
@@ -338,7 +338,7 @@ async def test_a_postgres_that_loses_commits_stops_the_start(
 async def test_a_database_that_comes_back_is_used_again(
     settings: Settings, open_node: OpenNode, postgres_server: PostgresServer, database_url: str
 ) -> None:
-    """Every connection is cut, again and again: each loss is told as trouble of ours, and none empties the pool."""
+    """Every connection is cut, again and again: each loss is reported as unavailability, and none empties the pool."""
     services = await open_node(settings=replace(settings, database_pool_size=2))
     assert services.first_owner is not None
     owner = services.first_owner
@@ -367,7 +367,7 @@ async def test_a_database_that_comes_back_is_used_again(
 async def test_a_verification_never_answers_no_because_of_trouble(
     services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever goes wrong below is neither yes nor no (a gateway says 503), and is over when it is over."""
+    """A failure of the database neither accepts nor refuses a secret (a gateway gets 503), and ends with its cause."""
 
     async def fail(*_: object) -> None:
         raise trouble

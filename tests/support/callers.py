@@ -44,7 +44,7 @@ async def sign_in(
     surface: Surface = Surface.GRAPHQL,
     address: str = "198.51.100.7",
 ) -> Caller:
-    """The caller who sent this credential, as the doors make it."""
+    """The caller who sent this credential, as the authenticators return it."""
     accepted = await verify(services, client_id, secret, address)
     assert isinstance(accepted, Accepted)
     features = parse_features((await services.queries.features([client_id]))[client_id])

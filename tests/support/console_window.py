@@ -52,7 +52,7 @@ def basic(client_id: str, secret: str) -> str:
 
 
 class Server:
-    """`gql-secrets serve`, as a user starts it, and the command line beside it."""
+    """`gql-secrets serve`, as a user starts it, and the command line on the same data directory."""
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self._data_dir = data_dir
@@ -211,7 +211,7 @@ class Window:
         return secret
 
     def look(self, name: str) -> None:
-        """Keep a picture of this state, and let axe judge it."""
+        """Keep a picture of this state, and let axe check it."""
         OUTPUT.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=OUTPUT / f"{name}.png", full_page=self.dialog.count() == 0)
         found = Axe().run(self.page, options=_AXE_OPTIONS)

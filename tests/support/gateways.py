@@ -229,7 +229,7 @@ class Arrived:
 
 
 class Api:
-    """The API: it answers 200 to whatever arrives, and remembers it."""
+    """The API: it answers 200 to every request, and remembers it."""
 
     def __init__(self) -> None:
         self.arrived: list[Arrived] = []

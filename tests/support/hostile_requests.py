@@ -56,7 +56,7 @@ def _parts(body: bytes) -> list[bytes]:
     return [body[at : at + 700] for at in range(0, len(body), 700)]
 
 
-# What stands where a text is expected.
+# Values where a text is expected.
 JUNK: tuple[bytes, ...] = (
     b"",
     b" ",

@@ -1,6 +1,6 @@
-"""Finds secrets where none may stand: as they are, in base64 of anything around them, URL-encoded, in hex.
+"""Finds secrets where none may be: as they are, in base64 of anything around them, URL-encoded, in hex.
 
-The cost grows with what is looked through and not with how many secrets were issued, so a run may issue thousands.
+The cost grows with what is searched and not with how many secrets were issued, so a run may issue thousands.
 """
 
 import base64
@@ -30,11 +30,11 @@ class Issued:
         return len(self._bodies)
 
     def add(self, secret: str) -> None:
-        """Remember a secret; it is found with or without what stands around its random characters."""
+        """Remember a secret; it is found with or without the characters around its random ones."""
         self._bodies[secret.removeprefix("gqls_")[_BODY].encode()] = secret
 
     def found_in(self, text: bytes) -> set[str]:
-        """Return the secrets that stand in the text in whatever form."""
+        """Return the secrets that are in the text in any form."""
         return {
             self._bodies[body]
             for view in _views(text)
@@ -45,7 +45,7 @@ class Issued:
 
 
 def _views(text: bytes) -> Iterator[bytes]:
-    """The text, and every text that stands in it encoded."""
+    """The text, and every text that is encoded in it."""
     yield text
     if _ESCAPED.search(text):
         text = unquote_to_bytes(text)

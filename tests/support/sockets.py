@@ -81,7 +81,7 @@ async def open_socket(api: TestClient[Any, Any], headers: dict[str, str] | None 
 
 
 async def until(condition: Any) -> None:
-    """Wait for what the server does by itself after a message of ours."""
+    """Wait for what the server does on its own after a message of ours."""
     async with asyncio.timeout(SECONDS):
         while not condition():  # noqa: ASYNC110  nobody tells when it is so
             await asyncio.sleep(0.01)

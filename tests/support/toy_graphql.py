@@ -52,16 +52,16 @@ class Context:
 
 
 def without_credentials(text: str) -> str:
-    """Stands for the product's removal of credentials from messages."""
+    """In place of the product's removal of credentials from messages."""
     return re.sub(r"gqls_[0-9A-Za-z]+", "gqls_...", text)
 
 
 class Gone(Exception):  # noqa: N818
-    """Stands for a failure of the domain, which the endpoint's table knows."""
+    """In place of a failure of the domain, which the endpoint's table knows."""
 
 
 def present(failure: Exception) -> RequestRefused | None:
-    """Stands for the product's table of failures."""
+    """In place of the product's table of failures."""
     if isinstance(failure, Gone):
         return RequestRefused("UNAVAILABLE", "Try again in a moment.", {"retryAfter": 2})
     return None
@@ -169,7 +169,7 @@ class Viewer:
 
 
 class SignedIn(FieldExtension):
-    """Stands for the product's guards: it reads `info.context` before the field runs."""
+    """In place of the product's guards: it reads `info.context` before the field runs."""
 
     async def resolve_async(
         self, next_: Callable[..., Awaitable[Any]], source: Any, info: strawberry.Info[Context, None], **arguments: Any

@@ -1,4 +1,4 @@
-"""No verification that starts after the answer to a revoke accepts, whoever revokes (invariant I8)."""
+"""No verification that starts after the answer to a revoke accepts the secret, regardless of who revoked it."""
 
 import asyncio
 import base64

@@ -1,10 +1,10 @@
-"""Hostile traffic: whatever arrives, the server answers below 500, its log holds no traceback, and no secret gets out.
+"""Hostile traffic: the server answers everything below 500, its log holds no traceback, and no secret gets out.
 
-5,000 requests by default, the same ones each time. For a night, 100,000 requests that nobody has seen before:
+5,000 requests by default, the same ones each time. For a night, 100,000 new requests:
 
-    FUZZ_REQUESTS=100000 FUZZ_SEED=$RANDOM uv run --group test pytest tests/test_fuzz.py -s
+    FUZZ_REQUESTS=100000 FUZZ_SEED=$RANDOM uv run --group test pytest tests/system/test_fuzz.py -s
 
-The seed stands in the first line that is printed, and in each failure.
+The seed is in the first line that is printed, and in each failure.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ class Target:
         self._connection.close()
 
     def run(self, *arguments: str) -> dict[str, str]:
-        """Run the command line beside the server; return what it prints."""
+        """Run the command line next to the server; return what it prints."""
         done = subprocess.run(
             [PROGRAM, *arguments, "--json"], cwd=self._folder, env=environment({}), capture_output=True, check=True
         )
@@ -116,7 +116,7 @@ class Target:
         return str(cookie.decode())
 
     def known(self) -> Known:
-        """What is good at this moment: a caller who lost its secret to the fire gets another client."""
+        """The valid credentials at this moment: a caller who lost its secret to the traffic gets another client."""
         for name, credential in self.credentials.items():
             if self.ask("GET", "/verify", headers=basic(credential))[0] != 200:
                 self.credentials[name] = self.create("--feature", name)
@@ -131,7 +131,7 @@ class Target:
     def ask(
         self, method: str, path: str, body: bytes | None = None, *, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        """Send one well-formed request; return status and answer, judged."""
+        """Send one well-formed request; check and return its status and answer."""
         self._connection.request(method, path, body, headers or {})
         answer = self._connection.getresponse()
         content = answer.read()
@@ -140,7 +140,7 @@ class Target:
         return answer.status, content
 
     def judge(self, request: bytes, answer: bytes) -> None:
-        """Pass if the answer is no trouble of the server's and holds no secret but a new one, where those leave."""
+        """Pass if the answer is not a server error and has no secret in it but a new one, where those are returned."""
         status = re.match(rb"HTTP/\d\.\d (\d{3})", answer)
         self.statuses[status[1].decode() if status else "none"] += 1
         told = f"seed {SEED}: {request!r} was answered {answer[:2000]!r}"
@@ -168,7 +168,7 @@ class Target:
         assert self.issued.found_in(log.encode()) == set(), SEED
 
     def judge_files(self) -> None:
-        """Pass if no secret stands in the database's files."""
+        """Pass if no secret is in the database's files."""
         for path in (self._folder / ".gql-secrets").iterdir():
             assert self.issued.found_in(path.read_bytes()) == set(), path
 
@@ -265,7 +265,7 @@ async def test_what_was_found_stays_as_it_must_be(target: Target, request_: byte
 
 
 class Filling(graphql.Visitor):
-    """Puts values that mean something here where the generator put any text; as variables, if told to."""
+    """Puts values that mean something here where the generator put any text; as variables, if asked to."""
 
     def __init__(self, chance: random.Random, known: Known, types: graphql.TypeInfo, *, variables: bool) -> None:
         super().__init__()

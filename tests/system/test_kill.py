@@ -89,7 +89,7 @@ class Load:
                 answered.generation = payload["client"]["generation"]
         except (OSError, http.client.HTTPException):
             pass  # the server is gone
-        except Exception as defect:  # noqa: BLE001  told by `join`
+        except Exception as defect:  # noqa: BLE001  reported by `join`
             self.defects.append(defect)
         finally:
             connection.close()
@@ -168,7 +168,7 @@ def test_what_was_answered_survives_kill_9_of_a_node_on_postgres(folder: Path, p
 
 
 def test_a_first_start_that_is_killed_can_be_started_again(folder: Path) -> None:
-    """Pepper, tables, owner: whatever of them was made, the next start makes the rest."""
+    """Pepper, tables, owner: the next start makes what a killed one left out."""
     chance = random.Random(3)  # noqa: S311
     for _ in range(4):
         process = start(folder, "--port", "0")

@@ -1,4 +1,4 @@
-"""The canary of other tests must sing: a secret is found in whatever form it stands."""
+"""The search that other tests rely on works: a secret is found in every form."""
 
 import pytest
 from support.leaks import Issued, forms_of

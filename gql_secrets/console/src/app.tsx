@@ -21,7 +21,7 @@ const scrolled = new Map<string, number>();
 export function App() {
   const now = useStore(session);
   useReturn(now);
-  // A dialog about a page that is gone would change what nobody sees any more.
+  // A dialog about a page that is gone would change what nobody sees.
   useEffect(() => onNavigation(closeUnlessKept), []);
   useEffect(() => {
     if (now.state === "signed-out") closeUnlessKept();

@@ -35,7 +35,7 @@ class Lookup(Protocol):
     def expire_view(self) -> None:
         """Let the next `find_nowait` look at the database again.
 
-        Call it whenever data arrives that may contain requests. Until the next call all of them may be answered from
+        Call it each time data arrives that may contain requests. Until the next call all of them may be answered from
         one view, which is at least as new as the request that arrived last.
         """
 

@@ -62,7 +62,7 @@ X_FORWARDED_FOR = [
     ("127.0.0.1, 192.0.2.1", "192.0.2.1"),
     ("203.0.113.9, 192.0.2.1, 10.0.0.2", "192.0.2.1"),
     ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
-    # What stands left of the caller's address was written by the caller: it is not read.
+    # Everything to the left of the caller's address was written by the caller: it is not read.
     ("unknown, 192.0.2.1", "192.0.2.1"),
     ("<script>, 192.0.2.1", "192.0.2.1"),
     (", 192.0.2.1", "192.0.2.1"),
@@ -240,7 +240,7 @@ def test_a_trusted_proxy_that_connects_over_ipv6_in_ipv4_is_trusted_too() -> Non
 
 
 def test_a_link_local_peer_is_never_a_trusted_proxy() -> None:
-    """The same link-local address may stand on every link."""
+    """The same link-local address may exist on every link."""
     trusted = TrustedProxies.parse("fe80::/10")
 
     assert told("fe80::1%eth0", (XFF, "192.0.2.1"), trusted=trusted) == "fe80::1"

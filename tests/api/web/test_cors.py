@@ -309,7 +309,7 @@ async def test_a_name_that_is_not_ours_shows_no_page_of_ours(
     *,
     is_ours: bool,
 ):
-    """Whoever owns the name lets it point here (DNS rebinding)."""
+    """The owner of the name can point it here (DNS rebinding)."""
     api = await build_api(public_url=public_url)
     answer = await api.request(method, path, headers={"Host": host, **headers})
     assert (answer.status != 421) is is_ours

@@ -1,7 +1,7 @@
-"""No page of another site changes anything, whatever its visitor's browser adds: a cookie, remembered credentials.
+"""No page of another site changes anything, even with what the visitor's browser adds: a cookie, stored credentials.
 
 The matrix is generated: every way to ask, by every page that could ask, with everything a browser could add. The
-oracle below is written apart from the code it judges, and goes both ways: our own page is never refused.
+oracle below is written separately from the code that it checks, and works both ways: our own page is never refused.
 """
 
 from itertools import product
@@ -67,7 +67,7 @@ async def browser(api: Any) -> Browser:
 
 @pytest.fixture
 def remembered(owner: Made) -> str:
-    """What a browser adds by itself once its password box was used."""
+    """What a browser adds automatically once its password dialog was used."""
     return encode_basic_auth(owner.id, owner.secret)
 
 
@@ -116,7 +116,7 @@ async def test_a_refusal_executes_nothing_and_says_why(browser: Browser, service
 
 
 async def test_a_cookie_alone_reads_and_changes_nothing(browser: Browser, services: Services):
-    """A program that is no browser sends neither header: its cookie reads, as nobody can tell it from a page."""
+    """A program that is not a browser sends neither header: its cookie may only read, since it could be a page."""
     browser.page = {}
     before = await revision(services)
 
@@ -194,7 +194,7 @@ async def test_no_other_sites_page_opens_a_websocket(
 
 
 async def test_localhost_is_our_own_but_a_name_that_somebody_else_owns_is_not(browser: Browser):
-    """Whoever owns a name can let it point here (DNS rebinding): its pages are not ours."""
+    """The owner of a name can point it here (DNS rebinding): its pages are not ours."""
     port = browser.api.port
     for host, status in (("localhost", 200), ("[::1]", 200), ("rebound.example", 403)):
         browser.page = {"Origin": f"http://{host}:{port}"}

@@ -154,7 +154,7 @@ async def test_a_node_that_waits_for_the_migration_lock_says_for_whom(
         postgres_server.drop(url)
 
 
-# A column that changes beside running nodes
+# A column that changes under running nodes
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)

@@ -43,7 +43,7 @@ async def test_a_commit_that_cannot_be_written_is_refused_and_nothing_is_half(
         assert (services.database.can_read, services.database.can_write) == (True, False)
         assert await is_good(services, client.id, client.secret), "verification reads on"
         with pytest.raises(Unavailable):
-            await verify(services, other.id, other.secret)  # its first use cannot be written, so it is no yes
+            await verify(services, other.id, other.secret)  # its first use cannot be written, so it is not accepted
         assert await services.queries.find_client(client.id) is not None
     assert [before] == await services.database.fetch("SELECT revision FROM installation")
     done = await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
@@ -55,7 +55,7 @@ async def test_a_commit_that_cannot_be_written_is_refused_and_nothing_is_half(
 async def test_a_commit_that_fails_and_stays_open_is_rolled_back(
     services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After some errors SQLite rolls back by itself, after others the transaction would be in the next one's way."""
+    """After some errors SQLite rolls back on its own; after others the transaction would block the next one."""
     broken = sqlite3.OperationalError("disk I/O error")
     broken.sqlite_errorname, broken.sqlite_errorcode = "SQLITE_IOERR_FSYNC", 1034
 

@@ -105,7 +105,8 @@ async def test_what_was_in_use_before_the_start_is_read_ahead(
     await read_all_ahead(other)
 
     reads = Reads(cast(SqliteLookup, other.lookup), monkeypatch)
-    not_ahead = {clients[2].id, clients[3].id}  # neither is good from here; one must be judged by where it is used
+    # Neither is read ahead: one is disabled, the other has an allow list, which is evaluated with each address.
+    not_ahead = {clients[2].id, clients[3].id}
     for client_id, secret in everything:
         assert await is_good(other, client_id, secret) is (client_id not in not_ahead)
         assert bool(reads.taken()) is (client_id in not_ahead)
