@@ -29,6 +29,7 @@ _SECRET_KEYS: Final = frozenset(
 _REDACTED: Final = "..."
 _CREDENTIALS: Final = (
     (re.compile(r"gqls_[0-9A-Za-z]{8,}"), "gqls_..."),
+    (re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), "eyJ..."),
     (re.compile(r"\b(basic|bearer|signature)[ +]+[\w.~+/:-]{16,}=*", re.IGNORECASE), r"\1 ..."),
 )
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from gql_secrets.api.authentication.access_tokens import add_access_tokens
 from gql_secrets.api.clients_api import add_clients_api_routes
 from gql_secrets.api.console import (
     add_console_routes,
@@ -60,6 +61,7 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     app[OWN_ORIGIN] = OwnOrigin.of(settings)
     app[SESSION_COOKIE] = SessionCookie(app[OWN_ORIGIN].public)
     app.cleanup_ctx.append(services)
+    add_access_tokens(app, settings.issuers)
     add_graphql_routes(app, settings)
     add_health_routes(app)
     add_gateway_routes(app)

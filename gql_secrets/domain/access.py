@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 
@@ -92,7 +93,8 @@ class Caller:
     """The caller of a request. In the audit log it is the actor.
 
     Attributes:
-        name: the client id, the user's name, or `cli:<system user>`.
+        name: the client id, the user's name (with an access token: the issuer and the subject), or
+            `cli:<system user>`.
         kind: what kind of caller; None for the anonymous one.
         role: the role at sign-in; a change evaluates it again inside its transaction.
         surface: how the request was made.
@@ -101,6 +103,8 @@ class Caller:
         secret_id: the secret that an API client signed in with.
         secret_state: that secret's state at sign-in.
         session_id: the session that a person signed in with.
+        expires_at: the end of the access token that a person signed in with.
+        display_name: how people know a person whose name is an issuer and a subject.
     """
 
     name: str
@@ -112,6 +116,8 @@ class Caller:
     secret_id: int | None = None
     secret_state: SecretState | None = None
     session_id: int | None = None
+    expires_at: datetime | None = None
+    display_name: str | None = None
 
     @property
     def is_anonymous(self) -> bool:

@@ -77,6 +77,7 @@ class AuditEntry:
         weak_secret: whether an imported secret looks guessable.
         reason: why the person made the change, in their words.
         accepted: with AUDIT_ACCEPTED, a digest of all events before it as they were when they were accepted.
+        actor_name: the display name of an actor who signed in with an access token, at the time of the change.
     """
 
     revision: int
@@ -99,6 +100,7 @@ class AuditEntry:
     weak_secret: bool = False
     reason: str | None = None
     accepted: str | None = None
+    actor_name: str | None = None
 
     FORMAT = 2
 
@@ -136,6 +138,7 @@ class AuditEntry:
             "weak_secret": self.weak_secret,
             "reason": self.reason,
             "accepted": self.accepted,
+            "actor_name": self.actor_name,
         }
         # 0 is a value (a hard reset has 0 hours to live); None, False and an empty list are not.
         given = {name: fact for name, fact in facts.items() if fact is not None and fact is not False and fact != []}

@@ -280,6 +280,18 @@ class BadCredentials(Unauthenticated):
         super().__init__(text)
 
 
+class InvalidToken(BadCredentials):
+    """The access token is invalid, or no longer valid. The message has nothing of its content.
+
+    Attributes:
+        reason: a stable word for programs, such as `EXPIRED`.
+    """
+
+    def __init__(self, text: str, *, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 class TooManyFailures(BadCredentials):
     """The credentials are invalid, and so were too many before from this address or for this client id.
 

@@ -6,7 +6,7 @@ executed is answered as its media type requires: 200 in `application/json`, else
 """
 
 import asyncio
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -64,7 +64,7 @@ class GraphQLEndpoint:
         redact: removes credentials from messages.
         trusted_documents: where given, no other document is executed.
         check_operation: what a request must pass before its operation is executed.
-        challenge: the `WWW-Authenticate` header of a 401.
+        challenges: the `WWW-Authenticate` headers of a 401.
         known_documents: documents whose operations are reported by name, in addition to the trusted ones.
         observe: is called with the name and the outcome of each operation.
     """
@@ -79,7 +79,7 @@ class GraphQLEndpoint:
         redact: Callable[[str], str] = str,
         trusted_documents: TrustedDocuments | None = None,
         check_operation: OperationCheck | None = None,
-        challenge: str | None = None,
+        challenges: Callable[[web.Request], Sequence[str]] = lambda _request: (),
         known_documents: Container[str] = frozenset(),
         observe: OperationObserver = lambda _name, _outcome: None,
     ) -> None:
@@ -95,7 +95,7 @@ class GraphQLEndpoint:
         )
         self._limits = limits
         self._check_operation = check_operation
-        self._challenge = challenge
+        self._challenges = challenges
 
     async def handle(self, request: web.Request, context: RequestContext) -> web.StreamResponse:
         """Answer a request; every failure is answered too, and no internal detail of it leaves."""
@@ -111,28 +111,40 @@ class GraphQLEndpoint:
                 if prepared.kind is not OperationType.SUBSCRIPTION:
                     check_accepted(accepted)
                     result = await self.engine.execute(prepared, context)
-                    return self._respond(accepted, result.errors, _status_of(result), data=result.data, has_data=True)
+                    return self._respond(
+                        request, accepted, result.errors, _status_of(result), data=result.data, has_data=True
+                    )
             if not accepted.event_stream:
                 raise MalformedRequest(406, f"A subscription is answered as an event stream: accept {EVENT_STREAM}.")
             return await stream_events(self.engine, request, prepared, context)
         except MalformedRequest as malformed:
             errors = [error_entry(malformed.message, BAD_REQUEST)]
-            return self._respond(accepted, errors, malformed.status, headers=malformed.headers)
+            return self._respond(request, accepted, errors, malformed.status, headers=malformed.headers)
         except RequestRefused as refused:
             return self.refuse(request, refused, status=403)
         except DocumentRefused as refused:
-            return self._respond(accepted, refused.errors, _status_of_refusal(refused, accepted, prepared))
+            return self._respond(request, accepted, refused.errors, _status_of_refusal(refused, accepted, prepared))
         except web.HTTPException:
             raise
         except Exception as failure:  # the last place before the caller
             if isinstance(failure, ConnectionError) and is_disconnected(request):
                 raise
             self.engine.mask.log(failure, context, "", self.engine.hidden_values(prepared))
-            return self._respond(accepted, [internal_entry(context)], 500)
+            return self._respond(request, accepted, [internal_entry(context)], 500)
 
-    def refuse(self, request: web.Request, refused: RequestRefused, *, status: int) -> web.Response:
-        """Return the GraphQL response that refuses a whole request, for what is decided before `handle`."""
-        return self._respond(accepted_types(request), [self.engine.mask.refused_entry(refused)], status)
+    def refuse(
+        self, request: web.Request, refused: RequestRefused, *, status: int, challenges: Sequence[str] | None = None
+    ) -> web.Response:
+        """Return the GraphQL response that refuses a whole request, for what is decided before `handle`.
+
+        Args:
+            request: the request.
+            refused: the reason.
+            status: the HTTP status.
+            challenges: with the status 401, the `WWW-Authenticate` headers in place of the usual ones.
+        """
+        entry = self.engine.mask.refused_entry(refused)
+        return self._respond(request, accepted_types(request), [entry], status, challenges=challenges)
 
     async def _read(self, request: web.Request, accepted: AcceptedTypes) -> GraphQLRequest:
         if request.method == hdrs.METH_POST:
@@ -173,6 +185,7 @@ class GraphQLEndpoint:
 
     def _respond(
         self,
+        request: web.Request,
         accepted: AcceptedTypes,
         errors: list[dict[str, object]],
         status: int,
@@ -180,10 +193,13 @@ class GraphQLEndpoint:
         data: Mapping[str, object] | None = None,
         has_data: bool = False,
         headers: Mapping[str, str] | None = None,
+        challenges: Sequence[str] | None = None,
     ) -> web.Response:
-        if status == web.HTTPUnauthorized.status_code and self._challenge is not None:
-            headers = {hdrs.WWW_AUTHENTICATE: self._challenge, **(headers or {})}
-        return json_response(accepted, errors, status, data=data, has_data=has_data, headers=headers)
+        response = json_response(accepted, errors, status, data=data, has_data=has_data, headers=headers)
+        if status == web.HTTPUnauthorized.status_code:
+            for challenge in self._challenges(request) if challenges is None else challenges:
+                response.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
+        return response
 
 
 def json_response(

@@ -218,12 +218,13 @@ class _Conversation:
         if self._is_initialised:
             await self.close(TOO_MANY_INITIALISATIONS, "Too many initialisation requests")
             return
-        authorization = payload.get("Authorization") if isinstance(payload, dict) else None
-        if not isinstance(payload, dict | None) or not isinstance(authorization, str | None):
+        given = _authorizations_of(payload) if isinstance(payload, dict) else []
+        if not isinstance(payload, dict | None) or len(given) > 1 or not all(isinstance(each, str) for each in given):
             await self.close(INVALID_MESSAGE, "Invalid message")
             return
-        if authorization is not None and not await self._sign_in(authorization):
-            return
+        for authorization in given:
+            if not await self._sign_in(str(authorization)):
+                return
         self._is_initialised = True
         await self._send({"type": "connection_ack"})
 
@@ -342,3 +343,12 @@ class _Conversation:
             raise _Closed from None
         except ConnectionError:
             raise _Closed from None
+
+
+def _authorizations_of(payload: Mapping[str, object]) -> list[object]:
+    """Return what `connection_init` gives as `Authorization`, in any case, and in `headers` as some clients do."""
+    headers = payload.get("headers")
+    places = (payload, headers) if isinstance(headers, dict) else (payload,)
+    found = [value for place in places for name, value in place.items() if name.lower() == "authorization"]
+    # Without the absent ones, and the same value once: values may be unhashable.
+    return [value for at, value in enumerate(found) if value is not None and value not in found[:at]]

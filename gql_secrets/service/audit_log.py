@@ -236,7 +236,7 @@ def _stored_entry(event: AuditEvent) -> AuditEntry | FirstFormatEntry:
         values: dict[str, Any] = {field: getattr(event, field) for field in _SAME_FIELDS}
         return AuditEntry(**values, ended=ended, edited_fields=edited_fields)
     if event.format == FirstFormatEntry.FORMAT and not (
-        ended or edited_fields or event.clamped or event.weak_secret or event.accepted
+        ended or edited_fields or event.clamped or event.weak_secret or event.accepted or event.actor_name
     ):
         return FirstFormatEntry(**{field: getattr(event, field) for field in FirstFormatEntry.__slots__})
     raise ValueError("unknown format, or fields that this format does not have")
@@ -288,6 +288,7 @@ def _exported(event: AuditEvent) -> dict[str, object]:
         "at": rfc3339(entry.at),
         "action": entry.action,
         "actor": entry.actor,
+        "actorName": entry.actor_name,
         "actorKind": entry.actor_kind,
         "surface": entry.surface,
         "requestId": entry.request_id,

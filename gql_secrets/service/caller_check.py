@@ -6,6 +6,7 @@ from datetime import datetime
 
 from gql_secrets.domain.access import ActorKind, Caller, Role, parse_features, role_of
 from gql_secrets.domain.errors import Forbidden, Unauthenticated
+from gql_secrets.domain.identity import require_unexpired
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.domain.sessions import is_session_valid
@@ -63,13 +64,14 @@ class CallerSnapshot:
         """Return the caller with its current role and the current state of its secret.
 
         Raises:
-            Unauthenticated: the caller did not sign in, or its secret or session has ended (SecretDue if the secret
-                has expired and is not yet written EXPIRED).
+            Unauthenticated: the caller did not sign in, or its secret, session or access token has ended (SecretDue
+                if the secret has expired and is not yet written EXPIRED).
             Forbidden: the client's allow list does not include the address that the caller signed in from; `reason`
                 is `ADDRESS`.
         """
         if caller.is_anonymous:
             raise Unauthenticated
+        require_unexpired(caller.expires_at, self._now)
         if caller.kind is ActorKind.API_CLIENT:
             return self._evaluate_client(caller)
         return caller if caller.session_id is None else self._evaluate_person(caller, caller.session_id)

@@ -118,6 +118,7 @@ class Change:
             weak_secret=facts.get("weak_secret", False),
             reason=facts.get("reason"),
             accepted=facts.get("accepted"),
+            actor_name=self.caller.display_name,
         )
 
 

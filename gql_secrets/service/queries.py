@@ -19,6 +19,7 @@ from gql_secrets.storage.client_rows import ClientQuery, ClientRow
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import (
+    MAX_ACTOR,
     MAX_FOLDED,
     AuditEvent,
     Client,
@@ -29,7 +30,6 @@ from gql_secrets.storage.models import (
 
 Record = TypeVar("Record", ClientSecret, AuditEvent)
 
-MAX_ACTOR: Final = 255
 # No name is longer. The length is checked first: normalizing a long text takes seconds.
 MAX_SEARCH: Final = 200
 _LAST_CHARACTER: Final = "\U0010ffff"

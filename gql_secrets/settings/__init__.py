@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.durations import parse_duration
 from gql_secrets.domain.errors import SetupError
+from gql_secrets.domain.identity import DEFAULT_ADMIN_ROLES, DEFAULT_NAME_CLAIM, DEFAULT_ROLES_CLAIM, Issuer
 from gql_secrets.domain.limits import Rate
 from gql_secrets.domain.rotation import MAX_RETENTION
+from gql_secrets.settings.identity import parse_issuers
 from gql_secrets.settings.private_files import open_unlinked, require_private
 from gql_secrets.settings.service_links import is_service_link
 
@@ -68,6 +70,13 @@ class Settings:
     introspection: str = "signed-in"
     trusted_documents: str = ""
     ionapi_template: str = ""
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_roles_claim: str = DEFAULT_ROLES_CLAIM
+    oidc_admin_roles: str = DEFAULT_ADMIN_ROLES
+    oidc_operator_roles: str = ""
+    oidc_viewer_roles: str = ""
+    oidc_name_claim: str = DEFAULT_NAME_CLAIM
     rate_limits: str = "on"
     limit_failures_per_address: Rate = _FAILURES
     limit_failures_per_client: Rate = _FAILURES
@@ -121,6 +130,7 @@ class Settings:
         if not self.database_pool_size:
             raise SetupError("GQL_SECRETS_DATABASE_POOL_SIZE must be at least 1.")
         self._check_addresses()
+        _ = self.issuers
 
     def _check_addresses(self) -> None:
         if self.public_url and not _is_origin(self.public_url):
@@ -149,6 +159,24 @@ class Settings:
         """The origins of the allowed frontends, as they are written in the setting."""
         parts = (part.strip() for part in self.allowed_origins.split(","))
         return tuple(parts) if self.allowed_origins.strip() else ()
+
+    @property
+    def issuers(self) -> tuple[Issuer, ...]:
+        """The identity providers whose access tokens sign people in.
+
+        Raises:
+            SetupError: a setting of them is invalid.
+        """
+        return parse_issuers(
+            self.oidc_issuer,
+            self.oidc_audience,
+            roles_claim=self.oidc_roles_claim,
+            name_claim=self.oidc_name_claim,
+            admin_roles=self.oidc_admin_roles,
+            operator_roles=self.oidc_operator_roles,
+            viewer_roles=self.oidc_viewer_roles,
+            insecure=self.insecure,
+        )
 
     def limit(self, rate: Rate) -> Rate | None:
         """Return this limit, or None if all limits are off."""

@@ -12,6 +12,7 @@ from tortoise.models import Model
 from gql_secrets.storage.fields import InstantField
 
 MAX_FOLDED = 200
+MAX_ACTOR = 512
 
 
 class Installation(Model):
@@ -123,7 +124,7 @@ class ClientSecret(Model):
     is_weak = fields.BooleanField(default=False)
     state = fields.CharField(max_length=8)
     created_at: datetime = InstantField()
-    created_by = fields.CharField(max_length=255)
+    created_by = fields.CharField(max_length=MAX_ACTOR)
     replaced_at: datetime | None = InstantField(null=True)
     expires_at: datetime | None = InstantField(null=True)
     ended_at: datetime | None = InstantField(null=True)
@@ -170,7 +171,7 @@ class AuditEvent(Model):
     revision = fields.BigIntField(primary_key=True, generated=False)
     at: datetime = InstantField()
     action = fields.CharField(max_length=32)
-    actor = fields.CharField(max_length=255)
+    actor = fields.CharField(max_length=MAX_ACTOR)
     actor_kind = fields.CharField(max_length=16)
     surface = fields.CharField(max_length=16)
     request_id = fields.CharField(max_length=64, null=True)
@@ -189,6 +190,7 @@ class AuditEvent(Model):
     clamped = fields.BooleanField(db_default=False)
     weak_secret = fields.BooleanField(db_default=False)
     accepted = fields.CharField(max_length=64, null=True)
+    actor_name = fields.CharField(max_length=200, null=True)
 
     if TYPE_CHECKING:
         ended_secrets: fields.ReverseRelation["AuditEndedSecret"]
@@ -229,7 +231,7 @@ class IdempotentReset(Model):
     """What a replay needs for ten minutes: not the secret, but the nonce that derives it again with the pepper."""
 
     id = fields.BigIntField(primary_key=True)
-    actor = fields.CharField(max_length=255)
+    actor = fields.CharField(max_length=MAX_ACTOR)
     key_hash = fields.BinaryField()
     arguments_hash = fields.BinaryField()
     nonce = fields.BinaryField()

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from tortoise.migrations.operations import TortoiseOperation
+from tortoise.migrations.operations import AlterField, TortoiseOperation
 from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 
@@ -56,6 +56,26 @@ class RunOnSqlite(_RunOnOneDialect):
     """Run a SQL statement on SQLite, and nothing on PostgreSQL."""
 
     dialect = "sqlite"
+
+
+class WidenText(AlterField):
+    """Let a column hold longer texts.
+
+    SQLite does not enforce the length of a text, so its table stays as it is: remaking it would lose the constraints
+    and indexes that Tortoise does not know.
+    """
+
+    async def database_forward(
+        self, app_label: str, old_state: State, new_state: State, state_editor: BaseSchemaEditor | None = None
+    ) -> None:
+        """Alter the column on PostgreSQL, which rewrites nothing."""
+        if state_editor and state_editor.DIALECT == "postgres":
+            await super().database_forward(app_label, old_state, new_state, state_editor)
+
+    async def database_backward(
+        self, app_label: str, old_state: State, new_state: State, state_editor: BaseSchemaEditor | None = None
+    ) -> None:
+        """Leave the column: it may hold longer texts now."""
 
 
 class RaiseOldestSchema(TortoiseOperation):

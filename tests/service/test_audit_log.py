@@ -41,6 +41,7 @@ COLUMNS = (
     "clamped",
     "weak_secret",
     "accepted",
+    "actor_name",
 )
 
 

@@ -314,7 +314,7 @@ def make_endpoint(*, limits: Limits | None = None, trusted: TrustedDocuments | N
         introspection=lambda context: not context.is_anonymous,
         present=present,
         redact=without_credentials,
-        challenge="Basic",
+        challenges=lambda _request: ("Basic",),
     )
 
 

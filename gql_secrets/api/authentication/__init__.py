@@ -9,14 +9,19 @@ from typing import Final
 
 from aiohttp import web
 
-from gql_secrets.api.authentication.basic import authenticate_basic
+from gql_secrets.api.authentication.basic import authenticate_basic, authenticate_header
+from gql_secrets.api.authentication.bearer import authenticate_bearer, authenticate_token
 from gql_secrets.api.authentication.session_cookie import authenticate_session
 from gql_secrets.api.keys import REQUEST_ID, SOURCE
 from gql_secrets.domain.access import Caller, Surface
 
 Authenticator = Callable[[web.Request, Surface], Awaitable[Caller | None]]
 
-GRAPHQL_AUTHENTICATORS: Final[Sequence[Authenticator]] = (authenticate_basic, authenticate_session)
+GRAPHQL_AUTHENTICATORS: Final[Sequence[Authenticator]] = (
+    authenticate_bearer,  # before Basic, which refuses every other scheme
+    authenticate_basic,
+    authenticate_session,
+)
 
 
 async def authenticate(
@@ -25,7 +30,8 @@ async def authenticate(
     """Return the caller; the anonymous caller where the request has no credentials.
 
     Raises:
-        BadCredentials: the credentials are not valid, or of an unknown scheme; TooManyFailures after too many of them.
+        BadCredentials: the credentials are not valid, or of an unknown scheme; InvalidToken for an access token;
+            TooManyFailures after too many of them.
         Forbidden: they are valid, but not from this address (`reason` is `ADDRESS`), or a session's cookie came from a
             page of another site (`ORIGIN`).
         Unavailable: the database is unavailable.
@@ -34,3 +40,13 @@ async def authenticate(
         if (caller := await each(request, surface)) is not None:
             return caller
     return Caller.anonymous(surface, address=request[SOURCE].address, request_id=request[REQUEST_ID])
+
+
+async def authenticate_message(request: web.Request, authorization: str, surface: Surface) -> Caller:
+    """Return the caller of the value of an `Authorization` header, which a WebSocket sends in a message.
+
+    Raises:
+        BadCredentials, Forbidden, Unavailable: as for a header.
+    """
+    person = await authenticate_token(request, authorization, surface)
+    return person if person is not None else await authenticate_header(request, authorization, surface)

@@ -1,6 +1,6 @@
 """The `/graphql` entry: from an HTTP request to the GraphQL server, with this product's callers and origins."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +8,9 @@ from aiohttp import web
 from graphql import OperationType
 
 from gql_secrets.api.authentication import authenticate
+from gql_secrets.api.authentication.access_tokens import ACCESS_TOKENS
 from gql_secrets.api.authentication.basic import CHALLENGE
+from gql_secrets.api.authentication.bearer import INVALID_TOKEN_CHALLENGE
 from gql_secrets.api.console import console_documents, explorer_page, wants_explorer
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import HTTP_STATUS, present
@@ -24,7 +26,7 @@ from gql_secrets.api.keys import COUNTERS, GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERV
 from gql_secrets.api.web.cors import GRAPHQL_PATH, answer_preflight
 from gql_secrets.api.web.origin import CrossOriginRefused
 from gql_secrets.domain.access import Surface
-from gql_secrets.domain.errors import Failure, SetupError
+from gql_secrets.domain.errors import Failure, InvalidToken, SetupError
 from gql_secrets.graphql_server.documents import InvalidTrustedDocuments, TrustedDocuments
 from gql_secrets.graphql_server.engine import OperationObserver
 from gql_secrets.graphql_server.errors import FORBIDDEN, RequestRefused
@@ -34,6 +36,9 @@ from gql_secrets.graphql_server.websocket import Sockets
 from gql_secrets.logs import without_credentials
 from gql_secrets.settings import Settings
 
+_BEARER_CHALLENGE: Final = 'Bearer realm="gql-secrets"'
+_SEC_FETCH_MODE: Final = "Sec-Fetch-Mode"
+_NAVIGATE: Final = "navigate"
 # Which callers may query the schema itself, by the value of GQL_SECRETS_INTROSPECTION.
 _MAY_INTROSPECT: Final[Mapping[str, Callable[[RequestContext], bool]]] = {
     "everyone": lambda _: True,
@@ -71,7 +76,7 @@ def _endpoint(settings: Settings, observe: OperationObserver) -> GraphQLEndpoint
             redact=without_credentials,
             trusted_documents=trusted,
             check_operation=_check_mutation_origin,
-            challenge=CHALLENGE,
+            challenges=_challenges,
             known_documents=frozenset(of_console),
             observe=observe,
         )
@@ -96,11 +101,22 @@ async def _handle(request: web.Request) -> web.StreamResponse:
         refused = present(failure)
         if refused is None:
             raise
-        return request.app[GRAPHQL].refuse(request, refused, status=HTTP_STATUS[refused.code])
+        challenges = (INVALID_TOKEN_CHALLENGE,) if isinstance(failure, InvalidToken) else None
+        return request.app[GRAPHQL].refuse(request, refused, status=HTTP_STATUS[refused.code], challenges=challenges)
     if wants_socket(request):
         return await serve_socket(request, caller)
     context = Context(request.app[SERVICES], caller, request[REQUEST_ID])
     return await request.app[GRAPHQL].handle(request, context)
+
+
+def _challenges(request: web.Request) -> Sequence[str]:
+    """Return the ways to sign in that a 401 names.
+
+    A browser opens its own password dialog for Basic, over the page of a frontend whose script sent the request.
+    """
+    is_script = request.headers.get(_SEC_FETCH_MODE, _NAVIGATE) != _NAVIGATE
+    basic = () if is_script else (CHALLENGE,)
+    return (*basic, _BEARER_CHALLENGE) if request.app[ACCESS_TOKENS].providers else basic
 
 
 def _check_mutation_origin(request: web.Request, kind: OperationType, context: RequestContext) -> None:

@@ -13,8 +13,8 @@ from gql_secrets.api.graphql.enums import ErrorCode
 from gql_secrets.domain import errors
 from gql_secrets.domain.errors import (
     BadRequest,
-    Failure,
     Forbidden,
+    InvalidToken,
     Refusal,
     TooManyFailures,
     Unauthenticated,
@@ -125,6 +125,8 @@ def present(error: Exception) -> RequestRefused | None:
     match error:
         case TooManyFailures():
             return RequestRefused(RATE_LIMITED, str(error), {"retryAfter": error.retry_after})
+        case InvalidToken():
+            return RequestRefused(UNAUTHENTICATED, str(error), {"reason": error.reason})
         case Unauthenticated():
             return RequestRefused(UNAUTHENTICATED, str(error))
         case Forbidden():
@@ -141,6 +143,4 @@ def present(error: Exception) -> RequestRefused | None:
             return RequestRefused(UNAVAILABLE, str(error), {"reason": error.reason} if error.reason else {})
         case Refusal():  # raised by a query, which has no `userErrors`
             return RequestRefused(error.code.value, str(error))
-        case Failure():
-            return None
     return None

@@ -129,7 +129,7 @@ class Query:
         actor: Annotated[
             str | None,
             strawberry.argument(
-                description="Filters by actor, in the format of AuditEvent.actor: at most 255 characters; a longer "
+                description="Filters by actor, in the format of AuditEvent.actor: at most 512 characters; a longer "
                 "text finds nothing."
             ),
         ] = None,

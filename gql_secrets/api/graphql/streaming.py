@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from gql_secrets.api.authentication.basic import authenticate_header
+from gql_secrets.api.authentication import authenticate_message
 from gql_secrets.api.graphql.context import Context, turn_key_of
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS, SOURCE
 from gql_secrets.api.web.request_id import make_request_id
@@ -65,7 +65,7 @@ class _CallerOfSocket:
 
     async def sign_in(self, authorization: str) -> None:
         """Sign in with the `Authorization` of `connection_init`."""
-        self._caller = await authenticate_header(self._request, authorization, Surface.GRAPHQL)
+        self._caller = await authenticate_message(self._request, authorization, Surface.GRAPHQL)
 
     async def begin_operation(self) -> Context:
         """Return the context of one operation, its caller evaluated at this moment."""

@@ -25,7 +25,11 @@ class AuditEvent(Node):
     revision: int = strawberry.field(description="The revision of the installation that this change created.")
     action: AuditAction = strawberry.field(description="The action.")
     actor: str = strawberry.field(
-        description="The actor: `api_client:<client id>`, `user:<name>`, `cli:<system user>`, or `system`."
+        description="The actor: `api_client:<client id>`, `user:<name>`, `cli:<system user>`, or `system`. A person "
+        "who signed in with an access token is `user:<issuer without its scheme>/<subject>`."
+    )
+    actor_name: str | None = strawberry.field(
+        description="The display name of a person who signed in with an access token, at the time of the change."
     )
     actor_kind: ActorKind = strawberry.field(description="The kind of the actor.")
     surface: Surface = strawberry.field(description="The interface through which the change was made.")
@@ -61,6 +65,7 @@ class AuditEvent(Node):
             revision=row.revision,
             action=AuditAction(row.action),
             actor=row.actor,
+            actor_name=row.actor_name,
             actor_kind=ActorKind(row.actor_kind),
             surface=Surface(row.surface),
             request_id=row.request_id,

@@ -1,5 +1,6 @@
 """The signed-in caller."""
 
+from datetime import datetime
 from typing import Self
 
 import strawberry
@@ -15,6 +16,9 @@ class Viewer:
     roles: list[Role] = strawberry.field(
         description="The viewer's roles, most powerful first. Empty if the viewer has no role."
     )
+    expires_at: datetime | None = strawberry.field(
+        description="When the access token with which the viewer signed in expires. Null for other ways to sign in."
+    )
     can_create_client: bool = strawberry.field(description="Whether the viewer can create clients.")
 
     @classmethod
@@ -23,8 +27,9 @@ class Viewer:
         if caller.is_anonymous:
             return None
         return cls(
-            name=caller.name,
+            name=caller.display_name or caller.name,
             kind=ViewerKind.API_CLIENT if caller.kind is ActorKind.API_CLIENT else ViewerKind.USER,
             roles=[role for role in Role if role.rank <= rank(caller.role)],
+            expires_at=caller.expires_at,
             can_create_client=caller.role is Role.ADMIN,
         )

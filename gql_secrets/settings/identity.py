@@ -1,0 +1,124 @@
+"""The `GQL_SECRETS_OIDC_…` settings: the identity providers whose access tokens sign people in."""
+
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+from gql_secrets.domain.errors import SetupError
+from gql_secrets.domain.identity import MAX_ISSUER, Issuer
+
+_PREFIX: Final = "GQL_SECRETS_OIDC_"
+
+
+def parse_issuers(
+    issuer: str,
+    audience: str,
+    *,
+    roles_claim: str,
+    name_claim: str,
+    admin_roles: str,
+    operator_roles: str,
+    viewer_roles: str,
+    insecure: bool = False,
+) -> tuple[Issuer, ...]:
+    """Return the issuers in their order.
+
+    With several, the audiences and role names are lists in the same order, with `;` between issuers: an issuer gives
+    roles only by its own entry, so a missing one gives none. One entry of claims is that of every issuer.
+
+    Args:
+        issuer: the issuers, separated by commas.
+        audience: for each issuer, the audiences, separated by commas.
+        roles_claim: the claims that hold role names.
+        name_claim: the claims that may hold a display name.
+        admin_roles: the role names that give ADMIN.
+        operator_roles: the role names that give OPERATOR.
+        viewer_roles: the role names that give VIEWER.
+        insecure: whether an issuer may be asked over http at an address other than loopback.
+
+    Raises:
+        SetupError: a setting is invalid.
+    """
+    urls = _items(issuer)
+    if not urls:
+        if audience or operator_roles or viewer_roles:
+            raise SetupError(f"{_PREFIX}AUDIENCE and the role settings need {_PREFIX}ISSUER, the issuer of the tokens.")
+        return ()
+    for url in urls:
+        _check_issuer(url, insecure=insecure)
+    names = [url.partition("://")[2].rstrip("/") for url in urls]
+    if len(set(names)) != len(names):
+        raise SetupError(f"{_PREFIX}ISSUER names an issuer twice.")
+    audiences = _entries("AUDIENCE", audience, len(urls))
+    if not all(audiences):
+        raise SetupError(
+            f"{_PREFIX}AUDIENCE is required with {_PREFIX}ISSUER: the name of this API at the identity provider, as in "
+            "the `aud` of its access tokens; for several issuers, one entry each, separated by `;`."
+        )
+    admins = _entries("ADMIN_ROLES", admin_roles, len(urls))
+    operators = _entries("OPERATOR_ROLES", operator_roles, len(urls))
+    viewers = _entries("VIEWER_ROLES", viewer_roles, len(urls))
+    roles_claims = _claims("ROLES_CLAIM", roles_claim, len(urls))
+    name_claims = _claims("NAME_CLAIM", name_claim, len(urls))
+    return tuple(
+        Issuer(
+            url,
+            audiences=frozenset(audiences[place]),
+            roles_claims=roles_claims[place],
+            name_claims=name_claims[place],
+            admin_roles=frozenset(admins[place]),
+            operator_roles=frozenset(operators[place]),
+            viewer_roles=frozenset(viewers[place]),
+        )
+        for place, url in enumerate(urls)
+    )
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _entries(name: str, text: str, count: int) -> list[tuple[str, ...]]:
+    entries = [_items(entry) for entry in text.split(";")]
+    if len(entries) > count:
+        raise SetupError(
+            f"{_PREFIX}{name} has {len(entries)} entries, separated by `;`, but {_PREFIX}ISSUER has {count}."
+        )
+    return entries + [()] * (count - len(entries))
+
+
+def _claims(name: str, text: str, count: int) -> list[tuple[str, ...]]:
+    entries = _entries(name, text, count)
+    shared = ";" not in text
+    entries = [entries[0]] * count if shared else entries
+    if not all(entries):
+        raise SetupError(f"{_PREFIX}{name} must name a claim, such as roles or realm_access.roles.")
+    return entries
+
+
+def _check_issuer(url: str, *, insecure: bool) -> None:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    is_url = host and port != 0 and not (parts.query or parts.fragment or parts.username or "\\" in url)
+    if not is_url or not url.isascii() or not url.isprintable() or " " in url or parts.scheme not in ("http", "https"):
+        raise SetupError(
+            f"{_PREFIX}ISSUER must be a comma-separated list of URLs, each exactly as the identity provider writes it "
+            "in `iss`, such as https://login.example.com/realms/staff"
+        )
+    if len(url) > MAX_ISSUER:
+        raise SetupError(f"{_PREFIX}ISSUER: an issuer must have at most {MAX_ISSUER} characters.")
+    if parts.scheme == "http" and not insecure and not _is_loopback(host):
+        raise SetupError(
+            f"{_PREFIX}ISSUER: the keys of an issuer must come over https, or from this machine. Use an https issuer, "
+            "or pass --insecure."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
