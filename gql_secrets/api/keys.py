@@ -9,6 +9,7 @@ from gql_secrets.api.metrics.counters import Counters
 from gql_secrets.api.sign_in.cookie import SessionCookie
 from gql_secrets.api.web.client_address import RequestSource, TrustedProxies
 from gql_secrets.api.web.origin import OwnOrigin
+from gql_secrets.domain.access import Caller
 from gql_secrets.graphql_server.http import GraphQLEndpoint
 from gql_secrets.graphql_server.websocket import Sockets
 from gql_secrets.settings import Settings
@@ -24,5 +25,6 @@ GRAPHQL: Final = web.AppKey("graphql", GraphQLEndpoint)
 SOCKETS: Final = web.AppKey("sockets", Sockets)
 OWN_ORIGIN: Final = web.AppKey("own_origin", OwnOrigin)
 SESSION_COOKIE: Final = web.AppKey("session_cookie", SessionCookie)
+CALLER: Final = web.RequestKey("caller", Caller)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 SOURCE: Final = web.RequestKey("source", RequestSource)

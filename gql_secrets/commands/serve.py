@@ -31,6 +31,8 @@ _BACKLOG: Final = 1024
 # How long requests in progress may take once the server has been asked to stop.
 _SECONDS_TO_STOP: Final = 10.0
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# Each would end the process, and means something else to other servers: a reload, a new log file.
+_IGNORED_SIGNALS: Final = () if sys.platform == "win32" else (signal.SIGHUP, signal.SIGUSR1)
 
 
 def serve(
@@ -51,6 +53,8 @@ def serve(
     """Start the server. The first start creates the installation and prints the owner's credentials once."""
     settings = read_settings(ctx, data_dir, database_url, host=host, port=port, insecure=insecure or None)
     set_up_logging(settings.log_level, settings.log_format)
+    for number in _IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     if settings.ignored_variables:
         _log.info("service_links_ignored", extra={"variables": ", ".join(settings.ignored_variables)})
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -58,7 +62,7 @@ def serve(
 
 
 async def run_server(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; then finish the requests in progress and close everything.
+    """Serve until SIGTERM or SIGINT; then drain, finish the requests in progress and close everything.
 
     Raises:
         SetupError: it cannot listen on the address, or the installation cannot start.
@@ -95,6 +99,10 @@ async def run_server(settings: Settings) -> None:
             gc.collect()
             gc.freeze()
             await _run_until_stopped(f"gql-secrets {__version__} listens on {settings.address_url}")
+            # From here on another signal ends the process immediately.
+            _log.info("draining", extra={"seconds": settings.drain_delay.total_seconds()})
+            runner.drain()
+            await asyncio.sleep(settings.drain_delay.total_seconds())
         finally:
             await metrics.cleanup()
             await runner.cleanup()

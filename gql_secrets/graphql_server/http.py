@@ -49,6 +49,9 @@ _STATUS_OF_FIELD: Final = {UNAVAILABLE: 503, RATE_LIMITED: 429}
 # The status of a document that is refused, where the media type allows one.
 _STATUS_OF_REFUSAL: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, INTERNAL: 500, **_STATUS_OF_FIELD}
 
+# The name of the operation that a request asks for, as its document has it; empty without a name.
+OPERATION_NAME: Final = web.RequestKey("operation_name", str)
+
 # Raises RequestRefused if a request may not ask for an operation of this kind; nothing was executed then.
 OperationCheck = Callable[[web.Request, OperationType, RequestContext], None]
 
@@ -105,6 +108,7 @@ class GraphQLEndpoint:
             parameters = await self._read(request, accepted)
             async with self.engine.turns.take(context.turn_key):
                 prepared = await self.engine.prepare(parameters, context)
+                request[OPERATION_NAME] = prepared.operation.name or ""
                 check_method(request, prepared.kind)
                 if self._check_operation is not None:
                     self._check_operation(request, prepared.kind, context)

@@ -1,6 +1,7 @@
 """A subscription as an event stream: server-sent events, one connection for each (graphql-sse's "distinct" mode)."""
 
 import asyncio
+import random
 from contextlib import aclosing
 from typing import Final
 
@@ -15,6 +16,8 @@ from gql_secrets.graphql_server.protocols import RequestContext
 KEEP_ALIVE_SECONDS: Final = 10.0
 # How long a reader may take to make room for the next event.
 SEND_SECONDS: Final = 10.0
+# How long a reader is asked to wait before it subscribes again, after a stream that failed or whose server stops.
+RETRY_MILLISECONDS: Final = (1_000, 5_000)
 
 
 async def stream_events(
@@ -22,7 +25,7 @@ async def stream_events(
 ) -> web.StreamResponse:
     """Answer with one `next` for each event, and a `complete`.
 
-    The last `next` of a stream that fails holds the errors.
+    The last `next` of a stream that fails holds the errors, and its `complete` says when to `retry`.
 
     Raises:
         DocumentRefused: the stream cannot begin.
@@ -41,6 +44,7 @@ async def stream_events(
         )
         await response.prepare(request)
         upcoming: asyncio.Task[OperationResult | None] | None = None
+        has_failed = False
         try:
             await _send(request, response, b":\n\n")
             while True:
@@ -52,8 +56,9 @@ async def stream_events(
                 result, upcoming = upcoming.result(), None
                 if result is None:
                     break
+                has_failed = result.data is None
                 await _send(request, response, b"event: next\ndata: " + orjson.dumps(result.content()) + b"\n\n")
-            await _send(request, response, b"event: complete\ndata: \n\n")
+            await _send(request, response, b"event: complete\ndata: \n" + (_retry() if has_failed else b"") + b"\n")
             await response.write_eof()
         except (ConnectionError, TimeoutError):
             pass  # the reader disconnected, or reads too slowly
@@ -62,6 +67,11 @@ async def stream_events(
                 upcoming.cancel()
                 await asyncio.gather(upcoming, return_exceptions=True)
     return response
+
+
+def _retry() -> bytes:
+    """Return when to subscribe again: all streams of a server end together, and must not return together."""
+    return b"retry: %d\n" % random.randint(*RETRY_MILLISECONDS)  # noqa: S311  nobody gains by predicting it
 
 
 async def _send(request: web.Request, response: web.StreamResponse, text: bytes) -> None:

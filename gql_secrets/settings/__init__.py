@@ -35,6 +35,8 @@ _CHOICES: Final = {
     "rate_limits": ("on", "off"),
 }
 _MAX_PORT: Final = 65535
+_MAX_DRAIN_DELAY: Final = timedelta(minutes=5)
+_DURATIONS: Final = ("quiet_time", "drain_delay")
 _FAILURES: Final = Rate(100, timedelta(minutes=1))
 _SIGN_INS: Final = Rate(20, timedelta(minutes=1))
 _RESETS: Final = Rate(60, timedelta(hours=1))
@@ -65,6 +67,7 @@ class Settings:
     log_format: str = "text"
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
+    drain_delay: timedelta = timedelta(0)
     clients_api_status: str = "200"
     allowed_origins: str = ""
     introspection: str = "signed-in"
@@ -127,6 +130,8 @@ class Settings:
             )
         if not timedelta(seconds=1) <= self.quiet_time <= MAX_RETENTION:
             raise SetupError("GQL_SECRETS_QUIET_TIME must be from 1s to 168h.")
+        if self.drain_delay > _MAX_DRAIN_DELAY:
+            raise SetupError("GQL_SECRETS_DRAIN_DELAY must be from 0s to 5m.")
         if not self.database_pool_size:
             raise SetupError("GQL_SECRETS_DATABASE_POOL_SIZE must be at least 1.")
         self._check_addresses()
@@ -275,9 +280,9 @@ def _parsed(variable: str, name: str, text: str) -> object:
         if not re.fullmatch(r"[0-9]{1,6}", text):
             raise SetupError(f"{variable} must be a whole number.")
         return int(text)
-    if name == "quiet_time" or name.startswith("limit_"):
+    if name in _DURATIONS or name.startswith("limit_"):
         try:
-            return parse_duration(text) if name == "quiet_time" else Rate.parse(text)
+            return parse_duration(text) if name in _DURATIONS else Rate.parse(text)
         except ValueError as error:
             raise SetupError(f"{variable}: {error}") from None
     return text.upper() if name == "log_level" else text

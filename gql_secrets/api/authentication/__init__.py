@@ -12,7 +12,7 @@ from aiohttp import web
 from gql_secrets.api.authentication.basic import authenticate_basic, authenticate_header
 from gql_secrets.api.authentication.bearer import authenticate_bearer, authenticate_token
 from gql_secrets.api.authentication.session_cookie import authenticate_session
-from gql_secrets.api.keys import REQUEST_ID, SOURCE
+from gql_secrets.api.keys import CALLER, REQUEST_ID, SOURCE
 from gql_secrets.domain.access import Caller, Surface
 
 Authenticator = Callable[[web.Request, Surface], Awaitable[Caller | None]]
@@ -29,6 +29,8 @@ async def authenticate(
 ) -> Caller:
     """Return the caller; the anonymous caller where the request has no credentials.
 
+    The request's log line names a caller that is not anonymous.
+
     Raises:
         BadCredentials: the credentials are not valid, or of an unknown scheme; InvalidToken for an access token;
             TooManyFailures after too many of them.
@@ -38,6 +40,7 @@ async def authenticate(
     """
     for each in authenticators:
         if (caller := await each(request, surface)) is not None:
+            request[CALLER] = caller
             return caller
     return Caller.anonymous(surface, address=request[SOURCE].address, request_id=request[REQUEST_ID])
 

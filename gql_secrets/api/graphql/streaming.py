@@ -72,8 +72,16 @@ class _CallerOfSocket:
         services = self._request.app[SERVICES]
         # Each operation has an id of its own, as each request has: errors, log and audit show it.
         request_id = make_request_id()
-        _log.info("socket_operation", extra={"socket": self._request[REQUEST_ID], "request_id": request_id})
         caller = await services.sessions.renew(replace(self._caller, request_id=request_id))
+        _log.info(
+            "socket_operation",
+            extra={
+                "socket": self._request[REQUEST_ID],
+                "request_id": request_id,
+                "caller": None if caller.is_anonymous else caller.actor,
+                "address": self._request[SOURCE].address,
+            },
+        )
         if caller.secret_id is not None:
             source = self._request[SOURCE].source
             services.usage.used(caller.secret_id, source, await services.database.now())

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 
-from gql_secrets.api.keys import SERVER_NAME, TRUSTED_PROXIES
+from gql_secrets.api.keys import DRAINING, SERVER_NAME, TRUSTED_PROXIES
 from gql_secrets.api.web.client_address import TrustedProxies
 from gql_secrets.api.web.connection_limits import AddressShare, ConnectionLimits, ConnectionTable, max_connections
 from gql_secrets.domain.networks import address_block
@@ -72,6 +72,7 @@ class BoundedRunner(web.AppRunner):
     ) -> None:
         """Run it within these limits; at the end, requests in progress may take `shutdown_timeout` seconds."""
         self._limits = limits or ConnectionLimits()
+        self._bounded: BoundedServer | None = None
         super().__init__(
             app,
             access_log=None,
@@ -89,7 +90,15 @@ class BoundedRunner(web.AppRunner):
         plain = await super()._make_server()
         server = BoundedServer(plain, self._limits, self.app.get(TRUSTED_PROXIES, TrustedProxies()))
         server.fast_path = self.app.get(FAST_PATH)
+        self._bounded = server
         return server
+
+    def drain(self) -> None:
+        """Say in every response that its connection ends with it, and be unready, until the server stops."""
+        if self._bounded is not None:
+            self._bounded.is_draining = True
+        if (draining := self.app.get(DRAINING)) is not None:
+            draining.set()
 
 
 class BoundedServer(web.Server):
@@ -99,6 +108,7 @@ class BoundedServer(web.Server):
         """Serve the application of this aiohttp server."""
         super().__init__(self._answer, request_factory=plain.request_factory, **plain._kwargs)  # noqa: SLF001
         self.fast_path: FastPath | None = None
+        self.is_draining = False
         self.limits = limits
         self.heads: dict[Connection, float] = {}
         self.bodies: dict[Connection, tuple[float, StreamReader]] = {}
@@ -110,6 +120,12 @@ class BoundedServer(web.Server):
         self._reaper = self._loop.call_soon(self._reap)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._respond(request)
+        if self.is_draining:
+            response.force_close()
+        return response
+
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version not in _VERSIONS:
             # Not aiohttp's response, whose status line would repeat the version.
             refusal = HeadResponse(_VERSION_NOT_SUPPORTED)

@@ -7,13 +7,15 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from gql_secrets.api.keys import REQUEST_ID, SOURCE, TRUSTED_PROXIES
+from gql_secrets.api.keys import CALLER, REQUEST_ID, SOURCE, TRUSTED_PROXIES
 from gql_secrets.api.web.client_address import find_source
-from gql_secrets.api.web.request_id import make_request_id
+from gql_secrets.api.web.request_id import find_request_id, find_trace_id
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.graphql_server.disconnects import is_disconnected
+from gql_secrets.graphql_server.http import OPERATION_NAME
 
 _log: Final = logging.getLogger(__name__)
+_MAX_OPERATION: Final = 64
 _CLIENT_CLOSED_REQUEST: Final = 499  # nginx's status for it, in the log only
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -25,8 +27,9 @@ async def surround_request(request: web.Request, handler: Handler) -> web.Stream
 
     The log has the route, not the path, and no header or body: clients sometimes put credentials in them.
     """
-    request_id = request[REQUEST_ID] = make_request_id()
-    request[SOURCE] = find_source(request, request.app[TRUSTED_PROXIES])
+    trusted = request.app[TRUSTED_PROXIES]
+    request_id = request[REQUEST_ID] = find_request_id(request, trusted)
+    request[SOURCE] = find_source(request, trusted)
     began = time.perf_counter()
     status = 500
     try:
@@ -52,16 +55,7 @@ async def surround_request(request: web.Request, handler: Handler) -> web.Stream
         return response
     finally:
         milliseconds = (time.perf_counter() - began) * 1000
-        _log.info(
-            "request",
-            extra={
-                "method": request.method,
-                "path": _route_of(request),
-                "status": status,
-                "ms": round(milliseconds, 1),
-                "request_id": request_id,
-            },
-        )
+        _log.info("request", extra=_facts_of(request, status, milliseconds))
 
 
 @web.middleware
@@ -78,6 +72,23 @@ async def refuse_encoded_body(request: web.Request, handler: Handler) -> web.Str
 def is_body_encoded(request: web.BaseRequest) -> bool:
     """Whether the request has a body with a content coding."""
     return hdrs.CONTENT_ENCODING in request.headers and request.body_exists
+
+
+def _facts_of(request: web.Request, status: int, milliseconds: float) -> dict[str, object]:
+    """Return what the log says about a request. A key without a value is left out."""
+    caller = request.get(CALLER)
+    facts = {
+        "method": request.method,
+        "path": _route_of(request),
+        "status": status,
+        "ms": round(milliseconds, 1),
+        "request_id": request[REQUEST_ID],
+        "caller": caller.actor if caller is not None else None,
+        "address": request[SOURCE].address,
+        "operation": request.get(OPERATION_NAME, "")[:_MAX_OPERATION] or None,
+        "trace_id": find_trace_id(request, request.app[TRUSTED_PROXIES]),
+    }
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _route_of(request: web.Request) -> str:
