@@ -137,7 +137,7 @@ async def open_services(
             usage_queries=UsageQueries(database, queries, usage, settings.quiet_time),
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
-            sessions=Sessions(database),
+            sessions=Sessions(changes),
             feed=Feed(database, expire_due_secrets=Maintenance(database, changes).expire_due_secrets),
             limits=FailureCounters(
                 failures_per_address=settings.limit(settings.limit_failures_per_address),

@@ -36,6 +36,7 @@ _SECRET_FIELDS: Final = (
     "state",
     "created_at",
     "created_by",
+    "created_by_name",
     "replaced_at",
     "expires_at",
     "ended_at",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gql_secrets.commands.context import require_database, run_to_end, system_user, with_settings
+from gql_secrets.commands.context import cli_caller, require_database, run_to_end, system_user, with_settings
 from gql_secrets.commands.output import AsJson, instant, say, write, write_text
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.sessions import link_url
@@ -36,7 +36,7 @@ def sign_in_link(
     say(f"This link signs {link.name} in as {link.role}. It works once, until {expires_at}. Open it in a browser:")
     lost = f"A link was created that cannot be shown again. It expires at {expires_at}. Run the command again."
     if as_json:
-        data = {"url": url, "name": link.name, "role": link.role.value, "expiresAt": expires_at}
+        data = {"url": url, "number": link.number, "name": link.name, "role": link.role.value, "expiresAt": expires_at}
         write(data, as_json=True, done=lost)
     else:
         write_text(f"{url}\n", done=lost)
@@ -44,7 +44,7 @@ def sign_in_link(
 
 async def first_link_text(services: Services, url: str) -> str:
     """Return what the first start prints about the console: a link that signs the administrator in."""
-    link = await services.sessions.create_sign_in_link(system_user(), Role.ADMIN)
+    link = await services.sessions.create_sign_in_link(system_user(), Role.ADMIN, by=cli_caller())
     return f"""\
 To use the console instead, open this link in a browser. It signs you in once and works for 15 minutes:
 
@@ -78,6 +78,6 @@ def _address_file(settings: Settings) -> Path:
 async def _make(settings: Settings, name: str, role: Role) -> NewSignInLink:
     services = await open_services(settings, migrate=False, with_owner=False)
     try:
-        return await services.sessions.create_sign_in_link(name, role)
+        return await services.sessions.create_sign_in_link(name, role, by=cli_caller())
     finally:
         await services.close()

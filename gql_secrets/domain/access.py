@@ -55,6 +55,7 @@ class Surface(StrEnum):
 
     GRAPHQL = "GRAPHQL"
     CLIENTS_API = "CLIENTS_API"
+    SIGN_IN = "SIGN_IN"
     CLI = "CLI"
     SYSTEM = "SYSTEM"
 
@@ -93,8 +94,8 @@ class Caller:
     """The caller of a request. In the audit log it is the actor.
 
     Attributes:
-        name: the client id, the user's name (with an access token: the issuer and the subject), or
-            `cli:<system user>`.
+        name: the client id, what identifies a person (`link/<number of the sign-in link>`; with an access token, the
+            issuer and the subject), or `cli:<system user>`.
         kind: what kind of caller; None for the anonymous one.
         role: the role at sign-in; a change evaluates it again inside its transaction.
         surface: how the request was made.
@@ -104,7 +105,7 @@ class Caller:
         secret_state: that secret's state at sign-in.
         session_id: the session that a person signed in with.
         expires_at: the end of the access token that a person signed in with.
-        display_name: how people know a person whose name is an issuer and a subject.
+        display_name: how people know a person; two people can have the same one.
     """
 
     name: str
@@ -126,7 +127,7 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        """The name in the audit log, with the kind in front, so that a person is never equal to a client."""
+        """The identity in the audit log, with the kind in front, so that a person is never equal to a client."""
         return (
             self.name
             if self.kind in (None, ActorKind.CLI, ActorKind.SYSTEM)
@@ -186,6 +187,21 @@ def require_not_above(caller: Caller, target_features: Iterable[Feature]) -> Non
     if role and outranks(caller.role, target_features):
         allowed = tuple(each.value for each in Role if each.rank >= role.rank)
         raise Forbidden("This client has a higher role than you.", required_roles=allowed, argument="client_id")
+
+
+def require_no_old_secret(caller: Caller) -> None:
+    """Pass unless the caller signed in with a retained secret.
+
+    Raises:
+        Forbidden: it did; `reason` is `RETAINED_SECRET`.
+    """
+    if caller.secret_state is SecretState.RETAINED:
+        raise Forbidden("You signed in with an old secret. Sign in with the new secret.", reason="RETAINED_SECRET")
+
+
+def identity_of_link(link_number: int) -> str:
+    """Return what identifies a person who signed in with a link: each link signs in once, and numbers are unique."""
+    return f"link/{link_number}"
 
 
 def may_change(caller: Caller, *features: Iterable[Feature]) -> bool:

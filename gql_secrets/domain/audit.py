@@ -31,11 +31,20 @@ class AuditAction(StrEnum):
     RETENTION_CHANGED = "RETENTION_CHANGED"
     ROLLOVER_CANCELLED = "ROLLOVER_CANCELLED"
     AUDIT_ACCEPTED = "AUDIT_ACCEPTED"
+    SIGN_IN_LINK_CREATED = "SIGN_IN_LINK_CREATED"
+    SIGN_IN_LINK_VOIDED = "SIGN_IN_LINK_VOIDED"
+    SIGNED_IN = "SIGNED_IN"
+    SESSION_ENDED = "SESSION_ENDED"
 
 
-# Changes that only end something: they are made even if the head of the audit log has no valid signature.
-_ENDING_ACTIONS: Final = frozenset(
+# Changes that are made even if the head of the audit log has no valid signature: those that only end something, and
+# signing in, without which nobody could end anything in the console.
+_ALWAYS_MADE: Final = frozenset(
     {
+        AuditAction.SIGN_IN_LINK_CREATED,
+        AuditAction.SIGN_IN_LINK_VOIDED,
+        AuditAction.SIGNED_IN,
+        AuditAction.SESSION_ENDED,
         AuditAction.CLIENT_DISABLED,
         AuditAction.CLIENT_DELETED,
         AuditAction.OLD_SECRET_REVOKED,
@@ -77,7 +86,12 @@ class AuditEntry:
         weak_secret: whether an imported secret looks guessable.
         reason: why the person made the change, in their words.
         accepted: with AUDIT_ACCEPTED, a digest of all events before it as they were when they were accepted.
-        actor_name: the display name of an actor who signed in with an access token, at the time of the change.
+        actor_name: the display name of an actor who is a person, at the time of the change.
+        link_number: the sign-in link that was created, voided or used.
+        session_number: the session that began or ended.
+        person_name: the person whom the link or the session belongs to.
+        person_role: that person's role.
+        session_end_reason: why the session ended.
     """
 
     revision: int
@@ -101,14 +115,23 @@ class AuditEntry:
     reason: str | None = None
     accepted: str | None = None
     actor_name: str | None = None
+    link_number: int | None = None
+    session_number: int | None = None
+    person_name: str | None = None
+    person_role: str | None = None
+    session_end_reason: str | None = None
 
     FORMAT = 2
 
     @property
-    def only_ends(self) -> bool:
-        """Whether the change only ends something: a revoke, an expiry, a hard reset, a disabled or deleted client."""
+    def is_always_made(self) -> bool:
+        """Whether the change is made even if the head of the audit log has no valid signature.
+
+        It is if it only ends something (a revoke, an expiry, a hard reset, a disabled or deleted client, the end of a
+        session), or signs somebody in.
+        """
         is_hard_reset = self.action == AuditAction.SECRET_RESET and self.hours_to_live == 0
-        return is_hard_reset or self.action in _ENDING_ACTIONS
+        return is_hard_reset or self.action in _ALWAYS_MADE
 
     def hash_after(self, previous: bytes) -> bytes:
         """Return SHA-256 over the format's number, the previous hash and this entry's canonical JSON.
@@ -139,6 +162,11 @@ class AuditEntry:
             "reason": self.reason,
             "accepted": self.accepted,
             "actor_name": self.actor_name,
+            "link_number": self.link_number,
+            "session_number": self.session_number,
+            "person_name": self.person_name,
+            "person_role": self.person_role,
+            "session_end_reason": self.session_end_reason,
         }
         # 0 is a value (a hard reset has 0 hours to live); None, False and an empty list are not.
         given = {name: fact for name, fact in facts.items() if fact is not None and fact is not False and fact != []}

@@ -141,6 +141,7 @@ class RolloverInProgress(Refusal):
 
     Attributes:
         current_secret_created_by: the actor who created the current secret.
+        current_secret_created_by_name: the display name of that actor, if it is a person.
         current_secret_created_at: when it was created.
         current_secret_used: whether it was ever used.
         old_secret_expires_at: when the old secret expires.
@@ -154,6 +155,7 @@ class RolloverInProgress(Refusal):
         self,
         *,
         current_secret_created_by: str,
+        current_secret_created_by_name: str | None,
         current_secret_created_at: datetime,
         current_secret_used: bool,
         old_secret_expires_at: datetime,
@@ -162,13 +164,15 @@ class RolloverInProgress(Refusal):
         used = "has been used" if current_secret_used else "was never used"
         last = f"last used at {rfc3339_seconds(old_secret_last_used_at)}" if old_secret_last_used_at else "never used"
         effect = "ends the old secret now" if current_secret_used else "ends the unused current secret"
+        by, name = current_secret_created_by, current_secret_created_by_name
         super().__init__(
-            f"A rollover is in progress. The current secret was created by {current_secret_created_by} at "
+            f"A rollover is in progress. The current secret was created by {f'{name} ({by})' if name else by} at "
             f"{rfc3339_seconds(current_secret_created_at)} and {used}. The old secret is valid until "
             f"{rfc3339_seconds(old_secret_expires_at)} and was {last}. Wait for it to expire, revoke it, or pass "
             f"endActiveRollover: true, which {effect}."
         )
         self.current_secret_created_by = current_secret_created_by
+        self.current_secret_created_by_name = current_secret_created_by_name
         self.current_secret_created_at = current_secret_created_at
         self.current_secret_used = current_secret_used
         self.old_secret_expires_at = old_secret_expires_at

@@ -40,6 +40,7 @@ class ClientEvent:
         revision: the revision of the change; None for a use, which is not a change.
         secret_id: the secret that the event is about, if any.
         actor: the actor of the change, as in the audit log; None for a use.
+        actor_name: the display name of an actor who is a person.
     """
 
     kind: ClientEventKind
@@ -48,6 +49,7 @@ class ClientEvent:
     revision: int | None = None
     secret_id: int | None = None
     actor: str | None = None
+    actor_name: str | None = None
 
 
 _KINDS: Final = {
@@ -81,4 +83,4 @@ def events_of(entry: AuditEntry) -> Iterator[ClientEvent]:
 
 
 def _event(kind: ClientEventKind, entry: AuditEntry, secret_id: int | None) -> ClientEvent:
-    return ClientEvent(kind, entry.at, entry.client_id or "", entry.revision, secret_id, entry.actor)
+    return ClientEvent(kind, entry.at, entry.client_id or "", entry.revision, secret_id, entry.actor, entry.actor_name)

@@ -81,6 +81,7 @@ class _ActiveSecret:
     created_by: str
     first_used_at: datetime | None = None
     last_used_at: datetime | None = None
+    created_by_name: str | None = None
 
     @property
     def was_used(self) -> bool:
@@ -209,6 +210,7 @@ def plan_reset(
     if not end_active_rollover:
         raise RolloverInProgress(
             current_secret_created_by=current.created_by,
+            current_secret_created_by_name=current.created_by_name,
             current_secret_created_at=current.created_at,
             current_secret_used=current.was_used,
             old_secret_expires_at=retained.expires_at,

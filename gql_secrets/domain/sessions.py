@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from gql_secrets.domain.credentials import PlaintextSecret
@@ -20,9 +21,21 @@ _MAX_TOKEN: Final = 64
 _MAX_NAME: Final = 100
 
 
-def is_link_valid(*, expires_at: datetime, spent_at: datetime | None, now: datetime) -> bool:
-    """Return whether a sign-in link is valid at `now`: once, and for 15 minutes."""
-    return spent_at is None and now < expires_at
+class SessionEndReason(StrEnum):
+    """Why a session ended before its time."""
+
+    SIGNED_OUT = "SIGNED_OUT"
+    REPLACED = "REPLACED"
+    ENDED_BY_ADMIN = "ENDED_BY_ADMIN"
+    ROLE_LOST = "ROLE_LOST"
+    MAKER_ENDED = "MAKER_ENDED"
+
+
+def is_link_valid(
+    *, expires_at: datetime, spent_at: datetime | None, voided_at: datetime | None, now: datetime
+) -> bool:
+    """Return whether a sign-in link is valid at `now`: once, for 15 minutes, and unless it was voided."""
+    return spent_at is None and voided_at is None and now < expires_at
 
 
 def is_session_valid(*, created_at: datetime, last_seen_at: datetime, ended_at: datetime | None, now: datetime) -> bool:

@@ -33,6 +33,15 @@ _MOVE_HEAD: Final = """
 """
 # The columns that hold a field of an entry as it is.
 _SAME_FIELDS: Final = [name for name in AuditEntry.__slots__ if name not in ("ended", "edited_fields")]
+# The facts about people, whose columns were added last; no event of format 1 fills them.
+_PEOPLE: Final = (
+    "actor_name",
+    "link_number",
+    "session_number",
+    "person_name",
+    "person_role",
+    "session_end_reason",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +153,17 @@ async def append_to_audit(
     What else the change writes, in `also`, goes to the database in the same round trip.
 
     Signing a head that was edited would make the edit look intact, so the signature of the head is checked first. If it
-    is not valid, only changes that end something are made, and the head is left unsigned.
+    is not valid, only changes that end something or sign somebody in are made, and the head is left unsigned.
 
     Raises:
-        AuditHeadInvalid: the signature of the head is not valid, and a change does not only end something.
+        AuditHeadInvalid: the signature of the head is not valid, and a change is not one of those.
     """
     if not entries:
         return
     is_signed = accepting or is_head_signed(installation, pepper)
     if not is_signed:
         _log.error("audit_head_invalid", extra={"revision": installation.revision, "action": entries[0].action})
-        if not all(entry.only_ends for entry in entries):
+        if not all(entry.is_always_made for entry in entries):
             raise AuditHeadInvalid
     rows: list[dict[str, object]] = []
     ended: list[dict[str, object]] = []
@@ -211,7 +220,10 @@ def is_head_signed(head: Installation, pepper: Pepper) -> bool:
 
 def add_content(content: "hashlib._Hash", event: AuditEvent) -> None:
     """Add everything that is stored of an event, edited or not, to a digest."""
-    columns = [str(getattr(event, name)) for name in sorted(event._meta.db_fields)]  # noqa: SLF001  Tortoise's own list
+    names = sorted(event._meta.db_fields)  # noqa: SLF001  Tortoise's own list
+    columns = [str(getattr(event, name)) for name in names if name not in _PEOPLE]
+    # An event without these has the digest that it had before there were such columns.
+    columns += [f"{name}={value}" for name in _PEOPLE if (value := getattr(event, name)) is not None]
     ended = sorted(f"{row.secret_id} {row.reason} {row.state_before}" for row in event.ended_secrets)
     content.update(json.dumps([columns, ended]).encode())
 
@@ -236,7 +248,12 @@ def _stored_entry(event: AuditEvent) -> AuditEntry | FirstFormatEntry:
         values: dict[str, Any] = {field: getattr(event, field) for field in _SAME_FIELDS}
         return AuditEntry(**values, ended=ended, edited_fields=edited_fields)
     if event.format == FirstFormatEntry.FORMAT and not (
-        ended or edited_fields or event.clamped or event.weak_secret or event.accepted or event.actor_name
+        ended
+        or edited_fields
+        or event.clamped
+        or event.weak_secret
+        or event.accepted
+        or any(getattr(event, name) is not None for name in _PEOPLE)
     ):
         return FirstFormatEntry(**{field: getattr(event, field) for field in FirstFormatEntry.__slots__})
     raise ValueError("unknown format, or fields that this format does not have")
@@ -305,5 +322,10 @@ def _exported(event: AuditEvent) -> dict[str, object]:
         "weakSecret": entry.weak_secret,
         "reason": entry.reason,
         "accepted": entry.accepted,
+        "linkNumber": entry.link_number,
+        "sessionNumber": entry.session_number,
+        "personName": entry.person_name,
+        "personRole": entry.person_role,
+        "sessionEndReason": entry.session_end_reason,
         "hash": event.hash.hex(),
     }

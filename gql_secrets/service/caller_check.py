@@ -104,7 +104,7 @@ def _is_allowed(networks: tuple[str, ...], address: str | None) -> bool:
 
 
 def is_valid(session: Session | CallerSession, now: datetime) -> bool:
-    """Return whether this session is valid at `now`."""
-    return is_session_valid(
+    """Return whether this session is valid at `now`. One without the number of a link is of an earlier version."""
+    return session.link_number is not None and is_session_valid(
         created_at=session.created_at, last_seen_at=session.last_seen_at, ended_at=session.ended_at, now=now
     )

@@ -30,8 +30,10 @@ from gql_secrets.domain.rotation import (
     SecretStatus,
     evaluate,
 )
+from gql_secrets.domain.sessions import SessionEndReason
 from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
+from gql_secrets.service.session_ends import end_what_secrets_made
 from gql_secrets.storage.change_rows import LockedRows, read_locked
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
@@ -56,6 +58,11 @@ class Facts(TypedDict, total=False):
     weak_secret: bool
     reason: str | None
     accepted: str | None
+    link_number: int | None
+    session_number: int
+    person_name: str
+    person_role: str
+    session_end_reason: SessionEndReason
 
 
 ACTIVE_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
@@ -119,6 +126,11 @@ class Change:
             reason=facts.get("reason"),
             accepted=facts.get("accepted"),
             actor_name=self.caller.display_name,
+            link_number=facts.get("link_number"),
+            session_number=facts.get("session_number"),
+            person_name=facts.get("person_name"),
+            person_role=facts.get("person_role"),
+            session_end_reason=facts.get("session_end_reason"),
         )
 
 
@@ -132,12 +144,16 @@ class ClientChange(Change):
     active: ActiveSecrets
 
     async def record_next_generation(self, action: AuditAction, **facts: Unpack[Facts]) -> None:
-        """Add one to the client's generation and write the audit event."""
+        """Add one to the client's generation and write the audit event.
+
+        Links and sessions that come from a secret which this change ends are ended too.
+        """
         before = self.client.generation
         self.client.generation = before + 1
         facts |= {"client_id": self.client.client_id, "generation_before": before, "generation_after": before + 1}
         generation = (_SET_GENERATION, (before + 1, self.client.client_id))
         await append_to_audit(self.tx, self.installation, [self.entry(action, **facts)], self.pepper, also=[generation])
+        await end_what_secrets_made(self, [end.secret.id for end in facts.get("ended", ())])
 
     def require_generation(self, expected: int | None) -> None:
         """Pass if the caller gave no generation, or the current one.
@@ -320,7 +336,9 @@ def active_secrets_of(rows: Iterable[ClientSecret]) -> ActiveSecrets:
 
 def current_secret(row: ClientSecret) -> CurrentSecret:
     """Return the rules' view of a current secret."""
-    return CurrentSecret(row.id, row.created_at, row.created_by, row.first_used_at, row.last_used_at)
+    return CurrentSecret(
+        row.id, row.created_at, row.created_by, row.first_used_at, row.last_used_at, row.created_by_name
+    )
 
 
 def retained_secret(row: ClientSecret) -> RetainedSecret:
@@ -337,6 +355,7 @@ def retained_secret(row: ClientSecret) -> RetainedSecret:
         row.created_by,
         row.first_used_at,
         row.last_used_at,
+        row.created_by_name,
         replaced_at=row.replaced_at,
         expires_at=row.expires_at,
     )

@@ -13,6 +13,7 @@ from gql_secrets.domain.access import (
     parse_features,
     require_current_secret,
     require_role,
+    role_of,
 )
 from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.clients import parse_description, parse_name
@@ -20,9 +21,11 @@ from gql_secrets.domain.credentials import PlaintextSecret, mint_client_id
 from gql_secrets.domain.errors import Conflict, InvalidAllowList, LastOwner
 from gql_secrets.domain.networks import EVERYWHERE, AllowList
 from gql_secrets.domain.rotation import End, SecretEndReason
+from gql_secrets.domain.sessions import SessionEndReason
 from gql_secrets.domain.texts import folded
 from gql_secrets.service.changes import Change, Changes, ClientChange
 from gql_secrets.service.secret_store import store_secret
+from gql_secrets.service.session_ends import end_what_client_made
 from gql_secrets.storage.errors import IntegrityError
 from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientNetwork
 
@@ -129,6 +132,8 @@ class Clients:
                     update_fields=["name", "name_folded", "description", "is_restricted"],
                 )
                 await change.record_next_generation(AuditAction.CLIENT_UPDATED, edited_fields=edited)
+                if new_features is not UNCHANGED and role_of(new_features) is not Role.ADMIN:
+                    await end_what_client_made(change, client_id, SessionEndReason.ROLE_LOST)
             return client
 
         return await self._changes.change_client(client_id, by, work)
@@ -157,6 +162,8 @@ class Clients:
             await client.save(using_db=change.connection, update_fields=["enabled"])
             action = AuditAction.CLIENT_ENABLED if enabled else AuditAction.CLIENT_DISABLED
             await change.record_next_generation(action, reason=why)
+            if not enabled:
+                await end_what_client_made(change, client_id)
             return client
 
         return await self._changes.change_client(client_id, by, work)
@@ -181,6 +188,7 @@ class Clients:
             change.client.deleted_at = change.now
             await change.client.save(using_db=change.connection, update_fields=["deleted_at"])
             await change.record_next_generation(AuditAction.CLIENT_DELETED, ended=ends, reason=why)
+            await end_what_client_made(change, client_id)
             return change.client.client_id
 
         return await self._changes.change_client(client_id, by, work)

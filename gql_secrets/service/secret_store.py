@@ -36,6 +36,7 @@ def values_of_secret(
         "state": SecretState.CURRENT.value,
         "created_at": change.now,
         "created_by": change.caller.actor,
+        "created_by_name": change.caller.display_name,
         "use_count": 0,
         "refused_attempts": 0,
     }

@@ -5,19 +5,35 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from gql_secrets.domain.access import Caller, Role
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from gql_secrets.domain.access import (
+    ActorKind,
+    Caller,
+    Role,
+    Surface,
+    identity_of_link,
+    require_no_old_secret,
+    require_role,
+)
+from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.credentials import PlaintextSecret, sha256_of_parts
-from gql_secrets.domain.errors import Conflict, SignInLinkEnded, Unavailable
+from gql_secrets.domain.errors import BadRequest, Conflict, SignInLinkEnded, Unauthenticated, Unavailable
 from gql_secrets.domain.sessions import (
     LINK_LIFETIME,
+    MAX_IDLE,
+    MAX_SESSION,
     SEEN_PRECISION,
+    SessionEndReason,
     is_link_valid,
     is_token,
     mint_token,
     parse_person,
 )
 from gql_secrets.service.caller_check import CallerSnapshot, is_valid
-from gql_secrets.storage.database import Database
+from gql_secrets.service.changes import Change, Changes
+from gql_secrets.service.session_ends import end_sessions, void_links
+from gql_secrets.storage.change_rows import read_locked
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session, SignInLink
 from gql_secrets.storage.transaction import Transaction
@@ -32,6 +48,7 @@ class NewSignInLink:
     """A new sign-in link. `token` is the only copy of its plaintext."""
 
     token: PlaintextSecret
+    number: int
     name: str
     role: Role
     expires_at: datetime
@@ -47,52 +64,75 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The person of a valid session."""
+    """The person of a valid session; `identity` tells people with the same name apart."""
 
     session_id: int
     name: str
     role: Role
+    identity: str
 
 
 class Sessions:
-    """Signs people in and out, and finds their sessions."""
+    """Signs people in and out, and finds their sessions.
 
-    def __init__(self, database: Database) -> None:
-        """Use an open database."""
-        self._database = database
+    Creating a link, using it, and the end of a session before its time are changes: each has an audit event, and holds
+    the lock of the installation's row.
+    """
 
-    async def create_sign_in_link(self, name: str, role: Role) -> NewSignInLink:
+    def __init__(self, changes: Changes) -> None:
+        """Change sessions through `changes`."""
+        self._changes = changes
+        self._database = changes.database
+
+    async def create_sign_in_link(self, name: str, role: Role, *, by: Caller) -> NewSignInLink:
         """Create a link that signs a person in with this name and role, once, within 15 minutes.
+
+        The link, and the session that begins with it, end if the secret or session of the caller ends before its time.
 
         Raises:
             InvalidName: the name is empty, too long, or has control characters.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
+        require_role(by, Role.ADMIN)
         name, token = parse_person(name), mint_token()
 
-        async def work(tx: Transaction) -> NewSignInLink:
-            now = await tx.now()
-            await tx.execute("DELETE FROM sign_in_link WHERE expires_at < ?", to_microseconds(now - _KEPT))
+        async def work(change: Change) -> NewSignInLink:
+            _require_admin(change)
+            now, caller = change.now, change.caller
+            await change.tx.execute("DELETE FROM sign_in_link WHERE expires_at < ?", to_microseconds(now - _KEPT))
+            maker = await Session.filter(id=caller.session_id or 0).using_db(change.connection).first()
             row = await SignInLink.create(
-                using_db=tx.connection,
+                using_db=change.connection,
                 digest=_link_digest(token.reveal()),
                 name=name,
                 role=role.value,
                 created_at=now,
                 expires_at=now + LINK_LIFETIME,
+                created_by=caller.actor,
+                created_by_name=caller.display_name,
+                maker_secret_id=maker.maker_secret_id if maker else caller.secret_id,
+                maker_session_id=caller.session_id,
             )
-            return NewSignInLink(token, name, role, row.expires_at)
+            await change.record(
+                AuditAction.SIGN_IN_LINK_CREATED, link_number=row.id, person_name=name, person_role=row.role
+            )
+            return NewSignInLink(token, row.id, name, role, row.expires_at)
 
-        return await self._database.run_tx(work)
+        return await self._changes.change_installation(by, work)
 
-    async def sign_in(self, token: str, *, instead_of: str | None = None) -> NewSession:
-        """Spend a sign-in link and begin a session. If two requests spend it at the same time, one of them is refused.
+    async def sign_in(
+        self, token: str, *, instead_of: str | None = None, address: str | None = None, request_id: str | None = None
+    ) -> NewSession:
+        """Use a sign-in link and begin a session. If two requests use it at the same time, one of them is refused.
 
         Args:
             token: the link's token.
             instead_of: the cookie of the session that the same browser has; that session ends.
+            address: the address that the request came from.
+            request_id: the id of the request.
 
         Raises:
-            SignInLinkEnded: the link is unknown, was used, or has expired.
+            SignInLinkEnded: the link is unknown, was used or voided, or has expired.
         """
         if not is_token(token):
             raise SignInLinkEnded
@@ -103,17 +143,27 @@ class Sessions:
             raise SignInLinkEnded
 
         async def work(tx: Transaction) -> NewSession:
-            link = (
-                await SignInLink.filter(digest=_link_digest(token)).using_db(tx.connection).select_for_update().first()
-            )
-            now = await tx.now()
-            if link is None or not is_link_valid(expires_at=link.expires_at, spent_at=link.spent_at, now=now):
+            rows = await read_locked(tx, None)
+            now = rows.now
+            link = await SignInLink.filter(digest=_link_digest(token)).using_db(tx.connection).first()
+            if link is None or not _is_valid_link(link, now):
                 raise SignInLinkEnded
             link.spent_at = now
             await link.save(using_db=tx.connection, update_fields=["spent_at"])
+            role = Role(link.role)
+            caller = Caller(
+                identity_of_link(link.id),
+                ActorKind.USER,
+                role,
+                Surface.SIGN_IN,
+                address=address,
+                request_id=request_id,
+                display_name=link.name,
+            )
+            change = Change(tx, now, caller, rows.installation, self._changes.pepper)
             if instead_of is not None and is_token(instead_of):
-                query = Session.filter(digest=_session_digest(instead_of), ended_at=None)
-                await query.using_db(tx.connection).update(ended_at=now)
+                before = await Session.filter(digest=_session_digest(instead_of)).using_db(tx.connection)
+                await end_sessions(change, before, SessionEndReason.REPLACED)
             oldest = to_microseconds(now - _KEPT)
             await tx.execute("DELETE FROM session WHERE created_at < ?", oldest)
             made = mint_token()
@@ -124,8 +174,19 @@ class Sessions:
                 role=link.role,
                 created_at=now,
                 last_seen_at=now,
+                link_number=link.id,
+                address=address,
+                maker_secret_id=link.maker_secret_id,
+                maker_session_id=link.maker_session_id,
             )
-            _log.info("signed_in", extra={"user": link.name, "role": link.role, "session": row.id})
+            await change.record(
+                AuditAction.SIGNED_IN,
+                link_number=link.id,
+                session_number=row.id,
+                person_name=link.name,
+                person_role=link.role,
+            )
+            _log.info("signed_in", extra={"actor": caller.actor, "role": link.role, "session": row.id})
             return NewSession(made, row.id)
 
         return await self._database.run_tx(work)
@@ -145,7 +206,9 @@ class Sessions:
         )
         if row is None or row.ended_at is not None:
             return None
-        return Person(row.id, row.name, Role(row.role)) if await self._is_in_use(row) else None
+        if not await self._is_in_use(row):
+            return None
+        return Person(row.id, row.name, Role(row.role), identity_of_link(row.link_number or 0))
 
     async def renew(self, caller: Caller) -> Caller:
         """Return a caller who signed in earlier with its current role; an anonymous one unchanged.
@@ -169,20 +232,87 @@ class Sessions:
                 await self._is_in_use(row)
         return evaluated
 
-    async def end(self, session_id: int) -> bool:
-        """End a session; return whether it was valid until now."""
+    async def sign_out(self, by: Caller) -> bool:
+        """End the caller's own session, and what comes from it; return whether it was valid until now."""
+        if by.session_id is None:
+            return False
 
-        async def work(tx: Transaction) -> bool:
-            now = await tx.now()
-            row = await Session.filter(id=session_id).using_db(tx.connection).select_for_update().first()
-            if row is None or row.ended_at is not None:
-                return False
-            was_valid = is_valid(row, now)
-            row.ended_at = now
-            await row.save(using_db=tx.connection, update_fields=["ended_at"])
-            return was_valid
+        async def work(change: Change) -> int:
+            rows = await Session.filter(id=by.session_id).using_db(change.connection)
+            return await end_sessions(change, rows, SessionEndReason.SIGNED_OUT)
 
-        return await self._database.run_tx(work)
+        try:
+            return await self._changes.change_installation(by, work) > 0
+        except Unauthenticated:
+            return False
+
+    async def end(self, session_id: int, *, by: Caller) -> bool:
+        """End a session, and what comes from it; return whether it was valid until now.
+
+        Raises:
+            BadRequest: there is no such session.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret.
+        """
+
+        async def work(change: Change) -> int:
+            _require_admin(change)
+            rows = await Session.filter(id=session_id).using_db(change.connection)
+            if not rows:
+                raise BadRequest("There is no session with this number.", argument="session_id")
+            return await end_sessions(change, rows, SessionEndReason.ENDED_BY_ADMIN)
+
+        return await self._changes.change_installation(by, work) > 0
+
+    async def end_all(self, *, by: Caller) -> tuple[int, int]:
+        """End every session and void every unspent link; return how many of each.
+
+        Raises:
+            Forbidden: the caller is not ADMIN, or signed in with an old secret.
+        """
+
+        async def work(change: Change) -> tuple[int, int]:
+            _require_admin(change)
+            voided = await void_links(change, await SignInLink.filter(spent_at=None).using_db(change.connection))
+            rows = await Session.filter(ended_at=None).using_db(change.connection)
+            return await end_sessions(change, rows, SessionEndReason.ENDED_BY_ADMIN), voided
+
+        return await self._changes.change_installation(by, work)
+
+    async def void_link(self, number: int, *, by: Caller) -> bool:
+        """Void an unspent sign-in link; return whether it was valid until now.
+
+        Raises:
+            BadRequest: there is no such link.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret.
+        """
+
+        async def work(change: Change) -> int:
+            _require_admin(change)
+            rows = await SignInLink.filter(id=number).using_db(change.connection)
+            if not rows:
+                raise BadRequest("There is no sign-in link with this number.", argument="link_number")
+            return await void_links(change, rows)
+
+        return await self._changes.change_installation(by, work) > 0
+
+    async def valid_sessions(self) -> list[Session]:
+        """Return the sessions that are valid now, oldest first."""
+        now = await self._database.now()
+
+        async def read(connection: BaseDBAsyncClient) -> list[Session]:
+            query = Session.filter(ended_at=None, created_at__gt=now - MAX_SESSION, last_seen_at__gt=now - MAX_IDLE)
+            return await query.using_db(connection).order_by("id")
+
+        return [row for row in await self._database.read(read) if is_valid(row, now)]
+
+    async def unspent_links(self) -> list[SignInLink]:
+        """Return the sign-in links that are valid now, oldest first."""
+        now = await self._database.now()
+
+        async def read(connection: BaseDBAsyncClient) -> list[SignInLink]:
+            return await SignInLink.filter(spent_at=None, expires_at__gt=now).using_db(connection).order_by("id")
+
+        return [row for row in await self._database.read(read) if _is_valid_link(row, now)]
 
     async def _is_in_use(self, row: Session) -> bool:
         """Return whether the session is valid; write that it was used, or that it ended."""
@@ -204,6 +334,15 @@ class Sessions:
             await self._database.run_tx(work)
         except (Conflict, Unavailable) as failure:
             _log.warning("session_not_written", extra={"reason": str(failure)})
+
+
+def _require_admin(change: Change) -> None:
+    require_role(change.caller, Role.ADMIN)
+    require_no_old_secret(change.caller)
+
+
+def _is_valid_link(link: SignInLink, now: datetime) -> bool:
+    return is_link_valid(expires_at=link.expires_at, spent_at=link.spent_at, voided_at=link.voided_at, now=now)
 
 
 def _link_digest(token: str) -> bytes:

@@ -26,7 +26,9 @@ _SECRET: Final = ("id", *sorted({*ClientSecret._meta.fields_db_projection, "clie
 _INSTALLATION: Final = tuple(Installation._meta.fields_db_projection)  # noqa: SLF001
 _CALLER_SECRET_COLUMNS: Final = 8
 _statements: Final[dict[str, str]] = {}
-_SESSION_COLUMNS: Final = "session.id, session.role, session.created_at, session.last_seen_at, session.ended_at"
+_SESSION_COLUMNS: Final = (
+    "session.id, session.role, session.created_at, session.last_seen_at, session.ended_at, session.link_number"
+)
 
 
 class CallerSecret(NamedTuple):
@@ -49,6 +51,7 @@ class CallerSession(NamedTuple):
     created_at: datetime
     last_seen_at: datetime
     ended_at: datetime | None
+    link_number: int | None
 
 
 class LockedRows(NamedTuple):
@@ -192,11 +195,16 @@ def _caller_secret(row: Sequence[Any]) -> CallerSecret | None:
 
 
 def _caller_session(row: Sequence[Any]) -> CallerSession | None:
-    session_id, role, created_at, last_seen_at, ended_at = row
+    session_id, role, created_at, last_seen_at, ended_at, link_number = row
     if session_id is None:
         return None
     return CallerSession(
-        session_id, role, from_microseconds(created_at), from_microseconds(last_seen_at), _instant(ended_at)
+        session_id,
+        role,
+        from_microseconds(created_at),
+        from_microseconds(last_seen_at),
+        _instant(ended_at),
+        link_number,
     )
 
 

@@ -18,6 +18,7 @@ _SECRET_COLUMNS: Final = (
     "state",
     "created_at",
     "created_by",
+    "created_by_name",
     "replaced_at",
     "expires_at",
     "first_used_at",
@@ -49,6 +50,7 @@ class ActiveSecretRow(NamedTuple):
     state: str
     created_at: datetime
     created_by: str
+    created_by_name: str | None
     replaced_at: datetime | None
     expires_at: datetime | None
     ended_at: datetime | None
@@ -165,7 +167,7 @@ def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
 
 
 def _secret_of(values: Sequence[Any]) -> ActiveSecretRow | None:
-    secret_id, hint, is_weak, state, created_at, created_by, replaced_at, expires_at, first_used_at = values
+    secret_id, hint, is_weak, state, created_at, created_by, by_name, replaced_at, expires_at, first_used_at = values
     if secret_id is None:
         return None
     return ActiveSecretRow(
@@ -175,6 +177,7 @@ def _secret_of(values: Sequence[Any]) -> ActiveSecretRow | None:
         state,
         from_microseconds(created_at),
         created_by,
+        by_name,
         _instant(replaced_at),
         _instant(expires_at),
         None,

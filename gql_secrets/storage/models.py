@@ -125,6 +125,7 @@ class ClientSecret(Model):
     state = fields.CharField(max_length=8)
     created_at: datetime = InstantField()
     created_by = fields.CharField(max_length=MAX_ACTOR)
+    created_by_name = fields.CharField(max_length=200, null=True)
     replaced_at: datetime | None = InstantField(null=True)
     expires_at: datetime | None = InstantField(null=True)
     ended_at: datetime | None = InstantField(null=True)
@@ -191,6 +192,11 @@ class AuditEvent(Model):
     weak_secret = fields.BooleanField(db_default=False)
     accepted = fields.CharField(max_length=64, null=True)
     actor_name = fields.CharField(max_length=200, null=True)
+    link_number: int | None = fields.BigIntField(null=True)
+    session_number: int | None = fields.BigIntField(null=True)
+    person_name = fields.CharField(max_length=100, null=True)
+    person_role = fields.CharField(max_length=16, null=True)
+    session_end_reason = fields.CharField(max_length=16, null=True)
 
     if TYPE_CHECKING:
         ended_secrets: fields.ReverseRelation["AuditEndedSecret"]
@@ -250,7 +256,12 @@ class IdempotentReset(Model):
 
 
 class SignInLink(Model):
-    """A link that signs a person in, once (`spent_at`) and for a short time. Only the digest of its token is stored."""
+    """A link that signs a person in, once (`spent_at`) and for a short time. Only the digest of its token is stored.
+
+    Its id is the number of the link, which identifies the person who signs in with it; an id is never used again.
+    `maker_secret_id` is the secret whose holder created the link, or that the sessions in between came from;
+    `maker_session_id` is the session of the person who created it. The command line has neither.
+    """
 
     id = fields.BigIntField(primary_key=True)
     digest = fields.BinaryField()
@@ -259,6 +270,11 @@ class SignInLink(Model):
     created_at: datetime = InstantField()
     expires_at: datetime = InstantField()
     spent_at: datetime | None = InstantField(null=True)
+    voided_at: datetime | None = InstantField(null=True)
+    created_by = fields.CharField(max_length=MAX_ACTOR, null=True)
+    created_by_name = fields.CharField(max_length=200, null=True)
+    maker_secret_id: int | None = fields.BigIntField(null=True)
+    maker_session_id: int | None = fields.BigIntField(null=True)
 
     class Meta:
         table = "sign_in_link"
@@ -269,7 +285,8 @@ class SignInLink(Model):
 class Session(Model):
     """A person who signed in with a browser. Only the digest of the cookie's value is stored.
 
-    Rows are deleted some time after the session ended: audit events have the person's name, not a reference.
+    `link_number` is the link that it began with, and the makers are those of the link. A session that an earlier
+    version began has no link, and is not valid. Rows are deleted some time after the session ended.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -279,6 +296,10 @@ class Session(Model):
     created_at: datetime = InstantField()
     last_seen_at: datetime = InstantField()
     ended_at: datetime | None = InstantField(null=True)
+    link_number: int | None = fields.BigIntField(null=True)
+    address = fields.CharField(max_length=64, null=True)
+    maker_secret_id: int | None = fields.BigIntField(null=True)
+    maker_session_id: int | None = fields.BigIntField(null=True)
 
     class Meta:
         table = "session"

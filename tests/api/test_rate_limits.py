@@ -271,7 +271,7 @@ async def test_too_many_invalid_sign_in_links_are_429_and_a_valid_one_still_sign
         headers = {"X-Forwarded-For": address, "Sec-Fetch-Site": "same-origin"}
         return await api.post("/sign-in", json={"token": token}, headers=headers)
 
-    link = await api.app[SERVICES].sessions.create_sign_in_link("ada", Role.ADMIN)
+    link = await api.app[SERVICES].sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
     good = link.token.reveal()
     bad = good[:-1] + ("A" if good[-1] != "A" else "B")
     answers = [await sign_in(bad) for _ in range(5)]

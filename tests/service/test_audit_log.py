@@ -1,5 +1,6 @@
 """The audit can be trusted: no edit of it goes unseen."""
 
+import hashlib
 import json
 import random
 import sqlite3
@@ -14,7 +15,7 @@ from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.audit import FIRST_HASH, FirstFormatEntry
 from gql_secrets.domain.errors import BadRequest, Failure, Unavailable
-from gql_secrets.service.audit_log import AuditLog, entry_of, last_revision_of, sign_head
+from gql_secrets.service.audit_log import AuditLog, add_content, entry_of, last_revision_of, sign_head
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
 
@@ -42,6 +43,11 @@ COLUMNS = (
     "weak_secret",
     "accepted",
     "actor_name",
+    "link_number",
+    "session_number",
+    "person_name",
+    "person_role",
+    "session_end_reason",
 )
 
 
@@ -138,6 +144,8 @@ async def test_events_of_the_first_format_verify_and_read_as_those_of_today(
         "UPDATE audit_event SET reason = 'x' WHERE revision = 9",
         "UPDATE audit_event SET format = 2 WHERE revision = 9",
         "UPDATE audit_event SET edited_fields = 'name' WHERE revision = 9",
+        "UPDATE audit_event SET actor_name = 'Eve' WHERE revision = 9",
+        "UPDATE audit_event SET link_number = 0 WHERE revision = 9",
         "INSERT INTO audit_ended_secret (event_id, secret_id, reason, state_before) VALUES (9, 9, 'REVOKED', 'OLD')",
     ],
 )
@@ -152,6 +160,25 @@ async def test_no_edit_of_an_event_of_the_first_format_goes_unseen(
 
     await services.database.run_tx(work)
     assert await is_broken(auditing)
+
+
+async def test_what_was_accepted_before_people_had_columns_is_still_accepted(
+    auditing: AuditLog, services: Services
+) -> None:
+    """The digest of an event that has none of these facts is the one that an earlier version computed."""
+    await auditing.verify()
+    event = next(each for each in await events_of(services) if each.actor_name is None)
+    before = [name for name in COLUMNS if name not in COLUMNS[COLUMNS.index("actor_name") :]]
+    columns = [str(getattr(event, name)) for name in sorted(before)]
+    ended = sorted(f"{row.secret_id} {row.reason} {row.state_before}" for row in event.ended_secrets)
+    content = hashlib.sha256()
+    add_content(content, event)
+    assert content.digest() == hashlib.sha256(json.dumps([columns, ended]).encode()).digest()
+
+    event.person_name = "Eve"
+    edited = hashlib.sha256()
+    add_content(edited, event)
+    assert edited.digest() != content.digest()
 
 
 async def write_in_first_format(services: Services) -> None:
@@ -172,8 +199,8 @@ async def write_in_first_format(services: Services) -> None:
             head = old.hash_after(head)
             await tx.execute("DELETE FROM audit_ended_secret WHERE event_id = ?", event.revision)
             await tx.execute(
-                "UPDATE audit_event SET format = 1, edited_fields = NULL, ended_secret_ids = ?, reason = ?, hash = ?"
-                " WHERE revision = ?",
+                "UPDATE audit_event SET format = 1, edited_fields = NULL, actor_name = NULL, ended_secret_ids = ?, "
+                "reason = ?, hash = ? WHERE revision = ?",
                 *(old.ended_secret_ids, reason, head, event.revision),
             )
         mac = sign_head(services.changes.pepper, len(events), head)

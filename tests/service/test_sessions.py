@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.callers import DAY, Made
+from support.callers import CLI, DAY, Made
 from support.clocks import HOUR, MICROSECOND, MINUTE, SECOND, Clock
 from support.installation import OpenNode
 
@@ -18,7 +18,7 @@ from gql_secrets.wiring import Services
 
 
 async def sign_in(services: Services, name: str = "ada", role: Role = Role.ADMIN) -> NewSession:
-    link = await services.sessions.create_sign_in_link(name, role)
+    link = await services.sessions.create_sign_in_link(name, role, by=CLI)
     return await services.sessions.sign_in(link.token.reveal())
 
 
@@ -26,7 +26,14 @@ async def person_of(services: Services, signed_in: NewSession) -> Caller:
     """The caller who sent this session's cookie, as the authenticator returns it."""
     person = await services.sessions.find(signed_in.token.reveal())
     assert person is not None
-    return Caller(person.name, ActorKind.USER, person.role, Surface.GRAPHQL, session_id=person.session_id)
+    return Caller(
+        person.identity,
+        ActorKind.USER,
+        person.role,
+        Surface.GRAPHQL,
+        session_id=person.session_id,
+        display_name=person.name,
+    )
 
 
 async def is_signed_in(services: Services, signed_in: NewSession) -> bool:
@@ -38,7 +45,7 @@ async def rows_of(services: Services, table: str) -> list[dict[str, Any]]:
 
 
 async def test_a_link_signs_its_person_in_with_its_role(services: Services):
-    link = await services.sessions.create_sign_in_link(" Ada Lovelace ", Role.OPERATOR)
+    link = await services.sessions.create_sign_in_link(" Ada Lovelace ", Role.OPERATOR, by=CLI)
 
     signed_in = await services.sessions.sign_in(link.token.reveal())
 
@@ -48,7 +55,7 @@ async def test_a_link_signs_its_person_in_with_its_role(services: Services):
 
 
 async def test_a_link_works_once(services: Services):
-    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
     await services.sessions.sign_in(link.token.reveal())
 
     with pytest.raises(SignInLinkEnded):
@@ -59,7 +66,7 @@ async def test_a_link_works_once(services: Services):
 
 async def test_two_nodes_that_are_given_one_link_at_once_begin_one_session(services: Services, open_node: OpenNode):
     other = await open_node()
-    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
 
     tries = await asyncio.gather(
         *(node.sessions.sign_in(link.token.reveal()) for node in (services, other) * 5), return_exceptions=True
@@ -71,8 +78,8 @@ async def test_two_nodes_that_are_given_one_link_at_once_begin_one_session(servi
 
 
 async def test_a_link_works_for_15_minutes_and_not_longer(services: Services, clock: Clock):
-    early = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
-    late = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
+    early = await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
+    late = await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
 
     clock.move(15 * MINUTE - MICROSECOND)
     await services.sessions.sign_in(early.token.reveal())
@@ -89,7 +96,7 @@ async def test_what_is_no_token_of_ours_signs_nobody_in(services: Services, toke
 
 
 async def test_a_link_is_no_session_and_a_session_no_link(services: Services):
-    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
     signed_in = await sign_in(services)
 
     assert await services.sessions.find(link.token.reveal()) is None
@@ -100,11 +107,11 @@ async def test_a_link_is_no_session_and_a_session_no_link(services: Services):
 @pytest.mark.parametrize("name", ["\N{HANGUL FILLER}", "", "  ", "a" * 101, "ada\nuser:root", "ada\u202e"])
 async def test_a_name_that_would_deceive_the_audits_reader_is_refused(services: Services, name: str):
     with pytest.raises(InvalidName):
-        await services.sessions.create_sign_in_link(name, Role.ADMIN)
+        await services.sessions.create_sign_in_link(name, Role.ADMIN, by=CLI)
 
 
 async def test_the_database_holds_no_token(services: Services):
-    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
     signed_in = await services.sessions.sign_in(link.token.reveal())
 
     stored = repr(await rows_of(services, "sign_in_link") + await rows_of(services, "session"))
@@ -161,16 +168,18 @@ async def test_a_session_that_was_seen_to_be_over_stays_over(services: Services,
 async def test_who_signs_out_is_signed_out(services: Services):
     signed_in, other = await sign_in(services), await sign_in(services)
 
-    assert await services.sessions.end(signed_in.session_id)
+    person = await person_of(services, signed_in)
+
+    assert await services.sessions.sign_out(person)
 
     assert not await is_signed_in(services, signed_in)
     assert await is_signed_in(services, other)
-    assert not await services.sessions.end(signed_in.session_id)
+    assert not await services.sessions.sign_out(person)
 
 
 async def test_a_new_sign_in_ends_the_same_browsers_older_session(services: Services):
     older = await sign_in(services)
-    link = await services.sessions.create_sign_in_link("bob", Role.VIEWER)
+    link = await services.sessions.create_sign_in_link("bob", Role.VIEWER, by=CLI)
 
     newer = await services.sessions.sign_in(link.token.reveal(), instead_of=older.token.reveal())
 
@@ -184,7 +193,7 @@ async def test_a_change_names_the_person_in_the_audit(services: Services, client
     await services.rotation.reset_secret(client.id, DAY, by=person)
 
     [event] = (await services.queries.page_of_audit_events(PageRequest(first=1))).rows
-    assert (event.actor, event.actor_kind) == ("user:Ada", "USER")
+    assert (event.actor, event.actor_name, event.actor_kind) == (person.actor, "Ada", "USER")
 
 
 @pytest.mark.parametrize("end", ["signed out", "idle", "8 hours"])
@@ -195,7 +204,7 @@ async def test_a_session_that_ended_after_the_request_was_let_in_changes_nothing
     signed_in = await sign_in(services)
     person = await person_of(services, signed_in)
     if end == "signed out":
-        await services.sessions.end(signed_in.session_id)
+        await services.sessions.sign_out(person)
     else:
         clock.move(30 * MINUTE if end == "idle" else 8 * HOUR)
     before = await services.queries.find_client(client.id)
@@ -219,7 +228,7 @@ async def test_a_change_goes_by_the_sessions_role_and_not_by_what_the_caller_say
 
 
 async def test_links_and_sessions_that_are_long_over_are_deleted(services: Services, clock: Clock):
-    await services.sessions.create_sign_in_link("ada", Role.ADMIN)
+    await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
     await sign_in(services)
 
     clock.move(timedelta(days=3))

@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestClient
 
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.access import Role
+from support.callers import CLI
 
 Api = TestClient[Any, Any]
 COOKIE = "gql_secrets_session"
@@ -26,7 +27,7 @@ class Browser:
         self.page = {"Sec-Fetch-Site": "same-origin", "Origin": own_origin(self.api)}
 
     async def sign_in(self, role: Role = Role.ADMIN, name: str = "ada") -> None:
-        link = await self.api.app[SERVICES].sessions.create_sign_in_link(name, role)
+        link = await self.api.app[SERVICES].sessions.create_sign_in_link(name, role, by=CLI)
         async with self.api.post("/sign-in", json={"token": link.token.reveal()}, headers=self.headers()) as response:
             assert response.status == 204
             self.cookie = response.cookies[COOKIE].value

@@ -5,6 +5,7 @@ from aiohttp import web
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, SOURCE
 from gql_secrets.api.web.aiohttp_internals import protect_connection
 from gql_secrets.domain.access import ActorKind, Caller, Surface
+from gql_secrets.service.sessions import Person
 
 
 async def authenticate_session(request: web.Request, surface: Surface) -> Caller | None:
@@ -22,12 +23,18 @@ async def authenticate_session(request: web.Request, surface: Surface) -> Caller
     request.app[OWN_ORIGIN].require_own_host(request)
     request.app[OWN_ORIGIN].refuse_cross_site(request)
     protect_connection(request)
+    return caller_of(request, person, surface)
+
+
+def caller_of(request: web.Request, person: Person, surface: Surface) -> Caller:
+    """Return the caller who a person is in this request."""
     return Caller(
-        name=person.name,
+        name=person.identity,
         kind=ActorKind.USER,
         role=person.role,
         surface=surface,
         address=request[SOURCE].address,
         request_id=request[REQUEST_ID],
         session_id=person.session_id,
+        display_name=person.name,
     )

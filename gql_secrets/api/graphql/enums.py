@@ -11,6 +11,7 @@ from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.errors import ErrorCode
 from gql_secrets.domain.events import ClientEventKind
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
+from gql_secrets.domain.sessions import SessionEndReason
 
 E = TypeVar("E", bound=type[Enum])
 
@@ -109,6 +110,7 @@ _describe(
     "The interfaces through which changes are made.",
     GRAPHQL="This API, which the console also uses.",
     CLIENTS_API="The /clients endpoints.",
+    SIGN_IN="The pages on which people sign in and out.",
     CLI="The command line.",
     SYSTEM="gql-secrets itself.",
 )
@@ -127,6 +129,19 @@ _describe(
     RETENTION_CHANGED="The expiry of an old secret was changed.",
     ROLLOVER_CANCELLED="A rollover was cancelled: its unused new secret ended and the old secret is current again.",
     AUDIT_ACCEPTED="An administrator accepted the audit log after it had been edited outside gql-secrets.",
+    SIGN_IN_LINK_CREATED="A sign-in link was created for a person.",
+    SIGN_IN_LINK_VOIDED="An unused sign-in link was voided.",
+    SIGNED_IN="A person signed in with a link, which began a session.",
+    SESSION_ENDED="A session ended before its time: see sessionEndReason.",
+)
+_describe(
+    SessionEndReason,
+    "The reasons why a session ended before its time.",
+    SIGNED_OUT="The person signed out.",
+    REPLACED="The person signed in again with the same browser.",
+    ENDED_BY_ADMIN="An administrator ended it.",
+    ROLE_LOST="The client whose secret created the sign-in link lost the role that this requires.",
+    MAKER_ENDED="The secret or session that created the sign-in link ended before its time.",
 )
 _describe(
     ClientEventKind,
@@ -180,6 +195,7 @@ __all__: Final = [
     "RolloverAdvice",
     "SecretEndReason",
     "SecretState",
+    "SessionEndReason",
     "Surface",
     "ViewerKind",
 ]

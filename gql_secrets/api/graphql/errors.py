@@ -35,6 +35,9 @@ class RolloverInProgress:
     current_secret_created_by: str = strawberry.field(
         description="The actor who created the current secret, in the format of AuditEvent.actor."
     )
+    current_secret_created_by_name: str | None = strawberry.field(
+        description="The display name of that actor. Null if it is not a person."
+    )
     current_secret_created_at: datetime = strawberry.field(description="When the current secret was created.")
     current_secret_used: bool = strawberry.field(
         description="Whether the current secret was used. If it was, endActiveRollover ends the old secret; otherwise "
@@ -50,6 +53,7 @@ class RolloverInProgress:
         """Return the facts that a refusal carries."""
         return cls(
             current_secret_created_by=refusal.current_secret_created_by,
+            current_secret_created_by_name=refusal.current_secret_created_by_name,
             current_secret_created_at=refusal.current_secret_created_at,
             current_secret_used=refusal.current_secret_used,
             old_secret_expires_at=refusal.old_secret_expires_at,

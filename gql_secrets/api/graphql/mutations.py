@@ -238,8 +238,7 @@ class Mutation:
         extensions=[RefusalsAreData(SignOutPayload)],
     )
     async def sign_out(self, info: Info) -> SignOutPayload | None:
-        session_id = info.context.caller.session_id
-        ended = session_id is not None and await info.context.services.sessions.end(session_id)
+        ended = await info.context.services.sessions.sign_out(info.context.caller)
         return SignOutPayload(signed_out=ended)
 
 

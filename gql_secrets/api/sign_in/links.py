@@ -12,8 +12,10 @@ from typing import Final
 import orjson
 from aiohttp import hdrs, web
 
-from gql_secrets.api.keys import OWN_ORIGIN, SERVICES, SESSION_COOKIE, SOURCE
+from gql_secrets.api.authentication.session_cookie import caller_of
+from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, SOURCE
 from gql_secrets.api.web import security_headers
+from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Conflict, Failure, Forbidden, SignInLinkEnded, TooManySignIns, Unavailable
 from gql_secrets.domain.sessions import SIGN_IN_PATH
 
@@ -50,7 +52,12 @@ async def _sign_in(request: web.Request) -> web.Response:
     try:
         request.app[OWN_ORIGIN].require_own_page(request)
         token = _token_in(await _body_of(request))
-        signed_in = await request.app[SERVICES].sessions.sign_in(token, instead_of=cookie.read(request))
+        signed_in = await request.app[SERVICES].sessions.sign_in(
+            token,
+            instead_of=cookie.read(request),
+            address=request[SOURCE].address,
+            request_id=request[REQUEST_ID],
+        )
     except SignInLinkEnded as ended:
         wait = request.app[SERVICES].limits.sign_in_failed(request[SOURCE].address)
         return _refused(TooManySignIns(wait) if wait else ended)
@@ -70,7 +77,7 @@ async def _sign_out(request: web.Request) -> web.Response:
             request.app[OWN_ORIGIN].require_own_page(request)
             person = await request.app[SERVICES].sessions.find(token)
             if person is not None:
-                await request.app[SERVICES].sessions.end(person.session_id)
+                await request.app[SERVICES].sessions.sign_out(caller_of(request, person, Surface.SIGN_IN))
     except Failure as failure:
         return _refused(failure)
     response = web.Response(status=204)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.audits import events_of
 from support.browsers import COOKIE, Browser, own_origin
-from support.callers import Made
+from support.callers import CLI, Made
 from support.clocks import HOUR, MINUTE, Clock
 from support.installation import MakeClient
 
@@ -27,7 +28,7 @@ def browser(api: Any) -> Browser:
 
 async def test_opening_the_page_spends_nothing(browser: Browser, services: Services):
     """Chat programs open every link to draw a preview of it."""
-    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
     for method in ("GET", "HEAD", "GET"):
         async with browser.api.request(method, "/sign-in") as response:
             assert response.status == 200
@@ -55,7 +56,7 @@ async def test_the_button_signs_the_person_in(browser: Browser):
 
 
 async def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(browser: Browser, services: Services):
-    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
     async with browser.api.post("/sign-in", json={"token": link.token.reveal()}, headers=browser.headers()) as response:
         cookie = response.headers["Set-Cookie"]
 
@@ -69,7 +70,7 @@ async def test_behind_https_the_cookie_belongs_to_this_host_alone(
 ):
     public = replace(settings, public_url="https://secrets.example.com")
     api = await aiohttp_client(build_app(public, adjust_clock=clock))
-    link = await api.app[SERVICES].sessions.create_sign_in_link("ada", Role.ADMIN)
+    link = await api.app[SERVICES].sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
 
     async def sign_in(origin: str) -> Any:
         headers = {"Host": "secrets.example.com", "Origin": origin}
@@ -108,7 +109,7 @@ async def test_an_invalid_token_is_refused_without_a_password_dialog(browser: Br
 )
 async def test_no_other_site_signs_its_visitor_in(api: Any, services: Services, page: dict[str, str]):
     """Somebody signed in as the attacker would do the attacker's work."""
-    link = await services.sessions.create_sign_in_link("mallory", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("mallory", Role.ADMIN, by=CLI)
     async with api.post("/sign-in", json={"token": link.token.reveal()}, headers=page) as response:
         assert response.status == 403
         assert response.cookies == {}
@@ -207,16 +208,68 @@ async def test_no_cookie_works_where_secrets_are_judged(browser: Browser, client
             assert (await response.json(content_type=None))["stat"] == "error"
 
 
+async def test_signing_in_and_out_are_events_with_the_address(browser: Browser, services: Services):
+    await browser.sign_in(name="Ada Lovelace")
+    async with browser.api.post("/sign-out", headers=browser.headers()) as response:
+        assert response.status == 204
+        request_id = response.headers["X-Request-Id"]
+
+    created, signed_in, ended = (await events_of(services))[-3:]
+    assert (created.action, created.actor, created.address) == ("SIGN_IN_LINK_CREATED", "cli:root", None)
+    assert (signed_in.action, signed_in.actor, signed_in.address) == ("SIGNED_IN", "user:link/1", "127.0.0.1")
+    assert (ended.action, ended.session_end_reason, ended.request_id) == ("SESSION_ENDED", "SIGNED_OUT", request_id)
+
+
+async def test_graphql_shows_people_by_name(browser: Browser, client: Made):
+    await browser.sign_in(name="Ada")
+    reset = f'mutation {{ resetSecret(clientId: "{client.id}", hoursToLive: 24) {{ client {{ currentSecret '
+    reset += "{ createdBy createdByName } } userErrors { code rolloverInProgress { currentSecretCreatedByName } } } }"
+    _, content = await browser.ask(reset)
+    assert content["data"]["resetSecret"]["client"]["currentSecret"] == {
+        "createdBy": "user:link/1",
+        "createdByName": "Ada",
+    }
+
+    await browser.sign_in(name="Ada")
+    _, content = await browser.ask(reset)
+    [error] = content["data"]["resetSecret"]["userErrors"]
+    assert error == {
+        "code": "ROLLOVER_IN_PROGRESS",
+        "rolloverInProgress": {"currentSecretCreatedByName": "Ada"},
+    }
+
+    _, content = await browser.ask(
+        "{ auditEvents(first: 1) { nodes { action actorName personName personRole linkNumber sessionNumber"
+        " sessionEndReason surface } } viewer { name } }"
+    )
+    assert content["data"]["viewer"] == {"name": "Ada"}
+    assert content["data"]["auditEvents"]["nodes"] == [
+        {
+            "action": "SIGNED_IN",
+            "actorName": "Ada",
+            "personName": "Ada",
+            "personRole": "ADMIN",
+            "linkNumber": 2,
+            "sessionNumber": 2,
+            "sessionEndReason": None,
+            "surface": "SIGN_IN",
+        }
+    ]
+
+
 async def test_the_audit_names_the_person_and_the_request(browser: Browser):
     await browser.sign_in(name="Ada Lovelace")
     response, content = await browser.ask(MUTATION)
     assert content["data"]["createClient"]["userErrors"] == []
 
-    _, content = await browser.ask("{ auditEvents(first: 1) { nodes { actor actorKind requestId address } } }")
+    _, content = await browser.ask(
+        "{ auditEvents(first: 1) { nodes { actor actorName actorKind requestId address } } }"
+    )
 
     [event] = content["data"]["auditEvents"]["nodes"]
     assert event == {
-        "actor": "user:Ada Lovelace",
+        "actor": "user:link/1",
+        "actorName": "Ada Lovelace",
         "actorKind": "USER",
         "requestId": response.headers["X-Request-Id"],
         "address": "127.0.0.1",
@@ -225,7 +278,7 @@ async def test_the_audit_names_the_person_and_the_request(browser: Browser):
 
 async def test_no_token_is_in_the_log(browser: Browser, services: Services, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
-    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN)
+    link = await services.sessions.create_sign_in_link("ada", Role.ADMIN, by=CLI)
     token = link.token.reveal()
     for _ in range(2):
         async with browser.api.post("/sign-in", json={"token": token}, headers=browser.headers()) as response:

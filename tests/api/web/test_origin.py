@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from aiohttp import encode_basic_auth
 from support.browsers import COOKIE, Browser, own_origin
-from support.callers import Made
+from support.callers import CLI, Made
 
 from gql_secrets.domain.access import Role
 from gql_secrets.wiring import Services
@@ -154,7 +154,7 @@ async def test_the_clients_endpoints_refuse_other_sites_forms(
 @pytest.mark.parametrize("path", ["/sign-in", "/sign-out"])
 async def test_signing_in_and_out_is_for_our_own_page(browser: Browser, services: Services, path: str):
     for origin, site, content_type in product(ORIGINS, SITES, CONTENT_TYPES):
-        link = await services.sessions.create_sign_in_link("mallory", Role.ADMIN)
+        link = await services.sessions.create_sign_in_link("mallory", Role.ADMIN, by=CLI)
         proven = not is_foreign(origin, site) and (site == "same-origin" or (site is None and origin == OWN))
         if proven:
             continue

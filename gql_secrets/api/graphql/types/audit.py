@@ -5,7 +5,7 @@ from typing import Self
 
 import strawberry
 
-from gql_secrets.api.graphql.enums import ActorKind, AuditAction, SecretEndReason, Surface
+from gql_secrets.api.graphql.enums import ActorKind, AuditAction, Role, SecretEndReason, SessionEndReason, Surface
 from gql_secrets.api.graphql.nodes import Node, global_id
 from gql_secrets.service.audit_log import entry_of
 from gql_secrets.storage import models
@@ -25,11 +25,13 @@ class AuditEvent(Node):
     revision: int = strawberry.field(description="The revision of the installation that this change created.")
     action: AuditAction = strawberry.field(description="The action.")
     actor: str = strawberry.field(
-        description="The actor: `api_client:<client id>`, `user:<name>`, `cli:<system user>`, or `system`. A person "
-        "who signed in with an access token is `user:<issuer without its scheme>/<subject>`."
+        description="The actor: `api_client:<client id>`, `user:link/<number of the sign-in link>`, "
+        "`user:<issuer without its scheme>/<subject>` for a person with an access token, `cli:<system user>`, or "
+        "`system`. It identifies the actor: two people can have the same name."
     )
     actor_name: str | None = strawberry.field(
-        description="The display name of a person who signed in with an access token, at the time of the change."
+        description="The display name of the actor at the time of the change. Null if the actor is not a person, or "
+        "has no name."
     )
     actor_kind: ActorKind = strawberry.field(description="The kind of the actor.")
     surface: Surface = strawberry.field(description="The interface through which the change was made.")
@@ -54,6 +56,15 @@ class AuditEvent(Node):
     )
     weak_secret: bool = strawberry.field(description="Whether the secret of an imported client looks easy to guess.")
     reason: str | None = strawberry.field(description="The reason for the change, in the words of the caller.")
+    link_number: int | None = strawberry.field(
+        description="The number of the sign-in link that was created, voided, or used, or that the session began with."
+    )
+    session_number: int | None = strawberry.field(description="The number of the session that began or ended.")
+    person_name: str | None = strawberry.field(
+        description="The display name of the person whom the sign-in link or the session belongs to."
+    )
+    person_role: Role | None = strawberry.field(description="The role of that person.")
+    session_end_reason: SessionEndReason | None = strawberry.field(description="Why the session ended.")
 
     @classmethod
     def of(cls, row: models.AuditEvent) -> Self:
@@ -84,4 +95,9 @@ class AuditEvent(Node):
             clamped=entry.clamped,
             weak_secret=entry.weak_secret,
             reason=entry.reason,
+            link_number=row.link_number,
+            session_number=row.session_number,
+            person_name=row.person_name,
+            person_role=Role(row.person_role) if row.person_role else None,
+            session_end_reason=SessionEndReason(row.session_end_reason) if row.session_end_reason else None,
         )

@@ -33,6 +33,9 @@ class ClientEvent:
         description="The actor who made the change, in the format of AuditEvent.actor. Null for uses and refused "
         "attempts; see ClientSecret.uses."
     )
+    actor_name: str | None = strawberry.field(
+        description="The display name of the actor. Null if the actor is not a person."
+    )
 
     @strawberry.field(
         description="The client as it is when the event is delivered, so that a normalized cache updates itself. Null "
@@ -54,4 +57,5 @@ class ClientEvent:
             deleted_id=global_id("Client", event.client_id) if is_deletion else None,
             secret_id=global_id("ClientSecret", event.secret_id) if event.secret_id else None,
             actor=event.actor,
+            actor_name=event.actor_name,
         )

@@ -77,6 +77,9 @@ class ClientSecret(Node):
     created_by: str = strawberry.field(
         description="The actor who created the secret, in the format of AuditEvent.actor."
     )
+    created_by_name: str | None = strawberry.field(
+        description="The display name of the actor who created the secret. Null if it is not a person."
+    )
     replaced_at: datetime | None = strawberry.field(
         description="When a smooth reset replaced the secret. Null if it was never retained."
     )
@@ -162,6 +165,7 @@ class ClientSecret(Node):
             hint=row.hint,
             created_at=row.created_at,
             created_by=row.created_by,
+            created_by_name=row.created_by_name,
             replaced_at=row.replaced_at,
             expires_at=row.expires_at,
             first_used_at=row.first_used_at,

@@ -89,7 +89,7 @@ function AuditPanel({ asked, events, paging, show }: AuditPanelProps) {
                     ))}
                   </th>
                   <td>
-                    <Actor actor={event.actor} />
+                    <Actor actor={event.actor} name={event.actorName} />
                   </td>
                   <td>
                     {SURFACE_WORDS[event.surface]}

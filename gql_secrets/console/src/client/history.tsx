@@ -54,7 +54,7 @@ export function History({ clientId, follow }: HistoryProps) {
                   <td>
                     <At at={secret.createdAt} />
                     <span class="second">
-                      by <Actor actor={secret.createdBy} />
+                      by <Actor actor={secret.createdBy} name={secret.createdByName} />
                     </span>
                   </td>
                   <td>

@@ -86,7 +86,7 @@ function Facts({ secret, wide = false }: { secret: SecretView; wide?: boolean })
       <dd>
         <At at={secret.createdAt} />{" "}
         <span class="muted">
-          by <Actor actor={secret.createdBy} />
+          by <Actor actor={secret.createdBy} name={secret.createdByName} />
         </span>
       </dd>
       <dt>First used</dt>

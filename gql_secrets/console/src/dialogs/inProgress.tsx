@@ -64,7 +64,8 @@ function Consequences({ client, affected }: { client: ClientView; affected: read
       <div class="consequences">
         <p>
           This ends <Hint hint={currentSecret.hint} />, created <When at={currentSecret.createdAt} /> by{" "}
-          <Actor actor={currentSecret.createdBy} /> and never used. People who received it need the newer one.
+          <Actor actor={currentSecret.createdBy} name={currentSecret.createdByName} /> and never used. People who
+          received it need the newer one.
         </p>
         <p>
           The old secret <Hint hint={oldSecret.hint} /> stays valid.
@@ -83,7 +84,8 @@ function Consequences({ client, affected }: { client: ClientView; affected: read
       {currentSecret && (
         <p>
           The current secret <Hint hint={currentSecret.hint} />, created <When at={currentSecret.createdAt} /> by{" "}
-          <Actor actor={currentSecret.createdBy} />, becomes the old one and stays valid for the time you chose.
+          <Actor actor={currentSecret.createdBy} name={currentSecret.createdByName} />, becomes the old one and stays
+          valid for the time you chose.
         </p>
       )}
     </div>

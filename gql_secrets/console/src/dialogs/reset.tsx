@@ -232,7 +232,7 @@ function changeOf(before: ClientView, now: ClientView | null): string {
   if (!now) return "This client was deleted.";
   const { currentSecret } = now;
   if (currentSecret && currentSecret.id !== before.currentSecret?.id) {
-    return `${actorName(currentSecret.createdBy)} reset this secret ${formatPast(currentSecret.createdAt, serverNow())}.`;
+    return `${actorName(currentSecret.createdBy, currentSecret.createdByName)} reset this secret ${formatPast(currentSecret.createdAt, serverNow())}.`;
   }
   return "Somebody changed this client since you opened this dialog.";
 }

@@ -48,6 +48,7 @@ subscription ClientEvents {
     clientId
     secretId
     actor
+    actorName
     revision
   }
 }

@@ -68,6 +68,7 @@ const SECRET = graphql(`
     state
     createdAt
     createdBy
+    createdByName
     replacedAt
     expiresAt
     firstUsedAt
@@ -186,6 +187,7 @@ export const CLIENT_HISTORY = graphql(`
           state
           createdAt
           createdBy
+          createdByName
           replacedAt
           expiresAt
           endedAt
@@ -207,6 +209,7 @@ const AUDIT = graphql(`
     at
     action
     actor
+    actorName
     surface
     address
     requestId

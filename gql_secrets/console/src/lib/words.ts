@@ -40,17 +40,23 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
   RETENTION_CHANGED: "Retention changed",
   ROLLOVER_CANCELLED: "Rollover cancelled",
   AUDIT_ACCEPTED: "Audit log accepted",
+  SIGN_IN_LINK_CREATED: "Sign-in link created",
+  SIGN_IN_LINK_VOIDED: "Sign-in link voided",
+  SIGNED_IN: "Signed in",
+  SESSION_ENDED: "Session ended",
 };
 
 export const SURFACE_WORDS: Readonly<Record<AuditEntry["surface"], string>> = {
   GRAPHQL: "GraphQL",
   CLIENTS_API: "/clients",
+  SIGN_IN: "Sign-in page",
   CLI: "Command line",
   SYSTEM: "Automatic",
 };
 
-/** The actor's name: the audit writes "user:Ada", "cli:root" or "api_client:…". */
-export function actorName(actor: string): string {
+/** What people call an actor: the audit writes "user:link/7" and the person's name, "cli:root" or "api_client:…". */
+export function actorName(actor: string, name: string | null): string {
+  if (name !== null) return name;
   if (actor.startsWith("user:")) return actor.slice("user:".length);
   if (actor.startsWith("cli:")) return `${actor.slice("cli:".length)} (command line)`;
   if (actor.startsWith("api_client:")) return `client ${actor.slice("api_client:".length)}`;

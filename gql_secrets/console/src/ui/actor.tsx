@@ -5,8 +5,14 @@ import { actorName } from "../lib/words";
 
 const CLIENT = "api_client:";
 
-export function Actor({ actor }: { actor: string }) {
-  if (!actor.startsWith(CLIENT)) return <>{actorName(actor)}</>;
+interface ActorProps {
+  actor: string;
+  name: string | null;
+}
+
+/** Two people can have one name, so a person's name has the identity as its tooltip. */
+export function Actor({ actor, name }: ActorProps) {
+  if (!actor.startsWith(CLIENT)) return <span title={name === null ? undefined : actor}>{actorName(actor, name)}</span>;
   const clientId = actor.slice(CLIENT.length);
   return (
     <a class="actor" href={clientAddress(clientId)}>
