@@ -97,7 +97,7 @@ def expiry_of(claims: Mapping[str, object]) -> datetime:
     """Return when the token ends.
 
     Raises:
-        InvalidToken: it does not say so.
+        InvalidToken: it has no valid end.
     """
     exp = claims.get("exp")
     if isinstance(exp, bool) or not isinstance(exp, int | float) or exp != exp:  # noqa: PLR0124  NaN
@@ -168,7 +168,7 @@ def _require_access_token(claims: Mapping[str, object], token_type: str | None) 
     if not is_known or (payload_type is not None and _lower(payload_type) not in _PAYLOAD_TYPES):
         raise InvalidToken("The token is not an access token: its `typ` is another one.", reason="TYPE")
     if "cnf" in claims:
-        # Whoever stole such a token could use it as a bearer token (RFC 9449, section 7.2; RFC 8705, section 3).
+        # A thief of such a token could use it as a bearer token (RFC 9449, section 7.2; RFC 8705, section 3).
         raise InvalidToken(
             "The token is bound to a key (DPoP or mutual TLS), which is not supported. Ask for a bearer token.",
             reason="TYPE",

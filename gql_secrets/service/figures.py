@@ -117,5 +117,5 @@ class FigureReading:
         # A restored backup is behind what was counted: go on from where it is.
         if self._revision is not None and revision > self._revision:
             rows = await self._database.fetch_rows(_CHANGES, [self._revision, revision])
-            self._changes.update({action: count for action, count in rows})  # noqa: C416  rows are no pairs to mypy
+            self._changes.update({action: count for action, count in rows})  # noqa: C416  rows are not pairs to mypy
         self._revision = revision
