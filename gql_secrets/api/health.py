@@ -1,7 +1,8 @@
 """Whether this process runs, whether this node should get requests, what else is wrong, and which version it is.
 
 A node is not ready only where `/verify` would answer 503, and while it shuts down. Everything else (changes that cannot
-be written) is reported in the body and in the log, and leaves the node in service: gateways depend on it.
+be written, an audit log whose head is not signed) is reported in the body and in the log, and leaves the node in
+service: gateways depend on it.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from aiohttp import web
 from gql_secrets import __version__
 from gql_secrets.api.keys import DRAINING, SERVICES
 from gql_secrets.domain.errors import Unavailable
+from gql_secrets.service.audit_log import AuditLog
 
 _log: Final = logging.getLogger(__name__)
 
@@ -22,11 +24,14 @@ READY_PATHS: Final = ("/readyz", "/healthz")
 VERSION_PATH: Final = "/version"
 _OK: Final = "ok"
 _UNAVAILABLE: Final = "unavailable"
+# The state of the audit head that was logged last: it may last for days, and health is asked each second.
+_REPORTED_HEAD: Final = web.AppKey("reported_audit_head", list[str])
 
 
 def add_health_routes(app: web.Application) -> None:
     """Serve `/livez`, `/readyz`, `/healthz` and `/version`."""
     app[DRAINING] = asyncio.Event()
+    app[_REPORTED_HEAD] = [_OK]
     app.on_shutdown.append(_drain)
     app.router.add_get(LIVE_PATH, _answer_live)
     for path in READY_PATHS:
@@ -50,20 +55,33 @@ async def _answer_version(_request: web.Request) -> web.Response:
 async def _answer_ready(request: web.Request) -> web.Response:
     """Answer 200 while this node can verify, else 503."""
     services = request.app[SERVICES]
-    verification = changes = _OK
+    verification = changes = audit_head = _OK
     try:
         await services.verifier.check()
         changes = await services.database.probe_changes()
+        audit_head = await AuditLog(services.database, services.changes.pepper).probe_head()
     except Unavailable as failure:
-        verification = changes = _UNAVAILABLE
+        verification = changes = audit_head = _UNAVAILABLE
         _log.error("verification_unavailable", extra={"reason": str(failure)})
     if verification == _OK and changes != _OK:
         _log.warning("changes_not_possible", extra={"changes": changes})
+    _log_audit_head(request.app, audit_head)
     draining = request.app[DRAINING].is_set()
     is_healthy = verification == _OK and not draining
     report = {
         "status": "draining" if draining else "ok" if is_healthy else "unhealthy",
         "verification": verification,
         "changes": changes,
+        "auditHead": audit_head,
     }
     return web.json_response(report, status=200 if is_healthy else 503)
+
+
+def _log_audit_head(app: web.Application, state: str) -> None:
+    reported = app[_REPORTED_HEAD]
+    if state not in (*reported, _UNAVAILABLE):
+        reported[0] = state
+        if state == _OK:
+            _log.info("audit_head_signed_again")
+        else:
+            _log.error("audit_head_invalid", extra={"advice": "Run gql-secrets audit verify."})

@@ -45,8 +45,9 @@ async def accept(
 ) -> None:
     """Accept an audit log that was edited outside gql-secrets, and sign it again. The audit log records it."""
     problem = await accept_audit(services.changes, by=cli_caller(), reason=reason)
-    write({"accepted": problem}, as_json=as_json)
-    say("The audit log is signed again.")
+    done = "The audit log is signed again."
+    say(done)
+    write({"accepted": problem}, as_json=as_json, done=f"{done} The problem that was accepted: {problem}")
 
 
 @app.command()

@@ -7,8 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
+from gql_secrets.commands.client import Reason
 from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, instant, say, secret_data, write
+from gql_secrets.domain.audit import parse_reason
 from gql_secrets.domain.durations import format_duration, parse_duration
 from gql_secrets.domain.errors import ClientNotFound, NoRollover, Unavailable
 from gql_secrets.service.pages import PageRequest
@@ -50,6 +52,7 @@ async def wait_unused(
         timedelta, typer.Option("--timeout", parser=_duration, metavar="DURATION", help="How long to wait.")
     ] = "24h",  # type: ignore[assignment]  # typer parses a default as it parses what is typed
     revoke: Annotated[bool, typer.Option("--revoke", help="Then revoke the old secret.")] = False,
+    reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
     """Wait until the old secret is safe to revoke. The exit code is 0, or 3 after the timeout.
@@ -57,24 +60,29 @@ async def wait_unused(
     It is safe once the new secret has been used and the old one has not been used for the quiet time, or once the
     old secret has ended.
     """
+    parse_reason(reason)  # before a wait of hours
     safe = await wait_until_unused(services, client_id, quiet=quiet, within=within)
     if safe is None:
         say(f"Timed out after {format_duration(within)}: it is not yet safe to revoke the old secret.")
         raise typer.Exit(TIMED_OUT)
     if isinstance(safe, Rollover):
-        old, already_ended = safe.old_secret, False
+        old, already_ended, outcome = safe.old_secret, False, ""
         say(safe.reason)
         if revoke:
-            done = await services.rotation.revoke_old_secret(client_id, by=cli_caller(), secret_id=old.id)
+            done = await services.rotation.revoke_old_secret(
+                client_id, by=cli_caller(), secret_id=old.id, reason=reason
+            )
             old, already_ended = done.revoked_secret or old, done.already_ended
-            say("The old secret was revoked.")
+            outcome = "The old secret had already ended." if already_ended else "The old secret was revoked."
+            say(outcome)
     else:
         old, already_ended = safe, True
-        say(f"The old secret ended at {instant(old.ended_at or old.expires_at)}.")
+        outcome = f"The old secret ended at {instant(old.ended_at or old.expires_at)}."
+        say(outcome)
     write(
         {"clientId": client_id, "oldSecret": secret_data(old), "alreadyEnded": already_ended},
         as_json=as_json,
-        done="The old secret was revoked." if revoke else "",
+        done=outcome,
     )
 
 

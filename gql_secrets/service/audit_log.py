@@ -5,6 +5,7 @@ installation's row holds the last hash under a MAC that needs the pepper. Somebo
 cannot make these agree again. Against somebody who has the pepper too, an exported copy is the proof.
 """
 
+import asyncio
 import hashlib
 import hmac
 import itertools
@@ -18,7 +19,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.audit import FIRST_HASH, AuditAction, AuditEntry, EndedSecret, FirstFormatEntry
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.errors import AuditHeadInvalid, BadRequest, Failure
+from gql_secrets.domain.errors import AuditHeadInvalid, BadRequest, Failure, Unavailable
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.storage.database import Database
@@ -31,6 +32,7 @@ _BATCH: Final = 1000
 _MOVE_HEAD: Final = """
     UPDATE installation SET revision = ?, audit_head = ?, audit_key_id = ?, audit_mac = ? WHERE id = 1
 """
+_PROBE_SECONDS: Final = 1.0
 # The columns that hold a field of an entry as it is.
 _SAME_FIELDS: Final = [name for name in AuditEntry.__slots__ if name not in ("ended", "edited_fields")]
 # The facts about people, whose columns were added last; no event of format 1 fills them.
@@ -102,6 +104,17 @@ class AuditLog:
         if copy:
             return _broken(expected, previous, f"Event {copy[0]} was exported and is no longer in the audit log.")
         return AuditReport(head.revision, previous.hex(), self._problem_of_head(head, previous))
+
+    async def probe_head(self) -> str:
+        """Return the state of the head's signature: "ok", "invalid", or "unavailable" if it cannot be read now."""
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                head = await self._database.read(_read_head)
+            return "ok" if is_head_signed(head, self._pepper) else "invalid"
+        except (TypeError, ValueError):  # a column has a value of another type
+            return "invalid"
+        except (Unavailable, TimeoutError):
+            return "unavailable"
 
     def _problem_of_head(self, head: Installation, last: bytes) -> str | None:
         if head.audit_head != last:

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
-from support.callers import ADMIN, HARD, Made
+from support.callers import ADMIN, CLI, HARD, Made
 from support.databases import PostgresServer, name_in
 
 from gql_secrets import __version__
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.errors import Conflict, Unavailable
+from gql_secrets.service.audit_acceptance import accept_audit
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.wiring import Services
 
@@ -31,6 +32,9 @@ only_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=T
 
 def basic(client: Made) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{client.id}:{client.secret}".encode()).decode()}
+
+
+HEALTHY = {"status": "ok", "verification": "ok", "changes": "ok", "auditHead": "ok"}
 
 
 async def status_of(answer: Awaitable[ClientResponse]) -> int:
@@ -50,7 +54,7 @@ async def live(api: Api) -> tuple[int, dict[str, str]]:
 
 
 async def test_a_healthy_node_says_so(api: Api) -> None:
-    assert await health(api) == (200, {"status": "ok", "verification": "ok", "changes": "ok"})
+    assert await health(api) == (200, HEALTHY)
 
 
 def damage(path: Path) -> None:
@@ -114,7 +118,7 @@ async def test_a_lock_of_another_process_is_reported_and_leaves_the_node_in_serv
         await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
         with caplog.at_level(logging.WARNING):
             began = time.monotonic()
-            assert await health(api) == (200, {"status": "ok", "verification": "ok", "changes": "waiting"})
+            assert await health(api) == (200, HEALTHY | {"changes": "waiting"})
             assert time.monotonic() - began < 1.5
             await asyncio.sleep(0.6)
         assert "waiting_for_write_lock" in caplog.messages
@@ -125,6 +129,30 @@ async def test_a_lock_of_another_process_is_reported_and_leaves_the_node_in_serv
             return
         await asyncio.sleep(0.1)
     pytest.fail("the lock is free, and changes are still reported as waiting")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    ["UPDATE installation SET audit_mac = audit_head", "UPDATE installation SET audit_key_id = 'other'"],
+    ids=["edited", "another pepper"],
+)
+async def test_an_invalid_audit_head_is_reported_and_leaves_the_node_in_service(
+    api: Api, owner: Made, services: Services, edit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await services.database.run_tx(lambda tx: tx.execute(edit))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert await health(api) == (200, HEALTHY | {"auditHead": "invalid"})
+    assert caplog.text.count("audit_head_invalid") == 1, "once, although health is asked each second"
+    assert await status_of(api.get("/verify", headers=basic(owner))) == 200
+
+
+async def test_a_head_that_is_accepted_is_healthy_again(api: Api, services: Services) -> None:
+    edit = "UPDATE installation SET audit_mac = audit_head"
+    await services.database.run_tx(lambda tx: tx.execute(edit))
+    assert (await health(api))[1]["auditHead"] == "invalid"
+    await accept_audit(services.changes, by=CLI, reason="a test edited it")
+    assert await health(api) == (200, HEALTHY)
 
 
 @pytest.mark.slow  # it waits for the real five seconds: their sum over two locks is what was wrong
@@ -151,7 +179,7 @@ async def test_a_node_that_shuts_down_is_unhealthy(aiohttp_client: Any, settings
     app = build_app(settings)
     api: Api = await aiohttp_client(app)
     await app.shutdown()
-    assert await health(api) == (503, {"status": "draining", "verification": "ok", "changes": "ok"})
+    assert await health(api) == (503, HEALTHY | {"status": "draining"})
     assert await live(api) == (200, {"status": "ok"})
 
 

@@ -1,7 +1,9 @@
 """`gql-secrets audit`: an edited audit log is reported until it is accepted."""
 
-from support.commands import RunCommand, ask_services
+import pytest
+from support.commands import FullDisk, RunCommand, ask_services
 
+from gql_secrets.commands import output
 from gql_secrets.settings import Settings
 
 
@@ -16,6 +18,20 @@ def test_an_edited_audit_log_is_reported_until_it_is_accepted(run: RunCommand, s
 
     assert run("audit", "verify").code == 0
     assert "intact" in run("audit", "accept", "--reason", "again").err
+
+
+def test_accepting_says_what_was_done_where_the_output_is_lost(
+    run: RunCommand, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = "UPDATE audit_event SET actor = 'user:eve' WHERE revision = 1"
+    ask_services(settings, lambda services: services.database.run_tx(lambda tx: tx.execute(statement)))
+    with monkeypatch.context() as patched:
+        patched.setattr(output, "_Stdout", FullDisk)
+        lost = run("audit", "accept", "--reason", "a test edited it")
+
+    assert lost.code == 4
+    assert "The audit log is signed again. The problem that was accepted: Event 1 was edited" in lost.err
+    assert run("audit", "verify").code == 0
 
 
 def test_an_audit_log_is_not_accepted_without_a_reason(run: RunCommand) -> None:

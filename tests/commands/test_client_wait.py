@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.audits import events_of
 from support.callers import ADMIN, DAY, HARD, Made, is_good
 from support.clocks import HOUR, MINUTE, SECOND, Clock
 from support.installation import PEPPER, OpenNode
@@ -162,7 +163,12 @@ async def test_the_command_revokes_with_the_option_revoke(
     execute: Callable[..., str] = run
     assert await asyncio.to_thread(execute, data_dir, "wait-unused", client.id, "--timeout", "1s", code=3) == ""
     assert await is_good(services, client.id, new)
-    told = await asyncio.to_thread(execute, data_dir, "wait-unused", client.id, "--quiet", "15m", "--revoke", "--json")
+    finish = ("wait-unused", client.id, "--quiet", "15m", "--revoke")
+    # A reason that is refused is refused before the wait, not after it.
+    too_long = ("wait-unused", client.id, "--quiet", "24h", "--revoke", "--reason", "x" * 201)
+    assert await asyncio.to_thread(execute, data_dir, *too_long, code=1) == ""
+    told = await asyncio.to_thread(execute, data_dir, *finish, "--reason", "moved", "--json")
+    assert (await events_of(services))[-1].reason == "moved"
     assert json.loads(told)["oldSecret"]["state"] == "REVOKED"
     assert not await is_good(services, client.id, client.secret)
     again = await asyncio.to_thread(execute, data_dir, "wait-unused", client.id, "--json")

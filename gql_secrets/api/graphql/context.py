@@ -11,7 +11,7 @@ from strawberry.dataloader import DataLoader
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.networks import address_block
-from gql_secrets.service.usage.queries import Rollover
+from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
 from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket
 from gql_secrets.wiring import Services
@@ -48,12 +48,17 @@ class Loaders:
             found = await services.usage_queries.rollovers_of(client_ids)
             return [found.get(client_id) for client_id in client_ids]
 
+        async def unknown_attempts(client_ids: list[str]) -> list[UnknownAttempts]:
+            found = await services.usage_queries.unknown_attempts_of(client_ids)
+            return [found[client_id] for client_id in client_ids]
+
         self.clients: DataLoader[str, ClientRow | None] = DataLoader(clients)
         self.totals: DataLoader[int, Totals] = DataLoader(totals)
         self.uses: DataLoader[int, list[SecretUse]] = DataLoader(uses)
         self.usage: DataLoader[int, list[UsageBucket]] = DataLoader(usage)
         self.rollovers: DataLoader[str, Rollover | None] = DataLoader(rollovers)
         self.allow_lists: DataLoader[str, list[str]] = DataLoader(allow_lists)
+        self.unknown_attempts: DataLoader[str, UnknownAttempts] = DataLoader(unknown_attempts)
 
 
 @dataclass(slots=True)

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from aiohttp import encode_basic_auth
 from support.callers import ADMIN, DAY, Made
+from support.clocks import NOW
 from support.installation import MakeClient
 
+from gql_secrets.service.usage.counter import Source
 from gql_secrets.wiring import Services
 
 # What the database does is tested in tests/service/test_queries.py, on both kinds.
@@ -182,3 +184,18 @@ class TestLongTexts:
         if "errors" not in answer:
             [found] = answer["data"].values()
             assert found is None or found.get("nodes") == [] or found.get("userErrors") or found == {"replayed": False}
+
+
+async def test_attempts_with_a_secret_that_was_never_issued_are_counted_by_the_client_that_they_name(
+    gql: Any, owner: Made, client: Made, services: Services
+):
+    query = "query ($id: ID!) { client(clientId: $id) { unknownSecretAttempts lastUnknownSecretAttemptAt } }"
+    answer = await gql(query, as_=owner, id=client.id)
+    assert answer["client"] == {"unknownSecretAttempts": 0, "lastUnknownSecretAttemptAt": None}
+    for _ in range(2):
+        await services.verifier.verify(client.id, "wrong", Source())
+    answer = await gql(query, as_=owner, id=client.id)
+    assert answer["client"] == {
+        "unknownSecretAttempts": 2,
+        "lastUnknownSecretAttemptAt": NOW.isoformat().replace("+00:00", "Z"),
+    }

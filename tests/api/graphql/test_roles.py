@@ -44,6 +44,8 @@ ROOT: Final[dict[str, tuple[int, str]]] = {
 # Fields that require a higher role than the field that returns their object.
 INNER: Final[dict[str, tuple[int, str]]] = {
     "Client.auditEvents": (ADMIN, '{ client(clientId: "ID") { auditEvents { totalCount } } }'),
+    "Client.unknownSecretAttempts": (OPERATOR, '{ client(clientId: "ID") { unknownSecretAttempts } }'),
+    "Client.lastUnknownSecretAttemptAt": (OPERATOR, '{ client(clientId: "ID") { lastUnknownSecretAttemptAt } }'),
     "ClientSecret.uses": (OPERATOR, '{ client(clientId: "ID") { currentSecret { uses { count } } } }'),
 }
 # Types whose other fields are visible to every caller that gets the object.
@@ -79,6 +81,8 @@ STREAMS: Final[dict[str, int]] = {"Subscription.clientEvents": VIEWER}
 # The role of the field through which these are reached: its guard is checked first.
 OUTER: Final = {
     "Client.auditEvents": VIEWER,
+    "Client.unknownSecretAttempts": VIEWER,
+    "Client.lastUnknownSecretAttemptAt": VIEWER,
     "ClientSecret.uses": VIEWER,
     "Mutation.resetSecret(hoursToLive)": OPERATOR,
 }

@@ -11,8 +11,8 @@ from gql_secrets.api.graphql.enums import Feature, Role
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import After, Connection, First, Node, global_id
 from gql_secrets.api.graphql.types.audit import AuditEvent
-from gql_secrets.api.graphql.types.secret import ClientSecret, Rollover
-from gql_secrets.api.graphql.weights import PAGE_BELOW
+from gql_secrets.api.graphql.types.secret import MAX_INT, ClientSecret, Rollover
+from gql_secrets.api.graphql.weights import EVALUATED, PAGE_BELOW
 from gql_secrets.domain.access import Caller, may_change, outranks, parse_features, rank
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
@@ -103,6 +103,24 @@ class Client(Node):
             PageRequest(first, after), client_id=self.row.client_id
         )
         return Connection[AuditEvent].of(page, AuditEvent.of)
+
+    @strawberry.field(
+        description="How often a request named the client with a secret that was never issued to any client. Delayed "
+        "by at most a minute, and never above 2147483647.",
+        extensions=[Guard(Role.OPERATOR)],
+        metadata=EVALUATED,
+    )
+    async def unknown_secret_attempts(self, info: Info) -> int | None:
+        return min((await info.context.loaders.unknown_attempts.load(self.row.client_id)).count, MAX_INT)
+
+    @strawberry.field(
+        description="When a request last named the client with a secret that was never issued to any client. Delayed "
+        "by at most a minute.",
+        extensions=[Guard(Role.OPERATOR)],
+        metadata=EVALUATED,
+    )
+    async def last_unknown_secret_attempt_at(self, info: Info) -> datetime | None:
+        return (await info.context.loaders.unknown_attempts.load(self.row.client_id)).last_at
 
     @strawberry.field(description="Whether the viewer can reset the client's secret, at least with a hard reset.")
     def viewer_can_reset_secret(self) -> bool:

@@ -17,7 +17,7 @@ from gql_secrets.storage import models, usage
 from gql_secrets.storage.client_rows import ActiveSecretRow
 
 # GraphQL's Int has 32 bits; a secret of a busy API can be used more often than that.
-_MAX_INT: Final = 2**31 - 1
+MAX_INT: Final = 2**31 - 1
 
 
 @strawberry.type(description="A source that used a secret: an address and a user agent.")
@@ -44,7 +44,7 @@ class SecretUse:
             user_agent=use.user_agent,
             first_seen_at=use.first_seen_at,
             last_seen_at=use.last_seen_at,
-            count=min(use.count, _MAX_INT),
+            count=min(use.count, MAX_INT),
             refused=use.refused,
         )
 
@@ -60,8 +60,8 @@ class UsageBucket:
         """Return the view of an hour."""
         return cls(
             starts_at=bucket.starts_at,
-            count=min(bucket.count, _MAX_INT),
-            refused=min(bucket.refused, _MAX_INT),
+            count=min(bucket.count, MAX_INT),
+            refused=min(bucket.refused, MAX_INT),
         )
 
 
@@ -114,7 +114,7 @@ class ClientSecret(Node):
         metadata=EVALUATED,
     )
     async def use_count(self, info: Info) -> int:
-        return min((await info.context.loaders.totals.load(self.number)).use_count, _MAX_INT)
+        return min((await info.context.loaders.totals.load(self.number)).use_count, MAX_INT)
 
     @strawberry.field(
         description="How often the secret was tried after it had ended, which means that a copy of the application "
@@ -122,7 +122,7 @@ class ClientSecret(Node):
         metadata=EVALUATED,
     )
     async def refused_attempts(self, info: Info) -> int:
-        return min((await info.context.loaders.totals.load(self.number)).refused_attempts, _MAX_INT)
+        return min((await info.context.loaders.totals.load(self.number)).refused_attempts, MAX_INT)
 
     @strawberry.field(
         description="When the secret was last tried after it had ended. Delayed by at most a minute.",
