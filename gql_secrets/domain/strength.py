@@ -13,7 +13,7 @@ MIN_BITS: Final = 80.0
 
 _HEX: Final = frozenset("0123456789abcdef")
 _PREDICTED_BITS: Final = 0.5
-_LIKELY_BITS: Final = 1.5
+_LIKELY_BITS: Final = 1.0
 # Half of all letter pairs in English text, and about one in twelve in random letters.
 _COMMON_PAIRS: Final = frozenset(
     (  # noqa: SIM905  a list of 60 strings would take 60 lines
@@ -24,8 +24,9 @@ _COMMON_PAIRS: Final = frozenset(
 # Digits and signs that are written for letters.
 _LEET: Final = {"o": "0", "l": "1", "i": "1!", "e": "3", "a": "4@", "s": "5$", "t": "7"}
 _LEET_CHARACTERS: Final = frozenset("".join(_LEET.values()))
-# Random secrets have some of these pairs; a text in leetspeak has them in at least two of five places.
-_LEET_SHARE: Final = 2.5
+# Common pairs are words where they are this share of the characters; random secrets have fewer of them.
+_LEET_SHARE: Final = 0.45
+_WORD_SHARE: Final = 0.28
 _COMMON: Final = frozenset(
     left + right
     for pair in _COMMON_PAIRS
@@ -53,9 +54,12 @@ _TIMESTAMP: Final = re.compile(
     re.ASCII,
 )
 _TIMESTAMP_BITS: Final = 12.0  # the days of ten years; an attacker who knows the day can try its seconds
-# Only with dashes: without them, one random hexadecimal secret in 20 would look like a UUID made from the time.
-_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([12467])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1([12467])[0-9a-f]{3}\1[89ab][0-9a-f]{3}\1[0-9a-f]{12}")
 _RANDOM_BITS_OF_UUID: Final = {"1": 14.0, "2": 14.0, "4": 122.0, "6": 14.0, "7": 74.0}
+# Without dashes, one random hexadecimal secret in 16 looks like a UUID made from the time, but one in 5,000 like one of
+# these years: 2010 to 2035 in units of 100 ns since 1582 (versions 1 and 6), 2020 to 2035 in ms (version 7).
+_TICKS_OF_UUID: Final = range(134_815_968_000_000_000, 142_705_152_000_000_000)
+_MILLISECONDS_OF_UUID: Final = range(1_577_836_800_000, 2_051_222_400_000)
 
 
 def is_weak(secret: str) -> bool:
@@ -75,8 +79,8 @@ def estimated_bits(secret: str) -> float:
     if not secret:
         return 0.0
     folded = secret.lower()
-    if uuid := _UUID.fullmatch(folded):
-        return _RANDOM_BITS_OF_UUID[uuid[1]]
+    if (uuid := _UUID.fullmatch(folded)) and (uuid[1] or _has_likely_time(folded, version=uuid[2])):
+        return _RANDOM_BITS_OF_UUID[uuid[2]]
     has_words = not _HEX.issuperset(secret)
     most = math.log2(len(set(secret)) if has_words else 10 if secret.isdecimal() else 16)
     seen = set()
@@ -86,14 +90,14 @@ def estimated_bits(secret: str) -> float:
         pair = part[-2:]
         if part in seen or part in _PREDICTED:
             predicted += 1
-        elif has_words and pair in _COMMON_PAIRS:
-            likely += 1
-        elif has_words and (pair in _COMMON or _is_leet(part)):
-            leet += 1
+        elif has_words and (pair in _COMMON or _is_leet(part)) and not _begins_a_word(secret[end - 2 : end]):
+            if pair in _COMMON_PAIRS:
+                likely += 1
+            else:
+                leet += 1
         if len(part) == 3:  # noqa: PLR2004  shorter ones repeat by chance
             seen.add(part)
-    if (likely + leet) * _LEET_SHARE >= len(folded):
-        likely += leet
+    likely = _count_in_words(likely, leet, len(folded) - predicted)
     bits = most * (len(folded) - predicted - likely)
     bits += min(_PREDICTED_BITS, most) * predicted + min(_LIKELY_BITS, most) * likely
     for timestamp in _TIMESTAMP.finditer(secret) if has_words else ():
@@ -101,5 +105,25 @@ def estimated_bits(secret: str) -> float:
     return max(bits, 0.0)
 
 
+def _count_in_words(likely: int, leet: int, length: int) -> int:
+    """Return how many of the common pairs are part of words; the few of a random secret are chance."""
+    if likely + leet >= _LEET_SHARE * length:
+        return likely + leet
+    return likely if likely >= _WORD_SHARE * length else 0
+
+
 def _is_leet(part: str) -> bool:
     return part[1] in _LEET_CHARACTERS and part[0].isalpha() and part[-1].isalpha()
+
+
+def _begins_a_word(pair: str) -> bool:
+    return pair[0].islower() and pair[1].isupper()
+
+
+def _has_likely_time(digits: str, *, version: str) -> bool:
+    """Return whether a UUID without dashes was made from a time at which it may have been made."""
+    if version == "1":
+        return int(digits[13:16] + digits[8:12] + digits[:8], 16) in _TICKS_OF_UUID
+    if version == "6":
+        return int(digits[:12] + digits[13:16], 16) in _TICKS_OF_UUID
+    return version == "7" and int(digits[:12], 16) in _MILLISECONDS_OF_UUID

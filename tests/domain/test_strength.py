@@ -1,6 +1,8 @@
 """The strength of imported secrets: what people choose is weak, what is random is strong."""
 
+import random
 import secrets
+import string
 import uuid
 from collections.abc import Callable
 
@@ -13,7 +15,7 @@ from gql_secrets.domain.strength import estimated_bits, is_weak
     "make",
     [
         lambda: secrets.token_urlsafe(24),
-        lambda: secrets.token_hex(16),
+        lambda: secrets.token_hex(20),
         lambda: "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(32)),
         lambda: "".join(secrets.choice("0123456789") for _ in range(40)),
     ],
@@ -46,6 +48,8 @@ def test_random_secrets_are_strong(make: Callable[[], str]) -> None:
         "secret-1706659200-1706659300",
         "supersecret-1706659200123",
         "0190163d-8694-739b-aea5-966c26f8ad91",  # a UUID of version 7: 74 random bits
+        "thisisaverysecretpassword",
+        "invoicing-service-secret",
         "1EC9414C-232A-6B00-B3C8-9E6BDECED846",  # of version 6
     ],
 )
@@ -56,4 +60,23 @@ def test_secrets_that_people_choose_are_weak(secret: str) -> None:
 
 def test_a_uuid_that_is_made_from_the_time_is_weak_and_a_random_one_is_strong() -> None:
     assert is_weak(str(uuid.uuid1()))
-    assert not any(is_weak(str(uuid.uuid4())) for _ in range(500))
+    assert is_weak(uuid.uuid1().hex)
+    assert is_weak("1EC9414C232A6B00B3C89E6BDECED846")  # of version 6
+    assert is_weak("0190163d8694739baea5966c26f8ad91")  # of version 7
+    assert not any(is_weak(str(uuid.uuid4())) or is_weak(uuid.uuid4().hex) for _ in range(500))
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "length", "most"),
+    [
+        (string.ascii_letters + string.digits, 24, 30),
+        (string.ascii_letters + string.digits + "-_", 24, 30),
+        (string.ascii_letters + string.digits + string.punctuation, 24, 5),
+        ("0123456789abcdef", 32, 15),
+    ],
+    ids=["letters and digits", "base64", "all signs", "hexadecimal"],
+)
+def test_few_random_secrets_are_refused(alphabet: str, length: int, most: int) -> None:
+    """Always the same 20,000, so that the number is the same each time."""
+    chance = random.Random(1)  # noqa: S311  nothing is protected by these
+    assert sum(is_weak("".join(chance.choices(alphabet, k=length))) for _ in range(20_000)) <= most
