@@ -11,6 +11,7 @@ import pytest
 from gql_secrets.commands.sign_in_link import remember_address
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import SetupError
+from gql_secrets.domain.identity import Issuer
 from gql_secrets.settings import DATABASE_FILE, PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress
 
@@ -334,3 +335,77 @@ def test_the_data_directory_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "private").mkdir(0o700)
     (tmp_path / "data").symlink_to(tmp_path / "private")
     Settings(data_dir=tmp_path / "data").make_data_dir()
+
+
+# Identity providers
+
+
+def issuers_of(**variables: str) -> tuple[Issuer, ...]:
+    return read(**{f"OIDC_{name}": value for name, value in variables.items()}).issuers
+
+
+def test_one_issuer_needs_an_audience_alone() -> None:
+    [issuer] = issuers_of(ISSUER="https://login.example.com/realms/staff", AUDIENCE="gql-secrets")
+    assert issuer.url == "https://login.example.com/realms/staff"
+    assert issuer.audiences == {"gql-secrets"}
+    assert issuer.admin_roles == {"IONAPI-Admin", "IONAPI-Administrator"}
+    assert issuer.operator_roles == issuer.viewer_roles == frozenset()
+    assert issuer.roles_claims == ("roles", "groups", "realm_access.roles")
+    assert issuer.name_claims == ("preferred_username", "email", "sub")
+
+
+def test_without_an_issuer_there_is_none() -> None:
+    assert read().issuers == ()
+
+
+def test_several_issuers_have_entries_in_their_order() -> None:
+    first, second = issuers_of(
+        ISSUER="https://a.example.com/, https://b.example.com",
+        AUDIENCE="one, other; two",
+        ADMIN_ROLES="; boss",
+        OPERATOR_ROLES="ops",
+        ROLES_CLAIM="https://a.example.com/roles; groups",
+        NAME_CLAIM="name",
+    )
+    assert first.url == "https://a.example.com/"  # as the provider writes it, with its slash
+    assert [first.audiences, second.audiences] == [{"one", "other"}, {"two"}]
+    assert [first.admin_roles, second.admin_roles] == [set(), {"boss"}]
+    assert [first.operator_roles, second.operator_roles] == [{"ops"}, set()]
+    assert (first.roles_claims, second.roles_claims) == (("https://a.example.com/roles",), ("groups",))
+    assert first.name_claims == second.name_claims == ("name",)
+
+
+def test_the_default_roles_are_those_of_the_first_issuer() -> None:
+    first, second = issuers_of(ISSUER="https://a.example.com,https://b.example.com", AUDIENCE="x;x")
+    assert first.admin_roles
+    assert not second.admin_roles
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:4000", "http://localhost:4000/realms/x", "http://[::1]:4000"])
+def test_an_issuer_on_this_machine_may_be_asked_over_http(url: str) -> None:
+    assert issuers_of(ISSUER=url, AUDIENCE="x")[0].url == url
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"ISSUER": "https://a.example.com"}, "OIDC_AUDIENCE is required"),
+        ({"ISSUER": "https://a.example.com,https://b.example.com", "AUDIENCE": "x"}, "OIDC_AUDIENCE is required"),
+        ({"ISSUER": "https://a.example.com", "AUDIENCE": "x;y"}, "has 2 entries"),
+        ({"ISSUER": "https://a.example.com", "AUDIENCE": "x", "VIEWER_ROLES": "a;b"}, "OIDC_VIEWER_ROLES has 2"),
+        ({"ISSUER": "https://a.example.com", "AUDIENCE": "x", "ROLES_CLAIM": ""}, "must name a claim"),
+        ({"AUDIENCE": "x"}, "need GQL_SECRETS_OIDC_ISSUER"),
+        ({"OPERATOR_ROLES": "x"}, "need GQL_SECRETS_OIDC_ISSUER"),
+        ({"ISSUER": "https://a.example.com,https://a.example.com/", "AUDIENCE": "x;x"}, "names an issuer twice"),
+        ({"ISSUER": "http://login.example.com", "AUDIENCE": "x"}, "must come over https"),
+        ({"ISSUER": "login.example.com", "AUDIENCE": "x"}, "comma-separated list of URLs"),
+        ({"ISSUER": "https://", "AUDIENCE": "x"}, "comma-separated list of URLs"),
+        ({"ISSUER": "https://a.example.com/?x=1", "AUDIENCE": "x"}, "comma-separated list of URLs"),
+        ({"ISSUER": "https://user:pass@a.example.com", "AUDIENCE": "x"}, "comma-separated list of URLs"),
+        ({"ISSUER": "https://[a", "AUDIENCE": "x"}, "comma-separated list of URLs"),
+        ({"ISSUER": "https://a.example.com/" + "x" * 250, "AUDIENCE": "x"}, "at most 250 characters"),
+    ],
+)
+def test_an_invalid_identity_provider_stops_the_start(variables: dict[str, str], sentence: str) -> None:
+    with pytest.raises(SetupError, match=sentence):
+        issuers_of(**variables)

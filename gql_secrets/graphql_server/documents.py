@@ -6,6 +6,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -211,20 +212,39 @@ class DocumentCache:
         return error_entry(message, BAD_REQUEST, error=error)
 
 
+# What the tools name a document by; md5 is Relay's, sha1 was graphql-codegen's. Nothing relies on their strength: the
+# manifest is the operator's, and the check only finds a manifest that does not fit its documents.
+_HASHES: Final = (
+    hashlib.sha256,
+    partial(hashlib.sha1, usedforsecurity=False),
+    partial(hashlib.md5, usedforsecurity=False),
+)
+_PREFIXES: Final = frozenset(("sha256", "sha1", "md5"))
+
+
 class InvalidTrustedDocuments(ValueError):  # noqa: N818  (named like the rest of the family)
     """The manifest of trusted documents is malformed, or a document in it cannot be executed."""
 
 
 class TrustedDocuments:
-    """The documents of a manifest, by their sha256; where one is configured, no other document is executed."""
+    """The documents of a manifest, by their hashes; where one is configured, no other document is executed.
 
-    def __init__(self, documents: Iterable[str]) -> None:
-        self._texts = {digest_of(text): text for text in documents}
-        self._known = frozenset(self._texts.values())
+    Args:
+        documents: the documents, which are found by their sha256.
+        by_id: documents that are found by another hash as well.
+    """
+
+    def __init__(self, documents: Iterable[str], by_id: Mapping[str, str] | None = None) -> None:
+        texts = [*documents, *(by_id or {}).values()]
+        self._texts = {**(by_id or {}), **{digest_of(text): text for text in texts}}
+        self._known = frozenset(texts)
 
     @classmethod
     def load(cls, manifest: Path, *, additional: Iterable[str] = ()) -> Self:
-        """Return the documents of a JSON file `{sha256: document}` and the additional ones.
+        """Return the documents of a JSON file and the additional ones.
+
+        The file is what graphql-codegen and relay-compiler write, `{hash: document}` with the hash in hexadecimal (a
+        prefix such as `sha256:` is allowed), or Apollo's `apollo-persisted-query-manifest`.
 
         Raises:
             OSError: the file cannot be read.
@@ -234,24 +254,48 @@ class TrustedDocuments:
             content = json.loads(manifest.read_bytes())
         except ValueError as error:
             raise InvalidTrustedDocuments(f"{manifest} is not JSON in UTF-8.") from error
-        if not isinstance(content, dict) or not all(isinstance(text, str) for text in content.values()):
-            raise InvalidTrustedDocuments(f"{manifest} must be a JSON object of sha256 to document.")
-        for digest, text in content.items():
-            if digest.lower() != digest_of(text):
+        by_id = _documents_of(content)
+        if by_id is None:
+            raise InvalidTrustedDocuments(
+                f"{manifest} must be a JSON object of hash to document, or an apollo-persisted-query-manifest."
+            )
+        known = {}
+        for id_, text in by_id.items():
+            digest = _normalised_id(id_)
+            if digest not in (hash_(text.encode()).hexdigest() for hash_ in _HASHES):
                 raise InvalidTrustedDocuments(
-                    f"{manifest}: the document at {digest[:12]}… has another sha256; generate the manifest again."
+                    f"{manifest}: the document at {id_[:12]}… has another hash; generate the manifest again."
                 )
-        return cls([*content.values(), *additional])
+            known[digest] = text
+        return cls(additional, known)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)
 
     def find(self, digest: str) -> str | None:
-        """Return the document of that sha256 (hexadecimal, with or without the prefix `sha256:`), or None."""
-        return self._texts.get(digest.removeprefix("sha256:").lower())
+        """Return the document of that hash (hexadecimal, with or without a prefix such as `sha256:`), or None."""
+        return self._texts.get(_normalised_id(digest))
 
     def __contains__(self, text: str) -> bool:
         return text in self._known
+
+
+def _normalised_id(id_: str) -> str:
+    algorithm, colon, digest = id_.lower().partition(":")
+    return digest if colon and algorithm in _PREFIXES else id_.lower()
+
+
+def _documents_of(content: object) -> dict[str, str] | None:
+    """Return the documents of a manifest by their ids; None for a malformed one."""
+    if not isinstance(content, dict):
+        return None
+    if content.get("format") == "apollo-persisted-query-manifest":
+        operations = content.get("operations")
+        if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
+            return None
+        content = {each.get("id"): each.get("body") for each in operations}
+    is_valid = all(isinstance(id_, str) and isinstance(text, str) for id_, text in content.items())
+    return content if is_valid else None
 
 
 def digest_of(text: str) -> str:

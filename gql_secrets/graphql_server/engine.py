@@ -20,6 +20,8 @@ from gql_secrets.graphql_server.documents import (
 from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
     FORBIDDEN,
+    PERSISTED_QUERY_NOT_FOUND,
+    PERSISTED_QUERY_NOT_SUPPORTED,
     UNAUTHENTICATED,
     DocumentRefused,
     ErrorMask,
@@ -165,10 +167,16 @@ class Engine:
     def _text(self, request: GraphQLRequest) -> str:
         if self._trusted is None:
             if request.query is None:
-                raise DocumentRefused.because("Document ids are not enabled; send the document as `query`.")
+                # The message, too, is what clients compare.
+                raise DocumentRefused.because("PersistedQueryNotSupported", PERSISTED_QUERY_NOT_SUPPORTED)
             return request.query
-        text = request.query if request.query is not None else self._trusted.find(request.document_id or "")
-        if text is None or text not in self._trusted:
+        if request.query is None:
+            text = self._trusted.find(request.document_id or "")
+            if text is None:
+                raise DocumentRefused.because("PersistedQueryNotFound", PERSISTED_QUERY_NOT_FOUND)
+            return text
+        text = request.query
+        if text not in self._trusted:
             raise DocumentRefused.because("Only trusted documents are allowed; this one is not registered.")
         return text
 

@@ -19,6 +19,9 @@ UNAUTHENTICATED: Final = "UNAUTHENTICATED"
 FORBIDDEN: Final = "FORBIDDEN"
 UNAVAILABLE: Final = "UNAVAILABLE"
 RATE_LIMITED: Final = "RATE_LIMITED"
+# Clients with automatic persisted queries then send the document itself; they know these codes.
+PERSISTED_QUERY_NOT_SUPPORTED: Final = "PERSISTED_QUERY_NOT_SUPPORTED"
+PERSISTED_QUERY_NOT_FOUND: Final = "PERSISTED_QUERY_NOT_FOUND"
 
 # How graphql-core begins its message about an argument that does not fit, found while a field is executed.
 _ARGUMENT: Final = re.compile(r"^Argument '([_A-Za-z][_0-9A-Za-z]*)'")

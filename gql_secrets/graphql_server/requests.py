@@ -25,7 +25,7 @@ class GraphQLRequest:
         query: the text of the document.
         variables: the variables.
         operation_name: which operation of the document is executed.
-        document_id: the sha256 of a trusted document, in place of its text.
+        document_id: the id (a hash) of a trusted document, in place of its text.
     """
 
     query: str | None = None
@@ -90,6 +90,8 @@ class GraphQLRequest:
             persisted = extensions.get("persistedQuery")
             digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
             document_id = digest if isinstance(digest, str) else None
+        if not query and document_id is not None:
+            query = None  # some clients send an empty text in addition to the id
         if query is None and document_id is None:
             raise MalformedRequest(400, "The request has no `query`.")
         return cls(query, variables or {}, operation_name, document_id)

@@ -1,6 +1,7 @@
 """Documents are read once and kept within bounds; trusted documents; subscriptions."""
 
 import gc
+import hashlib
 import json
 import tracemalloc
 from pathlib import Path
@@ -90,6 +91,8 @@ def test_a_document_that_is_refused_is_not_kept() -> None:
 # -- Trusted documents
 
 VIEWER = "query Viewer { viewer { name } }"
+SHA1 = hashlib.new("sha1", VIEWER.encode(), usedforsecurity=False).hexdigest()
+MD5 = hashlib.new("md5", VIEWER.encode(), usedforsecurity=False).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -131,10 +134,79 @@ async def test_with_trusted_documents_nothing_else_runs(context: Context, body: 
     assert context.resets == []
 
 
-async def test_without_trusted_documents_an_id_is_refused(client: Client) -> None:
-    response = await post(client, {"documentId": digest_of(VIEWER)}, accept=GRAPHQL_JSON)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"documentId": digest_of(VIEWER)},
+        {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest_of(VIEWER)}}},
+        {"query": "", "extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest_of(VIEWER)}}},
+    ],
+)
+async def test_automatic_persisted_queries_fall_back_to_the_document(client: Client, body: dict[str, object]) -> None:
+    """Apollo Client and urql compare the message or the code, and send the document itself."""
+    response = await post(client, body, accept=GRAPHQL_JSON)
+    [error] = (await content_of(response))["errors"]
 
     assert response.status == 400
+    assert error["message"] == "PersistedQueryNotSupported"
+    assert error["extensions"]["code"] == "PERSISTED_QUERY_NOT_SUPPORTED"
+    retry = await post(client, {**body, "query": VIEWER}, accept=GRAPHQL_JSON)
+    assert retry.status == 200
+
+
+async def test_an_unknown_hash_is_not_found_among_the_trusted_documents(context: Context) -> None:
+    endpoint = make_endpoint(trusted=TrustedDocuments([VIEWER]))
+    async with TestClient(TestServer(make_app(endpoint, context))) as client:
+        response = await post(client, {"query": "", "documentId": digest_of(RESET)})
+        [error] = (await content_of(response))["errors"]
+        known = await post(client, {"query": "", "documentId": digest_of(VIEWER)})
+        assert "errors" not in await content_of(known)
+
+    assert error["message"] == "PersistedQueryNotFound"
+    assert error["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "id_"),
+    [
+        ({"sha256:" + digest_of(VIEWER): VIEWER}, "sha256:" + digest_of(VIEWER)),
+        ({SHA1: VIEWER}, SHA1),
+        ({MD5: VIEWER}, MD5),
+        (
+            {
+                "format": "apollo-persisted-query-manifest",
+                "version": 1,
+                "operations": [{"id": digest_of(VIEWER), "name": "Viewer", "type": "query", "body": VIEWER}],
+            },
+            digest_of(VIEWER),
+        ),
+    ],
+    ids=["graphql-codegen", "graphql-codegen sha1", "Relay", "Apollo"],
+)
+def test_the_manifests_of_the_usual_tools_are_read(tmp_path: Path, manifest: dict[str, object], id_: str) -> None:
+    path = tmp_path / "documents.json"
+    path.write_text(json.dumps(manifest))
+    trusted = TrustedDocuments.load(path)
+    assert trusted.find(id_) == VIEWER
+    assert trusted.find(digest_of(VIEWER)) == VIEWER
+    assert list(trusted) == [VIEWER]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"format": "apollo-persisted-query-manifest", "operations": None},
+        {"format": "apollo-persisted-query-manifest", "operations": ["x"]},
+        {"format": "apollo-persisted-query-manifest", "operations": [{"id": 1, "body": VIEWER}]},
+        {"x": 1},
+        "x",
+    ],
+)
+def test_a_malformed_manifest_is_refused(tmp_path: Path, manifest: object) -> None:
+    path = tmp_path / "documents.json"
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="JSON object"):
+        TrustedDocuments.load(path)
 
 
 def test_a_manifest_is_checked_when_it_is_read(tmp_path: Path) -> None:
@@ -145,7 +217,7 @@ def test_a_manifest_is_checked_when_it_is_read(tmp_path: Path) -> None:
     assert RESET in trusted
 
     manifest.write_text(json.dumps({digest_of(VIEWER): VIEWER + " "}))
-    with pytest.raises(ValueError, match="another sha256"):
+    with pytest.raises(ValueError, match="another hash"):
         TrustedDocuments.load(manifest)
     manifest.write_text("[]")
     with pytest.raises(ValueError, match="JSON object"):

@@ -4,6 +4,7 @@ Those frontends sign in by header. No response allows credentials, so no cookie 
 arrives with a request from another site is refused (api/web/origin.py).
 """
 
+import re
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -12,7 +13,11 @@ from gql_secrets.api.keys import OWN_ORIGIN
 
 GRAPHQL_PATH: Final = "/graphql"
 _METHODS: Final = "GET, POST"
-_REQUEST_HEADERS: Final = "Authorization, Content-Type"
+_REQUEST_HEADERS: Final = ("Authorization", "Content-Type")
+# What only a gateway may say: who is calling, from where.
+_GATEWAY_HEADERS: Final = re.compile(r"forwarded|x-forwarded-.*|x-acting-.*")
+_HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_MAX_HEADERS: Final = 64
 _RESPONSE_HEADERS: Final = "X-Request-Id, Retry-After"
 _MAX_AGE_SECONDS: Final = 600
 
@@ -26,10 +31,27 @@ def answer_preflight(request: web.Request) -> web.Response | None:
         status=204,
         headers={
             hdrs.ACCESS_CONTROL_ALLOW_METHODS: _METHODS,
-            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: _REQUEST_HEADERS,
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ", ".join(_allowed_headers(request)),
             hdrs.ACCESS_CONTROL_MAX_AGE: str(_MAX_AGE_SECONDS),
         },
     )
+
+
+def _allowed_headers(request: web.Request) -> tuple[str, ...]:
+    """Return the headers that a frontend may send: those that it asks for, except those of gateways.
+
+    Its libraries add many that nothing here reads, such as `traceparent`, `sentry-trace` and
+    `apollographql-client-name`.
+    """
+    asked = ",".join(request.headers.getall(hdrs.ACCESS_CONTROL_REQUEST_HEADERS, ())).lower().split(",")
+    names = {name.strip(): None for name in asked[:_MAX_HEADERS]}
+    usual = {name.lower() for name in _REQUEST_HEADERS}
+    others = [
+        name
+        for name in names
+        if name not in usual and _HEADER_NAME.fullmatch(name) and not _GATEWAY_HEADERS.fullmatch(name)
+    ]
+    return (*_REQUEST_HEADERS, *others)
 
 
 def set_cors_headers(request: web.Request, response: web.StreamResponse) -> None:

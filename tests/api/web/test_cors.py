@@ -106,6 +106,39 @@ async def test_no_other_page_may_read_anything(api: Any, origin: str, method: st
     assert answer.status == (405 if method == "OPTIONS" else 200)
 
 
+async def test_the_headers_of_frontend_libraries_are_allowed_and_those_of_gateways_are_not(api: Any):
+    asked = {
+        "Origin": APP,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "apollographql-client-name, apollographql-client-version,authorization,"
+        "baggage,Content-Type,sentry-trace,traceparent,tracestate,x-request-id,apollo-require-preflight,"
+        "Forwarded,x-forwarded-for,X-Forwarded-Host,x-acting-user,X-Acting-Role,,a b,é," + "x" * 101,
+    }
+    answer = await api.options("/graphql", headers=asked)
+    assert cors_headers(answer)["Access-Control-Allow-Headers"].split(", ") == [
+        "Authorization",
+        "Content-Type",
+        "apollographql-client-name",
+        "apollographql-client-version",
+        "baggage",
+        "sentry-trace",
+        "traceparent",
+        "tracestate",
+        "x-request-id",
+        "apollo-require-preflight",
+    ]
+
+
+async def test_a_preflight_for_very_many_headers_is_answered_shortly(api: Any):
+    asked = {
+        "Origin": APP,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": ",".join(f"x-{number}" for number in range(1000)),
+    }
+    answer = await api.options("/graphql", headers=asked)
+    assert len(cors_headers(answer)["Access-Control-Allow-Headers"].split(", ")) <= 66
+
+
 @pytest.mark.parametrize("path", ["/verify", "/clients/list", "/sign-in", "/sign-out", "/healthz", "/", "/nothing"])
 async def test_only_graphql_is_for_other_origins(api: Any, path: str):
     for method in ("OPTIONS", "POST", "GET"):
@@ -393,7 +426,7 @@ async def test_with_a_manifest_only_its_documents_and_the_consoles_run(build_api
 
 async def test_without_a_manifest_no_document_has_an_id(api: Any):
     answer = await api.post("/graphql", json={"documentId": digest("x")}, headers=as_owner(api))
-    assert "not enabled" in (await answer.json())["errors"][0]["message"]
+    assert "PersistedQueryNotSupported" in (await answer.json())["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(
