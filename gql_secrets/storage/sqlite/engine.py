@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import sqlite3
+from collections import deque
+from dataclasses import dataclass
 from typing import Final, cast
 
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContext
@@ -58,44 +60,159 @@ class ImmediateTransaction(SqliteTransactionWrapper):
         """Run one statement: sqlite3's own `executescript` would commit what the transaction did so far."""
         await self.execute_query(query)
 
-    async def commit(self) -> None:
-        """Commit. A commit that fails is rolled back, so that the next transaction can begin.
+    @property
+    def is_open(self) -> bool:
+        """Whether SQLite is in a transaction: it rolls one back itself where a disk is full or broken."""
+        return self._connection.in_transaction
 
-        Raises:
-            OperationalError: the disk is full or broken; nothing was written.
-        """
-        try:
-            await super().commit()
-        except sqlite3.OperationalError as error:
-            await self.rollback()
-            raise OperationalError(error) from error
+    async def run(self, statement: str) -> None:
+        """Run a statement that controls the transaction."""
+        await self._connection.execute_fetchall(statement)
+
+    async def write_out(self) -> None:
+        """Commit, and wait for the disk."""
+        await self._connection.commit()
+
+
+@dataclass(slots=True)
+class Group:
+    """Changes that are committed together, each in a savepoint of its own, so that the disk is waited for once.
+
+    A change that is done lets those that already wait for the lock go first, and queues for the lock again behind them.
+    The first one that comes back commits for all. No change is answered before that, so none is lost that was answered.
+    """
+
+    is_finished: bool = False
+    failure: OperationalError | None = None
+
+    def finish(self, failure: OperationalError | None = None) -> None:
+        """Record how it ended."""
+        self.is_finished, self.failure = True, failure
 
 
 class ImmediateContext(SqliteTransactionContext):
-    """A transaction context that waits at most five seconds for all its locks, and releases them if it cannot begin."""
+    """A transaction context that waits at most five seconds for all its locks, and commits together with others."""
+
+    def __init__(self, connection: ImmediateTransaction, client: "ImmediateSqliteClient", lock: "ChangeLock") -> None:
+        super().__init__(connection, lock)
+        self._client = client
+        self._lock = lock
+        self._has_lock = False
+        self._group = Group()
+        self._is_first = True
 
     async def __aenter__(self) -> TransactionalDBClient:
         deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
         try:
             async with asyncio.timeout_at(deadline):
-                await self._trxlock.acquire()
+                await self._acquire()
         except TimeoutError as error:
             raise Conflict("Another change holds the lock. Try again.") from error
         try:
             await self.ensure_connection()
-            await self.connection.begin_until(deadline)
+            await self._join(deadline)
             self.token = get_connections().set(self.connection_name, self.connection)
         except BaseException:
-            self._trxlock.release()
+            self._release()
             raise
         return cast(TransactionalDBClient, self.connection)
+
+    async def __aexit__(self, exc_type: object, exc_val: object, exc_tb: object) -> None:
+        try:
+            if exc_type is None:
+                await self._keep()
+            else:
+                await self._undo()
+        finally:
+            get_connections().reset(self.token)
+            self._release()
+
+    async def _acquire(self) -> None:
+        await self._lock.acquire()
+        self._has_lock = True
+
+    def _release(self) -> None:
+        if self._has_lock:
+            self._has_lock = False
+            self._lock.release()
+
+    async def _join(self, deadline: float) -> None:
+        group = self._client.group
+        self._is_first = group.is_finished
+        if not self._is_first:
+            self._group = group
+            await self.connection.run("SAVEPOINT change")
+            return
+        await self.connection.begin_until(deadline)
+        self._client.group = self._group
+
+    async def _keep(self) -> None:
+        """Return when the change is committed.
+
+        Raises:
+            OperationalError: the disk is full or broken; nothing was written.
+        """
+        group = self._group
+        if not self._is_first:
+            await self.connection.run("RELEASE change")
+        if self._lock.is_contended:
+            self._release()
+            await self._acquire()
+        if not group.is_finished:
+            await self._commit()
+        if group.failure is not None:
+            raise OperationalError(*group.failure.args) from group.failure
+
+    async def _undo(self) -> None:
+        """Roll back this change, and only this one."""
+        group = self._group
+        if not self.connection.is_open:
+            # SQLite rolled back everything: the changes before this one, which still wait for the commit, too.
+            group.finish(OperationalError("the transaction was rolled back"))
+        elif self._is_first:
+            await self.connection.run("ROLLBACK")
+            group.finish()
+        else:
+            await self.connection.run("ROLLBACK TO change")
+            await self.connection.run("RELEASE change")
+
+    async def _commit(self) -> None:
+        try:
+            if not self.connection.is_open:
+                raise sqlite3.OperationalError("the transaction was rolled back")
+            await self.connection.write_out()
+        except sqlite3.OperationalError as error:
+            # A commit that fails is rolled back, so that the next transaction can begin.
+            if self.connection.is_open:
+                await self.connection.run("ROLLBACK")
+            self._group.finish(OperationalError(error))
+        else:
+            self._group.finish()
+
+
+class ChangeLock(asyncio.Lock):
+    """A lock that knows whether somebody waits for it. asyncio hands it out in the order of asking."""
+
+    _waiters: "deque[asyncio.Future[bool]] | None"
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether somebody waits for it."""
+        return bool(self._waiters)
 
 
 class ImmediateSqliteClient(SqliteClient):
     """A SQLite client whose transactions begin IMMEDIATE."""
 
+    def __init__(self, file_path: str, **options: object) -> None:
+        super().__init__(file_path, **options)
+        self._change_lock = ChangeLock()
+        self._lock = self._change_lock
+        # No transaction is open.
+        self.group = Group(is_finished=True)
+
     def _in_transaction(self) -> TransactionContext:
-        return ImmediateContext(ImmediateTransaction(self), self._lock)
+        return ImmediateContext(ImmediateTransaction(self), self, self._change_lock)
 
 
 client_class = ImmediateSqliteClient

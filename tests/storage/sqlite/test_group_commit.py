@@ -1,0 +1,126 @@
+"""Changes that are committed together: each is whole or undone on its own, and none is answered before the commit."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import aiosqlite
+import pytest
+from support.audits import check_chain
+from support.callers import ADMIN, HARD, Made
+from support.installation import MakeClient
+
+from gql_secrets.domain.errors import Unavailable
+from gql_secrets.settings import DATABASE_FILE
+from gql_secrets.storage.transaction import Transaction
+from gql_secrets.wiring import Services
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+async def clients(make_client: MakeClient) -> list[Made]:
+    return [await make_client() for _ in range(8)]
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch, clients: list[Made]) -> list[None]:
+    """One entry for each commit from now on."""
+    del clients  # they are created first
+    found: list[None] = []
+    commit = aiosqlite.Connection.commit
+
+    async def count(self: aiosqlite.Connection) -> None:
+        found.append(None)
+        await commit(self)
+
+    monkeypatch.setattr(aiosqlite.Connection, "commit", count)
+    return found
+
+
+async def reset_all(services: Services, clients: list[Made]) -> list[object]:
+    resets = [services.rotation.reset_secret(client.id, HARD, by=ADMIN) for client in clients]
+    return list(await asyncio.gather(*resets, return_exceptions=True))
+
+
+def generations(data_dir: Path, clients: list[Made]) -> list[int]:
+    """What another process sees."""
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE)) as other:
+        found = dict(other.execute("SELECT client_id, generation FROM client"))
+    return [found[client.id] for client in clients]
+
+
+async def test_changes_that_wait_are_committed_together(
+    services: Services, clients: list[Made], commits: list[None], data_dir: Path
+) -> None:
+    assert not [each for each in await reset_all(services, clients) if isinstance(each, BaseException)]
+    assert len(commits) < len(clients)
+    assert generations(data_dir, clients) == [2] * len(clients)
+    await check_chain(services)
+
+
+async def test_a_single_change_is_committed_at_its_end(
+    services: Services, clients: list[Made], commits: list[None]
+) -> None:
+    await services.rotation.reset_secret(clients[0].id, HARD, by=ADMIN)
+    assert len(commits) == 1
+
+
+@pytest.mark.parametrize("place", [0, 3, 7])
+async def test_a_change_that_fails_leaves_the_others(
+    place: int, services: Services, clients: list[Made], data_dir: Path
+) -> None:
+    async def fail(tx: Transaction) -> None:
+        await tx.execute("UPDATE client SET generation = 99")
+        raise LookupError
+
+    resets = [services.rotation.reset_secret(client.id, HARD, by=ADMIN) for client in clients]
+    with_failure = [*resets[:place], services.database.run_tx(fail), *resets[place:]]
+    results = await asyncio.gather(*with_failure, return_exceptions=True)
+    assert [place for place, each in enumerate(results) if isinstance(each, BaseException)] == [place]
+    assert generations(data_dir, clients) == [2] * len(clients)
+    await check_chain(services)
+
+
+async def test_a_commit_that_fails_refuses_all_of_them(
+    services: Services, clients: list[Made], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(aiosqlite.Connection, "commit", fail)
+        assert [type(each) for each in await reset_all(services, clients)] == [Unavailable] * len(clients)
+    assert generations(data_dir, clients) == [1] * len(clients)
+    await reset_all(services, clients)
+    assert generations(data_dir, clients) == [2] * len(clients)
+
+
+async def test_a_transaction_that_sqlite_rolls_back_itself_refuses_what_came_before(
+    services: Services, clients: list[Made], data_dir: Path
+) -> None:
+    """A full disk can end the whole transaction, not only the statement that met it."""
+
+    async def roll_back(tx: Transaction) -> None:
+        await tx.execute("ROLLBACK")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    resets = [services.rotation.reset_secret(client.id, HARD, by=ADMIN) for client in clients]
+    results = await asyncio.gather(
+        *resets[:4], services.database.run_tx(roll_back), *resets[4:], return_exceptions=True
+    )
+    states = [isinstance(each, BaseException) for each in results]
+    assert states == [True] * 5 + [False] * 4
+    assert generations(data_dir, clients) == [1] * 4 + [2] * 4
+    await check_chain(services)
+
+
+async def test_no_change_is_answered_before_it_is_committed(
+    services: Services, clients: list[Made], data_dir: Path
+) -> None:
+    async def reset(client: Made) -> int:
+        await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+        return generations(data_dir, [client])[0]
+
+    assert await asyncio.gather(*map(reset, clients)) == [2] * len(clients)
