@@ -127,6 +127,19 @@ async def test_a_socket_signs_in_by_message_and_its_stream_ends_with_the_token(
         assert await socket.receive() == {"type": "connection_ack"}
 
 
+async def test_a_socket_takes_a_longer_token_than_a_header(trusting: Any, provider: IdentityProvider) -> None:
+    groups = [f"group-{number:04d}" for number in range(600)]
+    token = provider.token(groups=[*groups, "ops"])
+    assert 8 * 1024 < len(token) < 16 * 1024
+    async with open_socket(trusting) as socket:
+        await socket.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}})
+        assert await socket.receive() == {"type": "connection_ack"}
+        assert (await socket.answer("{ viewer { roles } }"))["data"] == {"viewer": {"roles": ["OPERATOR", "VIEWER"]}}
+    async with open_socket(trusting) as socket:
+        await socket.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {token * 2}"}})
+        assert await socket.closing() == 4403
+
+
 async def test_an_operation_after_the_end_of_the_token_is_refused(
     trusting: Any, provider: IdentityProvider, clock: Clock
 ) -> None:
