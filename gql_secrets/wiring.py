@@ -17,6 +17,7 @@ from gql_secrets.service.event_feed import Feed
 from gql_secrets.service.figures import FigureReading
 from gql_secrets.service.installation import is_installed, prepare
 from gql_secrets.service.maintenance import Maintenance
+from gql_secrets.service.overview import Overviews
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.rate_counters import FailureCounters
 from gql_secrets.service.rotation import Rotation
@@ -43,6 +44,7 @@ class Services:
     rotation: Rotation
     clients: Clients
     queries: Queries
+    overviews: Overviews
     usage: Usage
     usage_queries: UsageQueries
     verifier: Verifier
@@ -125,7 +127,7 @@ async def open_services(
             if made is not None:
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
-        usage, queries = Usage(database), Queries(database)
+        usage, queries = Usage(database), Queries(database, settings.quiet_time)
         lookup = await open_lookup(database)
         return Services(
             database=database,
@@ -133,6 +135,7 @@ async def open_services(
             rotation=Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client)),
             clients=Clients(changes),
             queries=queries,
+            overviews=Overviews(database, settings.quiet_time),
             usage=usage,
             usage_queries=UsageQueries(database, queries, usage, settings.quiet_time),
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),

@@ -11,6 +11,7 @@ from gql_secrets.commands.output import AsJson, client_data, printable, say, to_
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.audit import MAX_REASON
 from gql_secrets.domain.errors import ClientNotFound, Failure
+from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.clients import UNCHANGED
 from gql_secrets.service.pages import MAX_PAGE, PageRequest
 from gql_secrets.storage.client_rows import ClientRow
@@ -66,7 +67,9 @@ async def create(
 @with_services
 async def list_clients(
     services: Services,
-    search: Annotated[str | None, typer.Option("--search", help="A prefix of the name or the client id.")] = None,
+    search: Annotated[
+        str | None, typer.Option("--search", help="A part of the name, the description or the client id.")
+    ] = None,
     in_rollover: Annotated[
         bool | None,
         typer.Option("--in-rollover/--not-in-rollover", help="Only clients with, or without, a valid old secret."),
@@ -173,7 +176,7 @@ async def each_client(
     after = None
     while True:
         page = await services.queries.page_of_clients(
-            PageRequest(first=MAX_PAGE, after=after), search=search, in_rollover=in_rollover
+            PageRequest(first=MAX_PAGE, after=after), search=search, filter=ClientFilter(in_rollover=in_rollover)
         )
         for data in await _described(services, page.rows):
             yield data

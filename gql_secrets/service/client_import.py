@@ -22,9 +22,14 @@ from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.domain.strength import MIN_BITS, MIN_STRONG, is_weak
 from gql_secrets.service.changes import Change, Changes
-from gql_secrets.service.clients import values_of_client, values_of_features, values_of_networks
+from gql_secrets.service.clients import (
+    values_of_client,
+    values_of_features,
+    values_of_listing,
+    values_of_networks,
+)
 from gql_secrets.service.secret_store import values_of_secret
-from gql_secrets.storage.models import Client, ClientFeature, ClientNetwork, ClientSecret
+from gql_secrets.storage.models import Client, ClientFeature, ClientListing, ClientNetwork, ClientSecret
 
 # Other changes wait for a batch: about a fifth of a second.
 MAX_BATCH: Final = 500
@@ -240,6 +245,7 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
     networks = [each for row in rows for each in values_of_networks(row.client_id, row.allow_list)]
     secrets = [values_of_secret(change, row.client_id, row.secret, is_weak=row.is_weak) for row in rows]
     await change.tx.insert(Client, clients)
+    await change.tx.insert(ClientListing, [values_of_listing(row.client_id, row.name, row.description) for row in rows])
     await change.tx.insert(ClientFeature, features)
     await change.tx.insert(ClientNetwork, networks)
     await change.tx.insert(ClientSecret, secrets)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from tortoise.queryset import QuerySet
+
 from gql_secrets.domain.access import (
     ActorKind,
     Caller,
@@ -21,13 +23,14 @@ from gql_secrets.domain.credentials import PlaintextSecret, mint_client_id
 from gql_secrets.domain.errors import Conflict, InvalidAllowList, LastOwner
 from gql_secrets.domain.networks import EVERYWHERE, AllowList
 from gql_secrets.domain.rotation import End, SecretEndReason
+from gql_secrets.domain.search import search_text
 from gql_secrets.domain.sessions import SessionEndReason
 from gql_secrets.domain.texts import folded
 from gql_secrets.service.changes import Change, Changes, ClientChange
 from gql_secrets.service.secret_store import store_secret
 from gql_secrets.service.session_ends import end_what_client_made
 from gql_secrets.storage.errors import IntegrityError
-from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientNetwork
+from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientListing, ClientNetwork
 
 
 class Unchanged(Enum):
@@ -131,6 +134,10 @@ class Clients:
                     using_db=change.connection,
                     update_fields=["name", "name_folded", "description", "is_restricted"],
                 )
+                if "name" in edited or "description" in edited:
+                    await _listing_of(change).update(
+                        search_text=search_text(client.name, client_id, client.description)
+                    )
                 await change.record_next_generation(AuditAction.CLIENT_UPDATED, edited_fields=edited)
                 if new_features is not UNCHANGED and role_of(new_features) is not Role.ADMIN:
                     await end_what_client_made(change, client_id, SessionEndReason.ROLE_LOST)
@@ -187,6 +194,7 @@ class Clients:
             await change.end(*ends)
             change.client.deleted_at = change.now
             await change.client.save(using_db=change.connection, update_fields=["deleted_at"])
+            await _listing_of(change).delete()
             await change.record_next_generation(AuditAction.CLIENT_DELETED, ended=ends, reason=why)
             await end_what_client_made(change, client_id)
             return change.client.client_id
@@ -240,6 +248,7 @@ async def write_client(
         raise Conflict(
             "This client id is in use, or was used by a deleted client: ids are never reused.", argument="client_id"
         ) from error
+    await change.tx.insert(ClientListing, [values_of_listing(client_id, name, description)])
     await change.tx.insert(ClientFeature, values_of_features(client_id, features))
     await change.tx.insert(ClientNetwork, values_of_networks(client_id, allow_list))
     return client
@@ -261,6 +270,11 @@ def values_of_client(
     }
 
 
+def values_of_listing(client_id: str, name: str, description: str | None) -> dict[str, object]:
+    """Return the row by which lists find a new client."""
+    return {"client_id": client_id, "search_text": search_text(name, client_id, description)}
+
+
 def values_of_features(client_id: str, features: frozenset[Feature]) -> list[dict[str, object]]:
     """Return the rows of a client's features."""
     return [{"client_id": client_id, "feature": feature.value} for feature in sorted(features)]
@@ -274,6 +288,10 @@ def values_of_networks(client_id: str, allow_list: AllowList | None) -> list[dic
         {"client_id": client_id, "position": position, "network": text}
         for position, text in enumerate(allow_list.texts)
     ]
+
+
+def _listing_of(change: ClientChange) -> QuerySet[ClientListing]:
+    return ClientListing.filter(client_id=change.client.client_id).using_db(change.connection)
 
 
 async def _write_features(change: Change, client: Client, features: frozenset[Feature]) -> None:

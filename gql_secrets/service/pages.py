@@ -8,6 +8,8 @@ from typing import Any, Final, Generic, TypeVar
 from gql_secrets.domain import base64url
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import BadRequest
+from gql_secrets.domain.texts import is_writable
+from gql_secrets.storage.client_lists import Key, OrderField, Place
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 
 Row = TypeVar("Row")
@@ -70,23 +72,53 @@ class PageRequest:
         if self.cursor is None:
             return None
         try:
-            if len(self.cursor) > MAX_CURSOR:
-                raise ValueError
-            number, *rest = base64url.decode(self.cursor).decode().split("\n", parts - 1)
+            number, *rest = self._decoded(self.cursor).split("\n", parts - 1)
             if len(rest) != parts - 1 or not all(map(is_client_id, rest)) or not 0 <= int(number) <= MAX_INT:
                 raise ValueError
             return [from_microseconds(int(number)) if rest else int(number), *rest]
         except (ValueError, OverflowError):
-            argument = "before" if self.is_backward else "after"
-            raise BadRequest("Not a cursor. Pass a cursor from pageInfo or an edge.", argument=argument) from None
+            raise self._not_a_cursor() from None
+
+    def parse_place(self, field: OrderField) -> Place | None:
+        """Return the place in an order of clients that the cursor names, or None without a cursor.
+
+        Raises:
+            BadRequest: it is not a cursor of this order.
+        """
+        if field is OrderField.CREATED_AT:
+            parts = self.parse_cursor(2)
+            return Place(to_microseconds(parts[0]), parts[1]) if parts else None
+        if self.cursor is None:
+            return None
+        try:
+            name, text, client_id = self._decoded(self.cursor).split("\n")
+            key: Key = text if field is OrderField.NAME else int(text) if text else None
+            is_key = is_writable(key) if isinstance(key, str) else 0 <= (key or 0) <= MAX_INT
+            if name != field or not is_key or not is_client_id(client_id):
+                raise ValueError
+            if key is None and field is not OrderField.ROLLOVER_END:
+                raise ValueError
+            return Place(key, client_id)
+        except ValueError:
+            raise self._not_a_cursor() from None
+
+    @staticmethod
+    def _decoded(cursor: str) -> str:
+        if len(cursor) > MAX_CURSOR:
+            raise ValueError
+        return base64url.decode(cursor).decode()
+
+    def _not_a_cursor(self) -> BadRequest:
+        argument = "before" if self.is_backward else "after"
+        return BadRequest("Not a cursor. Pass a cursor from pageInfo or an edge.", argument=argument)
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """Rows, newest first, and whether there are more on either side."""
+    """Rows in their order, and whether there are more on either side."""
 
     rows: list[Row]
-    key: tuple[str, ...]
+    make_cursor: Callable[[Row], str]
     has_next: bool
     has_previous: bool
     count: Callable[[], Awaitable[int]]
@@ -96,14 +128,19 @@ class Page(Generic[Row]):
 
     @classmethod
     def of(
-        cls, request: PageRequest, rows: Sequence[Row], key: tuple[str, ...], *, count: Callable[[], Awaitable[int]]
+        cls,
+        request: PageRequest,
+        rows: Sequence[Row],
+        make_cursor: Callable[[Row], str],
+        *,
+        count: Callable[[], Awaitable[int]],
     ) -> "Page[Row]":
         """Return the page of the rows that were read for a request: one more than its size, if there are as many.
 
         Args:
             request: which rows were requested.
             rows: the rows in the order in which they were read, which is backward for a page before a cursor.
-            key: the attributes of a row that make its cursor.
+            make_cursor: returns the cursor of a row.
             count: counts the rows of all pages.
         """
         has_more = len(rows) > request.size
@@ -113,7 +150,7 @@ class Page(Generic[Row]):
         has_cursor = request.cursor is not None
         return cls(
             rows=kept,
-            key=key,
+            make_cursor=make_cursor,
             has_next=has_cursor if request.is_backward else has_more,
             has_previous=has_more if request.is_backward else has_cursor,
             count=count,
@@ -126,6 +163,23 @@ class Page(Generic[Row]):
 
     def cursor_of(self, row: Row) -> str:
         """Return the cursor of one of the rows."""
-        values = [getattr(row, name) for name in self.key]
+        return self.make_cursor(row)
+
+
+def cursor_by(*names: str) -> Callable[[object], str]:
+    """Return what makes cursors of rows from these attributes."""
+
+    def make(row: object) -> str:
+        values = [getattr(row, name) for name in names]
         text = "\n".join(str(to_microseconds(value)) if isinstance(value, datetime) else str(value) for value in values)
         return base64url.encode(text.encode())
+
+    return make
+
+
+def cursor_of_place(field: OrderField, place: Place) -> str:
+    """Return the cursor of a client's place in an order."""
+    key = "" if place.key is None else place.key
+    if field is OrderField.CREATED_AT:
+        return base64url.encode(f"{key}\n{place.client_id}".encode())
+    return base64url.encode(f"{field}\n{key}\n{place.client_id}".encode())

@@ -2,25 +2,27 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
-from typing import Any, Final, TypeVar, cast
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.queryset import QuerySet
 
-from gql_secrets.domain.access import FORMER_CLIENTS_API, Feature, Surface
+from gql_secrets.domain.access import FORMER_CLIENTS_API, Surface
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.networks import EVERYWHERE
 from gql_secrets.domain.rotation import SecretState
-from gql_secrets.domain.texts import folded, is_writable
-from gql_secrets.service.pages import Page, PageRequest
-from gql_secrets.storage import client_rows
+from gql_secrets.domain.search import search_term
+from gql_secrets.domain.texts import is_writable
+from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST, ClientFilter
+from gql_secrets.service.pages import Page, PageRequest, cursor_by, cursor_of_place
+from gql_secrets.storage import client_lists, client_rows
+from gql_secrets.storage.client_lists import Order
 from gql_secrets.storage.client_rows import ClientQuery, ClientRow
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.fields import to_microseconds
+from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.models import (
     MAX_ACTOR,
-    MAX_FOLDED,
     AuditEvent,
     Client,
     ClientFeature,
@@ -30,18 +32,14 @@ from gql_secrets.storage.models import (
 
 Record = TypeVar("Record", ClientSecret, AuditEvent)
 
-# No name is longer. The length is checked first: normalizing a long text takes seconds.
-MAX_SEARCH: Final = 200
-_LAST_CHARACTER: Final = "\U0010ffff"
-_RUNNING: Final = "(SELECT client_id FROM client_secret WHERE state = 'RETAINED' AND expires_at > ?)"
-
 
 class Queries:
     """Reads clients, secrets, and audit events. Changes nothing."""
 
-    def __init__(self, database: Database) -> None:
-        """Read from an open database."""
+    def __init__(self, database: Database, quiet_time: timedelta) -> None:
+        """Read from an open database; `quiet_time` is how long an old secret is unused before it is safe to revoke."""
         self._database = database
+        self._quiet_time = quiet_time
 
     async def find_client(self, client_id: str) -> Client | None:
         """Return the client, or None if it does not exist or was deleted."""
@@ -81,45 +79,73 @@ class Queries:
         page: PageRequest,
         *,
         search: str | None = None,
-        in_rollover: bool | None = None,
-        has_features: Collection[Feature] = (),
+        filter: ClientFilter = EVERY_CLIENT,  # noqa: A002  its name in GraphQL
+        order: Order = NEWEST_FIRST,
     ) -> Page[ClientRow]:
-        """Return clients, newest first, with their features and active secrets.
+        """Return clients with their features and active secrets, newest first unless an order is given.
 
-        `search` is a case-insensitive prefix of the name or the client id. Two index ranges answer it, and the clients
-        found are sorted, so a very common prefix is slower. `has_features` selects clients with any of these features.
+        Args:
+            page: which of them.
+            search: a part of the name, the description or the client id, ignoring case; of one or two characters, the
+                beginning of a word in them.
+            filter: conditions that they must meet.
+            order: in which order.
+
+        Raises:
+            BadRequest: the page has a cursor of another order.
+            Unavailable: the database does not answer.
         """
+        if not search and filter == EVERY_CLIENT and order == NEWEST_FIRST:
+            return await self._newest_clients(page)
+        term = search_term(search) if search else None
+        beyond = page.parse_place(order.field)
+        if search and term is None:
+            return Page([], cursor_by("client_id"), has_next=False, has_previous=False, count=_none)
+        now = await self._database.now()
+        conditions = filter.conditions(now, self._quiet_time)
+        if term is not None:
+            conditions.insert(0, client_lists.contains(self._database, term))
+        places = await client_lists.page_of_places(
+            self._database,
+            conditions,
+            order,
+            now=now,
+            beyond=beyond,
+            is_backward=page.is_backward,
+            limit=page.size + 1,
+        )
+        found = Page.of(
+            page,
+            places,
+            lambda place: cursor_of_place(order.field, place),
+            count=lambda: client_lists.count_places(self._database, conditions),
+        )
+        rows = await self.find_clients([place.client_id for place in found.rows])
+        cursors = dict(zip([place.client_id for place in found.rows], found.cursors, strict=True))
+        return Page(
+            # A client that was deleted between the two reads is left out.
+            [row for place in found.rows if (row := rows.get(place.client_id))],
+            lambda row: cursors[row.client_id],
+            has_next=found.has_next,
+            has_previous=found.has_previous,
+            count=found.count,
+        )
+
+    async def _newest_clients(self, page: PageRequest) -> Page[ClientRow]:
         query = ClientQuery()
-        if search and (len(search) > MAX_SEARCH or not is_writable(search)):
-            query = query.where("c.client_id = ''")  # no name and no client id contains this
-        elif search:
-            # Both columns compare by code point (PostgreSQL: COLLATE "C"): an index answers the range of a prefix.
-            first = folded(search)[: MAX_FOLDED - 1]  # the end of its range is one character longer
-            last = first + _LAST_CHARACTER
-            query = query.where(
-                "(c.name_folded >= ? AND c.name_folded < ? OR c.client_id_folded >= ? AND c.client_id_folded < ?)",
-                *(first, last) * 2,
-            )
-        if has_features:
-            marks = ", ".join("?" * len(has_features))
-            query = query.where(
-                f"c.client_id IN (SELECT client_id FROM client_feature WHERE feature IN ({marks}))",  # noqa: S608  placeholders
-                *(feature.value for feature in has_features),
-            )
-        if in_rollover is not None:
-            now = await self._database.now()
-            query = query.where(f"c.client_id {'IN' if in_rollover else 'NOT IN'} {_RUNNING}", to_microseconds(now))
-        beyond = page.parse_cursor(2)
+        place = page.parse_place(NEWEST_FIRST.field)
         rows = await client_rows.page_of_clients(
             self._database,
             query,
-            beyond=(beyond[0], beyond[1]) if beyond else None,
+            beyond=(from_microseconds(cast(int, place.key)), place.client_id) if place else None,
             is_backward=page.is_backward,
             limit=page.size + 1,
-            is_quick=query == ClientQuery(),
         )
         return Page.of(
-            page, rows, ("created_at", "client_id"), count=lambda: client_rows.count_clients(self._database, query)
+            page,
+            rows,
+            cursor_by("created_at", "client_id"),
+            count=lambda: client_rows.count_clients(self._database, query),
         )
 
     async def page_of_secrets(self, client_id: str, page: PageRequest) -> Page[ClientSecret]:
@@ -213,4 +239,8 @@ class Queries:
         async def count() -> int:
             return await self._database.read(lambda connection: make_query().using_db(connection).count())
 
-        return Page.of(page, await self._database.read(read), (key,), count=count)
+        return Page.of(page, await self._database.read(read), cursor_by(key), count=count)
+
+
+async def _none() -> int:
+    return 0

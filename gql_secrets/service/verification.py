@@ -14,6 +14,7 @@ from gql_secrets.service.changes import Changes
 from gql_secrets.service.usage.counter import Source, Usage
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
+from gql_secrets.storage.listing import list_first_use
 from gql_secrets.storage.secret_index.lookup import NO_DIGEST, Lookup
 from gql_secrets.storage.secret_index.stored_secret import StoredSecret
 from gql_secrets.storage.transaction import Transaction
@@ -166,7 +167,7 @@ class Verifier:
             await tx.lock_row("client", "client_id", stored.client_id, shared=True)
             await tx.lock_row("client_secret", "id", stored.secret_id)
             now = to_microseconds(await tx.now())
-            await tx.execute(
+            is_first = await tx.execute(
                 """
                 UPDATE client_secret SET first_used_at = ?, last_used_at = ?
                 WHERE id = ? AND first_used_at IS NULL
@@ -182,6 +183,8 @@ class Verifier:
                 now,
                 True,
             )
+            if is_first:
+                await list_first_use(tx, stored.client_id, now)
 
         await self._database.run_tx(work)
 

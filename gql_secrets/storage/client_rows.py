@@ -105,7 +105,6 @@ async def page_of_clients(
     beyond: tuple[datetime, str] | None,
     is_backward: bool,
     limit: int,
-    is_quick: bool,
 ) -> list[ClientRow]:
     """Return clients in the order of their creation, the newest first, or the oldest first when going backward.
 
@@ -115,7 +114,6 @@ async def page_of_clients(
         beyond: the creation time and the id of the client before the first one returned.
         is_backward: the oldest first.
         limit: how many at most.
-        is_quick: an index answers the query in its order.
 
     Raises:
         Unavailable: the database does not answer.
@@ -125,7 +123,7 @@ async def page_of_clients(
         created_at, client_id = beyond
         query = query.where(f"(c.created_at, c.client_id) {sign} (?, ?)", to_microseconds(created_at), client_id)
     end = f"ORDER BY c.created_at {direction}, c.client_id {direction} LIMIT {limit:d}"
-    return await _read(database, query, end, is_quick=is_quick)
+    return await _read(database, query, end)
 
 
 async def count_clients(database: Database, query: ClientQuery) -> int:
@@ -138,12 +136,11 @@ async def count_clients(database: Database, query: ClientQuery) -> int:
     return int(row["number"])
 
 
-async def _read(database: Database, query: ClientQuery, end: str = "", *, is_quick: bool = True) -> list[ClientRow]:
+async def _read(database: Database, query: ClientQuery, end: str = "") -> list[ClientRow]:
     dialect = database.dialect
     features = f"(SELECT {dialect.joined('f.feature')} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608  put together from constants
     statement = f"SELECT {_COLUMNS}, {features}, {dialect.clock} {_FROM} WHERE {query.sql} {end}"
-    fetch = database.fetch_quickly if is_quick else database.fetch_rows
-    rows = await fetch(statement, query.values)
+    rows = await database.fetch_quickly(statement, query.values)
     return [_client_of(row, database.instant_of(row[_CLOCK_AT])) for row in rows]
 
 

@@ -72,6 +72,24 @@ class Client(Model):
         table = "client"
 
 
+class ClientListing(Model):
+    """What lists search and sort a client by. A deleted client has none.
+
+    A table of its own, because uses write it: they lock no row that a change waits for. `search_text` is that of
+    `domain/search.py`; on SQLite, triggers keep the index of its trigrams (`client_search`) in step. `last_used_at` is
+    in microseconds, and 0 while no secret of the client was ever used; after the first use of a secret it is written
+    at most once an hour.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    client_id = fields.CharField(max_length=128, unique=True)
+    search_text = fields.TextField()
+    last_used_at = fields.BigIntField(default=0)
+
+    class Meta:
+        table = "client_listing"
+
+
 class ClientFeature(Model):
     """One feature of one client."""
 

@@ -15,6 +15,7 @@ from support.clocks import DAYS, HOUR, MICROSECOND, MILLISECOND, NOW, Clock
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.rotation import Retention, SecretState
+from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted, RefusalReason, Refused
@@ -101,7 +102,7 @@ async def test_a_secret_that_nobody_asked_about_expires_all_the_same(
     clock.move(HOUR)
     living = await services.queries.active_secrets([client.id])
     assert set(living[client.id]) == {SecretState.CURRENT}
-    assert not (await services.queries.page_of_clients(PageRequest(), in_rollover=True)).rows
+    assert not (await services.queries.page_of_clients(PageRequest(), filter=ClientFilter(in_rollover=True))).rows
 
 
 # Nothing but what was issued

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.operations import AlterModelOptions
 from tortoise.migrations.recorder import MigrationRecorder
 
+from gql_secrets.domain.access import Feature
 from gql_secrets.domain.errors import SetupError, Unavailable
+from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage import migrations
+from gql_secrets.storage.client_lists import Order, OrderField
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.migrate import pending, upgrade
@@ -388,8 +392,14 @@ async def indexes(url: str, directory: Path) -> set[tuple[str, str, bool, bool]]
     found = {
         (row["place"], row["columns"].replace('"', ""), bool(row["is_unique"]), bool(row["is_partial"])) for row in rows
     }
-    # A primary key of one number is SQLite's row number, which needs no index.
-    return {index for index in found if index[1] != "id" and index[:2] != ("audit_event", "revision")}
+    # A primary key of one number is SQLite's row number, which needs no index. Trigrams are a table of their own there.
+    return {
+        index
+        for index in found
+        if index[1] != "id"
+        and index[:2] not in {("audit_event", "revision"), ("client_listing", "search_text")}
+        and not index[0].startswith("client_search")
+    }
 
 
 @only_sqlite
@@ -427,7 +437,7 @@ async def test_no_question_walks_through_a_whole_table(empty: Settings, monkeypa
     assert walks == []
 
 
-WALK = re.compile(r"SCAN (client|c|s|audit_event|client_secret|secret_\w+|idempotent_reset|session|sign_in_link)\b")
+WALK = re.compile(r"SCAN (client|c|s|o|x|audit_event|client_secret|secret_\w+|idempotent_reset|session|sign_in_link)\b")
 
 
 async def everything(services: Services) -> None:
@@ -448,7 +458,14 @@ async def everything(services: Services) -> None:
     for given in ({}, {"search": "sh"}):
         page = await queries.page_of_clients(PageRequest(first=1), **given)  # type: ignore[arg-type]
         await queries.page_of_clients(PageRequest(first=1, after=page.cursors[0] if page.cursors else None), **given)  # type: ignore[arg-type]
-    await queries.page_of_clients(PageRequest(), in_rollover=True)
+    for is_met in (True, False):
+        for name in fields(ClientFilter):
+            if name.name != "features":
+                await queries.page_of_clients(PageRequest(), filter=ClientFilter(**{name.name: is_met}))  # type: ignore[arg-type]
+    await queries.page_of_clients(PageRequest(), filter=ClientFilter(features=(Feature.OWNER,)))
+    for field in OrderField:
+        await queries.page_of_clients(PageRequest(), order=Order(field))
+    await services.overviews.read()
     await queries.page_of_secrets(client_id, PageRequest())
     for given in ({}, {"client_id": client_id}, {"actor": "x"}, {"action": "x"}, {"surface": "x"}):
         await queries.page_of_audit_events(PageRequest(), **given)  # type: ignore[arg-type]

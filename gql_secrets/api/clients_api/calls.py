@@ -14,6 +14,7 @@ from gql_secrets.domain.access import Caller, Feature, parse_features
 from gql_secrets.domain.clients import name_from, parse_description
 from gql_secrets.domain.errors import InvalidFeature
 from gql_secrets.domain.networks import EVERYWHERE, AllowList, parse_whitelist
+from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import MAX_PAGE, PageRequest
 from gql_secrets.service.queries import Queries
 from gql_secrets.wiring import Services
@@ -138,7 +139,9 @@ async def _pages(queries: Queries, features: list[Feature]) -> RowPages:
     """Yield all clients that have any of these features (all clients, without features), newest first, no secrets."""
     after: str | None = None
     while True:
-        page = await queries.page_of_clients(PageRequest(first=MAX_PAGE, after=after), has_features=features)
+        page = await queries.page_of_clients(
+            PageRequest(first=MAX_PAGE, after=after), filter=ClientFilter(features=tuple(features))
+        )
         client_ids = [client.client_id for client in page.rows]
         features_of = await queries.features(client_ids)
         allow_list_of = await queries.allow_lists(client_ids)

@@ -12,6 +12,7 @@ from gql_secrets.domain.errors import ErrorCode
 from gql_secrets.domain.events import ClientEventKind
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.domain.sessions import SessionEndReason
+from gql_secrets.storage.client_lists import OrderField as ClientOrderField
 
 E = TypeVar("E", bound=type[Enum])
 
@@ -45,6 +46,31 @@ class ViewerKind(Enum):
     USER = "USER"
 
 
+class OrderDirection(Enum):
+    """The directions of an order."""
+
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+_describe(
+    OrderDirection,
+    "The directions of an order.",
+    ASC="From the smallest value to the largest: A to Z, the earliest time first.",
+    DESC="From the largest value to the smallest: Z to A, the latest time first.",
+)
+_describe(
+    ClientOrderField,
+    "What lists of clients are sorted by.",
+    name="ClientOrderField",
+    NAME="By name, ignoring case.",
+    CREATED_AT="By when the client was created.",
+    SECRET_AGE="By the age of the current secret; with ASC, the newest secret comes first.",  # noqa: S106
+    LAST_USED_AT="By when a secret of the client was last used; clients that were never used count as the earliest. "
+    "The time sorted by is updated at most once an hour per client, so pages in this order may repeat or miss clients "
+    "that are used while the pages are read.",
+    ROLLOVER_END="By when the old secret expires. In both directions, clients without a rollover come last.",
+)
 _describe(
     ViewerKind,
     "The kinds of signed-in callers.",
@@ -189,8 +215,10 @@ __all__: Final = [
     "ActorKind",
     "AuditAction",
     "ClientEventKind",
+    "ClientOrderField",
     "ErrorCode",
     "Feature",
+    "OrderDirection",
     "Role",
     "RolloverAdvice",
     "SecretEndReason",

@@ -55,7 +55,7 @@ class Edge(Generic[NodeType]):
     node: NodeType = strawberry.field(description="The item.")
 
 
-@strawberry.type(description="A page of results, newest first.")
+@strawberry.type(description="A page of results, newest first unless the field has another order.")
 class Connection(Generic[NodeType]):
     page: strawberry.Private[Page[Any]]
 

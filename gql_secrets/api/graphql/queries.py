@@ -18,10 +18,12 @@ from gql_secrets.api.graphql.nodes import (
     Node,
 )
 from gql_secrets.api.graphql.types.audit import AuditEvent
-from gql_secrets.api.graphql.types.client import Client, ClientFilter
+from gql_secrets.api.graphql.types.client import Client
+from gql_secrets.api.graphql.types.client_list import ClientFilter, ClientOrder, Overview
 from gql_secrets.api.graphql.types.viewer import Viewer
-from gql_secrets.api.graphql.weights import FOUND, PAGE, SEARCHED_PAGE
+from gql_secrets.api.graphql.weights import FOUND, OVERVIEW, PAGE, SEARCHED_PAGE
 from gql_secrets.graphql_server.schema_costs import weighs
+from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST
 from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
 
 ClientId = Annotated[
@@ -52,8 +54,8 @@ class Query:
         return await Client.find(client_id, info)
 
     @strawberry.field(
-        description="The clients that are not deleted, newest first. Returns the first 20 if neither first nor last is "
-        "given.",
+        description="The clients that are not deleted, newest first unless orderBy is given. Returns the first 20 if "
+        "neither first nor last is given.",
         extensions=[Guard(Role.VIEWER)],
         metadata=SEARCHED_PAGE,
     )
@@ -67,22 +69,36 @@ class Query:
         search: Annotated[
             str | None,
             strawberry.argument(
-                description="Filters by a prefix of the name or the client id, ignoring case. A prefix of more than "
-                "200 characters finds nothing; a very common prefix is slower."
+                description="Filters by a part of the name, the description, or the client id, ignoring case. A text "
+                "of one or two characters must be the beginning of a word in them; a text of more than 200 characters "
+                "finds nothing."
             ),
         ] = None,
         filter: Annotated[  # noqa: A002  the usual name of this argument
             ClientFilter | None,
             strawberry.argument(description="Filters the clients. All given conditions must be met."),
         ] = None,
+        order_by: Annotated[
+            ClientOrder | None,
+            strawberry.argument(
+                description="Sorts the clients. Pass a cursor only with the order from which it was returned."
+            ),
+        ] = None,
     ) -> Connection[Client] | None:
         page = await info.context.services.queries.page_of_clients(
             PageRequest(first, after, last, before),
             search=search,
-            in_rollover=filter.in_rollover if filter else None,
+            filter=filter.parse() if filter else EVERY_CLIENT,
+            order=order_by.parse() if order_by else NEWEST_FIRST,
         )
         caller = info.context.caller
         return Connection[Client].of(page, lambda row: Client.of(row, caller))
+
+    @strawberry.field(
+        description="How many clients need attention, and why.", extensions=[Guard(Role.VIEWER)], metadata=OVERVIEW
+    )
+    async def overview(self, info: Info) -> Overview | None:
+        return Overview.of(await info.context.services.overviews.read())
 
     @strawberry.field(
         description="Finds an object by its global id. Null if no such object exists. Audit events are visible only to "

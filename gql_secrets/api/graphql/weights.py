@@ -15,5 +15,7 @@ SEARCHED_PAGE: Final = weighs(230, row=5, size=20)
 PAGE: Final = weighs(160, row=5)
 PAGE_BELOW: Final = weighs(80, row=7)
 COUNT: Final = weighs(35)
+# Counts of all clients, most often those of the last five seconds.
+OVERVIEW: Final = weighs(300)
 # One row, found by its id.
 FOUND: Final = weighs(100)

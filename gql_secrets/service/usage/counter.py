@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Final, NamedTuple, Self, TypeVar
 
@@ -19,6 +19,7 @@ from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
+from gql_secrets.storage.listing import LISTED_FOR, LastUse, list_last_uses
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import (
     BUCKET,
@@ -135,6 +136,8 @@ class Usage:
         self._hour = Hour(_BEFORE_ALL)
         self._flushing: list[Hour] = []
         self._sources = 0
+        # The last use of each secret that was listed in the last hour, in microseconds.
+        self._listed: dict[int, int] = {}
         self._unknown: dict[str, Tally] = {}
         self._flushing_unknown: dict[str, Tally] = {}
         self._batch = database.dialect.usage_batch
@@ -234,26 +237,44 @@ class Usage:
 
     async def _write(self, hour: datetime, tallies: dict[int, Tally], *, refused: bool) -> None:
         """Write the tallies of one hour, and forget what is written."""
+        due: list[LastUse] = []
         ids = iter(sorted(tallies))
         while batch := list(islice(ids, self._batch)):
 
-            async def work(tx: Transaction) -> None:
+            async def work(tx: Transaction) -> list[LastUse]:
+                uses: list[LastUse] = []
                 for some in _pieces(batch):
                     rows = _Rows.of(((secret_id, tallies[secret_id]) for secret_id in some), refused=refused)
                     await add_usage(
                         tx, hour, refused=refused, secrets=rows.secrets, hours=rows.hours, sources=rows.sources
                     )
+                    uses += rows.uses
+                return uses
 
             async with self.writing:
                 self.batches += 1
                 try:
-                    await self._database.run_tx(work)
+                    uses = await self._database.run_tx(work)
                 except Conflict:  # another transaction holds a row of this batch: the other batches need not wait
                     continue
                 for some in _pieces(batch):
                     for secret_id in some:
                         del tallies[secret_id]
                     await asyncio.sleep(0)
+            due += [use for use in uses if use[1] >= self._listed.get(use[0], 0) + LISTED_FOR]
+        if due and not refused:
+            await self._list(due)
+
+    async def _list(self, uses: Sequence[LastUse]) -> None:
+        """Write the last uses that lists sort by, in a transaction that holds no lock which a change waits for."""
+        latest = max(last_at for _, last_at in uses)
+        self._listed = {secret_id: at for secret_id, at in self._listed.items() if at > latest - LISTED_FOR}
+        for start in range(0, len(uses), self._batch):
+            some = uses[start : start + self._batch]
+            try:
+                self._listed.update(await self._database.run_tx(partial(list_last_uses, uses=some)))
+            except Conflict:  # the next use is listed instead
+                continue
 
     async def _write_unknown(self, tallies: dict[str, Tally]) -> None:
         """Write the attempts with unknown secrets that name a client, and forget all of them."""
@@ -315,6 +336,7 @@ class _Rows:
     secrets: list[CountedSecret] = field(default_factory=list)
     hours: list[CountedHour] = field(default_factory=list)
     sources: list[CountedSource] = field(default_factory=list)
+    uses: list[LastUse] = field(default_factory=list)
 
     @classmethod
     def of(cls, tallies: Iterable[tuple[int, Tally]], *, refused: bool) -> Self:
@@ -334,6 +356,7 @@ class _Rows:
                     (secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count)
                 )
             rows.hours.append((secret_id, total))
+            rows.uses.append((secret_id, latest))
             if elsewhere or refused:
                 rows.secrets.append((secret_id, elsewhere, latest))
         return rows

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -142,6 +143,11 @@ class PostgresDialect:
 
     def joined(self, column: str) -> str:  # noqa: D102
         return f"string_agg({column}, ',')"
+
+    def contains(self, term: str) -> tuple[tuple[str, str], tuple[str, str]]:  # noqa: D102
+        pattern = re.sub(r"([\\%_])", r"\\\1", term)
+        test = "x.search_text LIKE ?", f"%{pattern}%"
+        return test, test
 
     def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
         names = ", ".join(f"(value ->> {at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items()))

@@ -126,6 +126,11 @@ class SqliteDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"group_concat({column})"
 
+    def contains(self, term: str) -> tuple[tuple[str, str], tuple[str, str]]:  # noqa: D102
+        phrase = term.replace('"', '""')
+        indexed = "x.id IN (SELECT rowid FROM client_search WHERE client_search MATCH ?)", f'"{phrase}"'
+        return indexed, ("instr(x.search_text, ?) > 0", term)
+
     def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
         names = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
         return f"(SELECT {names} FROM json_each(?))"  # noqa: S608  names of our own columns

@@ -199,3 +199,35 @@ async def test_attempts_with_a_secret_that_was_never_issued_are_counted_by_the_c
         "unknownSecretAttempts": 2,
         "lastUnknownSecretAttemptAt": NOW.isoformat().replace("+00:00", "Z"),
     }
+
+
+async def test_clients_are_filtered_and_sorted(gql: Any, make_client: MakeClient, owner: Made):
+    for name in ("beta", "Alpha", "gamma"):
+        await make_client("viewer", name=name)
+
+    async def ask(arguments: str) -> list[str]:
+        answer = await gql(f"{{ clients({arguments}) {NAMES} }}", as_=owner)
+        return names(answer["data"]["clients"])
+
+    order = "orderBy: {field: NAME, direction: %s}"
+    assert await ask(f"filter: {{feature: VIEWER}}, {order % 'ASC'}") == ["Alpha", "beta", "gamma"]
+    assert await ask(f"filter: {{neverUsed: true}}, first: 2, {order % 'DESC'}") == ["gamma", "beta"]
+    assert await ask(f"filter: {{lockedOut: true}}, {order % 'DESC'}") == []
+    assert await ask(f'search: "lph", {order % "ASC"}') == ["Alpha"]
+
+
+async def test_the_overview_is_for_those_who_may_read(gql: Any, make_client: MakeClient):
+    viewer, stranger = await make_client("viewer"), await make_client()
+    counts = "lockedOut endingSoon safeToRevoke waiting dueForRotation neverUsed total"
+    answer = await gql(f"{{ overview {{ {counts} }} }}", as_=viewer)
+    assert answer["data"]["overview"] == {
+        "lockedOut": 0,
+        "endingSoon": 0,
+        "safeToRevoke": 0,
+        "waiting": 0,
+        "dueForRotation": 0,
+        "neverUsed": 2,
+        "total": 3,
+    }
+    refused = await gql("{ overview { total } }", as_=stranger)
+    assert (refused["data"], refused["errors"][0]["extensions"]["code"]) == ({"overview": None}, "FORBIDDEN")

@@ -19,13 +19,6 @@ from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
 from gql_secrets.storage.client_rows import ClientRow
 
 
-@strawberry.input(description="Conditions that clients must meet. An omitted or null condition is met by every client.")
-class ClientFilter:
-    in_rollover: bool | None = strawberry.field(
-        default=None, description="Whether a rollover of the client is in progress."
-    )
-
-
 @strawberry.type(description="An application that signs in with its client id and a secret.")
 class Client(Node):
     row: strawberry.Private[ClientRow]

@@ -155,7 +155,7 @@ function Nothing({ search, inRollover, viewer, page }: NothingProps) {
   if (search) {
     return (
       <Empty title={`No results for “${search}”${inRollover ? " among the clients in rollover" : ""}`}>
-        <p>Names and client ids are searched from their beginning.</p>
+        <p>One or two characters find only words that begin with them.</p>
       </Empty>
     );
   }

@@ -1,0 +1,107 @@
+"""How lists of clients are filtered and sorted, and how many clients need attention."""
+
+from typing import Self
+
+import strawberry
+
+from gql_secrets.api.graphql.enums import ClientOrderField, Feature, OrderDirection
+from gql_secrets.service import client_filter, overview
+from gql_secrets.storage.client_lists import Order
+
+
+@strawberry.input(description="Conditions that clients must meet. An omitted or null condition is met by every client.")
+class ClientFilter:
+    in_rollover: bool | None = strawberry.field(
+        default=None, description="Whether a rollover of the client is in progress."
+    )
+    locked_out: bool | None = strawberry.field(
+        default=None,
+        description="Whether a secret of the client that has ended was tried in the last 24 hours: a source may be "
+        "locked out. Attempts of the last seconds may be missing.",
+    )
+    ending_soon: bool | None = strawberry.field(
+        default=None,
+        description="Whether the old secret expires within 24 hours, was used since the reset, and is not yet safe to "
+        "revoke. Uses of the last seconds may be missing.",
+    )
+    safe_to_revoke: bool | None = strawberry.field(
+        default=None,
+        description="Whether a rollover of the client is in progress, and its advice is REVOKE. Uses of the last "
+        "seconds may be missing.",
+    )
+    waiting: bool | None = strawberry.field(
+        default=None,
+        description="Whether a rollover of the client is in progress, and its advice is WAIT_FOR_NEW or "
+        "WAIT_FOR_QUIET. Uses of the last seconds may be missing.",
+    )
+    due_for_rotation: bool | None = strawberry.field(
+        default=None, description="Whether the current secret was created at least 90 days ago."
+    )
+    never_used: bool | None = strawberry.field(
+        default=None, description="Whether no secret of the client was ever used."
+    )
+    disabled: bool | None = strawberry.field(default=None, description="Whether the client is disabled.")
+    feature: Feature | None = strawberry.field(default=None, description="A feature that the client has.")
+
+    def parse(self) -> client_filter.ClientFilter:
+        """Return the conditions."""
+        return client_filter.ClientFilter(
+            in_rollover=self.in_rollover,
+            locked_out=self.locked_out,
+            ending_soon=self.ending_soon,
+            safe_to_revoke=self.safe_to_revoke,
+            waiting=self.waiting,
+            due_for_rotation=self.due_for_rotation,
+            never_used=self.never_used,
+            disabled=self.disabled,
+            features=(self.feature,) if self.feature else (),
+        )
+
+
+@strawberry.input(
+    description="The order of a list of clients. Clients that are equal in it are sorted by client id, in the same "
+    "direction."
+)
+class ClientOrder:
+    field: ClientOrderField = strawberry.field(description="What to sort by.")
+    direction: OrderDirection = strawberry.field(description="In which direction.")
+
+    def parse(self) -> Order:
+        """Return the order."""
+        return Order(self.field, is_descending=self.direction is OrderDirection.DESC)
+
+
+@strawberry.type(
+    description="How many clients need attention, and why. Counted at most once in five seconds for all callers of a "
+    "server process. Each count is that of clients with the filter of the same name."
+)
+class Overview:
+    locked_out: int = strawberry.field(
+        description="The clients with a secret that has ended and was tried in the last 24 hours."
+    )
+    ending_soon: int = strawberry.field(
+        description="The clients whose old secret expires within 24 hours and is still used."
+    )
+    safe_to_revoke: int = strawberry.field(description="The clients whose old secret is safe to revoke.")
+    waiting: int = strawberry.field(
+        description="The clients with a rollover in progress whose old secret is not yet safe to revoke, including "
+        "those of endingSoon."
+    )
+    due_for_rotation: int = strawberry.field(
+        description="The clients whose current secret was created at least 90 days ago."
+    )
+    never_used: int = strawberry.field(description="The clients of which no secret was ever used.")
+    total: int = strawberry.field(description="All clients that are not deleted.")
+
+    @classmethod
+    def of(cls, counts: overview.Overview) -> Self:
+        """Return the counts."""
+        return cls(
+            locked_out=counts.locked_out,
+            ending_soon=counts.ending_soon,
+            safe_to_revoke=counts.safe_to_revoke,
+            waiting=counts.waiting,
+            due_for_rotation=counts.due_for_rotation,
+            never_used=counts.never_used,
+            total=counts.total,
+        )

@@ -1,0 +1,44 @@
+"""The search for clients: which text is stored for it, and which part of that text a search must find.
+
+Indexes of trigrams find substrings of three characters or more, so the stored text ends with the first two characters
+of each word behind a mark of two characters: a search of one or two characters, with its part of the mark, is a
+substring of three.
+"""
+
+from typing import Final
+
+from gql_secrets.domain.texts import folded, is_writable
+
+# No name is longer. The length is checked first: normalizing a long text takes seconds.
+MAX_SEARCH: Final = 200
+_MIN_SUBSTRING: Final = 3
+_MARK: Final = "\x02\x02"  # no text that people write, and so no search, has this character
+
+
+def search_text(name: str, client_id: str, description: str | None) -> str:
+    """Return the text in which a search looks for a client."""
+    text = folded("\n".join((name, client_id, description or "")))
+    return text + "".join(_MARK + start for start in dict.fromkeys(_word_starts(text)))
+
+
+def search_term(search: str) -> str | None:
+    """Return what the stored text of a client must contain to be found, or None if a search finds nothing.
+
+    From three characters on it is the search itself, otherwise the beginning of a word without blanks around it.
+    """
+    if len(search) > MAX_SEARCH or not is_writable(search):
+        return None
+    term = folded(search)
+    if len(term) >= _MIN_SUBSTRING:
+        return term
+    start = term.strip()
+    return (_MARK + start)[-_MIN_SUBSTRING:] if start else None
+
+
+def _word_starts(text: str) -> list[str]:
+    """Return the first two characters of each word. A word begins after anything but a letter or a digit."""
+    return [text[at : at + 2].split(maxsplit=1)[0] for at in range(len(text)) if _begins_word(text, at)]
+
+
+def _begins_word(text: str, at: int) -> bool:
+    return not text[at].isspace() and (at == 0 or not text[at - 1].isalnum())

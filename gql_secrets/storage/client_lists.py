@@ -1,0 +1,353 @@
+"""Which clients a list shows, and in which order: the conditions, the orders, and pages of client ids.
+
+Every condition has two forms: a subquery that lists the clients that meet it, and a test of one client. A page whose
+conditions at most a thousand clients meet is sorted from their list; otherwise the index of the order is walked until
+the page is full, which is soon where so many clients meet the conditions. So neither reads the whole table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import orjson
+
+from gql_secrets.domain.access import Feature
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.fields import to_microseconds
+
+# "Recently", for attempts with a secret that has ended; "soon", for the end of a secret; and when a secret is old.
+RECENTLY: Final = timedelta(hours=24)
+SOON: Final = timedelta(hours=24)
+OLD: Final = timedelta(days=90)
+_MAX_SORTED: Final = 1000
+
+
+class Condition(NamedTuple):
+    """A condition about rows of a table `x` with a client id; a client meets it if one of its rows does.
+
+    `row_test` is another form of the test that is faster where the row is known.
+    """
+
+    table: str
+    test: str
+    values: tuple[object, ...] = ()
+    is_met: bool = True
+    may_repeat: bool = False
+    row_test: tuple[str, tuple[object, ...]] | None = None
+
+    @property
+    def listed(self) -> str:
+        """The subquery that lists the ids of the clients that meet it."""
+        return f"SELECT {'DISTINCT ' * self.may_repeat}x.client_id FROM {self.table} x WHERE {self.test}"  # noqa: S608  conditions of our own
+
+    @property
+    def tested(self) -> tuple[str, tuple[object, ...]]:
+        """The test of a client `c`, and its values."""
+        sign = "" if self.is_met else "NOT "
+        test, values = self.row_test or (self.test, self.values)
+        return f"{sign}EXISTS (SELECT 1 FROM {self.table} x WHERE x.client_id = c.client_id AND {test})", values  # noqa: S608
+
+
+_RUNNING: Final = "x.state = 'RETAINED' AND x.expires_at > ?"
+# Whether the retained secret `x` was used at an instant or later, and whether it is safe to revoke.
+_OLD_USED_SINCE: Final = """(
+    COALESCE(x.last_used_at, 0) >= {since}
+    OR EXISTS (SELECT 1 FROM secret_use u WHERE u.secret_id = x.id AND NOT u.refused AND u.last_seen_at >= {since})
+)"""
+_IS_SAFE: Final = f"""(
+    EXISTS (
+        SELECT 1 FROM client_secret n
+        WHERE n.client_id = x.client_id AND n.state = 'CURRENT' AND n.first_used_at <= ?
+    ) AND NOT {_OLD_USED_SINCE.format(since="?")}
+)"""  # noqa: S608  put together from constants
+
+
+class Conditions:
+    """The conditions of lists at one instant, by the database's clock."""
+
+    def __init__(self, now: datetime, quiet_time: timedelta) -> None:
+        """Prepare them; `quiet_time` is how long an old secret must be unused before it is safe to revoke."""
+        self._now = to_microseconds(now)
+        # `domain/advice.py` decides the same for one client.
+        quiet_since = to_microseconds(now - quiet_time)
+        self._quiet = (quiet_since, quiet_since + 1, quiet_since + 1)
+
+    def in_rollover(self) -> Condition:
+        """Return: a rollover is in progress."""
+        return Condition("client_secret", _RUNNING, (self._now,))
+
+    def safe_to_revoke(self) -> Condition:
+        """Return: a rollover is in progress, and its old secret is safe to revoke."""
+        return Condition("client_secret", f"{_RUNNING} AND {_IS_SAFE}", (self._now, *self._quiet))
+
+    def waiting(self) -> Condition:
+        """Return: a rollover is in progress, and its old secret is not yet safe to revoke."""
+        return Condition("client_secret", f"{_RUNNING} AND NOT {_IS_SAFE}", (self._now, *self._quiet))
+
+    def ending_soon(self) -> Condition:
+        """Return: the old secret ends soon, was used since the reset, and is not safe to revoke."""
+        still_used = _OLD_USED_SINCE.format(since="x.replaced_at")
+        return Condition(
+            "client_secret",
+            f"{_RUNNING} AND x.expires_at <= ? AND {still_used} AND NOT {_IS_SAFE}",
+            (self._now, self._now + SOON // timedelta(microseconds=1), *self._quiet),
+        )
+
+    def locked_out(self) -> Condition:
+        """Return: a secret that has ended was tried recently."""
+        return Condition(
+            "client_secret",
+            "x.state IN ('EXPIRED', 'REVOKED') AND x.last_refused_at > ?",
+            (self._now - RECENTLY // timedelta(microseconds=1),),
+            may_repeat=True,
+        )
+
+    def due_for_rotation(self) -> Condition:
+        """Return: the current secret is old."""
+        return Condition(
+            "client_secret",
+            "x.state = 'CURRENT' AND x.created_at <= ?",
+            (self._now - OLD // timedelta(microseconds=1),),
+        )
+
+
+def never_used() -> Condition:
+    """Return: no secret of the client was ever used."""
+    return Condition("client_listing", "x.last_used_at = 0")
+
+
+def disabled() -> Condition:
+    """Return: the client is disabled."""
+    return Condition("client", "x.deleted_at IS NULL AND NOT x.enabled")
+
+
+def has_features(features: Sequence[Feature]) -> Condition:
+    """Return: the client has one of these features."""
+    marks = ", ".join("?" * len(features))
+    values = tuple(feature.value for feature in features)
+    return Condition("client_feature", f"x.feature IN ({marks})", values, may_repeat=len(features) > 1)
+
+
+def contains(database: Database, term: str) -> Condition:
+    """Return: the search text contains this term, of three characters or more."""
+    indexed, plain = database.dialect.contains(term)
+    return Condition("client_listing", indexed[0], (indexed[1],), row_test=(plain[0], (plain[1],)))
+
+
+class OrderField(StrEnum):
+    """What lists of clients are sorted by."""
+
+    NAME = "NAME"
+    CREATED_AT = "CREATED_AT"
+    SECRET_AGE = "SECRET_AGE"  # noqa: S105
+    LAST_USED_AT = "LAST_USED_AT"
+    ROLLOVER_END = "ROLLOVER_END"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """In which order clients are listed; those that are equal in it by client id, in the same direction."""
+
+    field: OrderField = OrderField.CREATED_AT
+    is_descending: bool = True
+
+
+Key = str | int | None
+"""A client's place in an order; None for clients without a rollover in the order of its end, which come last."""
+
+
+class Place(NamedTuple):
+    """The key of a client in an order, and its id."""
+
+    key: Key
+    client_id: str
+
+
+class _Section(NamedTuple):
+    """A part of an order: where its clients come from (`c` among it), and the key of each."""
+
+    source: str
+    condition: str
+    key: str
+    client_id: str
+    values: tuple[object, ...] = ()
+
+
+_PLAIN: Final = {
+    OrderField.NAME: _Section("client c", "c.deleted_at IS NULL", "c.name_folded", "c.client_id"),
+    OrderField.CREATED_AT: _Section("client c", "c.deleted_at IS NULL", "c.created_at", "c.client_id"),
+    OrderField.SECRET_AGE: _Section(
+        "client_secret o CROSS JOIN client c",
+        "o.state = 'CURRENT' AND c.client_id = o.client_id AND c.deleted_at IS NULL",
+        "o.created_at",
+        "o.client_id",
+    ),
+    OrderField.LAST_USED_AT: _Section(
+        "client_listing o CROSS JOIN client c",
+        "c.client_id = o.client_id AND c.deleted_at IS NULL",
+        "o.last_used_at",
+        "o.client_id",
+    ),
+}
+
+
+def _sections(order: Order, now: datetime) -> list[_Section]:
+    """Return the parts of an order, in the order in which they are shown."""
+    if order.field is not OrderField.ROLLOVER_END:
+        return [_PLAIN[order.field]]
+    moment = to_microseconds(now)
+    running = _Section(
+        "client_secret o CROSS JOIN client c",
+        "o.state = 'RETAINED' AND o.expires_at > ? AND c.client_id = o.client_id AND c.deleted_at IS NULL",
+        "o.expires_at",
+        "o.client_id",
+        (moment,),
+    )
+    test, values = Condition("client_secret", _RUNNING, (moment,), is_met=False).tested
+    return [running, _Section("client c", f"c.deleted_at IS NULL AND {test}", "NULL", "c.client_id", values)]
+
+
+async def page_of_places(
+    database: Database,
+    conditions: Sequence[Condition],
+    order: Order,
+    *,
+    now: datetime,
+    beyond: Place | None,
+    is_backward: bool,
+    limit: int,
+) -> list[Place]:
+    """Return the places of the clients that meet the conditions, beginning beyond a place.
+
+    Args:
+        database: where to read.
+        conditions: which clients.
+        order: in which order.
+        now: the database's clock.
+        beyond: the place before the first one returned, in the direction of reading.
+        is_backward: from the end of the order to its beginning.
+        limit: how many at most.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    few = await _few(database, conditions)
+    if few == []:
+        return []
+    sections = _sections(order, now)
+    if is_backward:
+        sections.reverse()
+    if beyond is not None and len(sections) > 1:
+        begun = next(at for at, section in enumerate(sections) if (section.key == "NULL") == (beyond.key is None))
+        sections = sections[begun:]
+    found: list[Place] = []
+    for section in sections:
+        statement, values = _statement(database, section, conditions, few, order, beyond, is_backward=is_backward)
+        rows = await database.fetch_rows(f"{statement} LIMIT {limit - len(found):d}", values)
+        found += [Place(key, client_id) for key, client_id in rows]
+        if len(found) >= limit:
+            break
+        beyond = None
+    return found
+
+
+def _statement(
+    database: Database,
+    section: _Section,
+    conditions: Sequence[Condition],
+    few: list[str] | None,
+    order: Order,
+    beyond: Place | None,
+    *,
+    is_backward: bool,
+) -> tuple[str, list[object]]:
+    """Return the query of one section without its limit, and its values."""
+    # The older a secret, the earlier it was created.
+    is_descending = order.is_descending ^ (order.field is OrderField.SECRET_AGE) ^ is_backward
+    sign, direction = ("<", "DESC") if is_descending else (">", "ASC")
+    source, tests, values = section.source, [section.condition], list(section.values)
+    if few is not None:
+        source = f"{_listed_here(database)} t CROSS JOIN {source}"
+        tests.insert(0, f"t.client_id = {section.client_id}")
+        values.insert(0, _json(few))
+    else:
+        _add_tests(conditions, tests, values)
+    key = section.key
+    if beyond is not None and beyond.key is not None:
+        tests.append(f"({key}, {section.client_id}) {sign} (?, ?)")
+        values += beyond
+    elif beyond is not None:
+        tests.append(f"{section.client_id} {sign} ?")
+        values.append(beyond.client_id)
+    sorted_by = f"{section.client_id} {direction}"
+    if key != "NULL":
+        sorted_by = f"{key} {direction}, {sorted_by}"
+    statement = f"SELECT {key}, {section.client_id} FROM {source} WHERE {' AND '.join(tests)} ORDER BY {sorted_by}"  # noqa: S608  put together from constants
+    return statement, values
+
+
+async def _few(database: Database, conditions: Sequence[Condition]) -> list[str] | None:
+    """Return the ids of the clients that meet the conditions if these are few and found without reading all."""
+    selection = _selection(conditions)
+    if selection is None:
+        return None
+    source, test, values = selection
+    rows = await database.fetch_rows(f"SELECT c.client_id FROM {source} WHERE {test} LIMIT {_MAX_SORTED + 1}", values)  # noqa: S608
+    return None if len(rows) > _MAX_SORTED else sorted({client_id for (client_id,) in rows})
+
+
+async def count_places(database: Database, conditions: Sequence[Condition]) -> int:
+    """Return how many clients meet the conditions.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    selection = _selection(conditions)
+    if selection is None:
+        tests: list[str] = ["c.deleted_at IS NULL"]
+        values: list[object] = []
+        _add_tests(conditions, tests, values)
+        selection = "client c", " AND ".join(tests), values
+    source, test, values = selection
+    [(number,)] = await database.fetch_rows(f"SELECT count(*) FROM {source} WHERE {test}", values)  # noqa: S608
+    return int(number)
+
+
+def _selection(conditions: Sequence[Condition]) -> tuple[str, str, list[object]] | None:
+    """Return FROM, WHERE and values of the clients that meet the conditions, beginning from the list of one of them."""
+    first = next((condition for condition in conditions if condition.is_met), None)
+    if first is None:
+        return None
+    tests, values = ["c.client_id = d.client_id", "c.deleted_at IS NULL"], list(first.values)
+    _add_tests([condition for condition in conditions if condition is not first], tests, values)
+    return f"({first.listed}) d CROSS JOIN client c", " AND ".join(tests), values
+
+
+async def count_each(database: Database, conditions: Sequence[Condition]) -> list[int]:
+    """Return how many clients meet each condition, and last how many there are, from indexes alone.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    counts = [f"(SELECT count(*) FROM ({condition.listed}) d)" for condition in conditions]  # noqa: S608
+    total = "(SELECT count(*) FROM client c WHERE c.deleted_at IS NULL)"
+    values = [value for condition in conditions for value in condition.values]
+    [row] = await database.fetch_rows(f"SELECT {', '.join([*counts, total])}", values)
+    return [int(number) for number in row]
+
+
+def _add_tests(conditions: Sequence[Condition], tests: list[str], values: list[object]) -> None:
+    for condition in conditions:
+        test, own_values = condition.tested
+        tests.append(test)
+        values += own_values
+
+
+def _listed_here(database: Database) -> str:
+    return database.dialect.rows_of_json({"client_id": "text"})
+
+
+def _json(client_ids: Sequence[str]) -> str:
+    return orjson.dumps([[client_id] for client_id in client_ids]).decode()
