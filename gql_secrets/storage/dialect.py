@@ -101,11 +101,11 @@ class Dialect(Protocol):
         """Return SQL for the values of a column over a group, joined by commas."""
         ...
 
-    def contains(self, term: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    def contains(self, term: str) -> tuple[str, tuple[str, str], tuple[str, str]]:
         """Return SQL that tests whether the search text of a `client_listing` x contains a term, and the value in it.
 
-        The first form finds rows by an index, on PostgreSQL where the extension pg_trgm is there; the second one tests
-        a row. The term has three characters or more.
+        First comes a table before the `x` and a test that finds rows by an index (on PostgreSQL where the extension
+        pg_trgm is there), then a test of one row. The term has three characters or more.
         """
         ...
 

@@ -144,10 +144,10 @@ class PostgresDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"string_agg({column}, ',')"
 
-    def contains(self, term: str) -> tuple[tuple[str, str], tuple[str, str]]:  # noqa: D102
+    def contains(self, term: str) -> tuple[str, tuple[str, str], tuple[str, str]]:  # noqa: D102
         pattern = re.sub(r"([\\%_])", r"\\\1", term)
         test = "x.search_text LIKE ?", f"%{pattern}%"
-        return test, test
+        return "client_listing", test, test
 
     def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
         names = ", ".join(f"(value ->> {at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items()))

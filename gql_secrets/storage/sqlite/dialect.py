@@ -126,10 +126,13 @@ class SqliteDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"group_concat({column})"
 
-    def contains(self, term: str) -> tuple[tuple[str, str], tuple[str, str]]:  # noqa: D102
+    def contains(self, term: str) -> tuple[str, tuple[str, str], tuple[str, str]]:  # noqa: D102
         phrase = term.replace('"', '""')
-        indexed = "x.id IN (SELECT rowid FROM client_search WHERE client_search MATCH ?)", f'"{phrase}"'
-        return indexed, ("instr(x.search_text, ?) > 0", term)
+        return (
+            "client_search CROSS JOIN client_listing",
+            ("client_search MATCH ? AND x.id = client_search.rowid", f'"{phrase}"'),
+            ("instr(x.search_text, ?) > 0", term),
+        )
 
     def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
         names = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
