@@ -134,10 +134,7 @@ class Clients:
                     using_db=change.connection,
                     update_fields=["name", "name_folded", "description", "is_restricted"],
                 )
-                if "name" in edited or "description" in edited:
-                    await _listing_of(change).update(
-                        search_text=search_text(client.name, client_id, client.description)
-                    )
+                await _listing_of(change).update(search_text=search_text(client.name, client_id, client.description))
                 await change.record_next_generation(AuditAction.CLIENT_UPDATED, edited_fields=edited)
                 if new_features is not UNCHANGED and role_of(new_features) is not Role.ADMIN:
                     await end_what_client_made(change, client_id, SessionEndReason.ROLE_LOST)
