@@ -1,8 +1,9 @@
 """Which clients a list shows, and in which order: the conditions, the orders, and pages of client ids.
 
 Every condition has two forms: a subquery that lists the clients that meet it, and a test of one client. A page whose
-conditions at most a thousand clients meet is sorted from their list; otherwise the index of the order is walked until
-the page is full, which is soon where so many clients meet the conditions. So neither reads the whole table.
+conditions at most a thousand clients meet is sorted from their list. For all others the index of the order is walked
+until the page is full, which takes few steps because more than a thousand clients meet the conditions. So neither reads
+the whole table.
 """
 
 from collections.abc import Sequence
