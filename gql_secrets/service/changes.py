@@ -67,7 +67,6 @@ class Facts(TypedDict, total=False):
 
 ACTIVE_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
 _ATTEMPTS: Final = 3
-_IF_ACTIVE: Final = "WHERE id = ? AND state IN ('CURRENT', 'RETAINED') RETURNING id"
 _SET_GENERATION: Final = "UPDATE client SET generation = ? WHERE client_id = ?"
 
 

@@ -74,11 +74,6 @@ class Database:
         return self.can_read and self.can_write
 
     @property
-    def writer_name(self) -> str:
-        """Tortoise's name of the connection for changes."""
-        return self.dialect.writer
-
-    @property
     def context(self) -> contextvars.Context:
         """A copy of the context in which Tortoise knows this database's connections."""
         if self._context is None:

@@ -265,7 +265,7 @@ class Rollovers(RuleBasedStateMachine):
     @precondition(lambda self: any(reset[4] for reset in self.resets))
     @rule(node=nodes, ago=st.sampled_from([1, 1, 2]))
     def ask_for_the_answer_again(self, node: int, ago: int) -> None:
-        """I10."""
+        """Ask again: the same key returns the same secret (invariant I10)."""
         self.reset(node, *[reset for reset in self.resets if reset[4]][-ago:][0])
 
     def is_good(self, known: Reference, text: str) -> bool:
@@ -282,7 +282,7 @@ class Rollovers(RuleBasedStateMachine):
     def check_replay(
         self, known: Reference, answer: Any, remembered: tuple[object, str, datetime], arguments: object
     ) -> None:
-        """I10."""
+        """The replay is the same secret, or says that it has ended (invariant I10)."""
         if remembered[0] != arguments:
             assert answer == "IDEMPOTENCY_KEY_REUSED"
         elif not self.is_good(known, remembered[1]):
@@ -392,7 +392,7 @@ class Rollovers(RuleBasedStateMachine):
 
     @rule(node=nodes, client=which, other=which, cut=st.integers(0, 60))
     def try_what_was_never_issued(self, node: int, client: int, other: int, cut: int) -> None:
-        """I7."""
+        """A secret that was never issued is refused (invariant I7)."""
         known, stranger = self.client(client), self.client(other)
         text = list(stranger.secrets)[-1]
         wrong = text[:cut] + text[cut + 1 :] if stranger is known else text

@@ -371,7 +371,7 @@ async def test_a_link_that_a_person_opens_in_her_own_browser_signs_her_in(servic
 async def test_a_link_that_is_used_while_its_maker_ends_leaves_nobody_signed_in(
     services: Services, make_client: MakeClient, open_node: OpenNode, attempt: int
 ) -> None:
-    """Whichever comes first: the link is void, or the session that began with it ends."""
+    """In either order, the link is void, or the session that began with it ends."""
     maker = await make_client("owner")
     owner = await sign_in(services, maker.id, maker.secret)
     links = [await services.sessions.create_sign_in_link("Ada", Role.ADMIN, by=owner) for _ in range(4)]

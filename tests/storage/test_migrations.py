@@ -168,7 +168,7 @@ async def test_foreign_keys_are_checked_before_anyone_goes_on(empty: Settings, m
         monkeypatch.undo()
         assert "client" not in await tables(database)
         await upgrade(database)
-        writer = database._tortoise.connections.get(database.writer_name)
+        writer = database._tortoise.connections.get(database.dialect.writer)
         _, rows = await writer.execute_query("PRAGMA foreign_keys")
         assert rows[0][0] == 1
     finally:
@@ -269,7 +269,7 @@ async def test_what_an_earlier_release_counted_is_counted_once(empty: Settings) 
 
 
 async def go_to(database: Database, name: str) -> None:
-    connection = get_current_context().connections.get(database.writer_name)  # type: ignore[union-attr]
+    connection = get_current_context().connections.get(database.dialect.writer)  # type: ignore[union-attr]
     executor = MigrationExecutor(connection, database.tortoise_config()["apps"])
     await executor.migrate([MigrationTarget("models", name)])
 

@@ -297,7 +297,7 @@ async def waits_for_a_lock(url: str, count: int = 1) -> None:
 
 @only_sqlite
 async def test_sqlite_keeps_what_it_committed(services: Services) -> None:
-    for name in (services.database.writer_name, "sqlite_reader"):
+    for name in (services.database.dialect.writer, "sqlite_reader"):
         connection = services.database._tortoise.connections.get(name)
         pragmas = {}
         for pragma in ("synchronous", "journal_mode", "foreign_keys"):

@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from support.hostile_values import CALLS, DOCUMENTS, FORM, HEADERS, JUNK, MESSAGES, METHODS, VERSIONS
+
 Header = tuple[bytes, bytes]
 
 
 @dataclass(slots=True)
 class Known:
-    """What an attacker may know: ids, credentials (good and ended ones), a session's cookie."""
+    """What an attacker may know: ids, credentials (valid and ended ones), a session's cookie."""
 
     client_ids: list[str]
     credentials: list[tuple[str, str]]
@@ -56,164 +58,6 @@ def _parts(body: bytes) -> list[bytes]:
     return [body[at : at + 700] for at in range(0, len(body), 700)]
 
 
-# Values where a text is expected.
-JUNK: tuple[bytes, ...] = (
-    b"",
-    b" ",
-    b"\x00",
-    b"\xff\xfe",
-    b"\xc3\x28",
-    b"\xed\xa0\x80",
-    b"\xf4\x90\x80\x80",
-    b"%",
-    b"%zz",
-    b"%00",
-    b"%ff%fe",
-    b"%ed%a0%80",
-    b"../../../../etc/passwd",
-    b"..%2f..%2fpepper.keys",
-    b"//",
-    b"a" * 300,
-    b"A" * 9000,
-    "\N{LATIN SMALL LETTER E WITH ACUTE}".encode("latin-1"),
-    "\N{SNOWMAN}\U0001f511\u202e".encode(),
-    b"'; DROP TABLE client; --",
-    b"${jndi:ldap://x}",
-    b"{{7*7}}",
-    b"-1",
-    b"0",
-    b"18446744073709551616",
-    b"1e309",
-    b"NaN",
-    b"null",
-    b"true",
-    b'"',
-    b"\t",
-    b"\x0b",
-    b"\x85",
-    b"\xc2\xa0",
-    b"a:b:c",
-    b"=",
-    b"&",
-    b";",
-    b",",
-    b"*",
-)
-METHODS = (
-    b"GET",
-    b"HEAD",
-    b"POST",
-    b"PUT",
-    b"PATCH",
-    b"DELETE",
-    b"OPTIONS",
-    b"TRACE",
-    b"CONNECT",
-    b"PRI",
-    b"PROPFIND",
-    b"get",
-    b"GE T",
-    b"\x00",
-    b"G" * 5000,
-)
-VERSIONS = (b"HTTP/1.1", b"HTTP/1.0", b"HTTP/0.9", b"HTTP/2.0", b"HTTP/9.9", b"HTTP/1.10", b"HTTP", b"", b"\xff")
-HEADERS: dict[bytes, tuple[bytes, ...]] = {
-    b"Host": (b"[::1", b"[::1]:99999", b"evil.example", b"a b", b"localhost:x", b"127.0.0.1:8080@evil"),
-    b"Accept": (b"application/json;q=nan", b"*/*;q=1e999", b"text/html", b"text/event-stream", b",;,;=", b"a/b" * 500),
-    b"Content-Type": (
-        b"application/json; charset=utf-7",
-        b"application/json; charset=\xff",
-        b"application/json; charset=zlib",
-        b"application/x-www-form-urlencoded; charset=rot13",
-        b"application/x-www-form-urlencoded",
-        b"multipart/form-data",
-        b"multipart/form-data; boundary=x",
-        b"text/plain",
-        b"application/json",
-        b"/",
-        b";",
-    ),
-    b"Content-Length": (b"-1", b"+5", b"0x10", b"5, 5", b"99999999999999999999", b"1_0", b"\xb2", b"3", b"0"),
-    b"Transfer-Encoding": (b"chunked", b"gzip, chunked", b"chunked, chunked", b"identity", b"\x0bchunked", b"xchunked"),
-    b"Content-Encoding": (b"gzip", b"deflate", b"br", b"zstd", b"identity", b"gzip, gzip", b"\xff"),
-    b"Expect": (b"100-continue", b"200-ok", b"\xff"),
-    b"Connection": (b"close", b"keep-alive", b"upgrade", b"Transfer-Encoding", b"\xff"),
-    b"Upgrade": (b"websocket", b"h2c", b"TLS/1.0", b"\xff"),
-    b"Sec-WebSocket-Version": (b"13", b"8", b"x"),
-    b"Sec-WebSocket-Key": (b"dGhlIHNhbXBsZSBub25jZQ==", b"x", b"\xff"),
-    b"Sec-WebSocket-Protocol": (b"graphql-transport-ws", b"graphql-ws", b",", b"\xff"),
-    b"Sec-WebSocket-Extensions": (b"permessage-deflate", b"permessage-deflate; server_max_window_bits=99", b"\xff"),
-    b"Origin": (b"null", b"https://evil.example", b"http://127.0.0.1", b"http://[::1", b"\xff"),
-    b"Sec-Fetch-Site": (b"same-origin", b"cross-site", b"none", b"\xff"),
-    b"Sec-Fetch-Mode": (b"cors", b"navigate"),
-    b"Cookie": (b"gql_secrets_session=\xff", b"a=b; =; ;;", b"gql_secrets_session=" + b"x" * 5000, b'x="\\400"'),
-    b"X-Forwarded-For": (b"1.2.3.4, unknown", b",", b"::ffff:1.2.3.4", b"\xff", b"1.2.3.4:x"),
-    b"Forwarded": (b'for="[::1]"', b"for=unknown", b'for="\\', b"for=1.2.3.4;for=5.6.7.8", b"\xff"),
-    b"X-Forwarded-Proto": (b"https", b"\xff"),
-    b"User-Agent": (b"\xff\xfe", b"x" * 3000, b"a\tb", b"Basic eDp5"),
-    b"Idempotency-Key": (b"\xff", b"short", b"k" * 300, b"0123456789abcdef"),
-    b"Range": (b"bytes=0-", b"bytes=-1", b"bytes=5-1", b"x", b"bytes=0-,0-"),
-    b"If-Modified-Since": (b"Thu, 01 Jan 1970 00:00:00 GMT", b"x", b"Thu, 99 Foo 99999 99:99:99 GMT"),
-    b"If-None-Match": (b"*", b'"x"', b'W/"', b"\xff"),
-    b"X-Request-Id": (b"x", b"\xff"),
-    b"Accept-Encoding": (b"gzip", b"br;q=nan", b"\xff"),
-    b"Access-Control-Request-Method": (b"POST", b"\xff"),
-    b"X HTTP": (b"x",),
-    b"": (b"x",),
-    b"\xff": (b"\xff",),
-    b"X" * 9000: (b"x",),
-}
-DOCUMENTS = (
-    "{ viewer { name kind roles canCreateClient } serverTime }",
-    '{ client(clientId: "CLIENT") { name features allowList inRollover currentSecret { hint } oldSecret { id } } }',
-    "{ clients(first: 2) { totalCount pageInfo { endCursor } nodes { clientId secrets(first: 2) { totalCount } } } }",
-    '{ node(id: "NODE") { id __typename } }',
-    '{ auditEvents(first: 3, clientId: "CLIENT") { nodes { at action actor requestId } } }',
-    "{ __schema { types { name } } }",
-    'mutation { createClient(name: "Shop", features: [VIEWER]) { client { clientId } secret userErrors { code } } }',
-    'mutation { resetSecret(clientId: "CLIENT", hoursToLive: 24, endActiveRollover: true) { newSecret replayed } }',
-    'mutation { updateClient(clientId: "CLIENT", description: "x") { userErrors { code } } }',
-    'mutation { revokeOldSecret(clientId: "CLIENT") { alreadyEnded userErrors { code } } }',
-    "mutation { signOut { signedOut } }",
-    'subscription { clientEvents(clientId: "CLIENT") { kind } }',
-)
-CALLS = (
-    "add",
-    "delete",
-    "list",
-    "reset_secret",
-    "set_description",
-    "set_features",
-    "set_whitelist",
-    "clear_whitelist",
-    "nothing",
-)
-FORM = {
-    "description": ("Shop", "", "\x00", "\N{SNOWMAN}" * 600),
-    "features": ('["direct_access"]', "[]", "[1]", '["nothing"]', '["\\ud800"]', "{", "[" * 300),
-    "has_features": ('["owner"]', '"owner"', "nan"),
-    "hours_to_live": ("24", "0", "168", "320", "-1", "\u0664", "1e1", " 1", "0" * 400),
-    "whitelist": ('["0.0.0.0/0"]', '["x"]', "[]", '["::1/999"]', '["\\u0000"]'),
-}
-MESSAGES: tuple[object, ...] = (
-    {"type": "connection_init"},
-    {"type": "connection_init", "payload": {"Authorization": "BASIC"}},
-    {"type": "connection_init", "payload": {"Authorization": ["x"]}},
-    {"type": "connection_init", "payload": 5},
-    {"type": "ping"},
-    {"type": "pong", "payload": None},
-    {"type": "subscribe", "id": "1", "payload": {"query": "DOCUMENT"}},
-    {"type": "subscribe", "id": "1", "payload": {"query": "DOCUMENT", "variables": 5}},
-    {"type": "subscribe", "id": "2", "payload": {"query": 7}},
-    {"type": "subscribe", "id": "", "payload": {}},
-    {"type": "subscribe", "id": "\ud800", "payload": {"query": "DOCUMENT"}},
-    {"type": "subscribe"},
-    {"type": "complete", "id": "1"},
-    {"type": "complete"},
-    {"type": 5},
-    [],
-    None,
-)
 _MISFIT = "mutation($x: Int!) { resetSecret(clientId: 5, hoursToLive: $x) { newSecret } }"
 
 

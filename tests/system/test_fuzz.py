@@ -28,7 +28,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import from_schema, nodes
 from support.databases import temporary_directory
-from support.hostile_requests import JUNK, Attacker, Known
+from support.hostile_requests import Attacker, Known
+from support.hostile_values import JUNK
 from support.leaks import Issued
 from support.paths import ROOT
 from support.serving import PROGRAM, Serving, environment, serving
@@ -79,7 +80,7 @@ class Target:
         self.node_ids = self._node_ids()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
     def run(self, *arguments: str) -> dict[str, str]:

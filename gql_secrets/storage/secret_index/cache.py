@@ -22,7 +22,7 @@ _Remembered = int | _Retained | StoredSecret
 
 
 class SecretCache:
-    """Valid secrets that have been used, found by digest and forgotten by client or by secret id."""
+    """Valid secrets that have been used, found by digest and forgotten by client."""
 
     __slots__ = ("_by_digest", "_digests", "_of_client")
 
@@ -77,18 +77,6 @@ class SecretCache:
         """Forget every secret of these clients."""
         for client_id in client_ids:
             self.forget_client(client_id)
-
-    def forget_secret(self, client_id: str, secret_id: int) -> None:
-        """Forget this secret of this client."""
-        digest = self._digests.pop(secret_id, None)
-        if digest is None:
-            return
-        self._by_digest.pop(digest, None)
-        ids = tuple(other for other in self._ids_of(client_id) if other != secret_id)
-        if ids:
-            self._of_client[client_id] = ids if len(ids) > 1 else ids[0]
-        else:
-            self._of_client.pop(client_id, None)
 
     def clear(self) -> None:
         """Forget every secret."""

@@ -60,19 +60,6 @@ def test_a_client_is_forgotten_with_all_its_secrets_and_no_other() -> None:
     assert not known._of_client
 
 
-@pytest.mark.parametrize(("client_id", "secret_id"), [("shop", 1), ("shop", 2), ("other", 3)])
-def test_a_secret_is_forgotten_and_no_other(client_id: str, secret_id: int) -> None:
-    known = filled()
-    known.forget_secret(client_id, secret_id)
-    known.forget_secret(client_id, secret_id)
-    known.forget_secret("shop", 9)
-    assert remembered(known) == {1, 2, 3} - {secret_id}
-    known.forget_client("shop")
-    known.forget_client("other")
-    assert len(known) == 0
-    assert not known._digests
-
-
 def test_a_secret_that_is_remembered_again_is_remembered_as_it_is_now() -> None:
     known = filled()
     known.remember(digest(2), secret(2))

@@ -74,7 +74,7 @@ async def test_a_commit_that_fails_and_stays_open_is_rolled_back(
 async def test_a_database_of_limited_size_refuses_and_says_that_the_disk_is_full(
     services: Services, client: Made
 ) -> None:
-    writer = services.database._tortoise.connections.get(services.database.writer_name)
+    writer = services.database._tortoise.connections.get(services.database.dialect.writer)
     _, rows = await writer.execute_query("PRAGMA page_count")
     await writer.execute_query(f"PRAGMA max_page_count = {rows[0][0]}")
 

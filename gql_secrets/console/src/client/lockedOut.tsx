@@ -1,4 +1,4 @@
-/** The loudest thing on a page: sources that try a secret which has ended. */
+/** The most prominent warning of a page: sources that try a secret which has ended. */
 
 import type { ClientSources } from "../graphql/queries";
 import { useNow } from "../lib/clock";

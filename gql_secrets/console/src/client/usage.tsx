@@ -1,4 +1,4 @@
-/** Uses per hour of the new and the old secret, and refused attempts: one sees the old one fall to nothing. */
+/** Uses per hour of the new and the old secret, and refused attempts: they show when the old one is no longer used. */
 
 import { useMemo, useState } from "preact/hooks";
 import { CLIENT_USAGE } from "../graphql/queries";

@@ -1,4 +1,4 @@
-/** The uses of a client's secrets, laid over one row of hours without gaps. */
+/** The uses of a client's secrets, on one row of hours without gaps. */
 
 import type { ClientUsage, SecretUsage } from "../graphql/queries";
 

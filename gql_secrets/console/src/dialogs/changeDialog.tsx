@@ -1,4 +1,4 @@
-/** The shape of every dialog that asks for one change. */
+/** What all dialogs for a single change have in common. */
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
@@ -23,11 +23,11 @@ interface ChangeDialogProps {
   show: { readonly document: object; readonly variables: Readonly<Record<string, unknown>> };
   danger?: boolean;
   disabled?: boolean;
-  /** What the way out is called. */
+  /** The label of the button that cancels. */
   leave?: string;
   /** Fields of the form that show their own problems. */
   fields?: readonly string[];
-  /** Something was typed that Escape would throw away. */
+  /** Something was typed that Escape would discard. */
   dirty?: boolean;
 }
 

@@ -24,7 +24,7 @@ export function InProgress({ client, pending, failure, onBack, onGoOn }: InProgr
   const [affected, setAffected] = useState<readonly Source[] | null>(null);
   useEffect(() => {
     const asking = new AbortController();
-    // Who may not see the sources, or cannot read them now, decides without their names.
+    // A viewer who may not see the sources, or cannot read them now, decides without their names.
     readAffected(client, asking.signal).then(setAffected, () => setAffected([]));
     return () => asking.abort();
   }, [client]);

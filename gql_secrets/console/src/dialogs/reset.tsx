@@ -74,7 +74,7 @@ export function ResetDialog({ client: opened, sources, close }: ResetProps) {
         setUnanswered(null);
         take(wish, data.resetSecret, requestId);
       } catch (failure) {
-        // No answer: the reset may have happened. From now on only the very same wish may be sent.
+        // No answer: the reset may have happened. From now on only the same request may be sent.
         if (failure instanceof RequestFailed && failure.kind === "unreachable") setUnanswered(wish);
         throw failure;
       }

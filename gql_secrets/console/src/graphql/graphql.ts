@@ -1,6 +1,6 @@
 /**
  * Typed GraphQL documents: `gql.tada` reads their types out of the repository's schema, and at run
- * time a document is nothing but its text.
+ * time a document is only its text.
  */
 
 import type { initGraphQLTada, TadaDocumentNode } from "gql.tada";

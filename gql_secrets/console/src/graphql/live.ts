@@ -48,7 +48,7 @@ export function startListening(whenRefused: () => void): void {
         liveness.set("live");
         if (wasConnected) announce("missed");
         wasConnected = true;
-        // Nothing tells when the subscription has begun on the server: events before that are not delivered.
+        // Nothing reports when the subscription has begun on the server: events before that are not delivered.
         clearTimeout(begun);
         begun = setTimeout(() => announce("missed"), SUBSCRIBED_AFTER);
       },

@@ -102,7 +102,7 @@ export function sourcesOf(client: SecretsWithUses, context: Context): readonly S
 export const inState = (sources: readonly Source[] | null, ...states: readonly SourceState[]): readonly Source[] =>
   (sources ?? []).filter((source) => states.includes(source.state));
 
-/** Those that would be locked out if the old secret ended now, as far as its uses tell. */
+/** Those that would be locked out if the old secret ended now, as far as its uses show. */
 export const dependents = (sources: readonly Source[] | null): readonly Source[] =>
   inState(sources, "STILL_OLD", "NOT_SEEN_WITH_NEW");
 
