@@ -1,4 +1,4 @@
-"""Hostile traffic: the server answers everything below 500, its log holds no traceback, and no secret gets out.
+"""Hostile traffic: no answer is a server error, the log holds no traceback, and no secret gets out.
 
 5,000 requests by default, the same ones each time. For a night, 100,000 new requests:
 
@@ -56,7 +56,9 @@ _EXITS = {"newSecret", "secret", "new_secret", "client_secret"}
 _SECRET = re.compile(rb'"(\w+)": ?"(gqls_[0-9A-Za-z]{49})"')
 _BEGINNING = re.compile(rb"gqls_(?!\.\.\.)")
 _COOKIE = re.compile(rb"gql_secrets_session=([\w-]{43})")
-_TROUBLE = re.compile(rb"HTTP/\d\.\d 5\d\d|Traceback \(most recent|\"INTERNAL\"|[Uu]nexpected error")
+# 505 is about the request: an HTTP version other than 1.0 and 1.1 (RFC 9110, section 15.6.6).
+_VERSION_NOT_SUPPORTED = 505
+_TROUBLE = re.compile(rb"HTTP/\d\.\d 5(?!05)\d\d|Traceback \(most recent|\"INTERNAL\"|[Uu]nexpected error")
 _TROUBLE_IN_LOG = re.compile(r"Traceback \(most recent|level=(?:ERROR|CRITICAL)|^(?!at=)", re.MULTILINE)
 
 
@@ -146,6 +148,8 @@ class Target:
         self.statuses[status[1].decode() if status else "none"] += 1
         told = f"seed {SEED}: {request!r} was answered {answer[:2000]!r}"
         assert not _TROUBLE.search(answer), told
+        if status and int(status[1]) == _VERSION_NOT_SUPPORTED:
+            assert not re.search(rb" HTTP/1\.[01]$", request.partition(b"\r\n")[0]), told
 
         def left(found: re.Match[bytes]) -> bytes:
             is_exit = found[1].decode() in _EXITS or found[1] + b":" in request
