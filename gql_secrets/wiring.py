@@ -14,7 +14,7 @@ from gql_secrets.service.background import repeat
 from gql_secrets.service.changes import Changes
 from gql_secrets.service.clients import Clients, Registration
 from gql_secrets.service.event_feed import Feed
-from gql_secrets.service.figures import FigureReading
+from gql_secrets.service.figures import FigureQueries
 from gql_secrets.service.installation import is_installed, prepare
 from gql_secrets.service.maintenance import Maintenance
 from gql_secrets.service.overview import Overviews
@@ -52,7 +52,7 @@ class Services:
     sessions: Sessions
     feed: Feed
     limits: FailureCounters
-    figures: FigureReading
+    figures: FigureQueries
     first_owner: Registration | None
 
     async def close(self) -> None:
@@ -147,7 +147,7 @@ async def open_services(
                 failures_per_client=settings.limit(settings.limit_failures_per_client),
                 sign_ins_per_address=settings.limit(settings.limit_sign_ins_per_address),
             ),
-            figures=FigureReading(database, settings.quiet_time),
+            figures=FigureQueries(database, settings.quiet_time),
             first_owner=first_owner,
         )
     except BaseException:

@@ -58,7 +58,7 @@ class Figures:
     changes: Mapping[str, int]
 
 
-class FigureReading:
+class FigureQueries:
     """Reads the figures of one installation, and keeps them for 15 seconds."""
 
     def __init__(self, database: Database, quiet_time: timedelta) -> None:

@@ -8,14 +8,14 @@ from support.clocks import DAYS, HOUR, MINUTE, Clock
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.figures import FigureReading, Figures
+from gql_secrets.service.figures import FigureQueries, Figures
 from gql_secrets.wiring import Services
 
 
 async def figures(services: Services) -> Figures:
     """Read them without what was kept."""
     await services.usage.flush()
-    return await FigureReading(services.database, HOUR).read()
+    return await FigureQueries(services.database, HOUR).read()
 
 
 async def reset(services: Services, client: Made, retention: Retention = DAY) -> Made:
