@@ -300,10 +300,16 @@ class Api:
         self.arrived: list[Arrived] = []
         self.port = 0
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.arrived.append(
             Arrived(request.method, request.raw_path, CIMultiDict(request.headers), await request.read())
         )
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.send_str("the API's message")
+            await socket.close()
+            return socket
         return web.Response(text="the API's answer")
 
     async def __aenter__(self) -> Self:
@@ -363,11 +369,20 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def started(make: tuple[Make, str], folder: Path, verifier: int, api: Api) -> Iterator[Gateway]:
+def started(
+    make: tuple[Make, str], folder: Path, verifier: int, api: Api, additions: Sequence[tuple[str, str]] = ()
+) -> Iterator[Gateway]:
+    """Run the gateway with its recipe; each addition is a line of the recipe, and the lines to put before it."""
     port = free_port()
     how, program = make
+    command = how.command(program, folder, port, verifier, api.port)
+    for line, added in additions:
+        # The file of the recipe is the one that has the line.
+        [file] = [path for path in folder.rglob("*") if path.is_file() and line in path.read_text(errors="replace")]
+        added_here = added.replace("127.0.0.1:9000", f"127.0.0.1:{api.port}")
+        file.write_text(file.read_text().replace(line, added_here + line, 1))
     with running(
-        how.command(program, folder, port, verifier, api.port),
+        command,
         port,
         folder,
         HOME=str(folder),
