@@ -75,7 +75,7 @@ QUERIES = {
 }
 # The connections of each kind of request.
 CONNECTIONS = {TYPENAME: (16,), ONE: (16,), LIST: (16,), RESET: (1, 32)}
-# Server CPU of ours at most so many times that of the other one.
+# The highest allowed ratio of our server's CPU to that of the other one.
 BARS = {
     (POSTGRES, ONE, APOLLO): 1.25,
     (POSTGRES, LIST, APOLLO): 1.0,
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
         self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
@@ -174,7 +174,7 @@ def is_whole(head: bytes, body: bytes) -> bool:
 
 
 async def ask(server: Server, kind: str, connections: int, seconds: float) -> int:
-    """Ask for so many seconds; return how many answers came."""
+    """Ask for this many seconds; return how many answers came."""
     loop = asyncio.get_running_loop()
     requests = server.requests(kind)
     ends_at = time.perf_counter() + seconds
