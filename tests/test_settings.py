@@ -409,3 +409,11 @@ def test_an_issuer_on_this_machine_may_be_asked_over_http(url: str) -> None:
 def test_an_invalid_identity_provider_stops_the_start(variables: dict[str, str], sentence: str) -> None:
     with pytest.raises(SetupError, match=sentence):
         issuers_of(**variables)
+
+
+def test_an_issuer_whose_people_would_look_like_those_of_links_is_refused() -> None:
+    """`user:link/7` is the person who signed in with the link 7, and nobody else."""
+    for url in ("https://link", "https://link/realms/staff", "https://LINK:8443"):
+        with pytest.raises(SetupError, match="signed in with a link"):
+            read(OIDC_ISSUER=url, OIDC_AUDIENCE="gql-secrets")
+    read(OIDC_ISSUER="https://link.example.com", OIDC_AUDIENCE="gql-secrets")

@@ -199,9 +199,13 @@ def require_no_old_secret(caller: Caller) -> None:
         raise Forbidden("You signed in with an old secret. Sign in with the new secret.", reason="RETAINED_SECRET")
 
 
+# What the name of a person who signed in with a link begins with; no issuer of access tokens has this name.
+LINK_PERSON: Final = "link"
+
+
 def identity_of_link(link_number: int) -> str:
     """Return what identifies a person who signed in with a link: each link signs in once, and numbers are unique."""
-    return f"link/{link_number}"
+    return f"{LINK_PERSON}/{link_number}"
 
 
 def may_change(caller: Caller, *features: Iterable[Feature]) -> bool:

@@ -4,6 +4,7 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
+from gql_secrets.domain.access import LINK_PERSON
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.domain.identity import MAX_ISSUER, Issuer
 
@@ -110,6 +111,11 @@ def _check_issuer(url: str, *, insecure: bool) -> None:
         )
     if len(url) > MAX_ISSUER:
         raise SetupError(f"{_PREFIX}ISSUER: an issuer must have at most {MAX_ISSUER} characters.")
+    if host == LINK_PERSON:
+        raise SetupError(
+            f"{_PREFIX}ISSUER: the people of an issuer with the host name {LINK_PERSON} would look like people who "
+            "signed in with a link. Use its full host name."
+        )
     if parts.scheme == "http" and not insecure and not _is_loopback(host):
         raise SetupError(
             f"{_PREFIX}ISSUER: the keys of an issuer must come over https, or from this machine. Use an https issuer, "

@@ -10,7 +10,14 @@ from support.clocks import HOUR, MINUTE, Clock
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.access import ActorKind, Caller, Feature, Role, Surface
-from gql_secrets.domain.errors import BadRequest, Forbidden, RolloverInProgress, SignInLinkEnded, Unauthenticated
+from gql_secrets.domain.errors import (
+    BadRequest,
+    Forbidden,
+    RolloverInProgress,
+    SignInLinkEnded,
+    TooManyResets,
+    Unauthenticated,
+)
 from gql_secrets.domain.limits import Rate
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.rotation import Rotation
@@ -85,10 +92,13 @@ async def test_a_key_of_one_person_is_not_a_key_of_a_namesake(services: Services
     assert again.new_secret.reveal() != done.new_secret.reveal()
 
 
-async def test_a_namesake_does_not_use_up_the_limit_of_resets(services: Services, client: Made) -> None:
+async def test_a_namesake_does_not_use_up_the_limit_of_resets(services: Services, client: Made, clock: Clock) -> None:
     first, second = await person(services, role=Role.OPERATOR), await person(services, role=Role.OPERATOR)
     rotation = Rotation(services.changes, resets_per_client=Rate(1, HOUR))
+    clock.move(MINUTE)
     await rotation.reset_secret(client.id, HARD, by=first)
+    with pytest.raises(TooManyResets):
+        await rotation.reset_secret(client.id, HARD, by=first)
 
     await rotation.reset_secret(client.id, HARD, by=second)
 

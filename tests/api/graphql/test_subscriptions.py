@@ -32,7 +32,7 @@ class TestWebSocket:
             event = await socket.event()
             assert event["kind"] == "RESET"
             assert event["clientId"] == client.id
-            assert event["actor"] == "user:ada"
+            assert event["actor"] == "user:link/1"
             assert event["at"].endswith("Z")
 
     async def test_a_client_signs_in_with_its_first_message(self, api: Any, viewer: Made, services: Services):
