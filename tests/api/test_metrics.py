@@ -26,6 +26,11 @@ Api = TestClient[Any, Any]
 Labels = tuple[str, ...]
 
 
+@pytest.fixture(autouse=True)
+def _every_query_without_plans_too() -> None:
+    """Here each query runs once: the second execution of the other tests would be counted too."""
+
+
 @pytest.fixture
 async def metrics(aiohttp_client: Any, api: Api) -> AsyncIterator[Api]:
     client: Api = await aiohttp_client(build_metrics_app(api.app))
