@@ -124,13 +124,16 @@ class Database:
         }
 
     async def close(self) -> None:
-        """Wait for running transactions, then close every connection (an open one would hang the process)."""
+        """Wait for running work, then close every connection (an open one would hang the process).
+
+        Work that begins from now on is refused: Tortoise would open a connection for it again.
+        """
+        context, self._context, self._reader = self._context, None, None
         if self._running:
             await asyncio.wait(self._running, timeout=_SECONDS_TO_CLOSE)
-        if self._context is not None:
-            await asyncio.get_running_loop().create_task(self._tortoise.close_connections(), context=self._context)
+        if context is not None:
+            await asyncio.get_running_loop().create_task(self._tortoise.close_connections(), context=context)
         await self.dialect.close()
-        self._context = self._reader = None
 
     @contextlib.asynccontextmanager
     async def patient(self) -> AsyncIterator["Database"]:
@@ -182,7 +185,10 @@ class Database:
 
         try:
             with translated_read():
-                result = await asyncio.get_running_loop().create_task(run(), context=self.context)
+                task = asyncio.get_running_loop().create_task(run(), context=self.context)
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+                result = await task
         except Unavailable:
             self.can_read = False
             self.failed_reads += 1
@@ -255,7 +261,19 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        return await self._fetch(statement, values, self.dialect.fetch_quickly)
+        reader = self._reader
+        if reader is None:
+            raise Unavailable
+        try:
+            with translated_read():
+                statement = self.dialect.placeholders(statement)
+                rows = await _retried(lambda: self.dialect.fetch_quickly(reader, statement, values))
+        except Unavailable:
+            self.can_read = False
+            self.failed_reads += 1
+            raise
+        self.can_read = True
+        return rows
 
     async def fetch_rows(self, statement: str, values: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return the rows of a read with `?` placeholders that may take longer.
@@ -264,33 +282,12 @@ class Database:
             Unavailable: the database does not answer.
         """
 
-        async def fetch(
-            connection: BaseDBAsyncClient, statement: str, values: Sequence[object]
-        ) -> Sequence[Sequence[Any]]:
-            _, rows = await connection.execute_query(statement, list(values))
+        async def work(connection: BaseDBAsyncClient) -> Sequence[Sequence[Any]]:
+            _, rows = await connection.execute_query(self.dialect.placeholders(statement), list(values))
             # Rows of either driver: asyncpg's iterate over their values as SQLite's do.
             return [tuple(row) for row in rows]
 
-        return await self._fetch(statement, values, fetch)
-
-    async def _fetch(
-        self,
-        statement: str,
-        values: Sequence[object],
-        fetch: Callable[[BaseDBAsyncClient, str, Sequence[object]], Awaitable[Sequence[Sequence[Any]]]],
-    ) -> Sequence[Sequence[Any]]:
-        reader = self._reader
-        if reader is None:
-            raise Unavailable
-        try:
-            with translated_read():
-                rows = await _retried(lambda: fetch(reader, self.dialect.placeholders(statement), values))
-        except Unavailable:
-            self.can_read = False
-            self.failed_reads += 1
-            raise
-        self.can_read = True
-        return rows
+        return await self.read(work)
 
     def instant_of(self, clock: int | None) -> datetime:
         """Return the instant that `dialect.clock` was read as."""

@@ -19,7 +19,9 @@ NOT_RUN = {
     "pip install uv && uv run gql-secrets serve\n": "the server of the test is started without an installation",
     "pip install uv && uv run --group test pytest\n": "these are the tests",
 }
-DEVELOPMENT = ("CONTRIBUTING.md",)  # its commands are CI's own steps
+# The commands of the first are CI's own steps; those of the second install a service, an image or a cluster, and
+# tests/docs/test_deploy.py checks what they install.
+NOT_RUN_PAGES = ("CONTRIBUTING.md", "docs/deploy/README.md")
 SHORTENED = re.compile(r"[\w.:-]*…[\w.:-]*")
 THE_CLIENT = "w7nv…"
 # Where the value of a variable comes from that the reader copies out of the last answer.
@@ -28,7 +30,7 @@ COPIED = {
     "OLD_SECRET": r'"secret":"([^"]+)"',
     "NEW_SECRET": r'"newSecret":"([^"]+)"',
 }
-PAGES = [each for each in all_pages() if each.blocks(*RUN) and each.name not in DEVELOPMENT]
+PAGES = [each for each in all_pages() if each.blocks(*RUN) and each.name not in NOT_RUN_PAGES]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
