@@ -192,11 +192,14 @@ async def test_no_query_returns_a_secret(api: Api, services: Services, owner: Ma
     exits = {"CreateClientPayload.secret", "ResetSecretPayload.newSecret"}
     assert exits <= texts
     assert {text for text in texts - exits if not text.endswith(("SecretId", "secretId", "ResetSecret"))} <= {
+        "Client.unknownSecretAttempts",
+        "Client.lastUnknownSecretAttemptAt",
         "Client.viewerCanSmoothReset",
         "Client.viewerCanRevokeOldSecret",
         "ResetSecretPayload.oldSecretExpiresAt",
         "ChangeRetentionPayload.oldSecretExpiresAt",
         "RolloverInProgress.currentSecretCreatedBy",
+        "RolloverInProgress.currentSecretCreatedByName",
         "RolloverInProgress.currentSecretCreatedAt",
         "RolloverInProgress.currentSecretUsed",
         "RolloverInProgress.oldSecretExpiresAt",

@@ -194,8 +194,11 @@ async def test_no_token_is_in_the_log(
     trusting: Any, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    tokens = [provider.token(), provider.token(aud="other"), provider.token(key=rsa_key("x")), "opaque-" + "x" * 20]
+    tokens = [provider.token(aud="other"), provider.token(key=rsa_key("x")), "opaque-" + "x" * 20]
     for token in tokens:
         await ask(trusting, token)
+    assert "ada-1815" not in caplog.text  # nothing that a refused token says
+    tokens.append(provider.token())
+    await ask(trusting, tokens[-1])
+    assert "ada-1815" in caplog.text  # the caller of a request line
     assert not any(part in caplog.text for token in tokens for part in token.split(".") if len(part) > 8)
-    assert "ada-1815" not in caplog.text
