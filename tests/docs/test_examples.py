@@ -13,6 +13,7 @@ import pytest
 from support.pages import Block, Page, all_pages, page
 from support.serving import PROGRAM, Serving, serving
 
+# A block of `javascript` is a fragment: it needs a package, or a token of the reader's own identity provider.
 RUN = ("console", "graphql", "js", "sh")
 # Blocks of the language `sh` that cannot run inside a test.
 NOT_RUN = {
