@@ -217,12 +217,15 @@ class Database:
         """Return whether changes are possible now: "ok", "waiting" for a lock, or "unavailable"."""
         if not self.can_write:
             return "unavailable"
-        if self._probe is None or self._probe.done():
-            self._probe = asyncio.get_running_loop().create_task(self._begin_and_commit(), context=self.context)
-            self._running.add(self._probe)
-            self._probe.add_done_callback(self._running.discard)
-        done, _ = await asyncio.wait([self._probe], timeout=_PROBE_SECONDS)
-        return self._probe.result() if done else "waiting"
+        probe = self._probe
+        if probe is None or probe.done():
+            probe = asyncio.get_running_loop().create_task(self._begin_and_commit(), context=self.context)
+            self._running.add(probe)
+            probe.add_done_callback(self._running.discard)
+            self._probe = probe
+        # Another question may begin the next probe while this one waits.
+        done, _ = await asyncio.wait([probe], timeout=_PROBE_SECONDS)
+        return probe.result() if done else "waiting"
 
     async def _begin_and_commit(self) -> str:
         try:

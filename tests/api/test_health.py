@@ -72,6 +72,12 @@ async def test_the_version_is_the_package_s_own(api: Api) -> None:
     assert (answer.status, await answer.json()) == (200, {"name": "gql-secrets", "version": __version__})
 
 
+async def test_many_questions_at_the_same_time_are_all_answered(api: Api) -> None:
+    """One question read the result of the probe that another one had begun: 500, and a traceback."""
+    for _ in range(5):
+        assert {status for status, _ in await asyncio.gather(*(health(api) for _ in range(20)))} == {200}
+
+
 async def test_a_live_process_is_live_without_a_database(api: Api, services: Services) -> None:
     """A restart does not repair a database: with this as its liveness probe, a platform would restart every node."""
     await services.lookup.close()

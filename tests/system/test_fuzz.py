@@ -332,9 +332,19 @@ _ODD: tuple[object, ...] = (
 )
 
 
+_ENUM_NAMES = ("action", "direction", "feature", "features", "field", "surface")
+_ENUM_VALUES = {
+    value for type_ in SCHEMA.type_map.values() if isinstance(type_, graphql.GraphQLEnumType) for value in type_.values
+}
+
+
 def written(value: object, name: str) -> str:
     """A value as GraphQL writes it."""
-    if name in ("action", "surface") and isinstance(value, str):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {written(each, key)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(written(each, name) for each in value) + "]"
+    if isinstance(value, str) and name in _ENUM_NAMES and value in _ENUM_VALUES:
         return value
     return json.dumps(value)
 
