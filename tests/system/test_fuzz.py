@@ -149,7 +149,8 @@ class Target:
         told = f"seed {SEED}: {request!r} was answered {answer[:2000]!r}"
         assert not _TROUBLE.search(answer), told
         if status and int(status[1]) == _VERSION_NOT_SUPPORTED:
-            assert not re.search(rb" HTTP/1\.[01]$", request.partition(b"\r\n")[0]), told
+            # `CONNECT  HTTP/1.1` has no target, so what looks like its version is read as the target.
+            assert not re.search(rb"^\S+ \S+ HTTP/1\.[01]$", request.partition(b"\r\n")[0]), told
 
         def left(found: re.Match[bytes]) -> bytes:
             is_exit = found[1].decode() in _EXITS or found[1] + b":" in request
