@@ -35,13 +35,17 @@ MARKERS = {
 }
 # What needs nothing, and takes long all the same: by the number of its cases, or by their size.
 LONG = {
+    "api/authentication",
     "api/clients_api",
     "api/graphql/test_roles.py",
     "api/test_incidents.py",
     "api/web/test_cors.py",
     "api/web/test_origin.py",
+    "graphql_server/test_documents.py",
     "graphql_server/test_http_audits.py",
     "service/test_caller_check.py",
+    "service/test_client_lists.py",
+    "service/test_event_feed.py",
     "service/test_invariants.py",
     "storage/test_schema_version.py",
 }
