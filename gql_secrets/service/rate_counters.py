@@ -10,7 +10,6 @@ Each process counts for itself, so N processes allow N times as many failures. M
 together, in the database (service/rotation.py).
 """
 
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,9 +17,9 @@ from typing import Final
 
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.limits import Rate, take, whole_seconds
+from gql_secrets.domain.networks import address_block
 
 MAX_KEPT: Final = 10_000
-_IPV6_NETWORK: Final = 64  # a household has one, and can use any address in it
 
 
 class Counter:
@@ -78,18 +77,15 @@ class FailureCounters:
             client_id: the client id in them, or None.
         """
         now = self.clock()
-        waits = [self._failures_per_address.count(network_of(address), now)]
+        waits = [self._failures_per_address.count(_block_of(address), now)]
         if client_id is not None and is_client_id(client_id):
             waits.append(self._failures_per_client.count(client_id, now))
         return whole_seconds(max(waits))
 
     def sign_in_failed(self, address: str | None) -> int:
         """Count a refused sign-in link; return by how many seconds it came too early, 0 within the limit."""
-        return whole_seconds(self._sign_ins_per_address.count(network_of(address), self.clock()))
+        return whole_seconds(self._sign_ins_per_address.count(_block_of(address), self.clock()))
 
 
-def network_of(address: str | None) -> str:
-    """Return what an address counts as: an IPv4 address itself, an IPv6 address as its /64 network."""
-    if address is None or ":" not in address:
-        return address or ""
-    return str(ipaddress.IPv6Network((address, _IPV6_NETWORK), strict=False))
+def _block_of(address: str | None) -> str:
+    return address_block(address) if address else ""

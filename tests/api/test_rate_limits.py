@@ -19,7 +19,7 @@ from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.errors import SetupError, TooManyResets
 from gql_secrets.domain.limits import Rate, seconds_until_next, take, whole_seconds
-from gql_secrets.service.rate_counters import MAX_KEPT, Counter, FailureCounters, network_of
+from gql_secrets.service.rate_counters import MAX_KEPT, Counter, FailureCounters
 from gql_secrets.settings import Settings
 
 SECOND_NS = 1_000_000_000
@@ -96,20 +96,6 @@ def test_memory_is_bounded_and_who_failed_last_is_remembered() -> None:
     assert counter.count("failed once 0", 2 * MAX_KEPT) == 0
 
 
-@pytest.mark.parametrize(
-    ("address", "counted_as"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
-        (None, ""),
-    ],
-)
-def test_of_an_ipv6_address_its_network_is_counted(address: str | None, counted_as: str) -> None:
-    """A caller with one address of a /64 network can use all of them."""
-    assert network_of(address) == counted_as
-
-
 def test_addresses_and_client_ids_are_counted_apart() -> None:
     limits = FailureCounters(
         failures_per_address=Rate(5, MINUTE), failures_per_client=THREE, sign_ins_per_address=THREE
@@ -120,6 +106,15 @@ def test_addresses_and_client_ids_are_counted_apart() -> None:
     assert limits.sign_in_failed("192.0.2.9") == 0
     # What cannot be a client id is not remembered.
     assert [limits.failed(f"198.51.100.{number}", "x" * 129) for number in range(9)] == [0] * 9
+
+
+def test_the_addresses_of_one_ipv6_network_are_counted_together() -> None:
+    """A caller with one address of a /64 network can use all of them."""
+    limits = FailureCounters(failures_per_address=THREE, failures_per_client=None, sign_ins_per_address=THREE)
+    limits.clock = lambda: 0
+    assert [limits.failed(f"2001:db8:1:2::{number}", None) for number in range(4)] == [0, 0, 0, 20]
+    assert limits.failed("2001:db8:1:3::1", None) == 0
+    assert [limits.failed(None, None) for _ in range(4)] == [0, 0, 0, 20]
 
 
 # Over HTTP: failed authentications

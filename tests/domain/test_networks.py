@@ -13,6 +13,7 @@ from gql_secrets.domain.networks import (
     AllowList,
     InvalidNetwork,
     Network,
+    address_block,
     normalised,
     parse_address,
     parse_network,
@@ -241,3 +242,16 @@ def test_asking_the_longest_list_takes_microseconds() -> None:
     for _ in range(10_000):
         allow_list.allows("10.50.1.1")
     assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_as"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+    ],
+)
+def test_of_an_ipv6_address_its_network_is_counted(address: str, counted_as: str) -> None:
+    """A caller with one address of a /64 network can use all of them."""
+    assert address_block(address) == counted_as
