@@ -471,7 +471,7 @@ def test_a_secret_pasted_into_the_client_id_is_never_repeated(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_command_imports_many_batches_and_exits_0(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    lines = [json.dumps({"client_id": f"c{number}", "client_secret": secrets.token_hex(16)}) for number in range(1203)]
+    lines = [json.dumps({"client_id": f"c{number}", "client_secret": secrets.token_hex(20)}) for number in range(1203)]
     done = run("-", stdin="\n".join(lines))
     assert done.returncode == 0
     assert "1203 created, 0 unchanged, 0 refused." in done.stderr
