@@ -5,7 +5,10 @@ from typing import Self
 
 import strawberry
 
+from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Role, ViewerKind
+from gql_secrets.api.graphql.types.client import Client
+from gql_secrets.api.graphql.weights import FOUND
 from gql_secrets.domain.access import ActorKind, Caller, rank
 
 
@@ -20,6 +23,15 @@ class Viewer:
         description="When the access token with which the viewer signed in expires. Null for other ways to sign in."
     )
     can_create_client: bool = strawberry.field(description="Whether the viewer can create clients.")
+
+    @strawberry.field(
+        description="The API client that the viewer signed in as, with or without a role: an application can see that "
+        "its secret is about to end. Null if the viewer is a person.",
+        metadata=FOUND,
+    )
+    async def client(self, info: Info) -> Client | None:
+        caller = info.context.caller
+        return await Client.find(caller.name, info) if caller.kind is ActorKind.API_CLIENT else None
 
     @classmethod
     def of(cls, caller: Caller) -> Self | None:
