@@ -25,6 +25,7 @@ RECIPES = {
     "caddy": ["Caddyfile"],
     "traefik": ["traefik.yaml"],
     "haproxy": ["haproxy.cfg", "haproxy.lua"],
+    "apache": ["apache.conf", "apache.lua"],
 }
 MAX_LINES_OF_README = 200
 NOT_VARIABLES = ("insecure", "ignored_variables")

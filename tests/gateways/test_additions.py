@@ -5,7 +5,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support.gateways import Api, Make, Server, started
+from support.gateways import AWAY, Api, Make, Server, started
 from support.pages import page
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="callers need several loopback addresses")
@@ -25,8 +25,18 @@ PREFLIGHTS = {
     "envoy": [("                        - match: { prefix: / }\n", "                        # A preflight request")],
     "caddy": [("\t\tforward_auth 127.0.0.1:", "\t\t# A preflight request")],
     "traefik": [("    api:\n      entryPoints", "    # A preflight request")],
+    "haproxy": [("    http-request lua.verify\n", "    # A preflight request")],
+    "apache": [("  local status, answer\n", "  -- A preflight request")],
 }
-PREFLIGHT = [("Origin", "https://app.example"), ("Access-Control-Request-Method", "PUT"), ("X-Client-Id", "victim")]
+PREFLIGHT = [
+    ("Origin", "https://app.example"),
+    ("Access-Control-Request-Method", "PUT"),
+    ("X-Client-Id", "victim"),
+    ("X_Client_Id", "victim"),
+    ("X-Secret-State", "current"),
+    ("X-Forwarded-For", "192.0.2.99"),
+    ("Authorization", "Bearer not-ours"),
+]
 
 
 def additions(name: str, places: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -63,8 +73,6 @@ async def test_a_preflight_request_is_refused_unless_the_recipe_lets_it_pass(
     make: tuple[Make, str], server: Server, api: Api, tmp_path: Path
 ) -> None:
     name = name_of(make)
-    if name not in PREFLIGHTS:
-        return
     (tmp_path / "without").mkdir()
     with started(make, tmp_path / "without", server.port, api) as gateway:
         assert (await gateway.call(None, method="OPTIONS", headers=PREFLIGHT)).status == 401
@@ -73,7 +81,8 @@ async def test_a_preflight_request_is_refused_unless_the_recipe_lets_it_pass(
     with started(make, tmp_path / "with", server.port, api, additions(name, PREFLIGHTS[name])) as gateway:
         assert (await gateway.call(None, method="OPTIONS", headers=PREFLIGHT)).status == 200
         [arrived] = api.arrived
-        assert arrived.all_like("x-client-id") == []
+        assert [arrived.all_like(name) for name in ("x-client-id", "x-secret-state", "authorization")] == [[], [], []]
+        assert arrived.all_like("x-forwarded-for") in ([], [AWAY])
         for method, headers in (("OPTIONS", PREFLIGHT[:1]), ("GET", PREFLIGHT), ("PUT", PREFLIGHT)):
             assert (await gateway.call(None, method=method, headers=headers)).status == 401
         assert len(api.arrived) == 1

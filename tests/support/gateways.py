@@ -1,6 +1,7 @@
 """Real gateways, an API behind them, and the `gql-secrets serve` that they ask."""
 
 import asyncio
+import atexit
 import contextlib
 import http.client
 import importlib.util
@@ -9,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -178,6 +180,39 @@ def haproxy_command(program: str, folder: Path, port: int, verifier: int, api: i
     return [program, "-db", "-f", str(folder / "haproxy.cfg")]
 
 
+APACHE_MODULES = Path("/usr/lib/apache2/modules")
+APACHE_NEEDS = ("mpm_event", "authz_core", "env", "headers", "lua", "proxy", "proxy_http")
+
+
+def apache_program() -> str | None:
+    """Debian's httpd; None also where Lua has no sockets."""
+    has_sockets = any(Path("/usr/share/lua").glob("*/socket.lua"))
+    program = shutil.which("apache2", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
+    return program if has_sockets and (APACHE_MODULES / "mod_lua.so").is_file() else None
+
+
+def apache_command(program: str, folder: Path, port: int, verifier: int, api: int) -> list[str]:
+    # Started by root, httpd reads this file as another user, who must not look into pytest's folders.
+    readable = Path(tempfile.mkdtemp(prefix="gqls-"))
+    atexit.register(shutil.rmtree, readable, ignore_errors=True)
+    readable.chmod(0o755)
+    script = filled_in("apache.lua", ('"127.0.0.1", 8080', f'"127.0.0.1", {verifier}'))
+    (readable / "verify.lua").write_text(script)
+    (folder / "verify.lua").symlink_to(readable / "verify.lua")
+    recipe = filled_in(
+        "apache.conf",
+        ("/etc/apache2/verify.lua", f"{readable}/verify.lua"),
+        ("127.0.0.1:9000", f"127.0.0.1:{api}"),
+        ("<VirtualHost *:80>", f"<VirtualHost 127.0.0.1:{port}>"),
+    )
+    modules = "".join(f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so\n" for name in APACHE_NEEDS)
+    (folder / "apache.conf").write_text(
+        f"ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\nDefaultRuntimeDir {folder}\n"
+        f"ErrorLog {folder}/error.log\nListen 127.0.0.1:{port}\nUser nobody\nGroup nogroup\n{modules}{recipe}"
+    )
+    return [program, "-DFOREGROUND", "-f", str(folder / "apache.conf")]
+
+
 @dataclass(frozen=True, slots=True)
 class Make:
     """How to start a gateway, and how much of a request it accepts."""
@@ -209,6 +244,14 @@ GATEWAYS = {
         ready_path="/ready-to-test",
     ),
     "haproxy": Make(haproxy_program, haproxy_command, "apt-get install haproxy", fields=80),
+    "apache": Make(
+        apache_program,
+        apache_command,
+        "apt-get install apache2 lua-socket",
+        line_bytes=8_100,
+        url_bytes=8_000,
+        fields=80,
+    ),
 }
 
 
