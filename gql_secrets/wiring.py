@@ -11,6 +11,7 @@ from typing import Final
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.service.background import repeat
+from gql_secrets.service.bulk import BulkRotation
 from gql_secrets.service.changes import Changes
 from gql_secrets.service.clients import Clients, Registration
 from gql_secrets.service.event_feed import Feed
@@ -42,6 +43,7 @@ class Services:
     database: Database
     changes: Changes
     rotation: Rotation
+    bulk: BulkRotation
     clients: Clients
     queries: Queries
     overviews: Overviews
@@ -128,16 +130,19 @@ async def open_services(
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
         usage, queries = Usage(database), Queries(database, settings.quiet_time)
+        usage_queries = UsageQueries(database, queries, usage, settings.quiet_time)
+        rotation = Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client))
         lookup = await open_lookup(database)
         return Services(
             database=database,
             changes=changes,
-            rotation=Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client)),
+            rotation=rotation,
+            bulk=BulkRotation(rotation, usage_queries),
             clients=Clients(changes),
             queries=queries,
             overviews=Overviews(database, settings.quiet_time),
             usage=usage,
-            usage_queries=UsageQueries(database, queries, usage, settings.quiet_time),
+            usage_queries=usage_queries,
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
             sessions=Sessions(changes),

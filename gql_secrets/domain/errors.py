@@ -31,6 +31,9 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_RESULT_ENDED = "IDEMPOTENCY_RESULT_ENDED"
     LAST_OWNER = "LAST_OWNER"
     RATE_LIMITED = "RATE_LIMITED"
+    INVALID_TARGETS = "INVALID_TARGETS"
+    NOT_SAFE_TO_REVOKE = "NOT_SAFE_TO_REVOKE"
+    NOT_ATTEMPTED = "NOT_ATTEMPTED"
 
 
 class Failure(Exception):  # noqa: N818  a failure is not an error of the program

@@ -17,6 +17,7 @@ from gql_secrets.domain.errors import (
 )
 
 HOUR: Final = timedelta(seconds=3600)
+MAX_ACTIVE: Final = 2
 MAX_HOURS: Final = 168
 MAX_RETENTION: Final = MAX_HOURS * HOUR
 # A second reset by the same actor within this time, while the secret of the first is unused, is a retry.

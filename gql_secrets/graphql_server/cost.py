@@ -50,6 +50,7 @@ class OperationWeight(NamedTuple):
         directives: the directives.
         cost: the fields by their weights, times the sizes of the lists around them.
         introspection: the cost of asking for the schema itself, counted apart; 0 where the operation does not.
+        bulks: the fields of which an operation may have only one.
         variables: the variables in arguments: with other values the cost is another.
     """
 
@@ -60,6 +61,7 @@ class OperationWeight(NamedTuple):
     directives: int
     cost: int
     introspection: int
+    bulks: int
     variables: tuple[str, ...]
 
 
@@ -74,9 +76,10 @@ class _SelectionWeight(NamedTuple):
     cost: int
     page: int
     introspection: int
+    bulks: int
 
 
-_NOTHING: Final = _SelectionWeight(0, 0, 0, 0, 0, 0, 0, 0)
+_NOTHING: Final = _SelectionWeight(0, 0, 0, 0, 0, 0, 0, 0, 0)
 _NO_FIELDS: Final[Mapping[str, FieldCost]] = {}
 
 
@@ -146,6 +149,7 @@ class Budget:
                 weight.root_fields,
                 limits.mutation_fields,
             )
+            _check("The mutation has {} fields that change many objects; at most {} is allowed.", weight.bulks, 1)
         _check("The operation has {} root fields; at most {} are allowed.", weight.root_fields, limits.root_fields)
         _check("The operation selects {} fields; at most {} are allowed.", weight.fields, limits.fields)
         _check(
@@ -182,6 +186,7 @@ class Budget:
             directives=selections.directives + len(operation.directives or ()),
             cost=selections.cost + selections.page * self._limits.list_size,
             introspection=selections.introspection,
+            bulks=selections.bulks,
             variables=tuple(sorted(walk.variables)),
         )
 
@@ -207,7 +212,7 @@ class _Walk:
 
     def weigh_selections(self, selection_set: SelectionSetNode, type_name: str | None) -> _SelectionWeight:
         """Return the sum over a selection set, fragments expanded."""
-        depth = fields = width = aliases = directives = cost = page = introspection = leaves = 0
+        depth = fields = width = aliases = directives = cost = page = introspection = bulks = leaves = 0
         of_type = self._costs.get(type_name or "", _NO_FIELDS)
         if self._depth >= MAX_SELECTION_DEPTH:
             raise DocumentRefused.because(f"Selections are nested more than {MAX_SELECTION_DEPTH} deep.")
@@ -239,6 +244,7 @@ class _Walk:
             cost += weight.cost
             page += weight.page
             introspection += weight.introspection
+            bulks += weight.bulks
         self._depth -= 1
         return _SelectionWeight(
             depth or min(leaves, 1),
@@ -249,6 +255,7 @@ class _Walk:
             cost,
             page,
             introspection,
+            bulks,
         )
 
     def _weigh_fragment(self, name: str) -> _SelectionWeight:
@@ -293,6 +300,7 @@ class _Walk:
             cost,
             page,
             introspection,
+            below.bulks + field.is_bulk,
         )
 
     def _size(self, node: FieldNode, field: FieldCost) -> int:

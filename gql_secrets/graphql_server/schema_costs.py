@@ -21,7 +21,7 @@ from graphql import (
 from graphql.utilities import get_default_value_ast
 
 # The arguments that give the size of a list: as a number, or as a list of the same length.
-SIZE_ARGUMENTS: Final = ("first", "last", "ids")
+SIZE_ARGUMENTS: Final = ("first", "last", "ids", "targets")
 _METADATA_KEY: Final = "weight"
 _DEFINITION: Final = "strawberry-definition"
 
@@ -33,16 +33,18 @@ class FieldWeight(NamedTuple):
         own: the field itself, regardless of what is selected below it: the rows it reads, the query it makes.
         row: each row of its page, also where nothing of the row is selected.
         size: how long its list may be, where no argument gives it.
+        is_bulk: whether an operation may have only one field of this kind.
     """
 
     own: int = 1
     row: int = 0
     size: int | None = None
+    is_bulk: bool = False
 
 
-def weighs(own: int = 1, *, row: int = 0, size: int | None = None) -> Mapping[Any, Any]:
+def weighs(own: int = 1, *, row: int = 0, size: int | None = None, is_bulk: bool = False) -> Mapping[Any, Any]:
     """Return the metadata of a Strawberry field that declare its weight."""
-    return {_METADATA_KEY: FieldWeight(own, row, size)}
+    return {_METADATA_KEY: FieldWeight(own, row, size, is_bulk)}
 
 
 def weight_of(field: GraphQLField) -> FieldWeight | None:
@@ -62,6 +64,7 @@ class FieldCost(NamedTuple):
         size: how many items it returns when the caller does not say.
         own: what it costs itself.
         row: what each row of its page costs.
+        is_bulk: whether an operation may have only one field of this kind.
     """
 
     type_name: str | None
@@ -70,6 +73,7 @@ class FieldCost(NamedTuple):
     size: int
     own: int = 1
     row: int = 0
+    is_bulk: bool = False
 
 
 UNKNOWN_FIELD: Final = FieldCost(None, is_list=False, is_sized=False, size=0)
@@ -111,6 +115,7 @@ def _cost_of(field: GraphQLField, list_size: int, parent: str) -> FieldCost:
         or max((int(size.value) for size in defaults if isinstance(size, IntValueNode)), default=list_size),
         own=weight.own,
         row=weight.row,
+        is_bulk=weight.is_bulk,
     )
 
 

@@ -1,7 +1,8 @@
 """The changes of the secrets of a client: reset, revoke, change the retention, cancel a rollover."""
 
-import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from gql_secrets.domain.access import (
@@ -13,29 +14,28 @@ from gql_secrets.domain.access import (
     require_reset_role,
     require_role,
 )
+from gql_secrets.domain.advice import Opinion
 from gql_secrets.domain.audit import AuditAction, parse_reason
-from gql_secrets.domain.credentials import PlaintextSecret, sha256_of_parts
-from gql_secrets.domain.errors import IdempotencyKeyReused, IdempotencyResultEnded, TooManyResets
-from gql_secrets.domain.idempotency import REPLAY_WINDOW, parse_idempotency_key
+from gql_secrets.domain.bulk import NotSafeToRevoke
+from gql_secrets.domain.credentials import PlaintextSecret
+from gql_secrets.domain.errors import TooManyResets
 from gql_secrets.domain.limits import Rate, seconds_until_next
 from gql_secrets.domain.rotation import (
+    ActiveSecrets,
+    ResetPlan,
     Retention,
     SecretEndReason,
-    SecretState,
-    SecretStatus,
-    evaluate,
     plan_cancel,
     plan_change_retention,
     plan_reset,
     plan_revoke,
 )
 from gql_secrets.service.changes import Changes, ClientChange
-from gql_secrets.service.secret_store import store_secret
+from gql_secrets.service.idempotent_resets import ResetRequest, find_replay, mint_secret
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.models import Client, ClientSecret, IdempotentReset
+from gql_secrets.storage.models import Client, ClientSecret
 from gql_secrets.storage.usage import add_last_uses
 
-_NONCE_BYTES: Final = 32
 _NTH_NEWEST: Final = """
     SELECT created_at FROM client_secret WHERE client_id = ? AND created_by = ? ORDER BY id DESC LIMIT 1 OFFSET ?
 """
@@ -50,6 +50,7 @@ class Reset:
     old_secret: ClientSecret | None
     withdrawn_secret: ClientSecret | None
     displaced_secret: ClientSecret | None
+    ended_secrets: tuple[ClientSecret, ...]
     replayed: bool
 
 
@@ -81,12 +82,14 @@ class Cancellation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """An idempotent reset, as the row of its key stores it."""
+class ResetPreview:
+    """What a reset would do now: the secrets that it would retain and end. Nothing was changed."""
 
-    key: str
-    key_hash: bytes
-    arguments_hash: bytes
+    client: Client
+    old_secret: ClientSecret | None
+    old_secret_expires_at: datetime | None
+    ended_secrets: tuple[ClientSecret, ...]
+    replayed: bool
 
 
 class Rotation:
@@ -118,33 +121,20 @@ class Rotation:
         """
         require_reset_role(by, smooth=retention.is_smooth)
         why = parse_reason(reason)
-        request = (
-            _request_of(idempotency_key, client_id, retention, end_active_rollover, if_generation, why)
-            if idempotency_key is not None
-            else None
-        )
+        request = ResetRequest.of(idempotency_key, client_id, retention, end_active_rollover, if_generation, why)
 
         async def work(change: ClientChange) -> Reset:
             require_reset_role(change.caller, smooth=retention.is_smooth)
             require_not_above(change.caller, change.features)
-            if request and (replay := await _replay(change, request)):
-                return replay
-            require_current_secret(change.caller, change.features)
-            change.require_generation(if_generation)
-            plan = plan_reset(
-                change.active,
-                retention,
-                by=change.caller.actor,
-                now=change.now,
-                end_active_rollover=end_active_rollover,
-            )
-            await self._require_not_too_many(change, retention)
+            if request and (replay := await find_replay(change, request)):
+                return Reset(change.client, replay.new_secret, replay.old_secret, None, None, (), replayed=True)
+            plan = await self._plan_reset(change, retention, if_generation, end_active_rollover=end_active_rollover)
             await change.end(*plan.ends)
             if plan.keep:
                 await change.retain(
                     plan.keep.secret, replaced_at=plan.keep.replaced_at, expires_at=plan.keep.expires_at
                 )
-            plaintext, row = await _mint(change, request)
+            plaintext, row = await mint_secret(change, request)
             await change.record_next_generation(
                 AuditAction.SECRET_RESET,
                 secret_id=row.id,
@@ -163,10 +153,65 @@ class Rotation:
                 old_secret=change.secrets[plan.keep.secret.id] if plan.keep else None,
                 withdrawn_secret=change.secrets[withdrawn.id] if withdrawn else None,
                 displaced_secret=change.secrets[displaced.id] if displaced else None,
+                ended_secrets=tuple(change.secrets[end.secret.id] for end in plan.ends),
                 replayed=False,
             )
 
         return await self._changes.change_client(client_id, by, work)
+
+    async def preview_reset(
+        self,
+        client_id: str,
+        retention: Retention,
+        *,
+        by: Caller,
+        if_generation: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResetPreview:
+        """Return what `reset_secret` with these arguments would do now, or refuse as it would; change nothing.
+
+        Raises:
+            Refusal, Forbidden: as `reset_secret` does.
+        """
+        require_reset_role(by, smooth=retention.is_smooth)
+        request = ResetRequest.of(idempotency_key, client_id, retention, False, if_generation, None)
+
+        async def work(change: ClientChange) -> ResetPreview:
+            require_reset_role(change.caller, smooth=retention.is_smooth)
+            require_not_above(change.caller, change.features)
+            if request and (replay := await find_replay(change, request)):
+                old = replay.old_secret
+                return ResetPreview(change.client, old, old.expires_at if old else None, (), replayed=True)
+            plan = await self._plan_reset(change, retention, if_generation)
+            return ResetPreview(
+                client=change.client,
+                old_secret=change.secrets[plan.keep.secret.id] if plan.keep else None,
+                old_secret_expires_at=plan.keep.expires_at if plan.keep else None,
+                ended_secrets=tuple(change.secrets[end.secret.id] for end in plan.ends),
+                replayed=False,
+            )
+
+        return await self._changes.change_client(client_id, by, work)
+
+    async def _plan_reset(
+        self,
+        change: ClientChange,
+        retention: Retention,
+        if_generation: int | None,
+        *,
+        end_active_rollover: bool = False,
+    ) -> ResetPlan:
+        require_current_secret(change.caller, change.features)
+        change.require_generation(if_generation)
+        plan = plan_reset(
+            change.active,
+            retention,
+            by=change.caller.actor,
+            now=change.now,
+            end_active_rollover=end_active_rollover,
+        )
+        await self._require_not_too_many(change, retention)
+        return plan
 
     async def _require_not_too_many(self, change: ClientChange, retention: Retention) -> None:
         """Pass unless this actor reached the limit of resets of this client; exact for all processes.
@@ -199,12 +244,21 @@ class Rotation:
         by: Caller,
         secret_id: int | None = None,
         if_generation: int | None = None,
+        advise: Callable[[ActiveSecrets, datetime], Opinion] | None = None,
         reason: str | None = None,
     ) -> Revoke:
         """End the old secret now. Idempotent: a second call returns `already_ended` (rule 8).
 
+        Args:
+            client_id: the client.
+            by: the caller.
+            secret_id: the secret that the caller means.
+            if_generation: the client's generation as the caller read it.
+            advise: gives the advice at the instant of the change; any but REVOKE refuses it.
+            reason: the reason for the change.
+
         Raises:
-            Refusal: INVALID_REASON, CLIENT_NOT_FOUND, SECRET_NOT_OLD or CONFLICT.
+            Refusal: INVALID_REASON, CLIENT_NOT_FOUND, SECRET_NOT_OLD, NOT_SAFE_TO_REVOKE or CONFLICT.
             Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
         require_role(by, Role.ADMIN)
@@ -216,6 +270,8 @@ class Rotation:
             end = plan_revoke(change.active, secret_id=secret_id, ended_once_retained=ended is not None)
             if end is None:
                 return Revoke(change.client, ended, already_ended=True)
+            if advise and not (opinion := advise(change.active, change.now)).is_safe_to_revoke:
+                raise NotSafeToRevoke(opinion.reason)
             await change.end(end)
             await change.record_next_generation(
                 AuditAction.OLD_SECRET_REVOKED, secret_id=end.secret.id, ended=(end,), reason=why
@@ -287,75 +343,6 @@ def _require_admin(change: ClientChange, if_generation: int | None) -> None:
     require_role(change.caller, Role.ADMIN)
     require_current_secret(change.caller, change.features)
     change.require_generation(if_generation)
-
-
-def _request_of(
-    key: str,
-    client_id: str,
-    retention: Retention,
-    end_active_rollover: bool,
-    if_generation: int | None,
-    reason: str | None,
-) -> _Request:
-    parse_idempotency_key(key)
-    arguments = sha256_of_parts(
-        client_id, str(retention.hours), str(end_active_rollover), str(if_generation), *([reason] if reason else [])
-    )
-    return _Request(key, sha256_of_parts("idempotency key", key), arguments)
-
-
-async def _mint(change: ClientChange, request: _Request | None) -> tuple[PlaintextSecret, ClientSecret]:
-    if request is None:
-        plaintext = PlaintextSecret.mint()
-        return plaintext, await store_secret(change, change.client, plaintext)
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    plaintext = change.pepper.first.derive_secret(request.key, nonce)
-    row = await store_secret(change, change.client, plaintext)
-    actor = change.caller.actor
-    await IdempotentReset.filter(actor=actor, key_hash=request.key_hash).using_db(change.connection).delete()
-    await IdempotentReset.create(
-        using_db=change.connection,
-        actor=actor,
-        key_hash=request.key_hash,
-        arguments_hash=request.arguments_hash,
-        nonce=nonce,
-        pepper_key_id=change.pepper.first.key_id,
-        secret_id=row.id,
-        created_at=change.now,
-    )
-    return plaintext, row
-
-
-async def _replay(change: ClientChange, request: _Request) -> Reset | None:
-    remembered = (
-        await IdempotentReset.filter(
-            actor=change.caller.actor, key_hash=request.key_hash, created_at__gt=change.now - REPLAY_WINDOW
-        )
-        .using_db(change.connection)
-        .first()
-    )
-    if remembered is None:
-        return None
-    if remembered.arguments_hash != request.arguments_hash:
-        raise IdempotencyKeyReused
-    row = await ClientSecret.get(id=remembered.secret_id, using_db=change.connection)
-    pepper_key = change.pepper.key(remembered.pepper_key_id)
-    # `enabled=True`: a replay is answered while its client is disabled.
-    verdict = evaluate(SecretState(row.state), row.expires_at, enabled=True, now=change.now)
-    if verdict is not SecretStatus.VALID or pepper_key is None:
-        raise IdempotencyResultEnded
-    plaintext = pepper_key.derive_secret(request.key, remembered.nonce)
-    if pepper_key.digest(change.client.client_id, plaintext.reveal()) != row.digest:
-        raise IdempotencyResultEnded
-    retained = change.active.retained
-    return Reset(
-        client=change.client,
-        new_secret=plaintext,
-        old_secret=change.secrets[retained.id] if retained and retained.id != row.id else None,
-        withdrawn_secret=None,
-        displaced_secret=None,
-        replayed=True,
-    )
 
 
 async def _last_ended_old_secret(change: ClientChange, secret_id: int | None) -> ClientSecret | None:

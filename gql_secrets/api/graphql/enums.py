@@ -209,6 +209,10 @@ _describe(
     LAST_OWNER="The last enabled client with the owner feature cannot be deleted or disabled, and cannot lose the "
     "feature.",
     RATE_LIMITED="Too many resets of this client. Try again after retryAfterSeconds.",
+    INVALID_TARGETS="There are no targets, more than 100, several for one client, or one for the caller's own client.",
+    NOT_SAFE_TO_REVOKE="The old secret is still in use, or was until recently: the advice is not REVOKE.",
+    NOT_ATTEMPTED="The request ended before this client: after 20 seconds, because the caller's credentials ended, or "
+    "because the database became unavailable. Send the same request again.",
 )
 
 __all__: Final = [

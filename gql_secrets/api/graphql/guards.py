@@ -9,7 +9,7 @@ from strawberry.schema_directive import Location
 from strawberry.types.field import StrawberryField
 
 from gql_secrets.api.graphql.context import Context
-from gql_secrets.domain.access import Role, require_reset_role, require_role
+from gql_secrets.domain.access import Role, require_no_old_secret, require_reset_role, require_role
 
 
 @strawberry.schema_directive(
@@ -72,6 +72,25 @@ class Guard(FieldExtension):
             Forbidden: the caller has none of the required roles.
         """
         require_role(info.context.caller, self.least)
+        return await next_(source, info, **kwargs)
+
+
+class CurrentSecretGuard(FieldExtension):
+    """Restricts a field to callers who did not sign in with an old secret."""
+
+    async def resolve_async(
+        self,
+        next_: Callable[..., Awaitable[object]],
+        source: object,
+        info: strawberry.Info[Context, Any],
+        **kwargs: object,
+    ) -> object:
+        """Resolve the field unless the caller signed in with an old secret.
+
+        Raises:
+            Forbidden: the caller did; `reason` is `RETAINED_SECRET`.
+        """
+        require_no_old_secret(info.context.caller)
         return await next_(source, info, **kwargs)
 
 

@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 import strawberry
 
+from gql_secrets.api.graphql import bulk
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Feature, Role
 from gql_secrets.api.graphql.errors import RefusalsAreData
 from gql_secrets.api.graphql.guards import Guard, HoursToLive, SmoothResetGuard
-from gql_secrets.api.graphql.nodes import parse_global_id, parse_row_number
+from gql_secrets.api.graphql.nodes import secret_number
 from gql_secrets.api.graphql.payloads import (
     CancelRolloverPayload,
     ChangeRetentionPayload,
@@ -21,7 +22,6 @@ from gql_secrets.api.graphql.payloads import (
     UpdateClientPayload,
 )
 from gql_secrets.api.graphql.queries import ClientId
-from gql_secrets.domain.errors import SecretNotOld
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.clients import UNCHANGED
 
@@ -189,12 +189,15 @@ class Mutation:
     ) -> RevokeOldSecretPayload | None:
         revoke = await info.context.services.rotation.revoke_old_secret(
             client_id,
-            secret_id=_secret_number(secret_id),
+            secret_id=None if secret_id is None else secret_number(secret_id),
             if_generation=if_generation,
             reason=reason,
             by=info.context.caller,
         )
         return RevokeOldSecretPayload.of(revoke)
+
+    reset_secrets = bulk.RESET_SECRETS
+    revoke_old_secrets = bulk.REVOKE_OLD_SECRETS
 
     @strawberry.mutation(
         description="Changes when a client's old secret expires: hoursToLive hours from now, but at most 168 hours "
@@ -240,13 +243,3 @@ class Mutation:
     async def sign_out(self, info: Info) -> SignOutPayload | None:
         ended = await info.context.services.sessions.sign_out(info.context.caller)
         return SignOutPayload(signed_out=ended)
-
-
-def _secret_number(secret_id: str | None) -> int | None:
-    if secret_id is None:
-        return None
-    type_name, text = parse_global_id(secret_id, argument="secret_id")
-    number = parse_row_number(text)
-    if type_name != "ClientSecret" or number is None:
-        raise SecretNotOld
-    return number

@@ -7,7 +7,7 @@ import strawberry
 
 from gql_secrets.api.graphql.weights import COUNT
 from gql_secrets.domain import base64url
-from gql_secrets.domain.errors import BadRequest
+from gql_secrets.domain.errors import BadRequest, SecretNotOld
 from gql_secrets.service.pages import Page
 
 NodeType = TypeVar("NodeType")
@@ -105,6 +105,20 @@ def parse_global_id(text: str, *, argument: str) -> tuple[str, str]:
     if not colon:
         raise BadRequest("Not a global id. Pass the value of a field `id`.", argument=argument)
     return type_name, key
+
+
+def secret_number(global_id_of_secret: str) -> int:
+    """Return the number of the secret with this global id.
+
+    Raises:
+        BadRequest: it is not a global id.
+        SecretNotOld: it is not the global id of a secret.
+    """
+    type_name, text = parse_global_id(global_id_of_secret, argument="secret_id")
+    number = parse_row_number(text)
+    if type_name != "ClientSecret" or number is None:
+        raise SecretNotOld
+    return number
 
 
 def parse_row_number(text: str) -> int | None:

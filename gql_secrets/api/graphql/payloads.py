@@ -1,7 +1,7 @@
 """The payloads of mutations. Every field has a default, so that a refusal can be returned as data."""
 
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 import strawberry
 
@@ -16,7 +16,7 @@ from gql_secrets.service.clients import Registration
 from gql_secrets.service.rotation import Cancellation, Reset, RetentionChange, Revoke
 from gql_secrets.storage import models
 
-_ERRORS = "Why the change was refused. Empty on success."
+ERRORS: Final = "Why the change was refused. Empty on success."
 
 
 @strawberry.type
@@ -38,7 +38,7 @@ class CreateClientPayload(_ClientPayload):
     secret: str | None = strawberry.field(
         default=None, description="The client's first secret. Returned only here, once."
     )
-    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
     def of(cls, registration: Registration) -> Self:
@@ -48,7 +48,7 @@ class CreateClientPayload(_ClientPayload):
 
 @strawberry.type(description="The result of updateClient.")
 class UpdateClientPayload(_ClientPayload):
-    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
     def of(cls, row: models.Client) -> Self:
@@ -58,7 +58,7 @@ class UpdateClientPayload(_ClientPayload):
 
 @strawberry.type(description="The result of setClientEnabled.")
 class SetClientEnabledPayload(_ClientPayload):
-    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
     def of(cls, row: models.Client) -> Self:
@@ -74,7 +74,7 @@ class DeleteClientPayload(_ClientPayload):
     deleted_client_id: strawberry.ID | None = strawberry.field(
         default=None, description="The client id of the deleted client. It is never reused."
     )
-    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
     def of(cls, client_id: str) -> Self:
@@ -103,7 +103,7 @@ class ResetSecretPayload(_ClientPayload):
     replayed: bool = strawberry.field(
         default=False, description="Whether this is the result of an earlier reset with the same idempotencyKey."
     )
-    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
     def of(cls, reset: Reset) -> Self:
@@ -128,7 +128,7 @@ class RevokeOldSecretPayload(_ClientPayload):
     already_ended: bool = strawberry.field(
         default=False, description="Whether there was no valid old secret to revoke."
     )
-    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
     def of(cls, revoke: Revoke) -> Self:
@@ -150,7 +150,7 @@ class ChangeRetentionPayload(_ClientPayload):
         default=False,
         description="Whether the requested time was shortened to 168 hours after the reset that retained the secret.",
     )
-    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
     def of(cls, change: RetentionChange) -> Self:
@@ -171,7 +171,7 @@ class CancelRolloverPayload(_ClientPayload):
     withdrawn_secret: ClientSecret | None = strawberry.field(
         default=None, description="The unused new secret, which ended."
     )
-    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
     def of(cls, cancellation: Cancellation) -> Self:
@@ -188,4 +188,4 @@ class SignOutPayload:
     signed_out: bool = strawberry.field(
         default=False, description="Whether a session was ended. False if the viewer signed in without one."
     )
-    user_errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)

@@ -19,3 +19,7 @@ COUNT: Final = weighs(35)
 OVERVIEW: Final = weighs(300)
 # One row, found by its id.
 FOUND: Final = weighs(100)
+# One of several rows that are found together, by their ids.
+FOUND_TOGETHER: Final = weighs(8)
+# A change of each of many clients, one after the other; each waits far longer for the disk than it computes.
+BULK: Final = weighs(100, row=50, is_bulk=True)

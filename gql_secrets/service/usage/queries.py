@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from gql_secrets.domain.advice import RolloverAdvice, advise
-from gql_secrets.domain.rotation import SecretState
+from gql_secrets.domain.advice import Opinion, RolloverAdvice, advise
+from gql_secrets.domain.errors import NoRollover
+from gql_secrets.domain.rotation import ActiveSecrets, SecretState
 from gql_secrets.service.changes import retained_secret
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.usage.counter import Source, Usage, total_of
@@ -110,6 +111,25 @@ class UsageQueries:
             return totals
 
         return await self._steadily(read)
+
+    def advise_now(self, active: ActiveSecrets, now: datetime) -> Opinion:
+        """Return the advice for the rollover of secrets that a change has locked.
+
+        Raises:
+            NoRollover: no secret is retained.
+        """
+        old = active.retained
+        if old is None:
+            raise NoRollover
+        _, unwritten = self._unwritten_total(old.id, refused=False)
+        last_uses = [used_at for used_at in (old.last_used_at, unwritten) if used_at]
+        return advise(
+            new_first_used_at=active.current.first_used_at,
+            old_last_used_at=max(last_uses, default=None),
+            ends_at=old.expires_at,
+            quiet_time=self._quiet_time,
+            now=now,
+        )
 
     async def rollovers_of(
         self, client_ids: Sequence[str], *, quiet_time: timedelta | None = None

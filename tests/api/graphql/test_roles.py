@@ -35,6 +35,20 @@ ROOT: Final[dict[str, tuple[int, str]]] = {
     "Mutation.deleteClient": (ADMIN, 'mutation { deleteClient(clientId: "ID") { deletedClientId } }'),
     "Mutation.resetSecret": (OPERATOR, 'mutation { resetSecret(clientId: "ID", hoursToLive: 0) { newSecret } }'),
     "Mutation.revokeOldSecret": (ADMIN, 'mutation { revokeOldSecret(clientId: "ID") { alreadyEnded } }'),
+    "Mutation.resetSecrets": (
+        ADMIN,
+        (
+            'mutation { resetSecrets(targets: {clientId: "ID"}, hoursToLive: 1, idempotencyKey: "0123456789abcdef") '
+            "{ results { newSecret } } }"
+        ),
+    ),
+    "Mutation.revokeOldSecrets": (
+        ADMIN,
+        (
+            'mutation { revokeOldSecrets(targets: [{clientId: "ID", secretId: "Q2xpZW50U2VjcmV0OjE"}]) '
+            "{ results { alreadyEnded } } }"
+        ),
+    ),
     "Mutation.changeRetention": (
         ADMIN,
         'mutation { changeRetention(clientId: "ID", hoursToLive: 5) { clamped userErrors { code } } }',
@@ -64,6 +78,8 @@ OPEN_TYPES: Final = {
     "EndedSecret",
     "Overview",
     "PageInfo",
+    "ResetSecretResult",
+    "RevokeOldSecretResult",
     "Rollover",
     "RolloverInProgress",
     "SecretUse",
@@ -224,6 +240,17 @@ async def test_an_old_owner_secret_cannot_grant_a_role(
         assert answer.codes == ["FORBIDDEN"]
         assert answer.errors[0]["extensions"]["reason"] == "RETAINED_SECRET"
         assert answer.errors[0]["extensions"]["argument"] == "features"
+
+
+@pytest.mark.parametrize("field", ["Mutation.resetSecrets", "Mutation.revokeOldSecrets"])
+async def test_an_old_owner_secret_cannot_change_many_clients(
+    field: str, gql: Any, make_client: MakeClient, services: Services, client: Made
+):
+    owner = await make_client("owner")
+    await services.rotation.reset_secret(owner.id, DAY, by=await sign_in(services, owner.id, owner.secret))
+    answer = await gql(DECISIONS[field][1].replace("ID", client.id), as_=owner)
+    assert answer.codes == ["FORBIDDEN"]
+    assert answer.errors[0]["extensions"]["reason"] == "RETAINED_SECRET"
 
 
 async def test_viewer_can_fields_follow_the_role_and_the_secret_of_the_viewer(
