@@ -10,7 +10,9 @@ import logging
 import re
 import sys
 import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from gql_secrets.domain.instants import rfc3339, rfc3339_milliseconds
@@ -27,6 +29,9 @@ _SECRET_KEYS: Final = frozenset(
     ("authorization", "client_secret", "cookie", "new_secret", "password", "pepper", "secret", "token")
 )
 _REDACTED: Final = "..."
+# The same routes, callers and addresses come again and again: the forms of short texts are kept, of this many.
+_MAX_KEPT: Final = 1024
+_MAX_KEPT_LENGTH: Final = 128
 _CREDENTIALS: Final = (
     (re.compile(r"gqls_[0-9A-Za-z]{8,}"), "gqls_..."),
     (re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), "eyJ..."),
@@ -79,7 +84,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return " ".join(f"{key}={_format_value(key, value)}" for key, value in _fields_of(record).items())
+        return " ".join([f"{key}={_format_value(key, value)}" for key, value in _fields_of(record)])
 
 
 class JsonFormatter(logging.Formatter):
@@ -87,7 +92,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return json.dumps({key: _json_value(key, value) for key, value in _fields_of(record).items()})
+        return json.dumps({key: _json_value(key, value) for key, value in _fields_of(record)})
 
 
 def without_credentials(text: str) -> str:
@@ -97,17 +102,16 @@ def without_credentials(text: str) -> str:
     return text
 
 
-def _fields_of(record: logging.LogRecord) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "at": rfc3339_milliseconds(datetime.fromtimestamp(record.created, UTC)),
-        "level": record.levelname,
-        "logger": record.name,
-        "message": record.getMessage(),
-    }
-    fields |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+def _fields_of(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+    yield "at", rfc3339_milliseconds(datetime.fromtimestamp(record.created, UTC))
+    yield "level", record.levelname
+    yield "logger", record.name
+    yield "message", record.getMessage()
+    for key, value in record.__dict__.items():
+        if key not in _STANDARD:
+            yield key, value
     if record.exc_info and record.exc_info[1] is not None:
-        fields["exception"] = _exception_text(record.exc_info[1])
-    return fields
+        yield "exception", _exception_text(record.exc_info[1])
 
 
 def _json_value(key: str, value: object) -> str | int | float | None:
@@ -123,12 +127,22 @@ def _format_value(key: str, value: object) -> str:
         return "-"
     if key in _SECRET_KEYS:
         return _REDACTED
+    if type(value) is float:
+        return repr(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, datetime):
         return rfc3339(value)
-    text = without_credentials(str(value))
+    text = str(value)
+    return _kept_form(text) if len(text) <= _MAX_KEPT_LENGTH else _form(text)
+
+
+def _form(text: str) -> str:
+    text = without_credentials(text)
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
+_kept_form: Final = lru_cache(maxsize=_MAX_KEPT)(_form)
 
 
 def _exception_text(error: BaseException) -> str:

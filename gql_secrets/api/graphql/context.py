@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import strawberry
@@ -18,47 +19,82 @@ from gql_secrets.wiring import Services
 
 
 class Loaders:
-    """Reads that load many rows in one query, cached until something changes."""
+    """Reads that load many rows in one query, cached until something changes. Each loader is made when first used."""
 
     def __init__(self, services: Services) -> None:
-        """Create the loaders of one request."""
-        queries = services.queries
+        """Load through these services."""
+        self._queries = services.queries
+        self._usage = services.usage_queries
 
-        async def clients(client_ids: list[str]) -> list[ClientRow | None]:
-            found = await queries.find_clients(client_ids)
+    @cached_property
+    def clients(self) -> DataLoader[str, ClientRow | None]:
+        """Clients by client id, None for one that does not exist."""
+
+        async def load(client_ids: list[str]) -> list[ClientRow | None]:
+            found = await self._queries.find_clients(client_ids)
             return [found.get(client_id) for client_id in client_ids]
 
-        async def allow_lists(client_ids: list[str]) -> list[list[str]]:
-            found = await queries.allow_lists(client_ids)
+        return DataLoader(load)
+
+    @cached_property
+    def allow_lists(self) -> DataLoader[str, list[str]]:
+        """The allow lists of clients, by client id."""
+
+        async def load(client_ids: list[str]) -> list[list[str]]:
+            found = await self._queries.allow_lists(client_ids)
             return [found[client_id] for client_id in client_ids]
 
-        async def totals(secret_ids: list[int]) -> list[Totals]:
-            found = await services.usage_queries.totals_of(secret_ids)
+        return DataLoader(load)
+
+    @cached_property
+    def totals(self) -> DataLoader[int, Totals]:
+        """The counts of secrets, by the id of the secret."""
+
+        async def load(secret_ids: list[int]) -> list[Totals]:
+            found = await self._usage.totals_of(secret_ids)
             return [found[secret_id] for secret_id in secret_ids]
 
-        async def uses(secret_ids: list[int]) -> list[list[SecretUse]]:
-            found = await services.usage_queries.uses_of(secret_ids)
+        return DataLoader(load)
+
+    @cached_property
+    def uses(self) -> DataLoader[int, list[SecretUse]]:
+        """The sources that used secrets, by the id of the secret."""
+
+        async def load(secret_ids: list[int]) -> list[list[SecretUse]]:
+            found = await self._usage.uses_of(secret_ids)
             return [found.get(secret_id, []) for secret_id in secret_ids]
 
-        async def usage(secret_ids: list[int]) -> list[list[UsageBucket]]:
-            found = await services.usage_queries.usage_of(secret_ids)
+        return DataLoader(load)
+
+    @cached_property
+    def usage(self) -> DataLoader[int, list[UsageBucket]]:
+        """The uses of secrets by the hour, by the id of the secret."""
+
+        async def load(secret_ids: list[int]) -> list[list[UsageBucket]]:
+            found = await self._usage.usage_of(secret_ids)
             return [found.get(secret_id, []) for secret_id in secret_ids]
 
-        async def rollovers(client_ids: list[str]) -> list[Rollover | None]:
-            found = await services.usage_queries.rollovers_of(client_ids)
+        return DataLoader(load)
+
+    @cached_property
+    def rollovers(self) -> DataLoader[str, Rollover | None]:
+        """The rollovers of clients by client id, None without one."""
+
+        async def load(client_ids: list[str]) -> list[Rollover | None]:
+            found = await self._usage.rollovers_of(client_ids)
             return [found.get(client_id) for client_id in client_ids]
 
-        async def unknown_attempts(client_ids: list[str]) -> list[UnknownAttempts]:
-            found = await services.usage_queries.unknown_attempts_of(client_ids)
+        return DataLoader(load)
+
+    @cached_property
+    def unknown_attempts(self) -> DataLoader[str, UnknownAttempts]:
+        """The attempts with unknown secrets that named clients, by client id."""
+
+        async def load(client_ids: list[str]) -> list[UnknownAttempts]:
+            found = await self._usage.unknown_attempts_of(client_ids)
             return [found[client_id] for client_id in client_ids]
 
-        self.clients: DataLoader[str, ClientRow | None] = DataLoader(clients)
-        self.totals: DataLoader[int, Totals] = DataLoader(totals)
-        self.uses: DataLoader[int, list[SecretUse]] = DataLoader(uses)
-        self.usage: DataLoader[int, list[UsageBucket]] = DataLoader(usage)
-        self.rollovers: DataLoader[str, Rollover | None] = DataLoader(rollovers)
-        self.allow_lists: DataLoader[str, list[str]] = DataLoader(allow_lists)
-        self.unknown_attempts: DataLoader[str, UnknownAttempts] = DataLoader(unknown_attempts)
+        return DataLoader(load)
 
 
 @dataclass(slots=True)
