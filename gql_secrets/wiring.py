@@ -55,6 +55,7 @@ class Services:
     feed: Feed
     limits: FailureCounters
     figures: FigureQueries
+    public_url: str
     first_owner: Registration | None
 
     async def close(self) -> None:
@@ -145,7 +146,7 @@ async def open_services(
             usage_queries=usage_queries,
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
-            sessions=Sessions(changes),
+            sessions=Sessions(changes, links_only_from_cli=settings.sign_in_links == "off"),
             feed=Feed(database, expire_due_secrets=Maintenance(database, changes).expire_due_secrets),
             limits=FailureCounters(
                 failures_per_address=settings.limit(settings.limit_failures_per_address),
@@ -153,6 +154,7 @@ async def open_services(
                 sign_ins_per_address=settings.limit(settings.limit_sign_ins_per_address),
             ),
             figures=FigureQueries(database, settings.quiet_time),
+            public_url=settings.address_url,
             first_owner=first_owner,
         )
     except BaseException:

@@ -22,6 +22,7 @@ class ErrorCode(StrEnum):
     INVALID_IDEMPOTENCY_KEY = "INVALID_IDEMPOTENCY_KEY"
     INVALID_REASON = "INVALID_REASON"
     CLIENT_NOT_FOUND = "CLIENT_NOT_FOUND"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     ROLLOVER_IN_PROGRESS = "ROLLOVER_IN_PROGRESS"
     NO_ROLLOVER = "NO_ROLLOVER"
     NEW_SECRET_IN_USE = "NEW_SECRET_IN_USE"  # noqa: S105  a code, not a secret
@@ -337,7 +338,8 @@ class Forbidden(Failure):
     Attributes:
         required_roles: the roles that are allowed to, most powerful first; empty if the role is not the cause.
         argument: the Python name of the argument that is not allowed, or None for the whole call.
-        reason: a stable word if the role is not the cause: `RETAINED_SECRET`, `ADDRESS`.
+        reason: a stable word if the role is not the cause: `RETAINED_SECRET`, `ADDRESS`,
+            `SIGN_IN_LINKS`.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from gql_secrets.domain.credentials import PlaintextSecret
-from gql_secrets.domain.errors import InvalidName
+from gql_secrets.domain.errors import ErrorCode, InvalidName, Refusal
 from gql_secrets.domain.texts import is_visible
 
 SIGN_IN_PATH: Final = "/sign-in"
@@ -31,6 +31,22 @@ class SessionEndReason(StrEnum):
     MAKER_ENDED = "MAKER_ENDED"
 
 
+class SessionWay(StrEnum):
+    """How a person signed in."""
+
+    LINK = "LINK"
+
+
+class SessionNotFound(Refusal):
+    """No session has this id, or it ended so long ago that it was deleted."""
+
+    code = ErrorCode.SESSION_NOT_FOUND
+    argument = "session_id"
+
+    def __init__(self) -> None:
+        super().__init__("There is no session with this id.")
+
+
 def is_link_valid(
     *, expires_at: datetime, spent_at: datetime | None, voided_at: datetime | None, now: datetime
 ) -> bool:
@@ -44,6 +60,11 @@ def is_session_valid(*, created_at: datetime, last_seen_at: datetime, ended_at: 
     A session ends when it is ended (as by a sign-out), after 30 minutes without a request, and after 8 hours.
     """
     return ended_at is None and now < last_seen_at + MAX_IDLE and now < created_at + MAX_SESSION
+
+
+def session_expiry(*, created_at: datetime, last_seen_at: datetime) -> datetime:
+    """Return when a session ends that is not used again."""
+    return min(last_seen_at + MAX_IDLE, created_at + MAX_SESSION)
 
 
 def mint_token() -> PlaintextSecret:

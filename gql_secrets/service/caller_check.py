@@ -9,7 +9,7 @@ from gql_secrets.domain.errors import Forbidden, Unauthenticated
 from gql_secrets.domain.identity import require_unexpired
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
-from gql_secrets.domain.sessions import is_session_valid
+from gql_secrets.service.session_rows import is_valid
 from gql_secrets.storage.change_rows import (
     CallerSecret,
     CallerSession,
@@ -18,7 +18,6 @@ from gql_secrets.storage.change_rows import (
     find_caller_sessions,
 )
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.models import Session
 
 _SECRET_ENDED = "The secret that you signed in with has ended."  # noqa: S105  a sentence
 _SESSION_ENDED = "Your session has ended. Sign in again."
@@ -101,10 +100,3 @@ class CallerSnapshot:
 
 def _is_allowed(networks: tuple[str, ...], address: str | None) -> bool:
     return address is not None and bool(networks) and AllowList.parse(networks).allows(address)
-
-
-def is_valid(session: Session | CallerSession, now: datetime) -> bool:
-    """Return whether this session is valid at `now`. One without the number of a link is of an earlier version."""
-    return session.link_number is not None and is_session_valid(
-        created_at=session.created_at, last_seen_at=session.last_seen_at, ended_at=session.ended_at, now=now
-    )

@@ -16,6 +16,7 @@ from gql_secrets.domain.search import search_term
 from gql_secrets.domain.texts import is_writable
 from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST, ClientFilter
 from gql_secrets.service.pages import Page, PageRequest, cursor_by, cursor_of_place
+from gql_secrets.service.session_rows import valid_at
 from gql_secrets.storage import client_lists, client_rows
 from gql_secrets.storage.client_lists import Order
 from gql_secrets.storage.client_rows import ClientQuery, ClientRow
@@ -28,13 +29,14 @@ from gql_secrets.storage.models import (
     ClientFeature,
     ClientNetwork,
     ClientSecret,
+    Session,
 )
 
-Record = TypeVar("Record", ClientSecret, AuditEvent)
+Record = TypeVar("Record", ClientSecret, AuditEvent, Session)
 
 
 class Queries:
-    """Reads clients, secrets, and audit events. Changes nothing."""
+    """Reads clients, secrets, audit events, and sessions. Changes nothing."""
 
     def __init__(self, database: Database, quiet_time: timedelta) -> None:
         """Read from an open database; `quiet_time` is how long an old secret is unused before it is safe to revoke."""
@@ -177,6 +179,18 @@ class Queries:
             filters = {"revision": 0}  # no event has this
         return await self._page(
             page, "revision", lambda: AuditEvent.filter(**filters).prefetch_related("ended_secrets")
+        )
+
+    async def page_of_sessions(self, page: PageRequest) -> Page[Session]:
+        """Return the sessions that are valid now, newest first."""
+        now = await self._database.now()
+        return await self._page(page, "id", lambda: Session.filter(valid_at(now)))
+
+    async def find_sessions(self, session_ids: Collection[int]) -> list[Session]:
+        """Return those of these sessions that are valid now, in any order."""
+        now = await self._database.now()
+        return await self._database.read(
+            lambda connection: Session.filter(valid_at(now), id__in=list(session_ids)).using_db(connection).all()
         )
 
     async def active_secrets(self, client_ids: Sequence[str]) -> dict[str, dict[SecretState, ClientSecret]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.sessions import SessionEndReason, is_link_valid
-from gql_secrets.service.caller_check import is_valid
+from gql_secrets.service.session_rows import is_valid
 from gql_secrets.storage.models import Session, SignInLink
 
 if TYPE_CHECKING:

@@ -18,21 +18,22 @@ from gql_secrets.domain.access import (
 )
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.credentials import PlaintextSecret, sha256_of_parts
-from gql_secrets.domain.errors import BadRequest, Conflict, SignInLinkEnded, Unauthenticated, Unavailable
+from gql_secrets.domain.errors import BadRequest, Conflict, Forbidden, SignInLinkEnded, Unauthenticated, Unavailable
+from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.sessions import (
     LINK_LIFETIME,
-    MAX_IDLE,
-    MAX_SESSION,
     SEEN_PRECISION,
     SessionEndReason,
+    SessionNotFound,
     is_link_valid,
     is_token,
     mint_token,
     parse_person,
 )
-from gql_secrets.service.caller_check import CallerSnapshot, is_valid
+from gql_secrets.service.caller_check import CallerSnapshot
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.service.session_ends import end_sessions, void_links
+from gql_secrets.service.session_rows import actor_of, identity_of, is_valid, valid_at
 from gql_secrets.storage.change_rows import read_locked
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session, SignInLink
@@ -79,10 +80,23 @@ class Sessions:
     the lock of the installation's row.
     """
 
-    def __init__(self, changes: Changes) -> None:
-        """Change sessions through `changes`."""
+    def __init__(self, changes: Changes, *, links_only_from_cli: bool = False) -> None:
+        """Change sessions through `changes`.
+
+        Args:
+            changes: runs each change.
+            links_only_from_cli: refuses sign-in links of everyone but the command line.
+        """
         self._changes = changes
         self._database = changes.database
+        self._links_only_from_cli = links_only_from_cli
+
+    def may_create_link(self, caller: Caller) -> bool:
+        """Return whether the caller may create sign-in links."""
+        return may_manage_sessions(caller) and not self._refuses_links_of(caller)
+
+    def _refuses_links_of(self, caller: Caller) -> bool:
+        return self._links_only_from_cli and caller.kind is not ActorKind.CLI
 
     async def create_sign_in_link(self, name: str, role: Role, *, by: Caller) -> NewSignInLink:
         """Create a link that signs a person in with this name and role, once, within 15 minutes.
@@ -91,9 +105,15 @@ class Sessions:
 
         Raises:
             InvalidName: the name is empty, too long, or has control characters.
-            Forbidden: the caller is not ADMIN, or signed in with an old secret.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret; or only the command line may create
+                links (`reason` is `SIGN_IN_LINKS`).
         """
         require_role(by, Role.ADMIN)
+        if self._refuses_links_of(by):
+            raise Forbidden(
+                "This server does not create sign-in links. Create one on its machine: gql-secrets sign-in-link",
+                reason="SIGN_IN_LINKS",
+            )
         name, token = parse_person(name), mint_token()
 
         async def work(change: Change) -> NewSignInLink:
@@ -208,7 +228,7 @@ class Sessions:
             return None
         if not await self._is_in_use(row):
             return None
-        return Person(row.id, row.name, Role(row.role), identity_of_link(row.link_number or 0))
+        return Person(row.id, row.name, Role(row.role), identity_of(row))
 
     async def renew(self, caller: Caller) -> Caller:
         """Return a caller who signed in earlier with its current role; an anonymous one unchanged.
@@ -250,7 +270,7 @@ class Sessions:
         """End a session, and what comes from it; return whether it was valid until now.
 
         Raises:
-            BadRequest: there is no such session.
+            SessionNotFound: there is no such session.
             Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
 
@@ -258,10 +278,29 @@ class Sessions:
             _require_admin(change)
             rows = await Session.filter(id=session_id).using_db(change.connection)
             if not rows:
-                raise BadRequest("There is no session with this number.", argument="session_id")
+                raise SessionNotFound
             return await end_sessions(change, rows, SessionEndReason.ENDED_BY_ADMIN)
 
         return await self._changes.change_installation(by, work) > 0
+
+    async def end_all_of(self, actor: str, *, by: Caller) -> int:
+        """End every session of one person, and what comes from them; return how many were valid until now.
+
+        Args:
+            actor: the person, as the audit log names the actor.
+            by: the caller.
+
+        Raises:
+            Forbidden: the caller is not ADMIN, or signed in with an old secret.
+        """
+
+        async def work(change: Change) -> int:
+            _require_admin(change)
+            rows = await Session.filter(valid_at(change.now)).using_db(change.connection)
+            theirs = [row for row in rows if actor_of(row) == actor]
+            return await end_sessions(change, theirs, SessionEndReason.ENDED_BY_ADMIN)
+
+        return await self._changes.change_installation(by, work)
 
     async def end_all(self, *, by: Caller) -> tuple[int, int]:
         """End every session and void every unspent link; return how many of each.
@@ -300,10 +339,9 @@ class Sessions:
         now = await self._database.now()
 
         async def read(connection: BaseDBAsyncClient) -> list[Session]:
-            query = Session.filter(ended_at=None, created_at__gt=now - MAX_SESSION, last_seen_at__gt=now - MAX_IDLE)
-            return await query.using_db(connection).order_by("id")
+            return await Session.filter(valid_at(now)).using_db(connection).order_by("id")
 
-        return [row for row in await self._database.read(read) if is_valid(row, now)]
+        return await self._database.read(read)
 
     async def unspent_links(self) -> list[SignInLink]:
         """Return the sign-in links that are valid now, oldest first."""
@@ -334,6 +372,11 @@ class Sessions:
             await self._database.run_tx(work)
         except (Conflict, Unavailable) as failure:
             _log.warning("session_not_written", extra={"reason": str(failure)})
+
+
+def may_manage_sessions(caller: Caller) -> bool:
+    """Return whether the caller may end the sessions of others."""
+    return caller.role is Role.ADMIN and caller.secret_state is not SecretState.RETAINED
 
 
 def _require_admin(change: Change) -> None:

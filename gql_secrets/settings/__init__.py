@@ -33,6 +33,7 @@ _CHOICES: Final = {
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     "log_format": ("text", "json"),
     "rate_limits": ("on", "off"),
+    "sign_in_links": ("on", "off"),
 }
 _MAX_PORT: Final = 65535
 _MAX_DRAIN_DELAY: Final = timedelta(minutes=5)
@@ -80,6 +81,7 @@ class Settings:
     oidc_operator_roles: str = ""
     oidc_viewer_roles: str = ""
     oidc_name_claim: str = DEFAULT_NAME_CLAIM
+    sign_in_links: str = "on"
     rate_limits: str = "on"
     limit_failures_per_address: Rate = _FAILURES
     limit_failures_per_client: Rate = _FAILURES

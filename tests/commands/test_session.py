@@ -84,7 +84,7 @@ def test_one_unused_link_is_voided(run: RunCommand) -> None:
 
 
 def test_what_does_not_exist_or_is_not_given_is_refused(run: RunCommand) -> None:
-    assert "no session with this number" in run("session", "end", "4711").err
+    assert "no session with this id" in run("session", "end", "4711").err
     assert "no sign-in link with this number" in run("session", "void-link", "4711").err
     assert run("session", "end").code == 2
     assert run("session", "end", "1", "--all").code == 2

@@ -11,7 +11,7 @@ from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.errors import ErrorCode
 from gql_secrets.domain.events import ClientEventKind
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
-from gql_secrets.domain.sessions import SessionEndReason
+from gql_secrets.domain.sessions import SessionEndReason, SessionWay
 from gql_secrets.storage.client_lists import OrderField as ClientOrderField
 
 E = TypeVar("E", bound=type[Enum])
@@ -198,6 +198,7 @@ _describe(
     INVALID_IDEMPOTENCY_KEY="The idempotency key is too short, too long, or contains characters other than printable "
     "ASCII.",
     INVALID_REASON="The reason is over 200 characters long, or contains control characters.",
+    SESSION_NOT_FOUND="No session has this id, or the session ended some time ago.",
     CLIENT_NOT_FOUND="No client has this client id, or the client was deleted.",
     ROLLOVER_IN_PROGRESS="The client's old secret is still valid, and a reset could end a secret that is in use.",
     NO_ROLLOVER="The client has no old secret.",
@@ -215,6 +216,12 @@ _describe(
     "because the database became unavailable. Send the same request again.",
 )
 
+_describe(
+    SessionWay,
+    "The ways in which people sign in.",
+    LINK="By a sign-in link.",
+)
+
 __all__: Final = [
     "ActorKind",
     "AuditAction",
@@ -228,6 +235,7 @@ __all__: Final = [
     "SecretEndReason",
     "SecretState",
     "SessionEndReason",
+    "SessionWay",
     "Surface",
     "ViewerKind",
 ]

@@ -18,10 +18,10 @@ from gql_secrets.api.graphql.payloads import (
     ResetSecretPayload,
     RevokeOldSecretPayload,
     SetClientEnabledPayload,
-    SignOutPayload,
     UpdateClientPayload,
 )
 from gql_secrets.api.graphql.queries import ClientId
+from gql_secrets.api.graphql.session_mutations import SessionMutations
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.clients import UNCHANGED
 
@@ -62,7 +62,7 @@ def _changes(payload: type[Any], least: Role = Role.ADMIN) -> list[Any]:
     description="The mutations of this API. Expected failures are returned in userErrors and change nothing. A refused "
     "mutation returns null without affecting the others."
 )
-class Mutation:
+class Mutation(SessionMutations):
     @strawberry.mutation(
         description="Creates a client and its first secret, which is returned only once.",
         extensions=_changes(CreateClientPayload),
@@ -235,11 +235,3 @@ class Mutation:
             client_id, if_generation=if_generation, reason=reason, by=info.context.caller
         )
         return CancelRolloverPayload.of(cancellation)
-
-    @strawberry.mutation(
-        description="Ends the viewer's own session. Any caller can use it.",
-        extensions=[RefusalsAreData(SignOutPayload)],
-    )
-    async def sign_out(self, info: Info) -> SignOutPayload | None:
-        ended = await info.context.services.sessions.sign_out(info.context.caller)
-        return SignOutPayload(signed_out=ended)

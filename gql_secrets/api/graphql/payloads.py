@@ -12,8 +12,10 @@ from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.api.graphql.weights import FOUND
 from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.sessions import link_url
 from gql_secrets.service.clients import Registration
 from gql_secrets.service.rotation import Cancellation, Reset, RetentionChange, Revoke
+from gql_secrets.service.sessions import NewSignInLink
 from gql_secrets.storage import models
 
 ERRORS: Final = "Why the change was refused. Empty on success."
@@ -189,3 +191,34 @@ class SignOutPayload:
         default=False, description="Whether a session was ended. False if the viewer signed in without one."
     )
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
+
+
+@strawberry.type(description="The result of endSession.")
+class EndSessionPayload:
+    ended_session_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The global id of the session, which is not valid. Use it to remove it from a cache."
+    )
+    already_ended: bool = strawberry.field(default=False, description="Whether the session had already ended.")
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
+
+
+@strawberry.type(description="The result of endSessions.")
+class EndSessionsPayload:
+    ended_count: int = strawberry.field(default=0, description="The number of sessions that were ended now.")
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
+
+
+@strawberry.type(description="The result of createSignInLink.")
+class CreateSignInLinkPayload:
+    url: str | None = strawberry.field(
+        default=None, description="The URL of the link, to hand on to the person. Returned only here, once."
+    )
+    expires_at: datetime | None = strawberry.field(
+        default=None, description="When the link expires, if it is not used before."
+    )
+    user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
+
+    @classmethod
+    def of(cls, link: NewSignInLink, public_url: str) -> Self:
+        """Return the payload, with the plaintext."""
+        return cls(url=link_url(public_url, link.token), expires_at=link.expires_at)

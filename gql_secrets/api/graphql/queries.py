@@ -20,6 +20,7 @@ from gql_secrets.api.graphql.nodes import (
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.client_list import ClientFilter, ClientOrder, Overview
+from gql_secrets.api.graphql.types.session import Session
 from gql_secrets.api.graphql.types.viewer import Viewer
 from gql_secrets.api.graphql.weights import FOUND, OVERVIEW, PAGE, SEARCHED_PAGE
 from gql_secrets.graphql_server.schema_costs import weighs
@@ -36,7 +37,7 @@ ClientId = Annotated[
 class Query:
     @strawberry.field(description="The signed-in caller. Null if the caller is not signed in.")
     def viewer(self, info: Info) -> Viewer | None:
-        return Viewer.of(info.context.caller)
+        return Viewer.of(info.context.caller, info.context.services.sessions)
 
     @strawberry.field(
         description="The server's clock, which decides when a secret expires. Use it for countdowns.",
@@ -101,8 +102,8 @@ class Query:
         return Overview.of(await info.context.services.overviews.read())
 
     @strawberry.field(
-        description="Finds an object by its global id. Null if no such object exists. Audit events are visible only to "
-        "ADMIN.",
+        description="Finds an object by its global id. Null if no such object exists. Audit events and sessions are "
+        "visible only to ADMIN.",
         extensions=[Guard(Role.VIEWER)],
         metadata=FOUND,
     )
@@ -115,7 +116,7 @@ class Query:
 
     @strawberry.field(
         description="Finds objects by their global ids, at most 100, in the order of ids. Null for each object that "
-        "does not exist. Audit events are visible only to ADMIN.",
+        "does not exist. Audit events and sessions are visible only to ADMIN.",
         extensions=[Guard(Role.VIEWER)],
         metadata=weighs(160, row=5),
     )
@@ -168,3 +169,15 @@ class Query:
             until=until,
         )
         return Connection[AuditEvent].of(page, AuditEvent.of)
+
+    @strawberry.field(
+        description="The sessions of people who are signed in with a browser, newest first.",
+        extensions=[Guard(Role.ADMIN)],
+        metadata=PAGE,
+    )
+    async def sessions(
+        self, info: Info, first: First = DEFAULT_PAGE, after: After = None
+    ) -> Connection[Session] | None:
+        page = await info.context.services.queries.page_of_sessions(PageRequest(first, after))
+        caller = info.context.caller
+        return Connection[Session].of(page, lambda row: Session.of(row, caller))

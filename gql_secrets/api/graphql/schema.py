@@ -14,6 +14,7 @@ from gql_secrets.api.graphql.subscriptions import Subscription
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
+from gql_secrets.api.graphql.types.session import Session
 from gql_secrets.domain.instants import rfc3339
 
 # Longer than any date and time with an offset and fractions of a second.
@@ -42,7 +43,7 @@ def build_schema() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[Client, ClientSecret, AuditEvent],
+        types=[Client, ClientSecret, AuditEvent, Session],
         schema_directives=[RequiresRole],
         config=StrawberryConfig(disable_field_suggestions=True, scalar_map={datetime: _DATE_TIME}),
     )

@@ -6,6 +6,7 @@ import { ClientPage } from "./client/page";
 import { checkSession, type Session, session } from "./graphql/session";
 import { APPS_ADDRESS, onNavigation, useRoute } from "./lib/router";
 import { useStore } from "./lib/store";
+import { PeoplePage } from "./people/page";
 import { Shell } from "./shell/shell";
 import { SignIn, Unreachable } from "./shell/signin";
 import { useTitle } from "./shell/title";
@@ -60,6 +61,8 @@ function Content({ now }: { now: Session }) {
           return <AppsPage viewer={now.viewer} inRollover={route.inRollover} />;
         case "client":
           return <ClientPage key={route.clientId} clientId={route.clientId} />;
+        case "people":
+          return <PeoplePage viewer={now.viewer} />;
         case "unknown":
           return <UnknownPage />;
       }

@@ -10,6 +10,7 @@ from gql_secrets.api.graphql.enums import Role, ViewerKind
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.weights import FOUND
 from gql_secrets.domain.access import ActorKind, Caller, rank
+from gql_secrets.service.sessions import Sessions, may_manage_sessions
 
 
 @strawberry.type(description="The signed-in caller.")
@@ -23,6 +24,8 @@ class Viewer:
         description="When the access token with which the viewer signed in expires. Null for other ways to sign in."
     )
     can_create_client: bool = strawberry.field(description="Whether the viewer can create clients.")
+    can_end_sessions: bool = strawberry.field(description="Whether the viewer can end the sessions of people.")
+    can_create_sign_in_link: bool = strawberry.field(description="Whether the viewer can create sign-in links.")
 
     @strawberry.field(
         description="The API client that the viewer signed in as, with or without a role: an application can see that "
@@ -34,7 +37,7 @@ class Viewer:
         return await Client.find(caller.name, info) if caller.kind is ActorKind.API_CLIENT else None
 
     @classmethod
-    def of(cls, caller: Caller) -> Self | None:
+    def of(cls, caller: Caller, sessions: Sessions) -> Self | None:
         """Return the view of a caller, or None for an anonymous one."""
         if caller.is_anonymous:
             return None
@@ -44,4 +47,6 @@ class Viewer:
             roles=[role for role in Role if role.rank <= rank(caller.role)],
             expires_at=caller.expires_at,
             can_create_client=caller.role is Role.ADMIN,
+            can_end_sessions=may_manage_sessions(caller),
+            can_create_sign_in_link=sessions.may_create_link(caller),
         )

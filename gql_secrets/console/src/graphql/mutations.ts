@@ -149,3 +149,40 @@ export const DELETE_CLIENT = graphql(
   `,
   [PROBLEM],
 );
+
+export const END_SESSION = graphql(
+  `
+    mutation EndSession($sessionId: ID!) {
+      endSession(sessionId: $sessionId) {
+        alreadyEnded
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const END_SESSIONS = graphql(
+  `
+    mutation EndSessions($actor: String!) {
+      endSessions(actor: $actor) {
+        endedCount
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const CREATE_SIGN_IN_LINK = graphql(
+  `
+    mutation CreateSignInLink($role: Role!, $name: String!) {
+      createSignInLink(role: $role, name: $name) {
+        url
+        expiresAt
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);

@@ -10,6 +10,8 @@ export const VIEWER = graphql(`
       name
       roles
       canCreateClient
+      canEndSessions
+      canCreateSignInLink
     }
   }
 `);
@@ -253,3 +255,27 @@ export const DELETED_AUDIT = graphql(
 );
 
 export type AuditEntry = ResultOf<typeof AUDIT>;
+
+export const SESSIONS = graphql(`
+  query Sessions($first: Int!, $after: String) {
+    serverTime
+    sessions(first: $first, after: $after) {
+      totalCount
+      nodes {
+        id
+        actor
+        name
+        roles
+        way
+        address
+        startedAt
+        lastSeenAt
+        expiresAt
+        isViewersOwn
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+`);
+
+export type SessionRow = NonNullable<ResultOf<typeof SESSIONS>["sessions"]>["nodes"][number];

@@ -1,19 +1,22 @@
-/** The place in the console, as the address's fragment names it: `#/`, `#/in-rollover` or `#/apps/<client id>`. */
+/** The place in the console, as the address's fragment names it: `#/`, `#/in-rollover`, `#/people` or `#/apps/<client id>`. */
 
 import { createStore, useStore } from "./store";
 
 export type Route =
   | { readonly page: "apps"; readonly inRollover: boolean }
   | { readonly page: "client"; readonly clientId: string }
+  | { readonly page: "people" }
   | { readonly page: "unknown" };
 
 export const APPS_ADDRESS = "#/";
 export const IN_ROLLOVER_ADDRESS = "#/in-rollover";
+export const PEOPLE_ADDRESS = "#/people";
 export const clientAddress = (clientId: string): string => `#/apps/${encodeURIComponent(clientId)}`;
 
 export function parseRoute(hash: string): Route {
   if (hash === "" || hash === "#" || hash === APPS_ADDRESS) return { page: "apps", inRollover: false };
   if (hash === IN_ROLLOVER_ADDRESS) return { page: "apps", inRollover: true };
+  if (hash === PEOPLE_ADDRESS) return { page: "people" };
   const clientId = /^#\/apps\/([^/]+)$/.exec(hash)?.[1];
   if (clientId === undefined) return { page: "unknown" };
   try {

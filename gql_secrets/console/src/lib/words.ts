@@ -46,6 +46,10 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
   SESSION_ENDED: "Session ended",
 };
 
+export const ROLE_WORDS = { ADMIN: "Admin", OPERATOR: "Operator", VIEWER: "Viewer" } as const;
+
+export const WAY_WORDS = { LINK: "Sign-in link" } as const;
+
 export const SURFACE_WORDS: Readonly<Record<AuditEntry["surface"], string>> = {
   GRAPHQL: "GraphQL",
   CLIENTS_API: "/clients",

@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { liveness } from "../graphql/live";
 import type { Viewer } from "../graphql/queries";
 import { signOut } from "../graphql/session";
-import { APPS_ADDRESS } from "../lib/router";
+import { APPS_ADDRESS, PEOPLE_ADDRESS } from "../lib/router";
 import { useStore } from "../lib/store";
 import { Button } from "../ui/basics";
 import { say } from "../ui/toast";
@@ -27,6 +27,7 @@ export function Shell({ viewer, children }: { viewer: Viewer | null; children: C
           {viewer && (
             <nav aria-label="Main">
               <a href={APPS_ADDRESS}>Authorized Apps</a>
+              {viewer.roles.includes("ADMIN") && <a href={PEOPLE_ADDRESS}>People & sessions</a>}
               <a href="/graphql">Explorer</a>
             </nav>
           )}

@@ -1,0 +1,144 @@
+/** People & sessions: who is signed in, for administrators. */
+
+import { SESSIONS, type SessionRow, type Viewer } from "../graphql/queries";
+import { useQuery } from "../graphql/useQuery";
+import { ROLE_WORDS, WAY_WORDS } from "../lib/words";
+import { useTitle } from "../shell/title";
+import { At, Button, Empty, Loading, Scrolled, ShowQuery, When } from "../ui/basics";
+import { openDialog } from "../ui/dialog";
+import { FailureNote, Note } from "../ui/notes";
+import { Pager, usePaging } from "../ui/paging";
+import { EndPersonDialog, EndSessionDialog } from "./end";
+import { LinkDialog } from "./link";
+
+const PAGE_SIZE = 25;
+
+export function PeoplePage({ viewer }: { viewer: Viewer }) {
+  useTitle("People & sessions");
+  const paging = usePaging();
+  const variables = { first: PAGE_SIZE, after: paging.after };
+  const asked = useQuery(SESSIONS, variables, { follow: () => false });
+  const sessions = asked.answer?.data.sessions;
+  const forbidden = asked.failure?.kind === "forbidden";
+  return (
+    <>
+      <div class="page-head">
+        <div>
+          <h1 tabIndex={-1}>People & sessions</h1>
+          <p class="lead">Who is signed in with a browser.</p>
+        </div>
+        {viewer.canCreateSignInLink && (
+          <Button kind="primary" onClick={() => openDialog((close) => <LinkDialog close={close} />)}>
+            Create sign-in link
+          </Button>
+        )}
+      </div>
+      {forbidden && (
+        <Note tone="warn" title="Only administrators see who is signed in.">
+          <p>Ask an administrator to sign you in with the role Admin.</p>
+        </Note>
+      )}
+      {asked.failure && !forbidden && asked.failure.kind !== "signed-out" && (
+        <FailureNote failure={asked.failure} retry={asked.reload} />
+      )}
+      {!sessions && !asked.failure && <Loading what="the sessions" />}
+      {sessions && (
+        <div class={`panel flush ${asked.waiting ? "waiting" : ""}`} aria-busy={asked.waiting}>
+          {sessions.nodes.length > 0 ? (
+            <SessionTable rows={sessions.nodes} viewer={viewer} reload={asked.reload} />
+          ) : (
+            <Empty title={paging.page > 0 ? "This page is empty" : "Nobody is signed in with a browser"} />
+          )}
+        </div>
+      )}
+      <div class="below-table">
+        <ShowQuery document={SESSIONS} variables={variables} of="the sessions" />
+        {sessions && (
+          <Pager
+            paging={paging}
+            size={PAGE_SIZE}
+            shown={sessions.nodes.length}
+            total={sessions.totalCount}
+            pageInfo={sessions.pageInfo}
+            what="sessions"
+          />
+        )}
+      </div>
+    </>
+  );
+}
+
+interface SessionTableProps {
+  rows: readonly SessionRow[];
+  viewer: Viewer;
+  reload: () => void;
+}
+
+function SessionTable({ rows, viewer, reload }: SessionTableProps) {
+  return (
+    <Scrolled label="Sessions">
+      <table class="records">
+        <thead>
+          <tr>
+            <th scope="col">Person</th>
+            <th scope="col">Role</th>
+            <th scope="col">Signed in</th>
+            <th scope="col">Last seen</th>
+            <th scope="col">Ends</th>
+            <th scope="col">
+              <span class="hidden">Actions</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={row.id}>
+              <th scope="row">
+                {row.name}
+                {row.isViewersOwn && <span class="muted"> (this is you)</span>}
+                <span class="second">
+                  <code>{row.actor}</code>
+                </span>
+              </th>
+              <td>{row.roles[0] && ROLE_WORDS[row.roles[0]]}</td>
+              <td>
+                <At at={row.startedAt} />
+                <span class="second">
+                  {WAY_WORDS[row.way]}
+                  {row.address && `, from ${row.address}`}
+                </span>
+              </td>
+              <td class="nowrap">
+                <When at={row.lastSeenAt} />
+              </td>
+              <td class="nowrap">
+                <At at={row.expiresAt} />
+              </td>
+              <td class="nowrap">{viewer.canEndSessions && <Ends row={row} reload={reload} />}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scrolled>
+  );
+}
+
+function Ends({ row, reload }: { row: SessionRow; reload: () => void }) {
+  const of = <span class="hidden"> of {row.name}</span>;
+  return (
+    <>
+      <Button
+        kind="quiet"
+        onClick={() => openDialog((close) => <EndSessionDialog session={row} onDone={reload} close={close} />)}
+      >
+        End session{of}
+      </Button>
+      <Button
+        kind="quiet"
+        onClick={() => openDialog((close) => <EndPersonDialog session={row} onDone={reload} close={close} />)}
+      >
+        End all{of}
+      </Button>
+    </>
+  );
+}
