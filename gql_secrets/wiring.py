@@ -56,6 +56,7 @@ class Services:
     limits: FailureCounters
     figures: FigureQueries
     public_url: str
+    maintenance: Maintenance
     first_owner: Registration | None
 
     async def close(self) -> None:
@@ -76,10 +77,9 @@ async def background(services: Services) -> AsyncIterator[None]:
     When it ends, every count has been written; counts that cannot be written are logged as lost.
     """
     stop = asyncio.Event()
-    maintenance = Maintenance(services.database, services.changes)
     tasks = [
         asyncio.create_task(repeat(services.usage.keep_flushing, stop)),
-        asyncio.create_task(repeat(maintenance.run, stop)),
+        asyncio.create_task(repeat(services.maintenance.run, stop)),
         asyncio.create_task(repeat(services.lookup.read_ahead, stop)),
     ]
     try:
@@ -134,6 +134,7 @@ async def open_services(
         usage_queries = UsageQueries(database, queries, usage, settings.quiet_time)
         rotation = Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client))
         lookup = await open_lookup(database)
+        maintenance = Maintenance(database, changes, settings.source_retention)
         return Services(
             database=database,
             changes=changes,
@@ -147,7 +148,7 @@ async def open_services(
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
             sessions=Sessions(changes, links_only_from_cli=settings.sign_in_links == "off"),
-            feed=Feed(database, expire_due_secrets=Maintenance(database, changes).expire_due_secrets),
+            feed=Feed(database, expire_due_secrets=maintenance.expire_due_secrets),
             limits=FailureCounters(
                 failures_per_address=settings.limit(settings.limit_failures_per_address),
                 failures_per_client=settings.limit(settings.limit_failures_per_client),
@@ -155,6 +156,7 @@ async def open_services(
             ),
             figures=FigureQueries(database, settings.quiet_time),
             public_url=settings.address_url,
+            maintenance=maintenance,
             first_owner=first_owner,
         )
     except BaseException:

@@ -4,6 +4,7 @@ Validity never waits for it (docs/rules.md, rule 3): a verification decides by t
 """
 
 import logging
+from datetime import timedelta
 from typing import Final
 
 from gql_secrets.domain.errors import Conflict
@@ -12,7 +13,7 @@ from gql_secrets.service.changes import Changes
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.transaction import Transaction
-from gql_secrets.storage.usage import Pruning
+from gql_secrets.storage.usage_pruning import Pruning
 
 _log: Final = logging.getLogger(__name__)
 _SECONDS: Final = 30.0  # at least every 60 s, with time for the work itself
@@ -22,10 +23,11 @@ _BATCH: Final = 500
 class Maintenance:
     """The maintenance of one database. Every node runs it: doing any of it twice is harmless."""
 
-    def __init__(self, database: Database, changes: Changes) -> None:
+    def __init__(self, database: Database, changes: Changes, source_retention: timedelta) -> None:
+        """Prepare it; `source_retention` is how long the source of a use is kept after it was last seen."""
         self._database = database
         self._changes = changes
-        self._pruning = Pruning(database)
+        self._pruning = Pruning(database, source_retention)
 
     async def run(self) -> float:
         """Run once; return the number of seconds until the next run."""
@@ -52,7 +54,7 @@ class Maintenance:
         return expired
 
     async def prune(self) -> None:
-        """Delete the nonces of resets that can no longer be replayed, and old hours of usage."""
+        """Delete the nonces of resets that can no longer be replayed, old hours of usage, and old sources of uses."""
         now = await self._database.now()
 
         async def work(tx: Transaction) -> int:
@@ -61,4 +63,5 @@ class Maintenance:
             )
 
         await self._database.run_tx(work)
-        await self._pruning.run(now)
+        await self._pruning.prune_hours(now)
+        await self._pruning.prune_sources(now)

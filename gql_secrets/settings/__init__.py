@@ -37,7 +37,10 @@ _CHOICES: Final = {
 }
 _MAX_PORT: Final = 65535
 _MAX_DRAIN_DELAY: Final = timedelta(minutes=5)
-_DURATIONS: Final = ("quiet_time", "drain_delay")
+# A rollover and the day before it are shown with their sources.
+_MIN_SOURCE_RETENTION: Final = timedelta(days=8)
+_MAX_SOURCE_RETENTION: Final = timedelta(days=3650)
+_DURATIONS: Final = ("quiet_time", "drain_delay", "source_retention")
 _FAILURES: Final = Rate(100, timedelta(minutes=1))
 _SIGN_INS: Final = Rate(20, timedelta(minutes=1))
 _RESETS: Final = Rate(60, timedelta(hours=1))
@@ -69,6 +72,7 @@ class Settings:
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
     drain_delay: timedelta = timedelta(0)
+    source_retention: timedelta = timedelta(days=90)
     clients_api_status: str = "200"
     allowed_origins: str = ""
     introspection: str = "signed-in"
@@ -134,6 +138,8 @@ class Settings:
             raise SetupError("GQL_SECRETS_QUIET_TIME must be from 1s to 168h.")
         if self.drain_delay > _MAX_DRAIN_DELAY:
             raise SetupError("GQL_SECRETS_DRAIN_DELAY must be from 0s to 5m.")
+        if not _MIN_SOURCE_RETENTION <= self.source_retention <= _MAX_SOURCE_RETENTION:
+            raise SetupError("GQL_SECRETS_SOURCE_RETENTION must be from 8d to 3650d.")
         if not self.database_pool_size:
             raise SetupError("GQL_SECRETS_DATABASE_POOL_SIZE must be at least 1.")
         self._check_addresses()

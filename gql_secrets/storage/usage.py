@@ -27,8 +27,6 @@ MAX_SOURCES: Final = 50
 BUCKET: Final = timedelta(hours=1)
 # A rollover lasts at most 168 hours; the day before shows the usual use.
 MAX_KEPT: Final = (168 + 24) * BUCKET
-_MIN_KEPT: Final = 24 * BUCKET
-_PRUNE_BATCH: Final = 5000
 
 _ADD_TOTALS: Final = """
     UPDATE client_secret SET
@@ -171,15 +169,22 @@ async def add_usage(
     await tx.execute(_ADD_HOURS.format(rows=rows, **counts), to_microseconds(hour), json)
     source_rows = tx.rows_of_json(_SOURCE_COLUMNS)
     await tx.execute(_ADD_USES.format(rows=source_rows, refused=refused), orjson.dumps(sources).decode())
-    count, last = ("refused_attempts", "last_refused_at") if refused else ("use_count", "last_used_at")
-    if secrets:
-        secret_rows = tx.rows_of_json(_SECRET_COLUMNS)
-        await tx.execute(_ADD_TOTALS.format(rows=secret_rows, count=count, last=last), orjson.dumps(secrets).decode())
+    await add_totals(tx, secrets, refused=refused)
+    count = "refused_attempts" if refused else "use_count"
     oldest = _OLDEST.format(refused=refused)
     for row in await tx.fetch(_FIND_TOO_MANY.format(rows=rows, refused=refused), [json, MAX_SOURCES]):
         secret_id = row["secret_id"]
         await tx.execute(_KEEP_COUNTS.format(count=count, oldest=oldest), secret_id, MAX_SOURCES, secret_id)
         await tx.execute(_DROP_OLDEST.format(oldest=oldest), secret_id, MAX_SOURCES)
+
+
+async def add_totals(tx: Transaction, secrets: Sequence[CountedSecret], *, refused: bool) -> None:
+    """Add uses whose source is not stored to the totals of their secrets. The sequence is in ascending order."""
+    if not secrets:
+        return
+    count, last = ("refused_attempts", "last_refused_at") if refused else ("use_count", "last_used_at")
+    rows = tx.rows_of_json(_SECRET_COLUMNS)
+    await tx.execute(_ADD_TOTALS.format(rows=rows, count=count, last=last), orjson.dumps(secrets).decode())
 
 
 async def add_unknown_attempts(tx: Transaction, clients: Sequence[CountedClient]) -> None:
@@ -260,58 +265,6 @@ async def find_totals(database: Database | Transaction, secret_ids: Sequence[int
             totals = totals.plus(refused=more) if row["refused"] else totals.plus(used=more)
         found[row["id"]] = totals
     return found
-
-
-class Pruning:
-    """Deletes hours that are no longer needed, a few thousand at a time."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._looked_at_until = (0, 0)
-
-    async def run(self, now: datetime) -> None:
-        """Delete hours older than 192, and hours older than a day of clients without a reset in the last 192.
-
-        The next run skips the hours that this one kept, until they are older than 192.
-        """
-        oldest, yesterday = to_microseconds(now - MAX_KEPT), to_microseconds(now - _MIN_KEPT)
-        while await self._delete(
-            """
-            DELETE FROM secret_usage_hour WHERE (starts_at, secret_id) IN (
-                SELECT starts_at, secret_id FROM secret_usage_hour WHERE starts_at < ? ORDER BY starts_at LIMIT ?
-            )
-            """,
-            oldest - _microseconds(BUCKET),
-            _PRUNE_BATCH,
-        ):
-            pass
-        while keys := await self._database.fetch(
-            """
-            SELECT starts_at, secret_id FROM secret_usage_hour WHERE (starts_at, secret_id) > (?, ?) AND starts_at < ?
-            ORDER BY starts_at, secret_id LIMIT ?
-            """,
-            [*self._looked_at_until, yesterday - _microseconds(BUCKET), _PRUNE_BATCH],
-        ):
-            until = (keys[-1]["starts_at"], keys[-1]["secret_id"])
-            await self._delete(
-                """
-                DELETE FROM secret_usage_hour WHERE (starts_at, secret_id) > (?, ?) AND (starts_at, secret_id) <= (?, ?)
-                AND NOT EXISTS (
-                    SELECT 1 FROM client_secret s JOIN client_secret other ON other.client_id = s.client_id
-                    WHERE s.id = secret_usage_hour.secret_id AND other.replaced_at > ?
-                )
-                """,
-                *self._looked_at_until,
-                *until,
-                oldest,
-            )
-            self._looked_at_until = until
-
-    async def _delete(self, statement: str, *values: object) -> int:
-        async def work(tx: Transaction) -> int:
-            return await tx.execute(statement, *values)
-
-        return await self._database.run_tx(work)
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -36,7 +36,6 @@ from support.serving import serving
 
 from gql_secrets.domain.credentials import Pepper, PlaintextSecret, mint_client_id
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.maintenance import Maintenance
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
 
@@ -94,7 +93,7 @@ async def make_credentials(settings: Settings) -> dict[str, list[Credential]]:
             await services.clients.set_client_enabled(made["disabled"][-1][0], enabled=False, by=ADMIN)
         for _ in range(OTHER_CLIENTS):
             await used_client(services)
-        await Maintenance(services.database, services.changes).expire_due_secrets()
+        await services.maintenance.expire_due_secrets()
         for credential in itertools.chain(*made.values()):
             assert not await is_good(services, *credential)
         return made

@@ -72,16 +72,23 @@ def test_the_reason_names_no_instant_after_the_end(left: timedelta) -> None:
 
 @pytest.mark.parametrize(
     ("text", "duration"),
-    [("90s", 90 * SECOND), ("15m", 15 * MINUTE), ("1h", HOUR), ("0s", 0 * SECOND), (" 2h ", 2 * HOUR)],
+    [
+        ("90s", 90 * SECOND),
+        ("15m", 15 * MINUTE),
+        ("1h", HOUR),
+        ("0s", 0 * SECOND),
+        (" 2h ", 2 * HOUR),
+        ("3d", 72 * HOUR),
+    ],
 )
 def test_a_duration_is_a_number_and_its_unit(text: str, duration: timedelta) -> None:
     assert parse_duration(text) == duration
     assert parse_duration(format_duration(duration)) == duration
 
 
-@pytest.mark.parametrize("text", ["", "1", "h", "1d", "-1h", "1.5h", "1h30m", "1 h", "\u0661h", "99999999s"])
+@pytest.mark.parametrize("text", ["", "1", "h", "1w", "-1h", "1.5h", "1h30m", "1 h", "\u0661h", "99999999s"])
 def test_another_spelling_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match="such as 90s, 15m or 1h"):
+    with pytest.raises(ValueError, match="such as 90s, 15m, 1h or 90d"):
         parse_duration(text)
 
 

@@ -31,7 +31,6 @@ from support.installation import PEPPER
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.errors import Refusal
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.maintenance import Maintenance
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
@@ -403,7 +402,7 @@ class Rollovers(RuleBasedStateMachine):
     def keep_house(self, node: int, what: str) -> None:
         services = self.nodes[node]
         if what == "tidy":
-            self.run(Maintenance(services.database, services.changes).run())
+            self.run(services.maintenance.run())
             for known in self.clients:
                 known.see(self.now)
             keys = self.clients[0].keys

@@ -14,7 +14,6 @@ from support.installation import MakeClient, OpenNode
 from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.domain.rotation import Retention, SecretState
-from gql_secrets.service.maintenance import Maintenance
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
@@ -473,7 +472,7 @@ async def test_tidying_goes_on_when_a_change_holds_a_client(
             raise Conflict("busy")
         return await expire(client_id)
 
-    maintenance = Maintenance(services.database, services.changes)
+    maintenance = services.maintenance
     with monkeypatch.context() as trouble:
         trouble.setattr(services.changes, "expire_old_secret", expire_or_wait)
         assert await maintenance.expire_due_secrets() == 1
@@ -487,7 +486,7 @@ async def test_nonces_are_deleted_when_they_can_be_replayed_no_more(
     async def rows() -> int:
         return int((await services.database.fetch("SELECT count(*) AS rows FROM idempotent_reset"))[0]["rows"])
 
-    maintenance = Maintenance(services.database, services.changes)
+    maintenance = services.maintenance
     await services.rotation.reset_secret(client.id, DAY, by=ADMIN, idempotency_key="k" * 16)
     clock.move(10 * MINUTE - SECOND)
     await maintenance.prune()
@@ -500,10 +499,10 @@ async def test_nonces_are_deleted_when_they_can_be_replayed_no_more(
 async def test_hours_are_kept_for_a_day_and_around_a_rollover_for_its_life(
     services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gql_secrets.storage.usage._PRUNE_BATCH", 7)
+    monkeypatch.setattr("gql_secrets.storage.usage_pruning._BATCH", 7)
     quiet, rolling = await make_client(name="quiet"), await make_client(name="rolling")
     quiet_id, rolling_id = await first_id(services, quiet), await first_id(services, rolling)
-    maintenance = Maintenance(services.database, services.changes)
+    maintenance = services.maintenance
     most = {quiet_id: 0, rolling_id: 0}
     for hour in range(230):
         for client in (quiet, rolling):
@@ -529,6 +528,45 @@ async def test_hours_are_kept_for_a_day_and_around_a_rollover_for_its_life(
     clock.move(timedelta(hours=300))
     await maintenance.prune()
     assert (await services.database.fetch("SELECT count(*) AS rows FROM secret_usage_hour"))[0]["rows"] == 0
+
+
+async def test_sources_are_deleted_after_the_retention_time_and_their_counts_remain(
+    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gql_secrets.storage.usage_pruning._SECRETS", 2)
+    clients = [await make_client(name=f"client {number}") for number in range(5)]
+    ids = [await first_id(services, client) for client in clients]
+    old, new = Source("198.51.100.7", "curl/8"), Source("203.0.113.9", "curl/9")
+    for client in clients:
+        await call(services, client, source=old)
+        await call(services, client, source=old)
+    await services.rotation.reset_secret(clients[0].id, HARD, by=ADMIN)
+    assert not await call(services, clients[0], source=old)
+    await services.usage.flush()
+    before = [await totals(services, secret_id) for secret_id in ids]
+    clock.move(timedelta(days=90) - MINUTE)
+    await services.maintenance.prune()
+    assert [len(await uses(services, secret_id)) for secret_id in ids] == [2, 1, 1, 1, 1]
+
+    await call(services, clients[4], source=new)
+    await services.usage.flush()
+    clock.move(2 * MINUTE)
+    await services.maintenance.prune()
+    assert [len(await uses(services, secret_id)) for secret_id in ids] == [2, 1, 1, 1, 2]  # read six hours later
+    clock.move(6 * HOUR)
+    await services.maintenance.prune()
+
+    assert [[use.address for use in await uses(services, secret_id)] for secret_id in ids] == [
+        [], [], [], [], [new.address]
+    ]  # fmt: skip
+    assert [await totals(services, secret_id) for secret_id in ids[:4]] == before[:4]
+    last = await totals(services, ids[4])
+    assert last.use_count == before[4].use_count + 1
+    assert last.last_used_at is not None
+    assert last.last_used_at > NOW + timedelta(days=89)
+    clock.move(12 * HOUR)
+    await services.maintenance.prune()
+    assert await totals(services, ids[0]) == before[0]
 
 
 # The verdict
