@@ -25,6 +25,7 @@ from gql_secrets.service.rotation import Rotation
 from gql_secrets.service.sessions import Sessions
 from gql_secrets.service.usage.counter import Usage
 from gql_secrets.service.usage.queries import UsageQueries
+from gql_secrets.service.usage.sources import SourceQueries
 from gql_secrets.service.verification import Verifier
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
@@ -49,6 +50,7 @@ class Services:
     overviews: Overviews
     usage: Usage
     usage_queries: UsageQueries
+    source_queries: SourceQueries
     verifier: Verifier
     lookup: Lookup
     sessions: Sessions
@@ -145,6 +147,7 @@ async def open_services(
             overviews=Overviews(database, settings.quiet_time),
             usage=usage,
             usage_queries=usage_queries,
+            source_queries=SourceQueries(database, queries, usage_queries),
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
             sessions=Sessions(changes, links_only_from_cli=settings.sign_in_links == "off"),

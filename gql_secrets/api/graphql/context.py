@@ -13,6 +13,7 @@ from strawberry.dataloader import DataLoader
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.networks import address_block
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
+from gql_secrets.service.usage.sources import RolloverKey, RolloverSources
 from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket
 from gql_secrets.wiring import Services
@@ -25,6 +26,7 @@ class Loaders:
         """Load through these services."""
         self._queries = services.queries
         self._usage = services.usage_queries
+        self._sources = services.source_queries
 
     @cached_property
     def clients(self) -> DataLoader[str, ClientRow | None]:
@@ -83,6 +85,16 @@ class Loaders:
         async def load(client_ids: list[str]) -> list[Rollover | None]:
             found = await self._usage.rollovers_of(client_ids)
             return [found.get(client_id) for client_id in client_ids]
+
+        return DataLoader(load)
+
+    @cached_property
+    def sources(self) -> DataLoader[RolloverKey, RolloverSources]:
+        """The sources of rollovers."""
+
+        async def load(rollovers: list[RolloverKey]) -> list[RolloverSources]:
+            found = await self._sources.sources_of(rollovers)
+            return [found[rollover] for rollover in rollovers]
 
         return DataLoader(load)
 

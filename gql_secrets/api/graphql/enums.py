@@ -12,6 +12,7 @@ from gql_secrets.domain.errors import ErrorCode
 from gql_secrets.domain.events import ClientEventKind
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.domain.sessions import SessionEndReason, SessionWay
+from gql_secrets.domain.sources import RolloverSourceState
 from gql_secrets.storage.client_lists import OrderField as ClientOrderField
 
 E = TypeVar("E", bound=type[Enum])
@@ -124,6 +125,16 @@ _describe(
     REVOKE="The old secret is safe to revoke.",
 )
 _describe(
+    RolloverSourceState,
+    "How far a source has come in a rollover.",
+    NOT_ALLOWED="Uses a secret of the client from an address outside the allow list, and is refused. The secret may "
+    "have been leaked.",
+    LOCKED_OUT="Tried a secret that has ended in the last 24 hours, and has used no active secret since.",
+    STILL_OLD="Used the old secret in the last hour, or went back to it after using the new one.",
+    NOT_SEEN_WITH_NEW="Used the old secret and was never seen with the new one. Silent for at least an hour.",
+    MOVED="Uses the new secret.",
+)
+_describe(
     ActorKind,
     "The kinds of actors in the audit log.",
     API_CLIENT="An application that signed in with its client id and secret.",
@@ -232,6 +243,7 @@ __all__: Final = [
     "OrderDirection",
     "Role",
     "RolloverAdvice",
+    "RolloverSourceState",
     "SecretEndReason",
     "SecretState",
     "SessionEndReason",

@@ -11,7 +11,9 @@ from typing import Final, TypeVar
 
 from gql_secrets.domain.advice import Opinion, RolloverAdvice, advise
 from gql_secrets.domain.errors import NoRollover
+from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import ActiveSecrets, SecretState
+from gql_secrets.domain.sources import first_allowed_use
 from gql_secrets.service.changes import retained_secret
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.usage.counter import Source, Usage, total_of
@@ -147,13 +149,14 @@ class UsageQueries:
             living = (await self._queries.active_secrets(client_ids)).values()
             pairs = [(secrets.get(SecretState.CURRENT), secrets.get(SecretState.RETAINED)) for secrets in living]
             totals = await find_totals(self._database, [old.id for _, old in pairs if old])
+            first_uses = await self._first_allowed_uses([new for new, old in pairs if new and old])
             rollovers = {}
             for new, old in pairs:
                 if new is None or old is None:
                     continue
                 retained = retained_secret(old)
                 opinion = advise(
-                    new_first_used_at=new.first_used_at,
+                    new_first_used_at=first_uses[new.id],
                     old_last_used_at=totals[old.id]
                     .plus(used=self._unwritten_total(old.id, refused=False))
                     .last_used_at,
@@ -174,6 +177,35 @@ class UsageQueries:
             return rollovers
 
         return await self._steadily(read)
+
+    async def _first_allowed_uses(self, secrets: Sequence[ClientSecret]) -> dict[int, datetime | None]:
+        """Return when each secret was first used; a use that the allow list refused does not show that it is in use."""
+        first_uses = {secret.id: secret.first_used_at for secret in secrets}
+        used = [secret for secret in secrets if secret.first_used_at]
+        if not used:
+            return first_uses
+        texts = await self._queries.allow_lists([secret.client_id for secret in used])
+        restricted = {
+            secret.id: allow_list
+            for secret in used
+            if not (allow_list := AllowList.parse(texts[secret.client_id])).is_everywhere
+        }
+        if restricted:
+            uses = await find_uses(self._database, list(restricted))
+            for number, allow_list in restricted.items():
+                stored = {
+                    (Source(use.address, use.user_agent), use.refused): use for owner, use in uses if owner == number
+                }
+                first_uses[number] = first_allowed_use(
+                    first_uses[number],
+                    [
+                        (use.address, use.first_seen_at)
+                        for use in self._with_unwritten(number, stored)
+                        if not use.refused
+                    ],
+                    allows=allow_list.allows,
+                )
+        return first_uses
 
     async def unknown_attempts_of(self, client_ids: Sequence[str]) -> dict[str, UnknownAttempts]:
         """Return how many attempts named each client with a secret that was never issued."""

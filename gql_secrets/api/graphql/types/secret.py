@@ -6,13 +6,15 @@ from typing import Final, Self
 import strawberry
 
 from gql_secrets.api.graphql.context import Info
-from gql_secrets.api.graphql.enums import Role, RolloverAdvice, SecretEndReason, SecretState
+from gql_secrets.api.graphql.enums import Role, RolloverAdvice, RolloverSourceState, SecretEndReason, SecretState
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import Node, global_id
 from gql_secrets.api.graphql.weights import EVALUATED
+from gql_secrets.domain import sources
 from gql_secrets.domain.rotation import SecretStatus, evaluate
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.usage import queries as usage_queries
+from gql_secrets.service.usage.sources import MAX_ROLLOVER_SOURCES, RolloverKey
 from gql_secrets.storage import models, usage
 from gql_secrets.storage.client_rows import ActiveSecretRow
 
@@ -181,6 +183,32 @@ class ClientSecret(Node):
         return cls.of(row) if row else None
 
 
+@strawberry.type(description="A source that a rollover concerns: an address and a user agent.")
+class RolloverSource:
+    address: str | None = strawberry.field(description="The address of the source, as reported by trusted proxies.")
+    user_agent: str | None = strawberry.field(
+        description="The User-Agent header of the source, truncated to 256 characters."
+    )
+    new_secret_last_used_at: datetime | None = strawberry.field(
+        description="When the source last used the new secret. Null if it was not seen with it."
+    )
+    old_secret_last_used_at: datetime | None = strawberry.field(
+        description="When the source last used the old secret. Null if it was not seen with it."
+    )
+    state: RolloverSourceState = strawberry.field(description="How far the source has come.")
+
+    @classmethod
+    def of(cls, source: sources.RolloverSource) -> Self:
+        """Return the view of a source."""
+        return cls(
+            address=source.seen.address,
+            user_agent=source.seen.user_agent,
+            new_secret_last_used_at=source.seen.new_secret_last_used_at,
+            old_secret_last_used_at=source.seen.old_secret_last_used_at,
+            state=source.state,
+        )
+
+
 @strawberry.type(description="A rollover in progress: the time in which both the new and the old secret are valid.")
 class Rollover:
     old_secret: ClientSecret = strawberry.field(description="The retained secret.")
@@ -194,6 +222,33 @@ class Rollover:
     )
     advice: RolloverAdvice = strawberry.field(description="The recommended next step.")
     reason: str = strawberry.field(description="A sentence that explains the advice.")
+    key: strawberry.Private[RolloverKey]
+
+    @strawberry.field(
+        description="The sources of the rollover, those in the greatest danger first, then the most recent: at most "
+        "100. Without sources last seen with the old secret more than a day before the reset. Delayed by at most a "
+        "minute.",
+        extensions=[Guard(Role.OPERATOR)],
+        metadata=weighs(60, size=MAX_ROLLOVER_SOURCES),
+    )
+    async def sources(self, info: Info) -> list[RolloverSource] | None:
+        return [RolloverSource.of(source) for source in (await info.context.loaders.sources.load(self.key)).sources]
+
+    @strawberry.field(
+        description="How many sources have moved to the new secret. Without sources that the allow list refuses or "
+        "that are locked out.",
+        metadata=weighs(60),
+    )
+    async def sources_moved(self, info: Info) -> int | None:
+        return (await info.context.loaders.sources.load(self.key)).moved
+
+    @strawberry.field(
+        description="How many sources must move to the new secret, including those that have. Without sources that the "
+        "allow list refuses or that are locked out.",
+        metadata=weighs(4),
+    )
+    async def sources_total(self, info: Info) -> int | None:
+        return (await info.context.loaders.sources.load(self.key)).total
 
     @classmethod
     def of(cls, rollover: usage_queries.Rollover) -> Self:
@@ -207,4 +262,7 @@ class Rollover:
             safe_to_revoke=rollover.safe_to_revoke,
             advice=rollover.advice,
             reason=rollover.reason,
+            key=RolloverKey(
+                rollover.old_secret.client_id, rollover.new_secret.id, rollover.old_secret.id, rollover.started_at
+            ),
         )

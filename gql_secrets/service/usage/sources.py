@@ -1,0 +1,116 @@
+"""Which sources have moved to the new secret of a rollover: what `domain/sources.py` says of the stored uses."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from gql_secrets.domain.networks import AllowList
+from gql_secrets.domain.rotation import SecretState
+from gql_secrets.domain.sources import RolloverSource, RolloverSourceState, SeenSource, evaluate_sources
+from gql_secrets.service.queries import Queries
+from gql_secrets.service.usage.queries import UsageQueries
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.usage import SecretUse
+
+MAX_ROLLOVER_SOURCES: Final = 100
+_LOCKED_OUT: Final = timedelta(days=1)
+_ENDED: Final = (SecretState.EXPIRED.value, SecretState.REVOKED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class RolloverKey:
+    """A rollover whose sources are asked for."""
+
+    client_id: str
+    new_secret_id: int
+    old_secret_id: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RolloverSources:
+    """The sources of a rollover, the greatest danger first, and how many of those that must move have moved."""
+
+    sources: tuple[RolloverSource, ...]
+    moved: int
+    total: int
+
+
+class SourceQueries:
+    """Reads the sources of rollovers; changes nothing."""
+
+    def __init__(self, database: Database, queries: Queries, usage_queries: UsageQueries) -> None:
+        self._database = database
+        self._queries = queries
+        self._usage_queries = usage_queries
+
+    async def sources_of(self, rollovers: Sequence[RolloverKey]) -> dict[RolloverKey, RolloverSources]:
+        """Return the sources of each rollover, in a fixed number of queries."""
+        now = await self._queries.now()
+        client_ids = [rollover.client_id for rollover in rollovers]
+        allow_lists = await self._queries.allow_lists(client_ids)
+        ended = await self._recently_refused(client_ids, now)
+        active = [number for each in rollovers for number in (each.new_secret_id, each.old_secret_id)]
+        uses = await self._usage_queries.uses_of([*active, *(number for ids in ended.values() for number in ids)])
+        found = {}
+        for rollover in rollovers:
+            seen = _seen(
+                uses.get(rollover.new_secret_id, []),
+                uses.get(rollover.old_secret_id, []),
+                [use for number in ended.get(rollover.client_id, ()) for use in uses.get(number, [])],
+            )
+            evaluated = evaluate_sources(
+                seen,
+                allows=AllowList.parse(allow_lists[rollover.client_id]).allows,
+                started_at=rollover.started_at,
+                now=now,
+            )
+            found[rollover] = RolloverSources(
+                tuple(evaluated[:MAX_ROLLOVER_SOURCES]),
+                sum(each.state is RolloverSourceState.MOVED for each in evaluated),
+                sum(each.is_concerned for each in evaluated),
+            )
+        return found
+
+    async def _recently_refused(self, client_ids: Sequence[str], now: datetime) -> dict[str, list[int]]:
+        """Return the ended secrets of each client that were tried in the last day."""
+
+        async def read(connection: BaseDBAsyncClient) -> list[tuple[int, str]]:
+            rows = ClientSecret.filter(
+                client_id__in=list(client_ids), state__in=_ENDED, last_refused_at__gt=now - _LOCKED_OUT
+            ).using_db(connection)
+            return [(row.id, row.client_id) for row in await rows]
+
+        ended: dict[str, list[int]] = defaultdict(list)
+        for number, client_id in await self._database.read(read):
+            ended[client_id].append(number)
+        return ended
+
+
+def _seen(new: list[SecretUse], old: list[SecretUse], ended: list[SecretUse]) -> list[SeenSource]:
+    """Join the uses of each source."""
+    sources: dict[tuple[str | None, str | None], SeenSource] = {}
+
+    def of(use: SecretUse) -> tuple[tuple[str | None, str | None], SeenSource]:
+        key = (use.address, use.user_agent)
+        return key, sources.get(key) or SeenSource(*key)
+
+    for use in new:
+        if not use.refused:
+            key, source = of(use)
+            sources[key] = replace(source, new_secret_last_used_at=use.last_seen_at)
+    for use in old:
+        if not use.refused:
+            key, source = of(use)
+            sources[key] = replace(source, old_secret_last_used_at=use.last_seen_at)
+    for use in ended:
+        if use.refused:
+            key, source = of(use)
+            last = max(use.last_seen_at, source.refused_at or use.last_seen_at)
+            sources[key] = replace(source, refused_at=last)
+    return list(sources.values())
