@@ -47,11 +47,19 @@ async def create(
     feature: _Features = [],  # noqa: B006  typer makes a list of its own
     description: Annotated[str | None, typer.Option("--description", help="What the client is for.")] = None,
     allow: _Networks = [],  # noqa: B006
+    self_reset: Annotated[
+        bool, typer.Option("--self-reset", help="Let the client reset its own secret, with a smooth reset.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Register a client and show its secret once."""
     made = await services.clients.create_client(
-        name, by=cli_caller(), description=description, features=feature, allow_list=allow or None
+        name,
+        by=cli_caller(),
+        description=description,
+        features=feature,
+        allow_list=allow or None,
+        self_reset=self_reset,
     )
     client_id = made.client.client_id
     say("Registered. The secret is shown only once:")
@@ -124,6 +132,10 @@ async def update(
         list[str] | None,
         typer.Option("--allow", help="Replaces the allow list with this network. Repeat the option for more."),
     ] = None,
+    self_reset: Annotated[
+        bool | None,
+        typer.Option("--self-reset/--no-self-reset", help="Whether the client may reset its own secret."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Edit a client. Only what is passed changes."""
@@ -134,6 +146,7 @@ async def update(
         description=UNCHANGED if description is None else description,
         features=[each for each in feature if each] if feature else UNCHANGED,
         allow_list=allow or UNCHANGED,
+        self_reset=UNCHANGED if self_reset is None else self_reset,
     )
     [data] = await _described(services, [client])
     write(data, as_json=as_json, done="The client was edited.")

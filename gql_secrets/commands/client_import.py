@@ -26,7 +26,9 @@ from gql_secrets.wiring import Services
 _FORMATS: Final = (
     'It must hold the answer of /clients/list, {"results": [...]}, an array of such clients, or one client per line.'
 )
-_KEYS: Final = frozenset({"client_id", "client_secret", "description", "features", "whitelist", "results"})
+_KEYS: Final = frozenset(
+    {"client_id", "client_secret", "description", "features", "whitelist", "self_reset", "results"}
+)
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -175,13 +177,16 @@ def _read(value: object) -> ImportedClient:
         raise RowRefused("client_secret is missing or not a string: export the list with its secrets")
     if description is not None and not isinstance(description, str):
         raise RowRefused("description must be a string")
-    whitelist = value.get("whitelist")
+    whitelist, self_reset = value.get("whitelist"), value.get("self_reset")
+    if not isinstance(self_reset, bool | None):
+        raise RowRefused("self_reset must be true or false")
     return ImportedClient.of(
         client_id,
         secret,
         description=description,
         features=_strings(value.get("features"), "features"),
         allow_list=EVERYWHERE if whitelist is None else _allow_list(tuple(_strings(whitelist, "whitelist"))),
+        self_reset=bool(self_reset),
     )
 
 

@@ -30,7 +30,7 @@ Data = Mapping[str, object]
 _STDERR: Final = 2
 
 # Attributes of the models; the GraphQL fields have the same names in camel case.
-_CLIENT_FIELDS: Final = ("client_id", "name", "description", "enabled", "created_at", "generation")
+_CLIENT_FIELDS: Final = ("client_id", "name", "description", "enabled", "created_at", "generation", "self_reset")
 _SECRET_FIELDS: Final = (
     "hint",
     "state",

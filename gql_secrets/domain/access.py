@@ -106,6 +106,7 @@ class Caller:
         session_id: the session that a person signed in with.
         expires_at: the end of the access token that a person signed in with.
         display_name: how people know a person; two people can have the same one.
+        self_reset: whether the API client may reset its own secret.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Caller:
     session_id: int | None = None
     expires_at: datetime | None = None
     display_name: str | None = None
+    self_reset: bool = False
 
     @property
     def is_anonymous(self) -> bool:
@@ -133,6 +135,14 @@ class Caller:
             if self.kind in (None, ActorKind.CLI, ActorKind.SYSTEM)
             else f"{self.kind.value.lower()}:{self.name}"
         )
+
+    def is_client(self, client_id: str) -> bool:
+        """Return whether the caller is this API client."""
+        return self.kind is ActorKind.API_CLIENT and self.name == client_id
+
+    def may_reset_itself(self, client_id: str) -> bool:
+        """Return whether the caller is this API client, with the right to reset its own secret."""
+        return self.self_reset and self.is_client(client_id)
 
     @classmethod
     def anonymous(cls, surface: Surface, *, address: str | None = None, request_id: str | None = None) -> Self:
@@ -172,6 +182,33 @@ def require_reset_role(caller: Caller, *, smooth: bool) -> None:
         require_role(caller, Role.ADMIN, argument="hours_to_live")
 
 
+def require_role_or_self(caller: Caller, least: Role, client_id: str) -> None:
+    """Pass if the caller's role is at least this one, or if the caller is this client and may reset itself.
+
+    Raises:
+        Unauthenticated: the caller did not sign in.
+        Forbidden: neither is true; `required_roles` has the roles that are allowed.
+    """
+    if not caller.may_reset_itself(client_id):
+        require_role(caller, least)
+
+
+def require_reset(caller: Caller, client_id: str, *, smooth: bool, end_active_rollover: bool = False) -> None:
+    """Pass if the caller may reset this client in this way: by its role, or its own secret with a smooth reset.
+
+    Raises:
+        Unauthenticated: the caller did not sign in.
+        Forbidden: the role is not sufficient. A client that resets itself can neither use a hard reset, after which it
+            could not repeat the request, nor end an old secret that is in use.
+    """
+    if not caller.may_reset_itself(client_id):
+        require_reset_role(caller, smooth=smooth)
+    elif not smooth:
+        require_role(caller, Role.OPERATOR, argument="hours_to_live")
+    elif end_active_rollover:
+        require_role(caller, Role.ADMIN, argument="end_active_rollover")
+
+
 def outranks(caller_role: Role | None, target_features: Iterable[Feature]) -> bool:
     """Return whether a client with these features has a higher role than the caller."""
     return rank(role_of(target_features)) > rank(caller_role)
@@ -189,14 +226,18 @@ def require_not_above(caller: Caller, target_features: Iterable[Feature]) -> Non
         raise Forbidden("This client has a higher role than you.", required_roles=allowed, argument="client_id")
 
 
-def require_no_old_secret(caller: Caller) -> None:
+def require_no_old_secret(caller: Caller, *, argument: str | None = None) -> None:
     """Pass unless the caller signed in with a retained secret.
 
     Raises:
-        Forbidden: it did; `reason` is `RETAINED_SECRET`.
+        Forbidden: it did; `reason` is `RETAINED_SECRET`, and `argument` the one that it may not pass.
     """
     if caller.secret_state is SecretState.RETAINED:
-        raise Forbidden("You signed in with an old secret. Sign in with the new secret.", reason="RETAINED_SECRET")
+        raise Forbidden(
+            "You signed in with an old secret. Sign in with the new secret.",
+            argument=argument,
+            reason="RETAINED_SECRET",
+        )
 
 
 # What the name of a person who signed in with a link begins with; no issuer of access tokens has this name.

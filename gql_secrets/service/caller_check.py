@@ -89,7 +89,7 @@ class CallerSnapshot:
         if row.networks is not None and not _is_allowed(row.networks, caller.address):
             raise Forbidden("This client may not call from this address.", reason="ADDRESS")
         role = role_of(parse_features(row.features))
-        return replace(caller, role=role, secret_state=SecretState(row.state))
+        return replace(caller, role=role, secret_state=SecretState(row.state), self_reset=row.self_reset)
 
     def _evaluate_person(self, caller: Caller, session_id: int) -> Caller:
         row = self._sessions.get(session_id)

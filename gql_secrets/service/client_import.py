@@ -42,7 +42,7 @@ _DELETED: Final = "a client with this id was deleted, and ids are never reused"
 _HAS_ANOTHER: Final = "this client exists with another secret; to change that one, reset it"
 _ENDED: Final = "this client had this secret, and it has ended; an ended secret is never valid again"
 _TWICE: Final = "duplicate client id with a different secret"
-_DIFFERS: Final = "its description, features or allow list differ from the file, and were not changed"
+_DIFFERS: Final = "its description, features, allow list or self_reset differ from the file, and were not changed"
 _WEAK: Final = (
     f"the secret is weak: under {MIN_STRONG} characters or under an estimated {MIN_BITS:.0f} bits, so it could be "
     "found from a copy of the database; reset it in the other system first, or use --allow-weak"
@@ -64,10 +64,18 @@ class ImportedClient:
     features: frozenset[Feature]
     allow_list: AllowList
     is_weak: bool
+    self_reset: bool = False
 
     @classmethod
     def of(
-        cls, client_id: str, secret: str, *, description: str | None, features: Sequence[str], allow_list: AllowList
+        cls,
+        client_id: str,
+        secret: str,
+        *,
+        description: str | None,
+        features: Sequence[str],
+        allow_list: AllowList,
+        self_reset: bool = False,
     ) -> Self:
         """Check the values of another system.
 
@@ -91,6 +99,7 @@ class ImportedClient:
             parse_features(features),
             allow_list,
             is_weak(secret),
+            self_reset,
         )
 
 
@@ -213,6 +222,7 @@ def _outcome_of_known(
         return Imported(Outcome.REFUSED, _ENDED), verdict is SecretStatus.DUE
     is_same = (
         client.description == row.description
+        and client.self_reset == row.self_reset
         and known.features.get(row.client_id, set()) == row.features
         and tuple(known.networks.get(row.client_id, ()))
         == (() if row.allow_list.is_everywhere else row.allow_list.texts)
@@ -240,7 +250,10 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
     """Write new clients with their secrets, and an audit event for each."""
     if not rows:
         return
-    clients = [values_of_client(change, row.client_id, row.name, row.description, row.allow_list) for row in rows]
+    clients = [
+        values_of_client(change, row.client_id, row.name, row.description, row.allow_list, self_reset=row.self_reset)
+        for row in rows
+    ]
     features = [each for row in rows for each in values_of_features(row.client_id, row.features)]
     networks = [each for row in rows for each in values_of_networks(row.client_id, row.allow_list)]
     secrets = [values_of_secret(change, row.client_id, row.secret, is_weak=row.is_weak) for row in rows]

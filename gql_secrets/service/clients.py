@@ -14,6 +14,7 @@ from gql_secrets.domain.access import (
     Role,
     parse_features,
     require_current_secret,
+    require_no_old_secret,
     require_role,
     role_of,
 )
@@ -65,12 +66,13 @@ class Clients:
         description: str | None = None,
         features: Sequence[str] = (),
         allow_list: Sequence[str] | None = None,
+        self_reset: bool = False,
     ) -> Registration:
         """Register a client and create its first secret.
 
         Raises:
             Refusal: INVALID_NAME, INVALID_DESCRIPTION, INVALID_FEATURE or INVALID_ALLOW_LIST.
-            Forbidden: the caller is not ADMIN, or signed in with an old secret and grants a role.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret and grants a role or `self_reset`.
         """
         require_role(by, Role.ADMIN)
         name, description = parse_name(name), parse_description(description)
@@ -80,7 +82,9 @@ class Clients:
         async def work(change: Change) -> Registration:
             require_role(change.caller, Role.ADMIN)
             require_current_secret(change.caller, wanted, argument="features")
-            return await register(change, mint_client_id(), name, description, wanted, networks)
+            if self_reset:
+                require_no_old_secret(change.caller, argument="self_reset")
+            return await register(change, mint_client_id(), name, description, wanted, networks, self_reset=self_reset)
 
         return await self._changes.change_installation(by, work)
 
@@ -93,13 +97,15 @@ class Clients:
         description: str | Unchanged | None = UNCHANGED,
         features: Sequence[str] | Unchanged = UNCHANGED,
         allow_list: Sequence[str] | Unchanged = UNCHANGED,
+        self_reset: bool | Unchanged = UNCHANGED,
     ) -> Client:
         """Edit the given fields. If nothing differs, nothing is written and there is no audit event.
 
         Raises:
             Refusal: INVALID_NAME, INVALID_DESCRIPTION, INVALID_FEATURE, INVALID_ALLOW_LIST, CLIENT_NOT_FOUND,
                 LAST_OWNER or CONFLICT.
-            Forbidden: the caller is not ADMIN, or signed in with an old secret and the client has or gets a role.
+            Forbidden: the caller is not ADMIN, or signed in with an old secret and the client has or gets a role, or
+                gets `self_reset`.
         """
         require_role(by, Role.ADMIN)
         new_name = name if name is UNCHANGED else parse_name(name)
@@ -112,14 +118,10 @@ class Clients:
             require_current_secret(change.caller, change.features)
             if new_features is not UNCHANGED:
                 require_current_secret(change.caller, new_features, argument="features")
-            edited = []
             client = change.client
-            if new_name is not UNCHANGED and new_name != client.name:
-                client.name, client.name_folded = new_name, folded(new_name)[:MAX_FOLDED]
-                edited.append("name")
-            if new_description is not UNCHANGED and new_description != client.description:
-                client.description = new_description
-                edited.append("description")
+            if self_reset is True and not client.self_reset:
+                require_no_old_secret(change.caller, argument="self_reset")
+            edited = _edit(client, name=new_name, description=new_description, self_reset=self_reset)
             if new_features is not UNCHANGED and new_features != change.features:
                 if Feature.OWNER in change.features and Feature.OWNER not in new_features:
                     await _require_another_owner(change)
@@ -132,7 +134,7 @@ class Clients:
             if edited:
                 await client.save(
                     using_db=change.connection,
-                    update_fields=["name", "name_folded", "description", "is_restricted"],
+                    update_fields=["name", "name_folded", "description", "is_restricted", "self_reset"],
                 )
                 await _listing_of(change).update(search_text=search_text(client.name, client_id, client.description))
                 await change.record_next_generation(AuditAction.CLIENT_UPDATED, edited_fields=edited)
@@ -199,6 +201,18 @@ class Clients:
         return await self._changes.change_client(client_id, by, work)
 
 
+def _edit(client: Client, **values: str | bool | Unchanged | None) -> list[str]:
+    """Change these columns of a client; return the names, as the audit log has them, of those that differed."""
+    edited = []
+    for name, value in values.items():
+        if value is not UNCHANGED and value != getattr(client, name):
+            setattr(client, name, value)
+            first, *others = name.split("_")
+            edited.append(first + "".join(map(str.capitalize, others)))
+    client.name_folded = folded(client.name)[:MAX_FOLDED]
+    return edited
+
+
 async def register(
     change: Change,
     client_id: str,
@@ -206,6 +220,8 @@ async def register(
     description: str | None,
     features: frozenset[Feature],
     allow_list: AllowList | None,
+    *,
+    self_reset: bool = False,
 ) -> Registration:
     """Write a new client with a new secret, as a part of a change.
 
@@ -213,7 +229,7 @@ async def register(
         Conflict: the client id is in use, or was used by a deleted client.
     """
     plaintext = PlaintextSecret.mint()
-    client = await write_client(change, client_id, name, description, features, allow_list)
+    client = await write_client(change, client_id, name, description, features, allow_list, self_reset=self_reset)
     secret = await store_secret(change, client, plaintext)
     await change.record(
         AuditAction.CLIENT_CREATED,
@@ -232,13 +248,15 @@ async def write_client(
     description: str | None,
     features: frozenset[Feature],
     allow_list: AllowList | None,
+    *,
+    self_reset: bool = False,
 ) -> Client:
     """Write the rows of a new client without a secret, as a part of a change.
 
     Raises:
         Conflict: the client id is in use, or was used by a deleted client.
     """
-    client = Client(**values_of_client(change, client_id, name, description, allow_list))
+    client = Client(**values_of_client(change, client_id, name, description, allow_list, self_reset=self_reset))
     try:
         await client.save(using_db=change.connection, force_create=True)
     except IntegrityError as error:
@@ -252,7 +270,13 @@ async def write_client(
 
 
 def values_of_client(
-    change: Change, client_id: str, name: str, description: str | None, allow_list: AllowList | None
+    change: Change,
+    client_id: str,
+    name: str,
+    description: str | None,
+    allow_list: AllowList | None,
+    *,
+    self_reset: bool,
 ) -> dict[str, object]:
     """Return the row of a new client."""
     return {
@@ -262,6 +286,7 @@ def values_of_client(
         "name_folded": folded(name)[:MAX_FOLDED],
         "description": description,
         "is_restricted": allow_list is not None and not allow_list.is_everywhere,
+        "self_reset": self_reset,
         "generation": 1,
         "created_at": change.now,
     }

@@ -74,28 +74,35 @@ async def mint_secret(change: ClientChange, request: ResetRequest | None) -> tup
         pepper_key_id=change.pepper.first.key_id,
         secret_id=row.id,
         created_at=change.now,
+        is_self_reset=change.caller.may_reset_itself(change.client.client_id),
     )
     return plaintext, row
 
 
 async def find_replay(change: ClientChange, request: ResetRequest) -> Replay | None:
-    """Return the result of an earlier reset with the same key within ten minutes, or None.
+    """Return the result of an earlier reset with the same key, or None.
+
+    It is kept for ten minutes, and that of a self-reset until the new secret is first used or the old one ends.
 
     Raises:
         IdempotencyKeyReused: the earlier reset had other arguments.
         IdempotencyResultEnded: its secret is no longer valid.
     """
     remembered = (
-        await IdempotentReset.filter(
-            actor=change.caller.actor, key_hash=request.key_hash, created_at__gt=change.now - REPLAY_WINDOW
-        )
+        await IdempotentReset.filter(actor=change.caller.actor, key_hash=request.key_hash)
         .using_db(change.connection)
         .first()
     )
     if remembered is None:
         return None
+    # The answer to a self-reset has not arrived until its secret is used; until then, only the old secret can ask.
+    is_awaited = remembered.is_self_reset and _is_unused_in_rollover(change, remembered.secret_id)
+    if remembered.created_at <= change.now - REPLAY_WINDOW and not is_awaited:
+        return None
     if remembered.arguments_hash != request.arguments_hash:
         raise IdempotencyKeyReused
+    if remembered.is_self_reset and not is_awaited:
+        raise IdempotencyResultEnded
     row = await ClientSecret.get(id=remembered.secret_id, using_db=change.connection)
     pepper_key = change.pepper.key(remembered.pepper_key_id)
     # `enabled=True`: a replay is answered while its client is disabled.
@@ -107,3 +114,9 @@ async def find_replay(change: ClientChange, request: ResetRequest) -> Replay | N
         raise IdempotencyResultEnded
     retained = change.active.retained
     return Replay(plaintext, change.secrets[retained.id] if retained and retained.id != row.id else None)
+
+
+def _is_unused_in_rollover(change: ClientChange, secret_id: int) -> bool:
+    """Return whether this is the current secret of the client, nobody has used it, and the old one is valid."""
+    current, retained = change.active.current, change.active.retained
+    return retained is not None and current.id == secret_id and current.first_used_at is None

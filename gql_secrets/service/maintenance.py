@@ -18,6 +18,14 @@ from gql_secrets.storage.usage_pruning import Pruning
 _log: Final = logging.getLogger(__name__)
 _SECONDS: Final = 30.0  # at least every 60 s, with time for the work itself
 _BATCH: Final = 500
+# Whether the new secret of a self-reset is unused, and the old one active: then its answer can be asked for again.
+_AWAITED: Final = """
+    EXISTS (
+        SELECT 1 FROM client_secret new JOIN client_secret old ON old.client_id = new.client_id
+        WHERE new.id = idempotent_reset.secret_id AND new.state = 'CURRENT' AND new.first_used_at IS NULL
+        AND old.state = 'RETAINED'
+    )
+"""
 
 
 class Maintenance:
@@ -57,9 +65,16 @@ class Maintenance:
         """Delete the nonces of resets that can no longer be replayed, old hours of usage, and old sources of uses."""
         now = await self._database.now()
 
-        async def work(tx: Transaction) -> int:
-            return await tx.execute(
-                "DELETE FROM idempotent_reset WHERE created_at < ?", to_microseconds(now - REPLAY_WINDOW)
+        async def work(tx: Transaction) -> None:
+            # Of a self-reset that is over, the row keeps the key from being used again until the ten minutes are over.
+            await tx.execute(
+                f"UPDATE idempotent_reset SET nonce = ? WHERE is_self_reset AND nonce <> ? AND NOT {_AWAITED}",  # noqa: S608  a constant
+                b"",
+                b"",
+            )
+            await tx.execute(
+                f"DELETE FROM idempotent_reset WHERE created_at < ? AND NOT (is_self_reset AND {_AWAITED})",  # noqa: S608
+                to_microseconds(now - REPLAY_WINDOW),
             )
 
         await self._database.run_tx(work)

@@ -10,9 +10,11 @@ from gql_secrets.domain.access import (
     Role,
     Surface,
     require_current_secret,
+    require_no_old_secret,
     require_not_above,
-    require_reset_role,
+    require_reset,
     require_role,
+    require_role_or_self,
 )
 from gql_secrets.domain.advice import Opinion
 from gql_secrets.domain.audit import AuditAction, parse_reason
@@ -116,15 +118,15 @@ class Rotation:
         Raises:
             Refusal: INVALID_IDEMPOTENCY_KEY, INVALID_REASON, CLIENT_NOT_FOUND, ROLLOVER_IN_PROGRESS, CONFLICT,
                 IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_RESULT_ENDED or RATE_LIMITED.
-            Forbidden: the reset is smooth and the caller is not ADMIN, the client has a higher role, or the caller
-                signed in with an old secret and the client has a role.
+            Forbidden: the reset is smooth and the caller is neither ADMIN nor the client itself, the client has a
+                higher role, or the caller signed in with an old secret, of a client with a role or its own.
         """
-        require_reset_role(by, smooth=retention.is_smooth)
+        require_reset(by, client_id, smooth=retention.is_smooth, end_active_rollover=end_active_rollover)
         why = parse_reason(reason)
         request = ResetRequest.of(idempotency_key, client_id, retention, end_active_rollover, if_generation, why)
 
         async def work(change: ClientChange) -> Reset:
-            require_reset_role(change.caller, smooth=retention.is_smooth)
+            require_reset(change.caller, client_id, smooth=retention.is_smooth, end_active_rollover=end_active_rollover)
             require_not_above(change.caller, change.features)
             if request and (replay := await find_replay(change, request)):
                 return Reset(change.client, replay.new_secret, replay.old_secret, None, None, (), replayed=True)
@@ -173,11 +175,11 @@ class Rotation:
         Raises:
             Refusal, Forbidden: as `reset_secret` does.
         """
-        require_reset_role(by, smooth=retention.is_smooth)
+        require_reset(by, client_id, smooth=retention.is_smooth)
         request = ResetRequest.of(idempotency_key, client_id, retention, False, if_generation, None)
 
         async def work(change: ClientChange) -> ResetPreview:
-            require_reset_role(change.caller, smooth=retention.is_smooth)
+            require_reset(change.caller, client_id, smooth=retention.is_smooth)
             require_not_above(change.caller, change.features)
             if request and (replay := await find_replay(change, request)):
                 old = replay.old_secret
@@ -201,7 +203,7 @@ class Rotation:
         *,
         end_active_rollover: bool = False,
     ) -> ResetPlan:
-        require_current_secret(change.caller, change.features)
+        _require_current_secret(change)
         change.require_generation(if_generation)
         plan = plan_reset(
             change.active,
@@ -259,13 +261,13 @@ class Rotation:
 
         Raises:
             Refusal: INVALID_REASON, CLIENT_NOT_FOUND, SECRET_NOT_OLD, NOT_SAFE_TO_REVOKE or CONFLICT.
-            Forbidden: the caller is not ADMIN, or signed in with an old secret.
+            Forbidden: the caller is neither ADMIN nor the client itself, or signed in with an old secret.
         """
-        require_role(by, Role.ADMIN)
+        require_role_or_self(by, Role.ADMIN, client_id)
         why = parse_reason(reason)
 
         async def work(change: ClientChange) -> Revoke:
-            _require_admin(change, if_generation)
+            _require_admin_or_self(change, if_generation)
             ended = await _last_ended_old_secret(change, secret_id)
             end = plan_revoke(change.active, secret_id=secret_id, ended_once_retained=ended is not None)
             if end is None:
@@ -299,7 +301,9 @@ class Rotation:
         why = parse_reason(reason)
 
         async def work(change: ClientChange) -> RetentionChange:
-            _require_admin(change, if_generation)
+            require_role(change.caller, Role.ADMIN)
+            _require_current_secret(change)
+            change.require_generation(if_generation)
             keep, clamped = plan_change_retention(change.active, retention, now=change.now)
             await change.retain(keep.secret, replaced_at=keep.replaced_at, expires_at=keep.expires_at)
             await change.record_next_generation(
@@ -321,13 +325,13 @@ class Rotation:
 
         Raises:
             Refusal: INVALID_REASON, CLIENT_NOT_FOUND, NO_ROLLOVER, NEW_SECRET_IN_USE or CONFLICT.
-            Forbidden: the caller is not ADMIN, or signed in with an old secret.
+            Forbidden: the caller is neither ADMIN nor the client itself, or signed in with an old secret.
         """
-        require_role(by, Role.ADMIN)
+        require_role_or_self(by, Role.ADMIN, client_id)
         why = parse_reason(reason)
 
         async def work(change: ClientChange) -> Cancellation:
-            _require_admin(change, if_generation)
+            _require_admin_or_self(change, if_generation)
             old, end = plan_cancel(change.active)
             await change.end(end)
             await change.make_current(old)
@@ -339,10 +343,21 @@ class Rotation:
         return await self._changes.change_client(client_id, by, work)
 
 
-def _require_admin(change: ClientChange, if_generation: int | None) -> None:
-    require_role(change.caller, Role.ADMIN)
-    require_current_secret(change.caller, change.features)
+def _require_admin_or_self(change: ClientChange, if_generation: int | None) -> None:
+    require_role_or_self(change.caller, Role.ADMIN, change.client.client_id)
+    _require_current_secret(change)
     change.require_generation(if_generation)
+
+
+def _require_current_secret(change: ClientChange) -> None:
+    """Pass unless a caller on an old secret would change a client with a role, or its own client.
+
+    Raises:
+        Forbidden: `reason` is `RETAINED_SECRET`.
+    """
+    require_current_secret(change.caller, change.features)
+    if change.caller.is_client(change.client.client_id):
+        require_no_old_secret(change.caller)
 
 
 async def _last_ended_old_secret(change: ClientChange, secret_id: int | None) -> ClientSecret | None:

@@ -45,6 +45,7 @@ class Accepted(NamedTuple):
     state: SecretState
     expires_at: datetime | None
     features: tuple[str, ...] = ()
+    self_reset: bool = False
 
 
 class Refused(NamedTuple):
@@ -141,7 +142,14 @@ class Verifier:
             self._usage.used(stored.secret_id, source, now)
             if stored.allow_list is not None and not _allows(stored.allow_list, source):
                 return Refused(RefusalReason.ADDRESS, stored.client_id, stored.secret_id)
-            return Accepted(stored.client_id, stored.secret_id, stored.state, stored.expires_at, stored.features)
+            return Accepted(
+                stored.client_id,
+                stored.secret_id,
+                stored.state,
+                stored.expires_at,
+                stored.features,
+                self_reset=stored.self_reset,
+            )
         if status is SecretStatus.DUE:
             return None
         # Each of these counts once: the time must not reveal which of them it was.

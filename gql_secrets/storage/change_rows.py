@@ -24,7 +24,7 @@ ModelT = TypeVar("ModelT", bound=Model)
 _CLIENT: Final = tuple(Client._meta.fields_db_projection)  # noqa: SLF001
 _SECRET: Final = ("id", *sorted({*ClientSecret._meta.fields_db_projection, "client_id"} - {"id"}))  # noqa: SLF001
 _INSTALLATION: Final = tuple(Installation._meta.fields_db_projection)  # noqa: SLF001
-_CALLER_SECRET_COLUMNS: Final = 8
+_CALLER_SECRET_COLUMNS: Final = 9
 _statements: Final[dict[str, str]] = {}
 _SESSION_COLUMNS: Final = (
     "session.id, session.role, session.created_at, session.last_seen_at, session.ended_at, session.link_number"
@@ -39,6 +39,7 @@ class CallerSecret(NamedTuple):
     expires_at: datetime | None
     client_id: str
     enabled: bool
+    self_reset: bool
     features: tuple[str, ...]
     networks: tuple[str, ...] | None
 
@@ -172,6 +173,7 @@ def _read_everything(dialect: Dialect) -> str:
 def _caller_secret_columns(dialect: Dialect) -> str:
     return f"""
         own.id, own.state, own.expires_at, own.client_id, own_client.enabled, own_client.is_restricted,
+        own_client.self_reset,
         (SELECT {dialect.joined("f.feature")} FROM client_feature f WHERE f.client_id = own.client_id),
         CASE WHEN own_client.is_restricted THEN (
             SELECT {dialect.joined("n.network")} FROM client_network n WHERE n.client_id = own.client_id
@@ -180,7 +182,7 @@ def _caller_secret_columns(dialect: Dialect) -> str:
 
 
 def _caller_secret(row: Sequence[Any]) -> CallerSecret | None:
-    secret_id, state, expires_at, client_id, enabled, is_restricted, features, networks = row
+    secret_id, state, expires_at, client_id, enabled, is_restricted, self_reset, features, networks = row
     if secret_id is None:
         return None
     return CallerSecret(
@@ -189,6 +191,7 @@ def _caller_secret(row: Sequence[Any]) -> CallerSecret | None:
         _instant(expires_at),
         client_id,
         bool(enabled),
+        bool(self_reset),
         _words(features),
         _words(networks) if is_restricted else None,
     )

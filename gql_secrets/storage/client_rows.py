@@ -23,7 +23,7 @@ _SECRET_COLUMNS: Final = (
     "expires_at",
     "first_used_at",
 )
-_CLIENT_COLUMNS: Final = ("client_id", "name", "description", "enabled", "created_at", "generation")
+_CLIENT_COLUMNS: Final = ("client_id", "name", "description", "enabled", "created_at", "generation", "self_reset")
 _COLUMNS: Final = ", ".join(
     [
         *(f"c.{name}" for name in _CLIENT_COLUMNS),
@@ -56,6 +56,7 @@ class ActiveSecretRow(NamedTuple):
     ended_at: datetime | None
     end_reason: str | None
     first_used_at: datetime | None
+    client_id: str
 
 
 class ClientRow(NamedTuple):
@@ -67,6 +68,7 @@ class ClientRow(NamedTuple):
     enabled: bool
     created_at: datetime
     generation: int
+    self_reset: bool
     features: tuple[str, ...]
     current_secret: ActiveSecretRow | None
     old_secret: ActiveSecretRow | None
@@ -145,8 +147,8 @@ async def _read(database: Database, query: ClientQuery, end: str = "") -> list[C
 
 
 def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
-    client_id, name, description, enabled, created_at, generation = row[:_CURRENT_AT]
-    old = _secret_of(row[_RETAINED_AT:_FEATURES_AT])
+    client_id, name, description, enabled, created_at, generation, self_reset = row[:_CURRENT_AT]
+    old = _secret_of(client_id, row[_RETAINED_AT:_FEATURES_AT])
     if old is not None and old.expires_at is not None and now >= old.expires_at:
         old = None
     features = row[_FEATURES_AT]
@@ -157,13 +159,14 @@ def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
         bool(enabled),
         from_microseconds(created_at),
         generation,
+        bool(self_reset),
         tuple(sorted(features.split(","))) if features else (),
-        _secret_of(row[_CURRENT_AT:_RETAINED_AT]),
+        _secret_of(client_id, row[_CURRENT_AT:_RETAINED_AT]),
         old,
     )
 
 
-def _secret_of(values: Sequence[Any]) -> ActiveSecretRow | None:
+def _secret_of(client_id: str, values: Sequence[Any]) -> ActiveSecretRow | None:
     secret_id, hint, is_weak, state, created_at, created_by, by_name, replaced_at, expires_at, first_used_at = values
     if secret_id is None:
         return None
@@ -180,6 +183,7 @@ def _secret_of(values: Sequence[Any]) -> ActiveSecretRow | None:
         None,
         None,
         _instant(first_used_at),
+        client_id,
     )
 
 

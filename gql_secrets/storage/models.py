@@ -50,6 +50,7 @@ class Client(Model):
     """An application. Deleting it leaves the row as a tombstone (`deleted_at`): ids are never reused.
 
     `is_restricted` says that `ClientNetwork` rows are the whole allow list; without it every address is allowed.
+    `self_reset` is the right of the client to reset its own secret.
     """
 
     client_id = fields.CharField(max_length=128, primary_key=True)
@@ -59,6 +60,7 @@ class Client(Model):
     description: str | None = fields.TextField(null=True)
     enabled = fields.BooleanField(default=True)
     is_restricted = fields.BooleanField(default=False)
+    self_reset = fields.BooleanField(db_default=False)
     generation = fields.BigIntField(default=0)
     created_at: datetime = InstantField()
     deleted_at: datetime | None = InstantField(null=True)
@@ -252,7 +254,10 @@ class AuditEndedSecret(Model):
 
 
 class IdempotentReset(Model):
-    """What a replay needs for ten minutes: not the secret, but the nonce that derives it again with the pepper."""
+    """What a replay needs: not the secret, but the nonce that derives it again with the pepper.
+
+    It is kept for ten minutes, and that of a self-reset until the new secret is first used or the old one ends.
+    """
 
     id = fields.BigIntField(primary_key=True)
     actor = fields.CharField(max_length=MAX_ACTOR)
@@ -264,6 +269,7 @@ class IdempotentReset(Model):
         "models.ClientSecret", related_name="idempotent_resets", on_delete=OnDelete.RESTRICT
     )
     created_at: datetime = InstantField(db_index=True)
+    is_self_reset = fields.BooleanField(db_default=False)
 
     if TYPE_CHECKING:
         secret_id: int

@@ -42,6 +42,16 @@ def test_disable_enable_update_delete(run: RunCommand, settings: Settings) -> No
     assert run("client", "show", made["clientId"]).code == 1
 
 
+def test_the_right_of_a_client_to_reset_itself_is_granted_and_taken_away(run: RunCommand) -> None:
+    made = create(run, "Shop", "--self-reset")
+    assert run("client", "show", made["clientId"], "--json").data["selfReset"] is True
+    assert run("client", "update", made["clientId"], "--name", "Store", "--json").data["selfReset"] is True
+    assert run("client", "update", made["clientId"], "--no-self-reset", "--json").data["selfReset"] is False
+    assert run("client", "update", made["clientId"], "--self-reset", "--json").data["selfReset"] is True
+    assert create(run)["clientId"] in run("client", "list").out
+    assert [each["selfReset"] for each in run("client", "list", "--json").data] == [False, True, False]
+
+
 def test_show_as_text_has_every_field_and_no_secret(run: RunCommand) -> None:
     made = create(run)
     run("client", "reset", made["clientId"], "--hours", "24")

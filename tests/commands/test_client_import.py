@@ -108,6 +108,17 @@ async def test_an_imported_client_is_reset_smoothly_like_any_other(services: Ser
     assert await is_good(services, "till", reset.new_secret.reveal())
 
 
+async def test_an_imported_client_may_reset_itself_if_the_file_says_so(services: Services) -> None:
+    await take(services, row(self_reset=True), row("other", OTHER))
+    found = await services.queries.find_clients(["till", "other"])
+    assert (found["till"].self_reset, found["other"].self_reset) == (True, False)
+    assert await take(services, row(self_reset=True)) == [("UNCHANGED", None)]
+    [(outcome, reason)] = await take(services, row())
+    assert outcome == "UNCHANGED"
+    assert reason is not None
+    assert "self_reset" in reason
+
+
 async def test_the_same_file_again_changes_nothing(services: Services) -> None:
     rows = [
         row(features=["viewer"], allow_list=AllowList.parse(["10.0.0.0/8"])),
@@ -350,12 +361,21 @@ def test_a_file_without_clients_is_refused_with_the_formats(raw: bytes) -> None:
         ({**CLIENT, "features": "owner"}, "features"),
         ({**CLIENT, "features": [5]}, "features"),
         ({**CLIENT, "whitelist": "0.0.0.0/0"}, "whitelist"),
+        ({**CLIENT, "self_reset": 1}, "self_reset"),
+        ({**CLIENT, "self_reset": "true"}, "self_reset"),
     ],
 )
 def test_a_row_that_is_not_a_client_is_refused_with_what_is_missing(value: object, why: str) -> None:
     with pytest.raises(RowRefused, match=why) as told:
         _read(value)
     assert STRONG not in str(told.value)
+
+
+def test_a_row_gives_the_right_to_reset_itself_only_if_it_says_so() -> None:
+    assert not _read(CLIENT).self_reset
+    assert not _read({**CLIENT, "self_reset": None}).self_reset
+    assert not _read({**CLIENT, "self_reset": False}).self_reset
+    assert _read({**CLIENT, "self_reset": True}).self_reset
 
 
 def test_the_whitelist_of_a_row_is_read_as_its_system_means_it() -> None:

@@ -56,4 +56,5 @@ async def sign_in(
         address=address,
         secret_id=accepted.secret_id,
         secret_state=accepted.state,
+        self_reset=accepted.self_reset,
     )

@@ -99,4 +99,5 @@ async def authenticate_client(request: web.Request, credentials: Credentials, su
         request_id=request[REQUEST_ID],
         secret_id=verdict.secret_id,
         secret_state=verdict.state,
+        self_reset=verdict.self_reset,
     )

@@ -8,7 +8,14 @@ from gql_secrets.api.graphql import bulk
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Feature, Role
 from gql_secrets.api.graphql.errors import RefusalsAreData
-from gql_secrets.api.graphql.guards import Guard, HoursToLive, SmoothResetGuard
+from gql_secrets.api.graphql.guards import (
+    ClientIdOf,
+    EndActiveRollover,
+    Guard,
+    HoursToLive,
+    ResetGuard,
+    client_of_argument,
+)
 from gql_secrets.api.graphql.nodes import secret_number
 from gql_secrets.api.graphql.payloads import (
     CancelRolloverPayload,
@@ -40,6 +47,13 @@ AllowListTexts = Annotated[
         "192.0.2.0/24: 1 to 100 networks."
     ),
 ]
+SelfReset = Annotated[
+    bool | None,
+    strawberry.argument(
+        description="Whether the client may reset its own secret (Client.selfReset). A viewer who signed in with an "
+        "old secret cannot pass true."
+    ),
+]
 IfGeneration = Annotated[
     int | None,
     strawberry.argument(description="Refuses the change with CONFLICT if the client is no longer at this generation."),
@@ -54,8 +68,8 @@ Reason = Annotated[
 ]
 
 
-def _changes(payload: type[Any], least: Role = Role.ADMIN) -> list[Any]:
-    return [Guard(least), RefusalsAreData(payload)]
+def _changes(payload: type[Any], *, or_self: ClientIdOf | None = None) -> list[Any]:
+    return [Guard(Role.ADMIN, or_self=or_self), RefusalsAreData(payload)]
 
 
 @strawberry.type(
@@ -74,9 +88,15 @@ class Mutation(SessionMutations):
         description: Description = None,
         features: Features = None,
         allow_list: AllowListTexts = None,
+        self_reset: SelfReset = None,
     ) -> CreateClientPayload | None:
         registration = await info.context.services.clients.create_client(
-            name, description=description, features=features or (), allow_list=allow_list, by=info.context.caller
+            name,
+            description=description,
+            features=features or (),
+            allow_list=allow_list,
+            self_reset=bool(self_reset),
+            by=info.context.caller,
         )
         return CreateClientPayload.of(registration)
 
@@ -93,6 +113,7 @@ class Mutation(SessionMutations):
         description: Description = None,
         features: Features = None,
         allow_list: AllowListTexts = None,
+        self_reset: SelfReset = None,
     ) -> UpdateClientPayload | None:
         client = await info.context.services.clients.update_client(
             client_id,
@@ -100,6 +121,7 @@ class Mutation(SessionMutations):
             description=UNCHANGED if description is None else description,
             features=UNCHANGED if features is None else features,
             allow_list=UNCHANGED if allow_list is None else allow_list,
+            self_reset=UNCHANGED if self_reset is None else self_reset,
             by=info.context.caller,
         )
         return UpdateClientPayload.of(client)
@@ -134,7 +156,11 @@ class Mutation(SessionMutations):
         description="Resets a client's secret: creates a new secret, which is valid immediately, and retains the old "
         "one for hoursToLive hours. During a rollover, a smooth reset never ends a secret in use unless "
         "endActiveRollover is true.",
-        extensions=[Guard(Role.OPERATOR), SmoothResetGuard(), RefusalsAreData(ResetSecretPayload)],
+        extensions=[
+            Guard(Role.OPERATOR, or_self=client_of_argument),
+            ResetGuard(),
+            RefusalsAreData(ResetSecretPayload),
+        ],
     )
     async def reset_secret(
         self,
@@ -145,16 +171,11 @@ class Mutation(SessionMutations):
             str | None,
             strawberry.argument(
                 description="A unique key of 16 to 255 printable ASCII characters, such as a UUID. Repeating the "
-                "request with the same key within ten minutes returns the same new secret."
+                "request with the same key within ten minutes returns the same new secret. If the client resets "
+                "itself, the time is not ten minutes: it ends when the new secret is first used or the old one ends."
             ),
         ] = None,
-        end_active_rollover: Annotated[
-            bool,
-            strawberry.argument(
-                description="Allows a smooth reset during a rollover. If the new secret was not used, it is withdrawn "
-                "and the old secret remains valid; otherwise the old secret ends immediately."
-            ),
-        ] = False,
+        end_active_rollover: EndActiveRollover = False,
         if_generation: IfGeneration = None,
         reason: Reason = None,
     ) -> ResetSecretPayload | None:
@@ -172,7 +193,7 @@ class Mutation(SessionMutations):
     @strawberry.mutation(
         description="Revokes a client's old secret immediately. Never affects the current secret. Idempotent: a second "
         "call returns alreadyEnded.",
-        extensions=_changes(RevokeOldSecretPayload),
+        extensions=_changes(RevokeOldSecretPayload, or_self=client_of_argument),
     )
     async def revoke_old_secret(
         self,
@@ -226,7 +247,7 @@ class Mutation(SessionMutations):
     @strawberry.mutation(
         description="Cancels a client's rollover: the new secret ends and the old one is current again. Refused if the "
         "new secret was used.",
-        extensions=_changes(CancelRolloverPayload),
+        extensions=_changes(CancelRolloverPayload, or_self=client_of_argument),
     )
     async def cancel_rollover(
         self, info: Info, client_id: ClientId, if_generation: IfGeneration = None, reason: Reason = None

@@ -7,7 +7,7 @@ import strawberry
 
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
-from gql_secrets.api.graphql.guards import Guard
+from gql_secrets.api.graphql.guards import Guard, client_of_argument
 from gql_secrets.api.graphql.node_lookup import find_node, find_nodes
 from gql_secrets.api.graphql.nodes import (
     After,
@@ -48,7 +48,7 @@ class Query:
 
     @strawberry.field(
         description="Finds a client by its client id. Null if no such client exists or it was deleted.",
-        extensions=[Guard(Role.VIEWER)],
+        extensions=[Guard(Role.VIEWER, or_self=client_of_argument)],
         metadata=FOUND,
     )
     async def client(self, info: Info, client_id: ClientId) -> Client | None:

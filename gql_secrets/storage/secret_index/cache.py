@@ -17,7 +17,7 @@ class _Retained(NamedTuple):
 
 
 # Most secrets are remembered in a short form: the id of a current secret, or id and end of a retained one. Only those
-# of clients with an allow list or features are remembered as a whole.
+# of clients with an allow list, features or the right to reset themselves are remembered as a whole.
 _Remembered = int | _Retained | StoredSecret
 
 
@@ -56,7 +56,7 @@ class SecretCache:
         if not secret.was_used or len(self._by_digest) >= MAX_REMEMBERED:
             return
         secret_id, client_id = secret.secret_id, secret.client_id
-        if secret.allow_list is not None or secret.features:
+        if secret.allow_list is not None or secret.features or secret.self_reset:
             self._by_digest[digest] = secret
         elif secret.expires_at is not None:
             self._by_digest[digest] = _Retained(secret_id, secret.expires_at)

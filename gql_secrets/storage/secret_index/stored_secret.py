@@ -22,6 +22,7 @@ class SecretRow(NamedTuple):
     first_used_at: int | None
     enabled: bool
     is_restricted: bool
+    self_reset: bool
     features: str | None
 
     @property
@@ -32,7 +33,7 @@ class SecretRow(NamedTuple):
 
 _OWN_COLUMNS: Final = (
     "s.id AS secret_id, s.client_id, s.state, s.expires_at, s.first_used_at, c.enabled AS enabled, "
-    "c.is_restricted AS is_restricted"
+    "c.is_restricted AS is_restricted, c.self_reset AS self_reset"
 )
 
 
@@ -53,6 +54,7 @@ class StoredSecret(NamedTuple):
     enabled: bool
     allow_list: AllowList | None
     features: tuple[str, ...] = ()
+    self_reset: bool = False
 
     @classmethod
     def of(cls, row: SecretRow, networks: Sequence[str] | None) -> "StoredSecret":
@@ -66,6 +68,7 @@ class StoredSecret(NamedTuple):
             enabled=bool(row.enabled),
             allow_list=None if networks is None else AllowList.parse(networks) if networks else EVERYWHERE,
             features=tuple(row.features.split(",")) if row.features else (),
+            self_reset=bool(row.self_reset),
         )
 
     @classmethod

@@ -101,6 +101,10 @@ ARGUMENT: Final[dict[str, tuple[int, str]]] = {
         ADMIN,
         'mutation { resetSecret(clientId: "ID", hoursToLive: 24) { newSecret } }',
     ),
+    "Mutation.resetSecret(endActiveRollover)": (
+        ADMIN,
+        'mutation { resetSecret(clientId: "ID", hoursToLive: 24, endActiveRollover: true) { newSecret } }',
+    ),
 }
 DECISIONS: Final = ROOT | INNER | ARGUMENT
 # Subscriptions use other transports: test_subscriptions.py tests them.
@@ -113,6 +117,15 @@ OUTER: Final = {
     "ClientSecret.uses": VIEWER,
     "Rollover.sources": VIEWER,
     "Mutation.resetSecret(hoursToLive)": OPERATOR,
+    "Mutation.resetSecret(endActiveRollover)": OPERATOR,
+}
+# What a client with selfReset may do for itself, with any of its secrets and with its current one: the table of
+# test_self_in_roles.py.
+SELF_READS: Final = {"Query.client", "ClientSecret.uses", "Rollover.sources"}
+SELF_CHANGES: Final = {
+    "Mutation.resetSecret(hoursToLive)",
+    "Mutation.revokeOldSecret",
+    "Mutation.cancelRollover",
 }
 CALLERS: Final = {"anonymous": -1, "roleless": 0, "viewer": VIEWER, "operator": OPERATOR, "owner": ADMIN}
 
@@ -138,7 +151,8 @@ def test_every_field_of_the_schema_has_a_decision():
 def test_the_schema_prints_the_decided_roles():
     """The printed guards are the real ones: `@requiresRole` on the field or the argument."""
     names = {VIEWER: "VIEWER", OPERATOR: "OPERATOR", ADMIN: "ADMIN"}
-    printed = {}
+    printed: dict[str, str] = {}
+    printed_self: set[str] = set()
     for type_ in SCHEMA.type_map.values():
         for field, definition in type_.fields.items() if isinstance(type_, GraphQLObjectType) else ():
             if definition.ast_node is None:
@@ -149,10 +163,13 @@ def test_the_schema_prints_the_decided_roles():
             ]
             for name, node in nodes:
                 for directive in node.directives or ():
-                    roles = directive.arguments[0].value.values
-                    printed[name] = roles[-1].value
+                    values = {each.name.value: each.value for each in directive.arguments}
+                    printed.setdefault(name, values["roles"].values[-1].value)  # the first one is the strictest
+                    if "orSelf" in values:
+                        printed_self.add(name)
     decided = {name: least for name, (least, _) in DECISIONS.items()} | STREAMS
     assert printed == {name: names[least] for name, least in decided.items() if least > ANYONE}
+    assert printed_self == SELF_READS | SELF_CHANGES | {"Mutation.resetSecret"}
 
 
 @pytest.mark.parametrize("field", DECISIONS)

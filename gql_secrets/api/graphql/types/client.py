@@ -14,6 +14,7 @@ from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.secret import MAX_INT, ClientSecret, Rollover
 from gql_secrets.api.graphql.weights import EVALUATED, PAGE_BELOW
 from gql_secrets.domain.access import Caller, may_change, outranks, parse_features, rank
+from gql_secrets.domain.rotation import SecretState
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
 from gql_secrets.storage.client_rows import ClientRow
@@ -36,6 +37,11 @@ class Client(Node):
     generation: int = strawberry.field(
         description="A number that increases with every change of the client. Pass it as ifGeneration to refuse the "
         "change if the client has changed since."
+    )
+    self_reset: bool = strawberry.field(
+        description="Whether the client may reset its own secret. Signed in with its current secret, it can read "
+        "itself, use a smooth reset, revoke its old secret, and cancel its rollover. With its old secret it can read "
+        "itself, and repeat a reset with the same idempotencyKey until the new secret is used."
     )
 
     @strawberry.field(
@@ -115,22 +121,26 @@ class Client(Node):
     async def last_unknown_secret_attempt_at(self, info: Info) -> datetime | None:
         return (await info.context.loaders.unknown_attempts.load(self.row.client_id)).last_at
 
-    @strawberry.field(description="Whether the viewer can reset the client's secret, at least with a hard reset.")
+    @strawberry.field(
+        description="Whether the viewer can reset the client's secret. Roles include the hard reset; a client that "
+        "resets itself can use only the smooth reset."
+    )
     def viewer_can_reset_secret(self) -> bool:
-        return self._viewer_can(Role.OPERATOR)
+        return self._viewer_can(Role.OPERATOR) or self._viewer_resets_itself()
 
     @strawberry.field(
         description="Whether the viewer can reset the client's secret with a smooth reset, which retains the old "
         "secret."
     )
     def viewer_can_smooth_reset(self) -> bool:
-        return self._viewer_can(Role.ADMIN)
+        return self._viewer_can(Role.ADMIN) or self._viewer_resets_itself()
 
     @strawberry.field(
-        description="Whether the viewer can revoke the old secret, change its retention, or cancel the rollover."
+        description="Whether the viewer can revoke the old secret or cancel the rollover. ADMIN can change its "
+        "retention, too."
     )
     def viewer_can_revoke_old_secret(self) -> bool:
-        return self._viewer_can(Role.ADMIN)
+        return self._viewer_can(Role.ADMIN) or self._viewer_resets_itself()
 
     @strawberry.field(description="Whether the viewer can update, enable, disable, or delete the client.")
     def viewer_can_edit(self) -> bool:
@@ -139,6 +149,10 @@ class Client(Node):
     def _viewer_can(self, least: Role) -> bool:
         caller, features = self.caller, parse_features(self.row.features)
         return rank(caller.role) >= least.rank and not outranks(caller.role, features) and may_change(caller, features)
+
+    def _viewer_resets_itself(self) -> bool:
+        caller = self.caller
+        return caller.may_reset_itself(self.row.client_id) and caller.secret_state is SecretState.CURRENT
 
     @classmethod
     def of(cls, row: ClientRow, caller: Caller) -> Self:
@@ -153,6 +167,7 @@ class Client(Node):
             enabled=row.enabled,
             created_at=row.created_at,
             generation=row.generation,
+            self_reset=row.self_reset,
         )
 
     @classmethod

@@ -7,7 +7,7 @@ import strawberry
 
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Role, RolloverAdvice, RolloverSourceState, SecretEndReason, SecretState
-from gql_secrets.api.graphql.guards import Guard
+from gql_secrets.api.graphql.guards import Guard, client_of_source
 from gql_secrets.api.graphql.nodes import Node, global_id
 from gql_secrets.api.graphql.weights import EVALUATED
 from gql_secrets.domain import sources
@@ -72,6 +72,7 @@ class UsageBucket:
 )
 class ClientSecret(Node):
     number: strawberry.Private[int]
+    client_id: strawberry.Private[str]
     hint: str = strawberry.field(
         description="The last four characters of the secret. Empty for an imported secret of fewer than 24 characters."
     )
@@ -136,7 +137,7 @@ class ClientSecret(Node):
     @strawberry.field(
         description="The sources that used the secret, most recent first: at most 50 sources of accepted uses and 50 "
         "of refused attempts.",
-        extensions=[Guard(Role.OPERATOR)],
+        extensions=[Guard(Role.OPERATOR, or_self=client_of_source)],
         metadata=weighs(30, size=2 * usage.MAX_SOURCES),
     )
     async def uses(self, info: Info) -> list[SecretUse] | None:
@@ -164,6 +165,7 @@ class ClientSecret(Node):
         return cls(
             id=global_id("ClientSecret", row.id),
             number=row.id,
+            client_id=row.client_id,
             hint=row.hint,
             created_at=row.created_at,
             created_by=row.created_by,
@@ -224,11 +226,16 @@ class Rollover:
     reason: str = strawberry.field(description="A sentence that explains the advice.")
     key: strawberry.Private[RolloverKey]
 
+    @property
+    def client_id(self) -> str:
+        """The client whose rollover this is."""
+        return self.key.client_id
+
     @strawberry.field(
         description="The sources of the rollover, those in the greatest danger first, then the most recent: at most "
         "100. Without sources last seen with the old secret more than a day before the reset. Delayed by at most a "
         "minute.",
-        extensions=[Guard(Role.OPERATOR)],
+        extensions=[Guard(Role.OPERATOR, or_self=client_of_source)],
         metadata=weighs(60, size=MAX_ROLLOVER_SOURCES),
     )
     async def sources(self, info: Info) -> list[RolloverSource] | None:
