@@ -1,6 +1,7 @@
-"""`gql-secrets audit …`: verify, export and accept the audit log."""
+"""`gql-secrets audit …`: verify, export, prune and accept the audit log."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,12 @@ from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure
 from gql_secrets.service.audit_acceptance import accept_audit
-from gql_secrets.service.audit_log import AuditLog, last_revision_of
+from gql_secrets.service.audit_export import last_revision_of
+from gql_secrets.service.audit_log import AuditLog
+from gql_secrets.service.audit_pruning import prune_audit
 from gql_secrets.wiring import Services
 
-app = typer.Typer(help="Verify, export and accept the audit log.", no_args_is_help=True)
+app = typer.Typer(help="Verify, export, prune and accept the audit log.", no_args_is_help=True)
 
 
 @app.command()
@@ -21,14 +24,17 @@ app = typer.Typer(help="Verify, export and accept the audit log.", no_args_is_he
 async def verify(
     services: Services,
     against: Annotated[
-        Path | None,
-        typer.Option(help="An earlier export. Each of its events must still be in the audit log, unchanged."),
+        list[Path] | None,
+        typer.Option(
+            help="An earlier export. Each of its events must still be in the audit log, unchanged. For pruned events, "
+            "repeat the option with every file, the oldest first."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that no event was edited, removed or reordered. The exit code is 1 if one was."""
     audit_log = AuditLog(services.database, services.changes.pepper)
-    lines = _lines_of(against) if against else []
+    lines = [line for path in against or () for line in _lines_of(path)]
     report = await audit_log.verify(lines)
     write({"events": report.events, "head": report.head, "problem": report.problem}, as_json=as_json)
     if report.problem:
@@ -77,6 +83,31 @@ async def export(
     except OSError as error:
         raise Failure(f"Cannot write {output}: {error.strerror}.") from error
     say(f"Wrote {written} events to {output}.")
+
+
+@app.command()
+@with_services
+async def prune(
+    services: Services,
+    before: Annotated[
+        datetime,
+        typer.Option(formats=["%Y-%m-%d"], help="Prune the events before this day (UTC), such as 2026-01-31."),
+    ],
+    export: Annotated[Path, typer.Option(help="A new file for the events. Keep it: they are then nowhere else.")],
+    reason: Annotated[str | None, typer.Option(help="Why, for the audit log: at most 200 characters.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write old events to a file, verify it, and delete them. The audit log records it."""
+    pruned = await prune_audit(
+        services.changes,
+        by=cli_caller(),
+        before=before.replace(tzinfo=UTC),
+        export=lambda _first, _last: export,
+        reason=reason,
+    )
+    done = f"Events {pruned.first} to {pruned.last} are in {export} and were deleted from the audit log."
+    say(done)
+    write({"first": pruned.first, "last": pruned.last, "export": str(export)}, as_json=as_json, done=done)
 
 
 def _lines_of(path: Path) -> list[str]:

@@ -31,6 +31,7 @@ class AuditAction(StrEnum):
     RETENTION_CHANGED = "RETENTION_CHANGED"
     ROLLOVER_CANCELLED = "ROLLOVER_CANCELLED"
     AUDIT_ACCEPTED = "AUDIT_ACCEPTED"
+    AUDIT_PRUNED = "AUDIT_PRUNED"
     SIGN_IN_LINK_CREATED = "SIGN_IN_LINK_CREATED"
     SIGN_IN_LINK_VOIDED = "SIGN_IN_LINK_VOIDED"
     SIGNED_IN = "SIGNED_IN"
@@ -85,7 +86,8 @@ class AuditEntry:
         clamped: whether the requested expiry was beyond the longest retention.
         weak_secret: whether an imported secret looks guessable.
         reason: why the person made the change, in their words.
-        accepted: with AUDIT_ACCEPTED, a digest of all events before it as they were when they were accepted.
+        accepted: with AUDIT_ACCEPTED, a digest of all events before it as they were when they were accepted; with
+            AUDIT_PRUNED, the hash of the last event that was exported and deleted.
         actor_name: the display name of an actor who is a person, at the time of the change.
         link_number: the sign-in link that was created, voided or used.
         session_number: the session that began or ended.

@@ -3,9 +3,9 @@
 import hashlib
 
 from gql_secrets.domain.access import Caller, Role, require_role
-from gql_secrets.domain.audit import FIRST_HASH, AuditAction, parse_reason
+from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.errors import BadRequest
-from gql_secrets.service.audit_log import AuditLog, add_content, append_to_audit
+from gql_secrets.service.audit_log import AuditLog, add_content, append_to_audit, read_start
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.storage.models import AuditEvent
 
@@ -29,8 +29,9 @@ async def accept_audit(changes: Changes, *, by: Caller, reason: str) -> str:
 
     async def work(change: Change) -> None:
         require_role(change.caller, Role.ADMIN)
-        content, last, head = hashlib.sha256(), 0, FIRST_HASH
-        query = AuditEvent.all().using_db(change.connection).prefetch_related("ended_secrets")
+        content = hashlib.sha256()
+        last, head = await read_start(change.connection)
+        query = AuditEvent.filter(revision__gt=last).using_db(change.connection).prefetch_related("ended_secrets")
         async for event in query.order_by("revision"):
             add_content(content, event)
             last, head = event.revision, event.hash

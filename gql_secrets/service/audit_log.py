@@ -8,20 +8,19 @@ cannot make these agree again. Against somebody who has the pepper too, an expor
 import asyncio
 import hashlib
 import hmac
-import itertools
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.audit import FIRST_HASH, AuditAction, AuditEntry, EndedSecret, FirstFormatEntry
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.errors import AuditHeadInvalid, BadRequest, Failure, Unavailable
-from gql_secrets.domain.instants import rfc3339
+from gql_secrets.domain.errors import AuditHeadInvalid, Failure, Unavailable
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
+from gql_secrets.service.audit_export import ExportedEvent, line_of, read_lines
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
@@ -55,6 +54,16 @@ class AuditReport:
     problem: str | None
 
 
+class Start(NamedTuple):
+    """What the audit log starts after: the revision and the hash of the event before its first one."""
+
+    revision: int
+    hash: bytes
+
+
+_BEFORE_ALL: Final = Start(0, FIRST_HASH)
+
+
 class AuditLog:
     """Verifies and exports the audit log; changes nothing."""
 
@@ -69,18 +78,20 @@ class AuditLog:
         Changes may go on at the same time: the events up to the head that was read first are checked.
 
         Args:
-            exported: the lines of an earlier export; each must still be in the audit log, unchanged.
+            exported: the lines of an earlier export; each must still be in the audit log, unchanged. Those of pruned
+                events must begin with the first event and lead to the first one that is still there.
 
         Raises:
             BadRequest: a line of the export is malformed.
             Failure: an event was edited so that it cannot even be read.
         """
         head = await self._database.read(_read_head)
-        copies = _hashes_of(exported)
-        copy = next(copies, None)
-        expected, previous, content = 1, FIRST_HASH, hashlib.sha256()
+        start = await self._database.read(read_start)
+        copies = read_lines(exported)
+        copy, unproven = _check_pruned(copies, start)
+        expected, previous, content = start.revision + 1, start.hash, hashlib.sha256()
         first_problem: AuditReport | None = None
-        async for event in self._events(after=0, until=head.revision):
+        async for event in self._events(after=start.revision, until=head.revision):
             problem = None
             if event.revision != expected:
                 problem = f"Event {expected} is missing."
@@ -92,9 +103,9 @@ class AuditLog:
                 first_problem = None if follows(event, previous) else first_problem
             add_content(content, event)
             previous = event.hash
-            if copy and copy[0] <= event.revision:
-                if copy != (event.revision, event.hash.hex()):
-                    return _broken(copy[0], previous, f"Event {copy[0]} differs from the exported one.")
+            if copy and copy.revision <= event.revision:
+                if (copy.revision, copy.hash) != (event.revision, event.hash.hex()):
+                    return _broken(copy.revision, previous, f"Event {copy.revision} differs from the exported one.")
                 copy = next(copies, None)
             expected = event.revision + 1
         if first_problem:
@@ -102,8 +113,9 @@ class AuditLog:
         if expected != head.revision + 1:
             return _broken(expected, previous, f"Events {expected} to {head.revision} are missing.")
         if copy:
-            return _broken(expected, previous, f"Event {copy[0]} was exported and is no longer in the audit log.")
-        return AuditReport(head.revision, previous.hex(), self._problem_of_head(head, previous))
+            gone = f"Event {copy.revision} was exported and is no longer in the audit log."
+            return _broken(expected, previous, gone)
+        return AuditReport(head.revision, previous.hex(), self._problem_of_head(head, previous) or unproven)
 
     async def probe_head(self) -> str:
         """Return the state of the head's signature: "ok", "invalid", or "unavailable" if it cannot be read now."""
@@ -127,11 +139,12 @@ class AuditLog:
             return "The head's signature is wrong: the head was edited without the pepper."
         return None
 
-    async def export(self, *, after: int = 0) -> AsyncIterator[str]:
-        """Yield the events after this revision, one JSON object a line, with GraphQL's field names and the hash."""
-        head = await self._database.read(_read_head)
-        async for event in self._events(after=after, until=head.revision):
-            yield json.dumps(_exported(event), ensure_ascii=False)
+    async def export(self, *, after: int = 0, until: int | None = None) -> AsyncIterator[str]:
+        """Yield the events after this revision, up to `until` or the newest, one JSON object a line."""
+        if until is None:
+            until = (await self._database.read(_read_head)).revision
+        async for event in self._events(after=after, until=until):
+            yield line_of(entry_of(event), written_in=event.format, digest=event.hash)
 
     async def _events(self, *, after: int, until: int) -> AsyncIterator[AuditEvent]:
         while after < until:
@@ -218,6 +231,27 @@ async def append_to_audit(
     await tx.write([moved, *also])
 
 
+async def read_start(connection: BaseDBAsyncClient) -> Start:
+    """Return what the audit log starts after: the last event that was pruned, or nothing.
+
+    The event of the pruning names it by its hash. It is part of the chain, so nobody can change it unnoticed.
+    """
+    events = AuditEvent.all().using_db(connection).prefetch_related("ended_secrets")
+    pruning = await events.filter(action=AuditAction.AUDIT_PRUNED).order_by("-revision").first()
+    first = await events.order_by("revision").first()
+    if pruning is None or first is None:
+        return _BEFORE_ALL
+    try:
+        last_pruned = bytes.fromhex(pruning.accepted or "")
+    except ValueError:  # edited: the walk along the chain finds it
+        return _BEFORE_ALL
+    if follows(first, last_pruned):
+        return Start(first.revision - 1, last_pruned)
+    # The deletion was interrupted, or events were removed in another way.
+    left = await AuditEvent.filter(hash=last_pruned).using_db(connection).first()
+    return Start(left.revision, last_pruned) if left else _BEFORE_ALL
+
+
 def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:
     """Return the MAC of the chain's head under a key derived from the pepper's first key."""
     return hmac.digest(pepper.first.subkey("audit head"), revision.to_bytes(8, "big") + head, "sha256")
@@ -272,15 +306,6 @@ def _stored_entry(event: AuditEvent) -> AuditEntry | FirstFormatEntry:
     raise ValueError("unknown format, or fields that this format does not have")
 
 
-def last_revision_of(exported: Iterable[str]) -> int:
-    """Return the revision of an export's last line; 0 for an empty one.
-
-    Raises:
-        BadRequest: a line is malformed.
-    """
-    return next(reversed([0, *(revision for revision, _ in _hashes_of(exported))]))
-
-
 def follows(event: AuditEvent, previous: bytes) -> bool:
     """Return whether the event's hash is that of the event as it is now, after the previous hash."""
     try:
@@ -297,48 +322,21 @@ def _broken(revision: int, head: bytes, problem: str) -> AuditReport:
     return AuditReport(revision - 1, head.hex(), problem)
 
 
-def _hashes_of(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    previous = 0
-    for number, line in enumerate(itertools.filterfalse(str.isspace, lines), start=1):
-        try:
-            content = json.loads(line)
-            revision, digest = int(content["revision"]), str(content["hash"])
-        except (ValueError, TypeError, KeyError):
-            raise BadRequest(f"Line {number} is not a line of an export.") from None
-        if revision <= previous:
-            raise BadRequest(f"Line {number} of the export is out of order.")
-        previous = revision
-        yield revision, digest
-
-
-def _exported(event: AuditEvent) -> dict[str, object]:
-    entry = entry_of(event)
-    return {
-        "revision": entry.revision,
-        "at": rfc3339(entry.at),
-        "action": entry.action,
-        "actor": entry.actor,
-        "actorName": entry.actor_name,
-        "actorKind": entry.actor_kind,
-        "surface": entry.surface,
-        "requestId": entry.request_id,
-        "address": entry.address,
-        "clientId": entry.client_id,
-        "generationBefore": entry.generation_before,
-        "generationAfter": entry.generation_after,
-        "secretId": entry.secret_id,
-        "endedSecrets": [{"secretId": ended.secret_id, "reason": ended.reason} for ended in entry.ended],
-        "hoursToLive": entry.hours_to_live,
-        "expiresAt": rfc3339(entry.expires_at) if entry.expires_at else None,
-        "editedFields": list(entry.edited_fields),
-        "clamped": entry.clamped,
-        "weakSecret": entry.weak_secret,
-        "reason": entry.reason,
-        "accepted": entry.accepted,
-        "linkNumber": entry.link_number,
-        "sessionNumber": entry.session_number,
-        "personName": entry.person_name,
-        "personRole": entry.person_role,
-        "sessionEndReason": entry.session_end_reason,
-        "hash": event.hash.hex(),
-    }
+def _check_pruned(copies: Iterator[ExportedEvent], start: Start) -> tuple[ExportedEvent | None, str | None]:
+    """Check the lines of pruned events by themselves; return the first line after them, and the problem."""
+    expected, previous, problem = 1, FIRST_HASH, None
+    for copy in copies:
+        if copy.revision > start.revision:
+            break
+        if copy.revision != expected and expected == 1:
+            problem = problem or f"The exports begin with event {copy.revision}. Pass the earlier ones too."
+        elif copy.revision != expected:
+            problem = problem or f"Event {expected} is missing from the exports."
+        elif not copy.follows(previous):
+            problem = problem or f"Event {expected} was edited in the export, or the one before it was replaced."
+        expected, previous = copy.revision + 1, bytes.fromhex(copy.hash)
+    else:
+        copy = None
+    if expected > 1 and (expected, previous) != (start.revision + 1, start.hash):
+        problem = problem or f"The exports end before event {start.revision}, the last one that was pruned."
+    return copy, problem

@@ -15,7 +15,10 @@ _CHECKS: Final = {
         WHERE c.deleted_at IS NOT NULL AND s.state IN ('CURRENT', 'RETAINED')
     """,
     "missing audit events": """
-        SELECT i.revision - (SELECT count(*) FROM audit_event) AS number FROM installation i
+        SELECT i.revision - (SELECT count(*) FROM audit_event) - CASE
+            WHEN EXISTS (SELECT 1 FROM audit_event WHERE action = 'AUDIT_PRUNED')
+            THEN (SELECT min(revision) - 1 FROM audit_event) ELSE 0 END AS number
+        FROM installation i
     """,
 }
 

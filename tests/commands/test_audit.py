@@ -1,9 +1,13 @@
 """`gql-secrets audit`: an edited audit log is reported until it is accepted."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 from support.commands import FullDisk, RunCommand, ask_services
 
 from gql_secrets.commands import output
+from gql_secrets.service import audit_pruning
 from gql_secrets.settings import Settings
 
 
@@ -36,3 +40,26 @@ def test_accepting_says_what_was_done_where_the_output_is_lost(
 
 def test_an_audit_log_is_not_accepted_without_a_reason(run: RunCommand) -> None:
     assert run("audit", "accept").code == 2
+
+
+def test_old_events_are_pruned_into_a_file_that_can_be_verified(
+    run: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("client", "create", "The first one").code == 0
+    assert run("client", "create", "The second one").code == 0
+    file = tmp_path / "audit.jsonl"
+    prune = ("audit", "prune", "--before", "2099-01-01", "--export", str(file), "--reason", "a year is over")
+
+    early = run(*prune)
+    assert (early.code, "last 8 days" in early.err, file.exists()) == (1, True, False)
+    assert run("audit", "prune", "--before", "yesterday", "--export", str(file)).code == 2
+
+    monkeypatch.setattr(audit_pruning, "MIN_KEPT", timedelta(days=-36_500))  # as if 2099 were over
+    done = run(*prune, "--json")
+    assert done.code == 0
+    assert done.data == {"first": 1, "last": done.data["last"], "export": str(file)}
+    assert len(file.read_text().splitlines()) == done.data["last"]
+    assert run("audit", "verify").code == run("audit", "verify", "--against", str(file)).code == 0
+    assert run("db", "check").code == 0
+    file.write_text(file.read_text().replace('"surface": "CLI"', '"surface": "GRAPHQL"', 1))
+    assert run("audit", "verify", "--against", str(file)).code == 1

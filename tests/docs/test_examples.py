@@ -19,6 +19,8 @@ RUN = ("console", "graphql", "js", "sh")
 NOT_RUN = {
     "pip install uv && uv run gql-secrets serve\n": "the server of the test is started without an installation",
     "pip install uv && uv run --group test pytest\n": "these are the tests",
+    "gql-secrets audit prune --before 2026-01-01 --export audit-2025.jsonl\n": "a new server has no old events",
+    "gql-secrets audit verify --against audit-2024.jsonl --against audit-2025.jsonl\n": "and no files of them",
 }
 # The commands of the first are CI's own steps; those of the second install a service, an image or a cluster, and
 # tests/docs/test_deploy.py checks what they install.

@@ -166,6 +166,7 @@ _describe(
     RETENTION_CHANGED="The expiry of an old secret was changed.",
     ROLLOVER_CANCELLED="A rollover was cancelled: its unused new secret ended and the old secret is current again.",
     AUDIT_ACCEPTED="An administrator accepted the audit log after it had been edited outside gql-secrets.",
+    AUDIT_PRUNED="Old events were exported to a file and deleted.",
     SIGN_IN_LINK_CREATED="A sign-in link was created for a person.",
     SIGN_IN_LINK_VOIDED="An unused sign-in link was voided.",
     SIGNED_IN="A person signed in with a link, which began a session.",

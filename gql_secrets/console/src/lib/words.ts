@@ -40,6 +40,7 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
   RETENTION_CHANGED: "Retention changed",
   ROLLOVER_CANCELLED: "Rollover cancelled",
   AUDIT_ACCEPTED: "Audit log accepted",
+  AUDIT_PRUNED: "Old audit events archived",
   SIGN_IN_LINK_CREATED: "Sign-in link created",
   SIGN_IN_LINK_VOIDED: "Sign-in link voided",
   SIGNED_IN: "Signed in",
