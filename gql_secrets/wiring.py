@@ -10,6 +10,7 @@ from typing import Final
 
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Failure, SetupError
+from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.service.background import repeat
 from gql_secrets.service.bulk import BulkRotation
 from gql_secrets.service.changes import Changes
@@ -59,6 +60,7 @@ class Services:
     figures: FigureQueries
     public_url: str
     maintenance: Maintenance
+    rotation_policy: RotationPolicy
     first_owner: Registration | None
 
     async def close(self) -> None:
@@ -132,7 +134,7 @@ async def open_services(
             if made is not None:
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
-        usage, queries = Usage(database), Queries(database, settings.quiet_time)
+        usage, queries = Usage(database), Queries(database, settings.quiet_time, settings.rotation_policy)
         usage_queries = UsageQueries(database, queries, usage, settings.quiet_time)
         rotation = Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client))
         lookup = await open_lookup(database)
@@ -144,7 +146,7 @@ async def open_services(
             bulk=BulkRotation(rotation, usage_queries),
             clients=Clients(changes),
             queries=queries,
-            overviews=Overviews(database, settings.quiet_time),
+            overviews=Overviews(database, settings.quiet_time, settings.rotation_policy),
             usage=usage,
             usage_queries=usage_queries,
             source_queries=SourceQueries(database, queries, usage_queries),
@@ -160,6 +162,7 @@ async def open_services(
             figures=FigureQueries(database, settings.quiet_time),
             public_url=settings.address_url,
             maintenance=maintenance,
+            rotation_policy=settings.rotation_policy,
             first_owner=first_owner,
         )
     except BaseException:

@@ -420,3 +420,15 @@ def test_an_issuer_whose_people_would_look_like_those_of_links_is_refused() -> N
         with pytest.raises(SetupError, match="signed in with a link"):
             read(OIDC_ISSUER=url, OIDC_AUDIENCE="gql-secrets")
     read(OIDC_ISSUER="https://link.example.com", OIDC_AUDIENCE="gql-secrets")
+
+
+@pytest.mark.parametrize(("text", "days"), [("0", None), ("1", 1), ("3650", 3650)])
+def test_the_maximum_age_is_the_policy_of_the_installation(text: str, days: int | None) -> None:
+    settings = Settings.from_environment({"GQL_SECRETS_MAXIMUM_AGE_DAYS": text})
+    assert settings.rotation_policy.maximum_age_days == days
+
+
+@pytest.mark.parametrize("text", ["3651", "-1", "90d", "1.5"])
+def test_a_maximum_age_out_of_bounds_stops_the_start(text: str) -> None:
+    with pytest.raises(SetupError, match="GQL_SECRETS_MAXIMUM_AGE_DAYS"):
+        Settings.from_environment({"GQL_SECRETS_MAXIMUM_AGE_DAYS": text})

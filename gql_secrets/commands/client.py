@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -10,7 +11,10 @@ from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, client_data, printable, say, to_json, write, write_text
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.audit import MAX_REASON
+from gql_secrets.domain.details import ClientDetails, parse_labels
 from gql_secrets.domain.errors import ClientNotFound, Failure
+from gql_secrets.domain.policies import RotationState, rotation_state
+from gql_secrets.service.client_details import DetailsEdit
 from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.clients import UNCHANGED
 from gql_secrets.service.pages import MAX_PAGE, PageRequest
@@ -38,6 +42,13 @@ _Networks = Annotated[
     ),
 ]
 
+_Labels = Annotated[
+    list[str], typer.Option("--label", help="A label such as team=payments. Repeat the option for more.")
+]
+_MaximumAgeDays = Annotated[
+    int | None, typer.Option("--maximum-age-days", help="The client's own maximum age of a current secret, in days.")
+]
+
 
 @app.command()
 @with_services
@@ -50,6 +61,9 @@ async def create(
     self_reset: Annotated[
         bool, typer.Option("--self-reset", help="Let the client reset its own secret, with a smooth reset.")
     ] = False,
+    contact: Annotated[str | None, typer.Option("--contact", help="Whom to call about the client.")] = None,
+    label: _Labels = [],  # noqa: B006
+    maximum_age_days: _MaximumAgeDays = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a client and show its secret once."""
@@ -60,6 +74,7 @@ async def create(
         features=feature,
         allow_list=allow or None,
         self_reset=self_reset,
+        details=ClientDetails.parse(contact=contact, labels=label, maximum_age_days=maximum_age_days),
     )
     client_id = made.client.client_id
     say("Registered. The secret is shown only once:")
@@ -82,19 +97,36 @@ async def list_clients(
         bool | None,
         typer.Option("--in-rollover/--not-in-rollover", help="Only clients with, or without, a valid old secret."),
     ] = None,
+    due: Annotated[
+        int | None,
+        typer.Option(
+            "--due",
+            metavar="DAYS",
+            help="Only clients whose secret reaches its maximum age within this number of days.",
+        ),
+    ] = None,
+    label: _Labels = [],  # noqa: B006
+    contact: Annotated[str | None, typer.Option("--contact", help="Only clients with this contact.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List all clients, newest first."""
+    wanted = ClientFilter(
+        in_rollover=in_rollover, due_within_days=due, labels=parse_labels(label), contact=contact or None
+    )
+    now = await services.queries.now()
+    heading = "OLD SECRET EXPIRES AT" if due is None else "ROTATION"
     count = 0
-    async for data in each_client(services, search, in_rollover):
+    async for data in each_client(services, search, wanted):
         if as_json:
             write_text(("[\n" if count == 0 else ",\n") + to_json(data))
         else:
             if count == 0:
-                say(f"{'CLIENT ID':<32}  {'STATE':<8}  {'OLD SECRET EXPIRES AT':<27}  NAME")
+                say(f"{'CLIENT ID':<32}  {'STATE':<8}  {heading:<27}  NAME")
             state = "enabled" if data["enabled"] else "disabled"
             old = data["oldSecret"]
             until = old["expiresAt"] if isinstance(old, dict) else "-"
+            if due is not None:
+                until = _rotation_in_words(str(data["rotationDueAt"]), now)
             name = printable(str(data["name"]))
             write_text(f"{printable(str(data['clientId'])):<32}  {state:<8}  {until:<27}  {name}\n")
         count += 1
@@ -136,6 +168,15 @@ async def update(
         bool | None,
         typer.Option("--self-reset/--no-self-reset", help="Whether the client may reset its own secret."),
     ] = None,
+    contact: Annotated[str | None, typer.Option("--contact", help="The new contact; '' removes it.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="Replaces all labels. Repeat the option for more; '' removes them."),
+    ] = None,
+    maximum_age_days: _MaximumAgeDays = None,
+    inherit_maximum_age: Annotated[
+        bool, typer.Option("--inherit-maximum-age", help="Remove the client's own maximum age.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Edit a client. Only what is passed changes."""
@@ -147,6 +188,12 @@ async def update(
         features=[each for each in feature if each] if feature else UNCHANGED,
         allow_list=allow or UNCHANGED,
         self_reset=UNCHANGED if self_reset is None else self_reset,
+        details=DetailsEdit.parse(
+            contact=contact,
+            labels=[each for each in label if each] if label else None,
+            maximum_age_days=maximum_age_days,
+            inherit_maximum_age=inherit_maximum_age,
+        ),
     )
     [data] = await _described(services, [client])
     write(data, as_json=as_json, done="The client was edited.")
@@ -182,14 +229,18 @@ async def delete(
     write({"deletedClientId": deleted}, as_json=as_json, done="The client was deleted.")
 
 
-async def each_client(
-    services: Services, search: str | None, in_rollover: bool | None
-) -> AsyncIterator[dict[str, object]]:
+def _rotation_in_words(due_at: str, now: datetime) -> str:
+    instant = datetime.fromisoformat(due_at)
+    is_overdue = rotation_state(instant, now=now) is RotationState.OVERDUE
+    return f"{'overdue since' if is_overdue else 'due on'} {instant:%Y-%m-%d}"
+
+
+async def each_client(services: Services, search: str | None, wanted: ClientFilter) -> AsyncIterator[dict[str, object]]:
     """Yield every client that matches, newest first, with the field names of GraphQL."""
     after = None
     while True:
         page = await services.queries.page_of_clients(
-            PageRequest(first=MAX_PAGE, after=after), search=search, filter=ClientFilter(in_rollover=in_rollover)
+            PageRequest(first=MAX_PAGE, after=after), search=search, filter=wanted
         )
         for data in await _described(services, page.rows):
             yield data
@@ -222,9 +273,15 @@ async def _described(services: Services, clients: Sequence[Client | ClientRow]) 
     await add_last_uses(services.database, [row for each in secrets.values() for row in each.values()])
     features = await services.queries.features(ids)
     allow_lists = await services.queries.allow_lists(ids)
+    labels = await services.queries.labels(ids)
     return [
         client_data(
-            client, features[client.client_id], allow_lists[client.client_id], secrets.get(client.client_id, {})
+            client,
+            features[client.client_id],
+            allow_lists[client.client_id],
+            labels[client.client_id],
+            secrets.get(client.client_id, {}),
+            services.rotation_policy,
         )
         for client in clients
     ]

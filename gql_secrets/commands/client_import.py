@@ -18,6 +18,7 @@ from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, printable, say, to_json, write_text
 from gql_secrets.domain.access import Role, role_of
 from gql_secrets.domain.credentials import is_client_id
+from gql_secrets.domain.details import ClientDetails
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.domain.networks import EVERYWHERE, AllowList, parse_whitelist
 from gql_secrets.service.client_import import MAX_BATCH, Import, Imported, ImportedClient, Outcome, RowRefused
@@ -27,7 +28,18 @@ _FORMATS: Final = (
     'It must hold the answer of /clients/list, {"results": [...]}, an array of such clients, or one client per line.'
 )
 _KEYS: Final = frozenset(
-    {"client_id", "client_secret", "description", "features", "whitelist", "self_reset", "results"}
+    {
+        "client_id",
+        "client_secret",
+        "description",
+        "features",
+        "whitelist",
+        "contact",
+        "labels",
+        "maximum_age_days",
+        "self_reset",
+        "results",
+    }
 )
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -180,6 +192,11 @@ def _read(value: object) -> ImportedClient:
     whitelist, self_reset = value.get("whitelist"), value.get("self_reset")
     if not isinstance(self_reset, bool | None):
         raise RowRefused("self_reset must be true or false")
+    contact, maximum_age_days = value.get("contact"), value.get("maximum_age_days")
+    if contact is not None and not isinstance(contact, str):
+        raise RowRefused("contact must be a string")
+    if maximum_age_days is not None and type(maximum_age_days) is not int:
+        raise RowRefused("maximum_age_days must be a whole number")
     return ImportedClient.of(
         client_id,
         secret,
@@ -187,6 +204,9 @@ def _read(value: object) -> ImportedClient:
         features=_strings(value.get("features"), "features"),
         allow_list=EVERYWHERE if whitelist is None else _allow_list(tuple(_strings(whitelist, "whitelist"))),
         self_reset=bool(self_reset),
+        details=ClientDetails.parse(
+            contact=contact, labels=_strings(value.get("labels"), "labels"), maximum_age_days=maximum_age_days
+        ),
     )
 
 

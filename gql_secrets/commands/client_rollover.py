@@ -12,6 +12,7 @@ from gql_secrets.commands.output import AsJson, instant, say, secret_data, to_js
 from gql_secrets.domain.access import Feature, parse_features
 from gql_secrets.domain.errors import Failure, Refusal
 from gql_secrets.domain.rotation import Retention
+from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.rotation import Reset
 from gql_secrets.wiring import Services
 
@@ -181,7 +182,8 @@ def _lost_secret(client_id: str, hours: int, until: str | None, idempotency_key:
 
 
 async def _revoke_all(services: Services, reason: str | None, *, as_json: bool) -> None:
-    client_ids = [str(data["clientId"]) async for data in each_client(services, None, in_rollover=True)]
+    wanted = ClientFilter(in_rollover=True)
+    client_ids = [str(data["clientId"]) async for data in each_client(services, None, wanted)]
     results, failures = [], 0
     for client_id in client_ids:
         try:

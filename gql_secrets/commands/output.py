@@ -19,6 +19,7 @@ import typer
 
 from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.instants import rfc3339
+from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.storage.models import Client, ClientSecret
@@ -30,7 +31,17 @@ Data = Mapping[str, object]
 _STDERR: Final = 2
 
 # Attributes of the models; the GraphQL fields have the same names in camel case.
-_CLIENT_FIELDS: Final = ("client_id", "name", "description", "enabled", "created_at", "generation", "self_reset")
+_CLIENT_FIELDS: Final = (
+    "client_id",
+    "name",
+    "description",
+    "enabled",
+    "created_at",
+    "generation",
+    "self_reset",
+    "contact",
+    "maximum_age_days",
+)
 _SECRET_FIELDS: Final = (
     "hint",
     "state",
@@ -192,15 +203,23 @@ def instant(value: datetime | None) -> str | None:
 
 
 def client_data(
-    client: Client | ClientRow, features: list[str], allow_list: list[str], secrets: Mapping[SecretState, ClientSecret]
+    client: Client | ClientRow,
+    features: list[str],
+    allow_list: list[str],
+    labels: list[str],
+    secrets: Mapping[SecretState, ClientSecret],
+    policy: RotationPolicy,
 ) -> dict[str, object]:
     """Return a client with the field names of GraphQL's `Client`."""
-    old = secrets.get(SecretState.RETAINED)
+    old, current = secrets.get(SecretState.RETAINED), secrets.get(SecretState.CURRENT)
     return _fields_of(client, _CLIENT_FIELDS) | {
         "features": features,
         "allowList": allow_list,
+        "labels": labels,
+        "effectiveMaximumAgeDays": policy.effective_days(client.maximum_age_days),
+        "rotationDueAt": instant(policy.due_at(current.created_at, client.maximum_age_days)) if current else None,
         "inRollover": old is not None,
-        "currentSecret": secret_data(secrets.get(SecretState.CURRENT)),
+        "currentSecret": secret_data(current),
         "oldSecret": secret_data(old),
     }
 

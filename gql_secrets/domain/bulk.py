@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from gql_secrets.domain.errors import ErrorCode, Refusal
+from gql_secrets.domain.error_codes import ErrorCode
+from gql_secrets.domain.errors import Refusal
 
 MAX_TARGETS: Final = 100
 

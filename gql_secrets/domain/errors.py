@@ -5,36 +5,10 @@ as an unexpected error.
 """
 
 from datetime import datetime
-from enum import StrEnum
 from typing import ClassVar
 
+from gql_secrets.domain.error_codes import ErrorCode
 from gql_secrets.domain.instants import rfc3339_seconds
-
-
-class ErrorCode(StrEnum):
-    """The stable codes of expected failures, as in `userErrors.code`."""
-
-    INVALID_HOURS_TO_LIVE = "INVALID_HOURS_TO_LIVE"
-    INVALID_NAME = "INVALID_NAME"
-    INVALID_DESCRIPTION = "INVALID_DESCRIPTION"
-    INVALID_FEATURE = "INVALID_FEATURE"
-    INVALID_ALLOW_LIST = "INVALID_ALLOW_LIST"
-    INVALID_IDEMPOTENCY_KEY = "INVALID_IDEMPOTENCY_KEY"
-    INVALID_REASON = "INVALID_REASON"
-    CLIENT_NOT_FOUND = "CLIENT_NOT_FOUND"
-    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
-    ROLLOVER_IN_PROGRESS = "ROLLOVER_IN_PROGRESS"
-    NO_ROLLOVER = "NO_ROLLOVER"
-    NEW_SECRET_IN_USE = "NEW_SECRET_IN_USE"  # noqa: S105  a code, not a secret
-    SECRET_NOT_OLD = "SECRET_NOT_OLD"  # noqa: S105  a code, not a secret
-    CONFLICT = "CONFLICT"
-    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
-    IDEMPOTENCY_RESULT_ENDED = "IDEMPOTENCY_RESULT_ENDED"
-    LAST_OWNER = "LAST_OWNER"
-    RATE_LIMITED = "RATE_LIMITED"
-    INVALID_TARGETS = "INVALID_TARGETS"
-    NOT_SAFE_TO_REVOKE = "NOT_SAFE_TO_REVOKE"
-    NOT_ATTEMPTED = "NOT_ATTEMPTED"
 
 
 class Failure(Exception):  # noqa: N818  a failure is not an error of the program

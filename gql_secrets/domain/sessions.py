@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Final
 
 from gql_secrets.domain.credentials import PlaintextSecret
-from gql_secrets.domain.errors import ErrorCode, InvalidName, Refusal
+from gql_secrets.domain.error_codes import ErrorCode
+from gql_secrets.domain.errors import InvalidName, Refusal
 from gql_secrets.domain.texts import is_visible
 
 SIGN_IN_PATH: Final = "/sign-in"

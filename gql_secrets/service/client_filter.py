@@ -5,15 +5,19 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gql_secrets.domain.access import Feature
-from gql_secrets.storage import client_lists
-from gql_secrets.storage.client_lists import Condition, Conditions, Order
+from gql_secrets.domain.details import parse_label
+from gql_secrets.domain.errors import BadRequest
+from gql_secrets.domain.policies import MAX_AGE_DAYS, RotationPolicy
+from gql_secrets.storage import client_conditions
+from gql_secrets.storage.client_conditions import Condition, Conditions
+from gql_secrets.storage.client_lists import Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientFilter:
     """Conditions that clients must meet (True) or must not meet (False); None does not matter.
 
-    `features` are met by clients that have any of them.
+    `features` are met by clients that have any of them, and `labels` by those that have all of them.
     """
 
     in_rollover: bool | None = None
@@ -24,20 +28,32 @@ class ClientFilter:
     due_for_rotation: bool | None = None
     never_used: bool | None = None
     disabled: bool | None = None
+    due_within_days: int | None = None
     features: tuple[Feature, ...] = ()
+    labels: tuple[str, ...] = ()
+    contact: str | None = None
 
-    def conditions(self, now: datetime, quiet_time: timedelta) -> list[Condition]:
+    def __post_init__(self) -> None:
+        days = self.due_within_days
+        if days is not None and not 0 <= days <= MAX_AGE_DAYS:
+            raise BadRequest(f"dueWithinDays must be from 0 to {MAX_AGE_DAYS}.", argument="due_within_days")
+
+    def conditions(self, now: datetime, quiet_time: timedelta, policy: RotationPolicy) -> list[Condition]:
         """Return the conditions at this instant, those that the fewest clients meet first."""
-        at = Conditions(now, quiet_time)
+        at = Conditions(now, quiet_time, policy)
+        due_within = at.due_within(timedelta(days=self.due_within_days or 0))
         wanted = [
             (self.ending_soon, at.ending_soon()),
             (self.locked_out, at.locked_out()),
             (self.safe_to_revoke, at.safe_to_revoke()),
             (self.waiting, at.waiting()),
             (self.in_rollover, at.in_rollover()),
-            (self.disabled, client_lists.disabled()),
-            (bool(self.features) or None, client_lists.has_features(self.features)),
-            (self.never_used, client_lists.never_used()),
+            (self.disabled, client_conditions.disabled()),
+            (None if self.contact is None else True, client_conditions.has_contact(self.contact or "")),
+            *((True, client_conditions.has_label(*parse_label(label))) for label in self.labels),
+            (None if self.due_within_days is None else True, due_within),
+            (bool(self.features) or None, client_conditions.has_features(self.features)),
+            (self.never_used, client_conditions.never_used()),
             (self.due_for_rotation, at.due_for_rotation()),
         ]
         return [condition._replace(is_met=is_met) for is_met, condition in wanted if is_met is not None]

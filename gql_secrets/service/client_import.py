@@ -17,11 +17,13 @@ from gql_secrets.domain.access import Caller, Feature, Role, parse_features, req
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.clients import name_from, parse_description, parse_name
 from gql_secrets.domain.credentials import Pepper, PlaintextSecret, is_client_id
+from gql_secrets.domain.details import NO_DETAILS, ClientDetails
 from gql_secrets.domain.errors import Conflict, Failure
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.domain.strength import MIN_BITS, MIN_STRONG, is_weak
 from gql_secrets.service.changes import Change, Changes
+from gql_secrets.service.client_details import values_of_labels
 from gql_secrets.service.clients import (
     values_of_client,
     values_of_features,
@@ -29,7 +31,7 @@ from gql_secrets.service.clients import (
     values_of_networks,
 )
 from gql_secrets.service.secret_store import values_of_secret
-from gql_secrets.storage.models import Client, ClientFeature, ClientListing, ClientNetwork, ClientSecret
+from gql_secrets.storage.models import Client, ClientFeature, ClientLabel, ClientListing, ClientNetwork, ClientSecret
 
 # Other changes wait for a batch: about a fifth of a second.
 MAX_BATCH: Final = 500
@@ -42,7 +44,10 @@ _DELETED: Final = "a client with this id was deleted, and ids are never reused"
 _HAS_ANOTHER: Final = "this client exists with another secret; to change that one, reset it"
 _ENDED: Final = "this client had this secret, and it has ended; an ended secret is never valid again"
 _TWICE: Final = "duplicate client id with a different secret"
-_DIFFERS: Final = "its description, features, allow list or self_reset differ from the file, and were not changed"
+_DIFFERS: Final = (
+    "its description, features, allow list, self_reset, contact, labels or maximum age differ from the file, and were "
+    "not changed"
+)
 _WEAK: Final = (
     f"the secret is weak: under {MIN_STRONG} characters or under an estimated {MIN_BITS:.0f} bits, so it could be "
     "found from a copy of the database; reset it in the other system first, or use --allow-weak"
@@ -65,6 +70,7 @@ class ImportedClient:
     allow_list: AllowList
     is_weak: bool
     self_reset: bool = False
+    details: ClientDetails = NO_DETAILS
 
     @classmethod
     def of(
@@ -76,6 +82,7 @@ class ImportedClient:
         features: Sequence[str],
         allow_list: AllowList,
         self_reset: bool = False,
+        details: ClientDetails = NO_DETAILS,
     ) -> Self:
         """Check the values of another system.
 
@@ -100,6 +107,7 @@ class ImportedClient:
             allow_list,
             is_weak(secret),
             self_reset,
+            details,
         )
 
 
@@ -128,6 +136,7 @@ class _Known:
     secrets: dict[str, list[ClientSecret]] = field(default_factory=dict)
     features: dict[str, set[str]] = field(default_factory=dict)
     networks: dict[str, list[str]] = field(default_factory=dict)
+    labels: dict[str, set[str]] = field(default_factory=dict)
 
 
 class Import:
@@ -223,6 +232,8 @@ def _outcome_of_known(
     is_same = (
         client.description == row.description
         and client.self_reset == row.self_reset
+        and (client.contact, client.maximum_age_days) == (row.details.contact, row.details.maximum_age_days)
+        and known.labels.get(row.client_id, set()) == set(row.details.labels)
         and known.features.get(row.client_id, set()) == row.features
         and tuple(known.networks.get(row.client_id, ()))
         == (() if row.allow_list.is_everywhere else row.allow_list.texts)
@@ -243,6 +254,8 @@ async def _read(connection: BaseDBAsyncClient, batch: Sequence[ImportedClient]) 
         known.features.setdefault(feature.client_id, set()).add(feature.feature)
     for network in await ClientNetwork.filter(client_id__in=here).using_db(connection).order_by("position"):
         known.networks.setdefault(network.client_id, []).append(network.network)
+    for label in await ClientLabel.filter(client_id__in=here).using_db(connection):
+        known.labels.setdefault(label.client_id, set()).add(f"{label.key}={label.value}")
     return known
 
 
@@ -251,9 +264,18 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
     if not rows:
         return
     clients = [
-        values_of_client(change, row.client_id, row.name, row.description, row.allow_list, self_reset=row.self_reset)
+        values_of_client(
+            change,
+            row.client_id,
+            row.name,
+            row.description,
+            row.allow_list,
+            self_reset=row.self_reset,
+            details=row.details,
+        )
         for row in rows
     ]
+    labels = [each for row in rows for each in values_of_labels(row.client_id, row.details.labels)]
     features = [each for row in rows for each in values_of_features(row.client_id, row.features)]
     networks = [each for row in rows for each in values_of_networks(row.client_id, row.allow_list)]
     secrets = [values_of_secret(change, row.client_id, row.secret, is_weak=row.is_weak) for row in rows]
@@ -261,6 +283,7 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
     await change.tx.insert(ClientListing, [values_of_listing(row.client_id, row.name, row.description) for row in rows])
     await change.tx.insert(ClientFeature, features)
     await change.tx.insert(ClientNetwork, networks)
+    await change.tx.insert(ClientLabel, labels)
     await change.tx.insert(ClientSecret, secrets)
     written = ClientSecret.filter(client_id__in=[row.client_id for row in rows]).using_db(change.connection)
     secret_ids = dict(await written.values_list("client_id", "id"))

@@ -21,6 +21,7 @@ from gql_secrets.domain.access import (
 from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.clients import parse_description, parse_name
 from gql_secrets.domain.credentials import PlaintextSecret, mint_client_id
+from gql_secrets.domain.details import NO_DETAILS, ClientDetails
 from gql_secrets.domain.errors import Conflict, InvalidAllowList, LastOwner
 from gql_secrets.domain.networks import EVERYWHERE, AllowList
 from gql_secrets.domain.rotation import End, SecretEndReason
@@ -28,10 +29,11 @@ from gql_secrets.domain.search import search_text
 from gql_secrets.domain.sessions import SessionEndReason
 from gql_secrets.domain.texts import folded
 from gql_secrets.service.changes import Change, Changes, ClientChange
+from gql_secrets.service.client_details import COLUMNS, NO_EDIT, DetailsEdit, values_of_details, values_of_labels
 from gql_secrets.service.secret_store import store_secret
 from gql_secrets.service.session_ends import end_what_client_made
 from gql_secrets.storage.errors import IntegrityError
-from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientListing, ClientNetwork
+from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientLabel, ClientListing, ClientNetwork
 
 
 class Unchanged(Enum):
@@ -67,6 +69,7 @@ class Clients:
         features: Sequence[str] = (),
         allow_list: Sequence[str] | None = None,
         self_reset: bool = False,
+        details: ClientDetails = NO_DETAILS,
     ) -> Registration:
         """Register a client and create its first secret.
 
@@ -84,7 +87,16 @@ class Clients:
             require_current_secret(change.caller, wanted, argument="features")
             if self_reset:
                 require_no_old_secret(change.caller, argument="self_reset")
-            return await register(change, mint_client_id(), name, description, wanted, networks, self_reset=self_reset)
+            return await register(
+                change,
+                mint_client_id(),
+                name,
+                description,
+                wanted,
+                networks,
+                self_reset=self_reset,
+                details=details,
+            )
 
         return await self._changes.change_installation(by, work)
 
@@ -98,6 +110,7 @@ class Clients:
         features: Sequence[str] | Unchanged = UNCHANGED,
         allow_list: Sequence[str] | Unchanged = UNCHANGED,
         self_reset: bool | Unchanged = UNCHANGED,
+        details: DetailsEdit = NO_EDIT,
     ) -> Client:
         """Edit the given fields. If nothing differs, nothing is written and there is no audit event.
 
@@ -131,10 +144,11 @@ class Clients:
                 _require_own_address(change, networks)
                 await _write_networks(change, client, networks)
                 edited.append("allowList")
+            edited += await details.apply(change)
             if edited:
                 await client.save(
                     using_db=change.connection,
-                    update_fields=["name", "name_folded", "description", "is_restricted", "self_reset"],
+                    update_fields=["name", "name_folded", "description", "is_restricted", "self_reset", *COLUMNS],
                 )
                 await _listing_of(change).update(search_text=search_text(client.name, client_id, client.description))
                 await change.record_next_generation(AuditAction.CLIENT_UPDATED, edited_fields=edited)
@@ -222,6 +236,7 @@ async def register(
     allow_list: AllowList | None,
     *,
     self_reset: bool = False,
+    details: ClientDetails = NO_DETAILS,
 ) -> Registration:
     """Write a new client with a new secret, as a part of a change.
 
@@ -229,7 +244,9 @@ async def register(
         Conflict: the client id is in use, or was used by a deleted client.
     """
     plaintext = PlaintextSecret.mint()
-    client = await write_client(change, client_id, name, description, features, allow_list, self_reset=self_reset)
+    client = await write_client(
+        change, client_id, name, description, features, allow_list, self_reset=self_reset, details=details
+    )
     secret = await store_secret(change, client, plaintext)
     await change.record(
         AuditAction.CLIENT_CREATED,
@@ -250,13 +267,16 @@ async def write_client(
     allow_list: AllowList | None,
     *,
     self_reset: bool = False,
+    details: ClientDetails = NO_DETAILS,
 ) -> Client:
     """Write the rows of a new client without a secret, as a part of a change.
 
     Raises:
         Conflict: the client id is in use, or was used by a deleted client.
     """
-    client = Client(**values_of_client(change, client_id, name, description, allow_list, self_reset=self_reset))
+    client = Client(
+        **values_of_client(change, client_id, name, description, allow_list, self_reset=self_reset, details=details)
+    )
     try:
         await client.save(using_db=change.connection, force_create=True)
     except IntegrityError as error:
@@ -266,6 +286,7 @@ async def write_client(
     await change.tx.insert(ClientListing, [values_of_listing(client_id, name, description)])
     await change.tx.insert(ClientFeature, values_of_features(client_id, features))
     await change.tx.insert(ClientNetwork, values_of_networks(client_id, allow_list))
+    await change.tx.insert(ClientLabel, values_of_labels(client_id, details.labels))
     return client
 
 
@@ -277,6 +298,7 @@ def values_of_client(
     allow_list: AllowList | None,
     *,
     self_reset: bool,
+    details: ClientDetails,
 ) -> dict[str, object]:
     """Return the row of a new client."""
     return {
@@ -289,6 +311,7 @@ def values_of_client(
         "self_reset": self_reset,
         "generation": 1,
         "created_at": change.now,
+        **values_of_details(details),
     }
 
 

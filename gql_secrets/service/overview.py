@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from gql_secrets.storage import client_lists
-from gql_secrets.storage.client_lists import Conditions
+from gql_secrets.domain.policies import RotationPolicy
+from gql_secrets.storage import client_conditions, client_lists
+from gql_secrets.storage.client_conditions import Conditions
 from gql_secrets.storage.database import Database
 
 MAX_AGE: Final = 5.0
@@ -29,10 +30,17 @@ class Overview:
 class Overviews:
     """Counts for all callers of this process, at most once in five seconds."""
 
-    def __init__(self, database: Database, quiet_time: timedelta) -> None:
-        """Prepare it; `quiet_time` is how long an old secret must be unused before it is safe to revoke."""
+    def __init__(self, database: Database, quiet_time: timedelta, policy: RotationPolicy) -> None:
+        """Prepare it.
+
+        Args:
+            database: where to count.
+            quiet_time: how long an old secret must be unused before it is safe to revoke.
+            policy: the maximum age of current secrets.
+        """
         self._database = database
         self._quiet_time = quiet_time
+        self._policy = policy
         self._one_count = asyncio.Lock()
         self._latest: tuple[float, Overview] | None = None
 
@@ -48,13 +56,13 @@ class Overviews:
             return self._latest[1]
 
     async def _count(self) -> Overview:
-        at = Conditions(await self._database.now(), self._quiet_time)
+        at = Conditions(await self._database.now(), self._quiet_time, self._policy)
         conditions = [
             at.locked_out(),
             at.ending_soon(),
             at.safe_to_revoke(),
             at.waiting(),
             at.due_for_rotation(),
-            client_lists.never_used(),
+            client_conditions.never_used(),
         ]
         return Overview(*await client_lists.count_each(self._database, conditions))

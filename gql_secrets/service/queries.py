@@ -11,13 +11,14 @@ from tortoise.queryset import QuerySet
 from gql_secrets.domain.access import FORMER_CLIENTS_API, Surface
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.networks import EVERYWHERE
+from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.search import search_term
 from gql_secrets.domain.texts import is_writable
 from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST, ClientFilter
 from gql_secrets.service.pages import Page, PageRequest, cursor_by, cursor_of_place
 from gql_secrets.service.session_rows import valid_at
-from gql_secrets.storage import client_lists, client_rows
+from gql_secrets.storage import client_conditions, client_lists, client_rows
 from gql_secrets.storage.client_lists import Order
 from gql_secrets.storage.client_rows import ClientQuery, ClientRow
 from gql_secrets.storage.database import Database
@@ -27,6 +28,7 @@ from gql_secrets.storage.models import (
     AuditEvent,
     Client,
     ClientFeature,
+    ClientLabel,
     ClientNetwork,
     ClientSecret,
     Session,
@@ -38,10 +40,17 @@ Record = TypeVar("Record", ClientSecret, AuditEvent, Session)
 class Queries:
     """Reads clients, secrets, audit events, and sessions. Changes nothing."""
 
-    def __init__(self, database: Database, quiet_time: timedelta) -> None:
-        """Read from an open database; `quiet_time` is how long an old secret is unused before it is safe to revoke."""
+    def __init__(self, database: Database, quiet_time: timedelta, policy: RotationPolicy) -> None:
+        """Read from an open database.
+
+        Args:
+            database: the database.
+            quiet_time: how long an old secret must be unused before it is safe to revoke.
+            policy: the maximum age of current secrets.
+        """
         self._database = database
         self._quiet_time = quiet_time
+        self._policy = policy
 
     async def find_client(self, client_id: str) -> Client | None:
         """Return the client, or None if it does not exist or was deleted."""
@@ -104,9 +113,9 @@ class Queries:
         if search and term is None:
             return Page([], cursor_by("client_id"), has_next=False, has_previous=False, count=_none)
         now = await self._database.now()
-        conditions = filter.conditions(now, self._quiet_time)
+        conditions = filter.conditions(now, self._quiet_time, self._policy)
         if term is not None:
-            conditions.insert(0, client_lists.contains(self._database, term))
+            conditions.insert(0, client_conditions.contains(self._database, term))
         places = await client_lists.page_of_places(
             self._database,
             conditions,
@@ -222,6 +231,18 @@ class Queries:
         for client_id, feature in await self._database.read(read):
             features[client_id].append(feature)
         return features
+
+    async def labels(self, client_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Return the labels of each client, in one query."""
+
+        async def read(connection: BaseDBAsyncClient) -> list[tuple[str, str, str]]:
+            rows = ClientLabel.filter(client_id__in=list(client_ids)).using_db(connection).order_by("key")
+            return cast("list[tuple[str, str, str]]", await rows.values_list("client_id", "key", "value"))
+
+        labels: dict[str, list[str]] = defaultdict(list)
+        for client_id, key, value in await self._database.read(read):
+            labels[client_id].append(f"{key}={value}")
+        return labels
 
     async def allow_lists(self, client_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the allow list of each client, in one query."""

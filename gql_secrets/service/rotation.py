@@ -1,6 +1,6 @@
 """The changes of the secrets of a client: reset, revoke, change the retention, cancel a rollover."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -23,7 +23,6 @@ from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.domain.errors import TooManyResets
 from gql_secrets.domain.limits import Rate, seconds_until_next
 from gql_secrets.domain.rotation import (
-    ActiveSecrets,
     ResetPlan,
     Retention,
     SecretEndReason,
@@ -246,7 +245,7 @@ class Rotation:
         by: Caller,
         secret_id: int | None = None,
         if_generation: int | None = None,
-        advise: Callable[[ActiveSecrets, datetime], Opinion] | None = None,
+        advise: Callable[[ClientChange], Awaitable[Opinion]] | None = None,
         reason: str | None = None,
     ) -> Revoke:
         """End the old secret now. Idempotent: a second call returns `already_ended` (rule 8).
@@ -272,7 +271,7 @@ class Rotation:
             end = plan_revoke(change.active, secret_id=secret_id, ended_once_retained=ended is not None)
             if end is None:
                 return Revoke(change.client, ended, already_ended=True)
-            if advise and not (opinion := advise(change.active, change.now)).is_safe_to_revoke:
+            if advise and not (opinion := await advise(change)).is_safe_to_revoke:
                 raise NotSafeToRevoke(opinion.reason)
             await change.end(end)
             await change.record_next_generation(

@@ -16,6 +16,7 @@ from gql_secrets.domain.durations import parse_duration
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.domain.identity import DEFAULT_ADMIN_ROLES, DEFAULT_NAME_CLAIM, DEFAULT_ROLES_CLAIM, Issuer
 from gql_secrets.domain.limits import Rate
+from gql_secrets.domain.policies import MAX_AGE_DAYS, RotationPolicy
 from gql_secrets.domain.rotation import MAX_RETENTION
 from gql_secrets.settings.identity import parse_issuers
 from gql_secrets.settings.private_files import open_unlinked, require_private
@@ -71,6 +72,7 @@ class Settings:
     log_format: str = "text"
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
+    maximum_age_days: int = 0
     drain_delay: timedelta = timedelta(0)
     source_retention: timedelta = timedelta(days=90)
     clients_api_status: str = "200"
@@ -134,16 +136,21 @@ class Settings:
             raise SetupError(
                 "GQL_SECRETS_CLIENTS_API_STATUS must be 200 (errors of /clients have HTTP status 200) or mapped (4xx)."
             )
+        self._check_ranges()
+        self._check_addresses()
+        _ = self.issuers
+
+    def _check_ranges(self) -> None:
         if not timedelta(seconds=1) <= self.quiet_time <= MAX_RETENTION:
             raise SetupError("GQL_SECRETS_QUIET_TIME must be from 1s to 168h.")
+        if not 0 <= self.maximum_age_days <= MAX_AGE_DAYS:
+            raise SetupError(f"GQL_SECRETS_MAXIMUM_AGE_DAYS must be from 1 to {MAX_AGE_DAYS}, or 0 for no maximum.")
         if self.drain_delay > _MAX_DRAIN_DELAY:
             raise SetupError("GQL_SECRETS_DRAIN_DELAY must be from 0s to 5m.")
         if not _MIN_SOURCE_RETENTION <= self.source_retention <= _MAX_SOURCE_RETENTION:
             raise SetupError("GQL_SECRETS_SOURCE_RETENTION must be from 8d to 3650d.")
         if not self.database_pool_size:
             raise SetupError("GQL_SECRETS_DATABASE_POOL_SIZE must be at least 1.")
-        self._check_addresses()
-        _ = self.issuers
 
     def _check_addresses(self) -> None:
         if self.public_url and not _is_origin(self.public_url):
@@ -190,6 +197,11 @@ class Settings:
             viewer_roles=self.oidc_viewer_roles,
             insecure=self.insecure,
         )
+
+    @property
+    def rotation_policy(self) -> RotationPolicy:
+        """The maximum age of current secrets in the installation."""
+        return RotationPolicy(self.maximum_age_days or None)
 
     def limit(self, rate: Rate) -> Rate | None:
         """Return this limit, or None if all limits are off."""
@@ -284,7 +296,7 @@ def _parsed(variable: str, name: str, text: str) -> object:
         raise SetupError(f"{variable} is set and empty. Give it a value, or unset it.")
     if name == "data_dir":
         return Path(text)
-    if name in ("port", "metrics_port", "database_pool_size", "statement_cache_size"):
+    if name in ("port", "metrics_port", "database_pool_size", "statement_cache_size", "maximum_age_days"):
         if not re.fullmatch(r"[0-9]{1,6}", text):
             raise SetupError(f"{variable} must be a whole number.")
         return int(text)

@@ -1,141 +1,23 @@
-"""Which clients a list shows, and in which order: the conditions, the orders, and pages of client ids.
+"""Lists of clients: the orders, and pages of client ids.
 
-Every condition has two forms: a subquery that lists the clients that meet it, and a test of one client. A page whose
-conditions at most a thousand clients meet is sorted from their list. For all others the index of the order is walked
-until the page is full, which takes few steps because more than a thousand clients meet the conditions. So neither reads
-the whole table.
+A page whose conditions at most a thousand clients meet is sorted from their list. For all others the index of the order
+is walked until the page is full, which takes few steps because more than a thousand clients meet the conditions. So
+neither reads the whole table.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 import orjson
 
-from gql_secrets.domain.access import Feature
+from gql_secrets.storage.client_conditions import RUNNING, Condition
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 
-# "Recently", for attempts with a secret that has ended; "soon", for the end of a secret; and when a secret is old.
-RECENTLY: Final = timedelta(hours=24)
-SOON: Final = timedelta(hours=24)
-OLD: Final = timedelta(days=90)
 _MAX_SORTED: Final = 1000
-
-
-class Condition(NamedTuple):
-    """A condition about rows of a table `x` with a client id; a client meets it if one of its rows does.
-
-    `row_test` is another form, of a table, a test and its values, that is faster where the client is known.
-    """
-
-    table: str
-    test: str
-    values: tuple[object, ...] = ()
-    is_met: bool = True
-    may_repeat: bool = False
-    row_test: tuple[str, str, tuple[object, ...]] | None = None
-
-    @property
-    def listed(self) -> str:
-        """The subquery that lists the ids of the clients that meet it."""
-        return f"SELECT {'DISTINCT ' * self.may_repeat}x.client_id FROM {self.table} x WHERE {self.test}"  # noqa: S608  conditions of our own
-
-    @property
-    def tested(self) -> tuple[str, tuple[object, ...]]:
-        """The test of a client `c`, and its values."""
-        sign = "" if self.is_met else "NOT "
-        table, test, values = self.row_test or (self.table, self.test, self.values)
-        return f"{sign}EXISTS (SELECT 1 FROM {table} x WHERE x.client_id = c.client_id AND {test})", values  # noqa: S608
-
-
-_RUNNING: Final = "x.state = 'RETAINED' AND x.expires_at > ?"
-# Whether the retained secret `x` was used at an instant or later, and whether it is safe to revoke.
-_OLD_USED_SINCE: Final = """(
-    COALESCE(x.last_used_at, 0) >= {since}
-    OR EXISTS (SELECT 1 FROM secret_use u WHERE u.secret_id = x.id AND NOT u.refused AND u.last_seen_at >= {since})
-)"""
-_IS_SAFE: Final = f"""(
-    EXISTS (
-        SELECT 1 FROM client_secret n
-        WHERE n.client_id = x.client_id AND n.state = 'CURRENT' AND n.first_used_at <= ?
-    ) AND NOT {_OLD_USED_SINCE.format(since="?")}
-)"""  # noqa: S608  put together from constants
-
-
-class Conditions:
-    """The conditions of lists at one instant, by the database's clock."""
-
-    def __init__(self, now: datetime, quiet_time: timedelta) -> None:
-        """Prepare them; `quiet_time` is how long an old secret must be unused before it is safe to revoke."""
-        self._now = to_microseconds(now)
-        # `domain/advice.py` decides the same for one client.
-        quiet_since = to_microseconds(now - quiet_time)
-        self._quiet = (quiet_since, quiet_since + 1, quiet_since + 1)
-
-    def in_rollover(self) -> Condition:
-        """Return: a rollover is in progress."""
-        return Condition("client_secret", _RUNNING, (self._now,))
-
-    def safe_to_revoke(self) -> Condition:
-        """Return: a rollover is in progress, and its old secret is safe to revoke."""
-        return Condition("client_secret", f"{_RUNNING} AND {_IS_SAFE}", (self._now, *self._quiet))
-
-    def waiting(self) -> Condition:
-        """Return: a rollover is in progress, and its old secret is not yet safe to revoke."""
-        return Condition("client_secret", f"{_RUNNING} AND NOT {_IS_SAFE}", (self._now, *self._quiet))
-
-    def ending_soon(self) -> Condition:
-        """Return: the old secret ends soon, was used since the reset, and is not safe to revoke."""
-        still_used = _OLD_USED_SINCE.format(since="x.replaced_at")
-        return Condition(
-            "client_secret",
-            f"{_RUNNING} AND x.expires_at <= ? AND {still_used} AND NOT {_IS_SAFE}",
-            (self._now, self._now + SOON // timedelta(microseconds=1), *self._quiet),
-        )
-
-    def locked_out(self) -> Condition:
-        """Return: a secret that has ended was tried recently."""
-        return Condition(
-            "client_secret",
-            "x.state IN ('EXPIRED', 'REVOKED') AND x.last_refused_at > ? AND EXISTS ("
-            "SELECT 1 FROM client k WHERE k.client_id = x.client_id AND k.deleted_at IS NULL)",
-            (self._now - RECENTLY // timedelta(microseconds=1),),
-            may_repeat=True,
-        )
-
-    def due_for_rotation(self) -> Condition:
-        """Return: the current secret is old."""
-        return Condition(
-            "client_secret",
-            "x.state = 'CURRENT' AND x.created_at <= ?",
-            (self._now - OLD // timedelta(microseconds=1),),
-        )
-
-
-def never_used() -> Condition:
-    """Return: no secret of the client was ever used."""
-    return Condition("client_listing", "x.last_used_at = 0")
-
-
-def disabled() -> Condition:
-    """Return: the client is disabled."""
-    return Condition("client", "x.deleted_at IS NULL AND NOT x.enabled")
-
-
-def has_features(features: Sequence[Feature]) -> Condition:
-    """Return: the client has one of these features."""
-    marks = ", ".join("?" * len(features))
-    values = tuple(feature.value for feature in features)
-    return Condition("client_feature", f"x.feature IN ({marks})", values, may_repeat=len(features) > 1)
-
-
-def contains(database: Database, term: str) -> Condition:
-    """Return: the search text contains this term, of three characters or more."""
-    table, (indexed, value), (plain, plain_value) = database.dialect.contains(term)
-    return Condition(table, indexed, (value,), row_test=("client_listing", plain, (plain_value,)))
 
 
 class OrderField(StrEnum):
@@ -207,7 +89,7 @@ def _sections(order: Order, now: datetime) -> list[_Section]:
         "o.client_id",
         (moment,),
     )
-    test, values = Condition("client_secret", _RUNNING, (moment,), is_met=False).tested
+    test, values = Condition("client_secret", RUNNING, (moment,), is_met=False).tested
     return [running, _Section("client c", f"c.deleted_at IS NULL AND {test}", "NULL", "c.client_id", values)]
 
 

@@ -23,7 +23,17 @@ _SECRET_COLUMNS: Final = (
     "expires_at",
     "first_used_at",
 )
-_CLIENT_COLUMNS: Final = ("client_id", "name", "description", "enabled", "created_at", "generation", "self_reset")
+_CLIENT_COLUMNS: Final = (
+    "client_id",
+    "name",
+    "description",
+    "enabled",
+    "created_at",
+    "generation",
+    "self_reset",
+    "contact",
+    "maximum_age_days",
+)
 _COLUMNS: Final = ", ".join(
     [
         *(f"c.{name}" for name in _CLIENT_COLUMNS),
@@ -33,7 +43,8 @@ _COLUMNS: Final = ", ".join(
 _CURRENT_AT: Final = len(_CLIENT_COLUMNS)
 _RETAINED_AT: Final = _CURRENT_AT + len(_SECRET_COLUMNS)
 _FEATURES_AT: Final = _RETAINED_AT + len(_SECRET_COLUMNS)
-_CLOCK_AT: Final = _FEATURES_AT + 1
+_LABELS_AT: Final = _FEATURES_AT + 1
+_CLOCK_AT: Final = _LABELS_AT + 1
 _FROM: Final = """
     FROM client c
     LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
@@ -69,9 +80,12 @@ class ClientRow(NamedTuple):
     created_at: datetime
     generation: int
     self_reset: bool
+    contact: str | None
+    maximum_age_days: int | None
     features: tuple[str, ...]
     current_secret: ActiveSecretRow | None
     old_secret: ActiveSecretRow | None
+    labels: tuple[str, ...] = ()
 
 
 class ClientQuery(NamedTuple):
@@ -141,13 +155,17 @@ async def count_clients(database: Database, query: ClientQuery) -> int:
 async def _read(database: Database, query: ClientQuery, end: str = "") -> list[ClientRow]:
     dialect = database.dialect
     features = f"(SELECT {dialect.joined('f.feature')} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608  put together from constants
-    statement = f"SELECT {_COLUMNS}, {features}, {dialect.clock} {_FROM} WHERE {query.sql} {end}"
+    label = dialect.joined("l.key || '=' || l.value")
+    labels = f"(SELECT {label} FROM client_label l WHERE l.client_id = c.client_id)"  # noqa: S608  the same
+    statement = f"SELECT {_COLUMNS}, {features}, {labels}, {dialect.clock} {_FROM} WHERE {query.sql} {end}"
     rows = await database.fetch_quickly(statement, query.values)
     return [_client_of(row, database.instant_of(row[_CLOCK_AT])) for row in rows]
 
 
 def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
-    client_id, name, description, enabled, created_at, generation, self_reset = row[:_CURRENT_AT]
+    client_id, name, description, enabled, created_at, generation, self_reset, contact, maximum_age_days = row[
+        :_CURRENT_AT
+    ]
     old = _secret_of(client_id, row[_RETAINED_AT:_FEATURES_AT])
     if old is not None and old.expires_at is not None and now >= old.expires_at:
         old = None
@@ -160,9 +178,12 @@ def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
         from_microseconds(created_at),
         generation,
         bool(self_reset),
+        contact,
+        maximum_age_days,
         tuple(sorted(features.split(","))) if features else (),
         _secret_of(client_id, row[_CURRENT_AT:_RETAINED_AT]),
         old,
+        tuple(sorted(row[_LABELS_AT].split(","))) if row[_LABELS_AT] else (),
     )
 
 

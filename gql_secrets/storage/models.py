@@ -49,6 +49,7 @@ class PepperFingerprint(Model):
 class Client(Model):
     """An application. Deleting it leaves the row as a tombstone (`deleted_at`): ids are never reused.
 
+    `maximum_age_days` is the client's own maximum age of a current secret; null where it inherits the installation's.
     `is_restricted` says that `ClientNetwork` rows are the whole allow list; without it every address is allowed.
     `self_reset` is the right of the client to reset its own secret.
     """
@@ -61,6 +62,8 @@ class Client(Model):
     enabled = fields.BooleanField(default=True)
     is_restricted = fields.BooleanField(default=False)
     self_reset = fields.BooleanField(db_default=False)
+    contact = fields.CharField(max_length=200, null=True)
+    maximum_age_days: int | None = fields.IntField(null=True)
     generation = fields.BigIntField(default=0)
     created_at: datetime = InstantField()
     deleted_at: datetime | None = InstantField(null=True)
@@ -69,6 +72,7 @@ class Client(Model):
         secrets: fields.ReverseRelation["ClientSecret"]
         features: fields.ReverseRelation["ClientFeature"]
         networks: fields.ReverseRelation["ClientNetwork"]
+        labels: fields.ReverseRelation["ClientLabel"]
 
     class Meta:
         table = "client"
@@ -125,6 +129,25 @@ class ClientNetwork(Model):
     class Meta:
         table = "client_network"
         unique_together = (("client_id", "position"),)
+
+
+class ClientLabel(Model):
+    """One label of one client."""
+
+    id = fields.BigIntField(primary_key=True)
+    client: fields.ForeignKeyRelation[Client] = fields.ForeignKeyField(
+        "models.Client", related_name="labels", on_delete=OnDelete.RESTRICT
+    )
+    key = fields.CharField(max_length=63)
+    value = fields.CharField(max_length=63)
+
+    if TYPE_CHECKING:
+        client_id: str
+
+    class Meta:
+        table = "client_label"
+        unique_together = (("client_id", "key"),)
+        indexes = (Index(fields=("key", "value")),)
 
 
 class ClientSecret(Model):

@@ -204,7 +204,7 @@ async def find_unknown_attempts(database: Database, client_ids: Sequence[str]) -
     return {row["client_id"]: (row["count"], from_microseconds(row["last_at"])) for row in rows}
 
 
-async def find_uses(database: Database, secret_ids: Sequence[int]) -> list[tuple[int, SecretUse]]:
+async def find_uses(database: Database | Transaction, secret_ids: Sequence[int]) -> list[tuple[int, SecretUse]]:
     """Return the sources of these secrets with the secret's id, the most recent first."""
     rows = await database.fetch(
         f"SELECT * FROM secret_use WHERE secret_id IN ({_marks(secret_ids)}) ORDER BY last_seen_at DESC",  # noqa: S608  only question marks

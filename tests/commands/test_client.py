@@ -179,3 +179,42 @@ def test_every_command_has_help(bare: RunCommand) -> None:
         outcome = bare("client", command, "--help")
         assert outcome.code == 0
         assert "--data-dir" in outcome.out
+
+
+def test_details_are_set_shown_filtered_and_removed(run: RunCommand) -> None:
+    made = create(run, "Shop", "--contact", "Ada", "--label", "team=a", "--label", "env=b", "--maximum-age-days", "10")
+    create(run, "Other", "--label", "team=a")
+    shown = run("client", "show", made["clientId"], "--json").data
+    assert (shown["contact"], shown["labels"]) == ("Ada", ["env=b", "team=a"])
+    assert (shown["maximumAgeDays"], shown["effectiveMaximumAgeDays"]) == (10, 10)
+    assert shown["rotationDueAt"] is not None
+
+    def listed(*options: str) -> list[str]:
+        return [each["name"] for each in run("client", "list", "--json", *options).data]
+
+    assert listed("--label", "team=a") == ["Other", "Shop"]
+    assert listed("--label", "team=a", "--label", "env=b") == ["Shop"]
+    assert listed("--contact", "Ada") == ["Shop"]
+    assert listed("--due", "14") == ["Shop"]
+    assert listed("--due", "9") == []
+    assert re.search(r"due on \d{4}-\d\d-\d\d +Shop", run("client", "list", "--due", "14").out)
+    assert run("client", "list", "--due", "-1").code == 1
+    assert run("client", "list", "--label", "team").code == 1
+
+    both = run("client", "update", made["clientId"], "--maximum-age-days", "5", "--inherit-maximum-age")
+    assert (both.code, "not both" in both.err) == (1, True)
+    edited = run(
+        "client", "update", made["clientId"], "--contact", "", "--label", "", "--inherit-maximum-age", "--json"
+    ).data
+    assert (edited["contact"], edited["labels"], edited["maximumAgeDays"]) == (None, [], None)
+
+
+def test_an_overdue_secret_is_listed_as_such(run: RunCommand, settings: Settings) -> None:
+    made = create(run, "Shop", "--maximum-age-days", "1")
+
+    async def grow_old(services: Services) -> None:
+        statement = "UPDATE client_secret SET created_at = created_at - 172800000000 WHERE client_id = ?"
+        await services.database.run_tx(lambda tx: tx.execute(statement, made["clientId"]))
+
+    ask_services(settings, grow_old)
+    assert "overdue since" in run("client", "list", "--due", "0").out

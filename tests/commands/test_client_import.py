@@ -18,6 +18,7 @@ from support.installation import MakeClient, OpenNode
 from support.serving import PROGRAM, environment
 
 from gql_secrets.commands.client_import import _read, clients_of_file
+from gql_secrets.domain.details import ClientDetails
 from gql_secrets.domain.errors import Conflict, Failure, Forbidden, InvalidDescription, InvalidFeature, SetupError
 from gql_secrets.domain.networks import EVERYWHERE, AllowList, InvalidNetwork
 from gql_secrets.service.audit_log import AuditLog
@@ -84,6 +85,16 @@ async def test_the_attributes_from_the_other_system_are_kept(services: Services)
     assert (shop.name, shop.description) == ("shop", None)
     assert not await is_good(services, "till", STRONG)  # from 198.51.100.7
     assert (await verify(services, "till", STRONG, "2001:db8::1")).client_id == "till"
+
+
+async def test_details_of_the_file_are_kept_and_compared(services: Services) -> None:
+    details = ClientDetails(contact="Ada", labels=("team=a",), maximum_age_days=30)
+    assert await take(services, row(details=details)) == [("CREATED", None)]
+    found = (await services.queries.find_clients(["till"]))["till"]
+    assert (found.contact, found.labels, found.maximum_age_days) == ("Ada", ("team=a",), 30)
+    assert await take(services, row(details=details)) == [("UNCHANGED", None)]
+    [(outcome, reason)] = await take(services, row())
+    assert (outcome, "labels" in str(reason)) == ("UNCHANGED", True)
 
 
 async def test_each_client_has_an_audit_event_and_a_revision_and_the_chain_holds(services: Services) -> None:
@@ -360,6 +371,9 @@ def test_a_file_without_clients_is_refused_with_the_formats(raw: bytes) -> None:
         ({**CLIENT, "description": 5}, "description"),
         ({**CLIENT, "features": "owner"}, "features"),
         ({**CLIENT, "features": [5]}, "features"),
+        ({**CLIENT, "contact": 5}, "contact"),
+        ({**CLIENT, "labels": "team=a"}, "labels"),
+        ({**CLIENT, "maximum_age_days": True}, "maximum_age_days"),
         ({**CLIENT, "whitelist": "0.0.0.0/0"}, "whitelist"),
         ({**CLIENT, "self_reset": 1}, "self_reset"),
         ({**CLIENT, "self_reset": "true"}, "self_reset"),

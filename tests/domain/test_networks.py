@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gql_secrets.domain.errors import ErrorCode, InvalidAllowList
+from gql_secrets.domain.error_codes import ErrorCode
+from gql_secrets.domain.errors import InvalidAllowList
 from gql_secrets.domain.networks import (
     EVERYWHERE,
     Address,

@@ -313,3 +313,22 @@ async def test_a_secret_that_has_ended_or_is_not_old_is_reported_for_its_client(
 
     assert [outcome.result and outcome.result.already_ended for outcome in outcomes] == [True, True, None]
     assert isinstance(outcomes[2].refusal, SecretNotOld)
+
+
+async def test_a_use_that_the_allow_list_refuses_does_not_make_a_revoke_safe(
+    services: Services, bulk: BulkRotation, make_client: MakeClient, clock: Clock
+) -> None:
+    """Anybody outside with the new secret could make a rollover look finished."""
+    client = await make_client(allow_list=["192.0.2.0/24"])
+    reset = await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    assert reset.old_secret is not None
+    target = RevokeTarget(client.id, reset.old_secret.id)
+    await verify(services, client.id, reset.new_secret.reveal(), "198.51.100.7")
+    clock.move(2 * HOUR)
+    [outcome] = await bulk.revoke_old_secrets([target], by=ADMIN)
+    assert isinstance(outcome.refusal, NotSafeToRevoke)
+
+    await verify(services, client.id, reset.new_secret.reveal(), "192.0.2.9")
+    clock.move(2 * HOUR)
+    [outcome] = await bulk.revoke_old_secrets([target], by=ADMIN)
+    assert outcome.result is not None

@@ -350,6 +350,12 @@ async def test_pages_are_read_along_an_index_and_counts_from_indexes_alone(
         await walk(services, 4, is_backward=is_backward, order=order)
     for name in CONDITIONS:
         await services.queries.page_of_clients(PageRequest(), filter=ClientFilter(**{name: True}))  # type: ignore[arg-type]
+    for wanted in (
+        ClientFilter(due_within_days=14),
+        ClientFilter(labels=("team=a", "env=b")),
+        ClientFilter(contact="Ada"),
+    ):
+        await (await services.queries.page_of_clients(PageRequest(), filter=wanted)).count()
     await services.queries.page_of_clients(PageRequest(), search="alpha")
     await services.overviews.read()
     assert len(statements) > 30

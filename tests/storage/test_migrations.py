@@ -459,10 +459,16 @@ async def everything(services: Services) -> None:
         page = await queries.page_of_clients(PageRequest(first=1), **given)  # type: ignore[arg-type]
         await queries.page_of_clients(PageRequest(first=1, after=page.cursors[0] if page.cursors else None), **given)  # type: ignore[arg-type]
     for is_met in (True, False):
-        for name in fields(ClientFilter):
+        for name in (each for each in fields(ClientFilter) if each.type == bool | None):
             if name.name != "features":
                 await queries.page_of_clients(PageRequest(), filter=ClientFilter(**{name.name: is_met}))  # type: ignore[arg-type]
-    await queries.page_of_clients(PageRequest(), filter=ClientFilter(features=(Feature.OWNER,)))
+    for wanted in (
+        ClientFilter(features=(Feature.OWNER,)),
+        ClientFilter(labels=("team=a", "env=b")),
+        ClientFilter(contact="Ada"),
+        ClientFilter(due_within_days=14),
+    ):
+        await queries.page_of_clients(PageRequest(), filter=wanted)
     for field in OrderField:
         await queries.page_of_clients(PageRequest(), order=Order(field))
     await services.overviews.read()

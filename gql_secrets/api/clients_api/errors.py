@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
+from gql_secrets.domain.error_codes import ErrorCode
 from gql_secrets.domain.errors import (
     BadRequest,
-    ErrorCode,
     Failure,
     Forbidden,
     Refusal,

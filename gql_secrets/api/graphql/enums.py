@@ -8,7 +8,7 @@ import strawberry
 from gql_secrets.domain.access import ActorKind, Feature, Role, Surface
 from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.audit import AuditAction
-from gql_secrets.domain.errors import ErrorCode
+from gql_secrets.domain.error_codes import ErrorCode
 from gql_secrets.domain.events import ClientEventKind
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.domain.sessions import SessionEndReason, SessionWay
@@ -156,7 +156,7 @@ _describe(
     "The actions recorded in the audit log.",
     CLIENT_CREATED="A client was created together with its first secret.",
     CLIENT_IMPORTED="A client was imported with its existing secret.",
-    CLIENT_UPDATED="A client's name, description, features, or allow list was changed: see editedFields.",
+    CLIENT_UPDATED="A field of a client was changed: see editedFields.",
     CLIENT_ENABLED="A client was enabled.",
     CLIENT_DISABLED="A client was disabled.",
     CLIENT_DELETED="A client was deleted and its secrets ended.",
@@ -185,7 +185,7 @@ _describe(
     ClientEventKind,
     "The kinds of events that happen to a client.",
     CREATED="The client was created or imported. secretId is its first secret.",
-    EDITED="The client's name, description, features, or allow list changed.",
+    EDITED="A field of the client changed, such as its name or its features.",
     ENABLED="The client was enabled. Its active secrets are accepted again.",
     DISABLED="The client was disabled. Its secrets are refused.",
     DELETED="The client was deleted and its secrets ended.",
@@ -206,6 +206,9 @@ _describe(
     INVALID_HOURS_TO_LIVE="hoursToLive is not a whole number between minimum and maximum.",
     INVALID_NAME="The name is empty, too long, or contains control characters.",
     INVALID_DESCRIPTION="The description is too long or contains control characters.",
+    INVALID_CONTACT="The contact is over 200 characters long, or contains control characters.",
+    INVALID_LABELS="There are more than 16 labels, one is not key=value, or two have the same key.",
+    INVALID_MAXIMUM_AGE="The maximum age is not a whole number of days from 1 to 3650, or is both set and inherited.",
     INVALID_ALLOW_LIST="The allow list is empty, contains an invalid network, or excludes the caller's own address.",
     INVALID_IDEMPOTENCY_KEY="The idempotency key is too short, too long, or contains characters other than printable "
     "ASCII.",

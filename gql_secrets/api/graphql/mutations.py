@@ -29,7 +29,9 @@ from gql_secrets.api.graphql.payloads import (
 )
 from gql_secrets.api.graphql.queries import ClientId
 from gql_secrets.api.graphql.session_mutations import SessionMutations
+from gql_secrets.domain.details import ClientDetails
 from gql_secrets.domain.rotation import Retention
+from gql_secrets.service.client_details import DetailsEdit
 from gql_secrets.service.clients import UNCHANGED
 
 Name = Annotated[str, strawberry.argument(description="The client's name: 1 to 200 characters.")]
@@ -52,6 +54,24 @@ SelfReset = Annotated[
     strawberry.argument(
         description="Whether the client may reset its own secret (Client.selfReset). A viewer who signed in with an "
         "old secret cannot pass true."
+    ),
+]
+Contact = Annotated[
+    str | None,
+    strawberry.argument(description="Whom to call about the client: at most 200 characters."),
+]
+Labels = Annotated[
+    list[str] | None,
+    strawberry.argument(
+        description="The client's labels: at most 16, each key=value with a different key. A key has lower-case "
+        "letters, digits and . _ - /, a value letters, digits and . _ - / @ : +, each at most 63 characters."
+    ),
+]
+MaximumAgeDays = Annotated[
+    int | None,
+    strawberry.argument(
+        description="The client's own maximum age of a current secret, in days: 1 to 3650. Without one, the client "
+        "inherits the installation's."
     ),
 ]
 IfGeneration = Annotated[
@@ -89,6 +109,9 @@ class Mutation(SessionMutations):
         features: Features = None,
         allow_list: AllowListTexts = None,
         self_reset: SelfReset = None,
+        contact: Contact = None,
+        labels: Labels = None,
+        maximum_age_days: MaximumAgeDays = None,
     ) -> CreateClientPayload | None:
         registration = await info.context.services.clients.create_client(
             name,
@@ -96,13 +119,14 @@ class Mutation(SessionMutations):
             features=features or (),
             allow_list=allow_list,
             self_reset=bool(self_reset),
+            details=ClientDetails.parse(contact=contact, labels=labels or (), maximum_age_days=maximum_age_days),
             by=info.context.caller,
         )
         return CreateClientPayload.of(registration)
 
     @strawberry.mutation(
         description="Updates a client. Omitted and null arguments leave the value unchanged; an empty description "
-        "removes it.",
+        "or contact removes it, and an empty list removes all labels.",
         extensions=_changes(UpdateClientPayload),
     )
     async def update_client(
@@ -114,6 +138,16 @@ class Mutation(SessionMutations):
         features: Features = None,
         allow_list: AllowListTexts = None,
         self_reset: SelfReset = None,
+        contact: Contact = None,
+        labels: Labels = None,
+        maximum_age_days: MaximumAgeDays = None,
+        inherit_maximum_age: Annotated[
+            bool | None,
+            strawberry.argument(
+                description="Removes the client's own maximum age, so that it inherits the installation's. Not "
+                "together with maximumAgeDays."
+            ),
+        ] = None,
     ) -> UpdateClientPayload | None:
         client = await info.context.services.clients.update_client(
             client_id,
@@ -122,6 +156,12 @@ class Mutation(SessionMutations):
             features=UNCHANGED if features is None else features,
             allow_list=UNCHANGED if allow_list is None else allow_list,
             self_reset=UNCHANGED if self_reset is None else self_reset,
+            details=DetailsEdit.parse(
+                contact=contact,
+                labels=labels,
+                maximum_age_days=maximum_age_days,
+                inherit_maximum_age=bool(inherit_maximum_age),
+            ),
             by=info.context.caller,
         )
         return UpdateClientPayload.of(client)

@@ -48,7 +48,7 @@ async def _find(keys: list[tuple[str, str]], context: Context) -> list[Node | Fo
     found: dict[tuple[str, str], Node] = {}
     if client_ids := {key for type_name, key in keys if type_name == "Client"}:
         for client_id, client in (await queries.find_clients(client_ids)).items():
-            found["Client", client_id] = Client.of(client, context.caller)
+            found["Client", client_id] = Client.of(client, context)
     if secret_ids := _row_numbers("ClientSecret", keys):
         now = await context.now()
         for secret in await queries.find_secrets(secret_ids):

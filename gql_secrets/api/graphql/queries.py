@@ -19,7 +19,7 @@ from gql_secrets.api.graphql.nodes import (
 )
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.client import Client
-from gql_secrets.api.graphql.types.client_list import ClientFilter, ClientOrder, Overview
+from gql_secrets.api.graphql.types.client_list import ClientFilter, ClientOrder, Overview, RotationPolicy
 from gql_secrets.api.graphql.types.session import Session
 from gql_secrets.api.graphql.types.viewer import Viewer
 from gql_secrets.api.graphql.weights import FOUND, OVERVIEW, PAGE, SEARCHED_PAGE
@@ -92,8 +92,16 @@ class Query:
             filter=filter.parse() if filter else EVERY_CLIENT,
             order=order_by.parse() if order_by else NEWEST_FIRST,
         )
-        caller = info.context.caller
-        return Connection[Client].of(page, lambda row: Client.of(row, caller))
+        return Connection[Client].of(page, lambda row: Client.of(row, info.context))
+
+    @strawberry.field(
+        description="The rotation policy of the installation. It reports which secrets should be rotated, and never "
+        "rotates one.",
+        extensions=[Guard(Role.VIEWER)],
+        metadata=weighs(),
+    )
+    async def rotation_policy(self, info: Info) -> RotationPolicy | None:
+        return RotationPolicy(maximum_age_days=info.context.services.rotation_policy.maximum_age_days)
 
     @strawberry.field(
         description="How many clients need attention, and why.", extensions=[Guard(Role.VIEWER)], metadata=OVERVIEW

@@ -12,9 +12,10 @@ from typing import Final, TypeVar
 from gql_secrets.domain.advice import Opinion, RolloverAdvice, advise
 from gql_secrets.domain.errors import NoRollover
 from gql_secrets.domain.networks import AllowList
-from gql_secrets.domain.rotation import ActiveSecrets, SecretState
+from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.sources import first_allowed_use
-from gql_secrets.service.changes import retained_secret
+from gql_secrets.service.changes import ClientChange, retained_secret
+from gql_secrets.service.clients import allow_list_of
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.storage.database import Database
@@ -114,23 +115,27 @@ class UsageQueries:
 
         return await self._steadily(read)
 
-    def advise_now(self, active: ActiveSecrets, now: datetime) -> Opinion:
-        """Return the advice for the rollover of secrets that a change has locked.
+    async def advise_now(self, change: ClientChange) -> Opinion:
+        """Return the advice for the rollover of a client that a change has locked, at the instant of the change.
 
         Raises:
             NoRollover: no secret is retained.
         """
-        old = active.retained
+        new, old = change.active.current, change.active.retained
         if old is None:
             raise NoRollover
+        first_used_at = new.first_used_at
+        if first_used_at and change.client.is_restricted:
+            allow_list = AllowList.parse(await allow_list_of(change, change.client))
+            uses = [use for _, use in await find_uses(change.tx, [new.id])]
+            first_used_at = self._first_allowed_use(new.id, first_used_at, allow_list, uses)
         _, unwritten = self._unwritten_total(old.id, refused=False)
-        last_uses = [used_at for used_at in (old.last_used_at, unwritten) if used_at]
         return advise(
-            new_first_used_at=active.current.first_used_at,
-            old_last_used_at=max(last_uses, default=None),
+            new_first_used_at=first_used_at,
+            old_last_used_at=max((at for at in (old.last_used_at, unwritten) if at), default=None),
             ends_at=old.expires_at,
             quiet_time=self._quiet_time,
-            now=now,
+            now=change.now,
         )
 
     async def rollovers_of(
@@ -193,19 +198,18 @@ class UsageQueries:
         if restricted:
             uses = await find_uses(self._database, list(restricted))
             for number, allow_list in restricted.items():
-                stored = {
-                    (Source(use.address, use.user_agent), use.refused): use for owner, use in uses if owner == number
-                }
-                first_uses[number] = first_allowed_use(
-                    first_uses[number],
-                    [
-                        (use.address, use.first_seen_at)
-                        for use in self._with_unwritten(number, stored)
-                        if not use.refused
-                    ],
-                    allows=allow_list.allows,
-                )
+                of_secret = [use for owner, use in uses if owner == number]
+                first_uses[number] = self._first_allowed_use(number, first_uses[number], allow_list, of_secret)
         return first_uses
+
+    def _first_allowed_use(
+        self, secret_id: int, first_used_at: datetime | None, allow_list: AllowList, stored: Sequence[SecretUse]
+    ) -> datetime | None:
+        by_source = {(Source(use.address, use.user_agent), use.refused): use for use in stored}
+        uses = [use for use in self._with_unwritten(secret_id, by_source) if not use.refused]
+        return first_allowed_use(
+            first_used_at, [(use.address, use.first_seen_at) for use in uses], allows=allow_list.allows
+        )
 
     async def unknown_attempts_of(self, client_ids: Sequence[str]) -> dict[str, UnknownAttempts]:
         """Return how many attempts named each client with a secret that was never issued."""

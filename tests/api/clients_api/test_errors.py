@@ -13,7 +13,8 @@ from support.clocks import Clock
 from gql_secrets.api.app import build_app
 from gql_secrets.api.clients_api.errors import TABLE
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.domain.errors import Conflict, ErrorCode, SetupError, Unavailable
+from gql_secrets.domain.error_codes import ErrorCode
+from gql_secrets.domain.errors import Conflict, SetupError, Unavailable
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 

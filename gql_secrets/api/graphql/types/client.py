@@ -6,7 +6,7 @@ from typing import Self
 
 import strawberry
 
-from gql_secrets.api.graphql.context import Info
+from gql_secrets.api.graphql.context import Context, Info
 from gql_secrets.api.graphql.enums import Feature, Role
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import After, Connection, First, Node, global_id
@@ -14,6 +14,7 @@ from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.secret import MAX_INT, ClientSecret, Rollover
 from gql_secrets.api.graphql.weights import EVALUATED, PAGE_BELOW
 from gql_secrets.domain.access import Caller, may_change, outranks, parse_features, rank
+from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
@@ -24,6 +25,7 @@ from gql_secrets.storage.client_rows import ClientRow
 class Client(Node):
     row: strawberry.Private[ClientRow]
     caller: strawberry.Private[Caller]
+    policy: strawberry.Private[RotationPolicy]
     client_id: strawberry.ID = strawberry.field(
         description="The id with which the application signs in. Arguments named clientId take this value."
     )
@@ -43,6 +45,36 @@ class Client(Node):
         "itself, use a smooth reset, revoke its old secret, and cancel its rollover. With its old secret it can read "
         "itself, and repeat a reset with the same idempotencyKey until the new secret is used."
     )
+
+    @strawberry.field(description="Whom to call about the client, such as a mailing list or a person's name.")
+    def contact(self) -> str | None:
+        return self.row.contact
+
+    @strawberry.field(description="The client's labels in alphabetical order, each key=value.")
+    def labels(self) -> list[str]:
+        return list(self.row.labels)
+
+    @strawberry.field(
+        description="The client's own maximum age of a current secret, in days. Null if the client inherits the "
+        "installation's."
+    )
+    def maximum_age_days(self) -> int | None:
+        return self.row.maximum_age_days
+
+    @strawberry.field(
+        description="The maximum age of the client's current secret, in days: its own or the installation's. Null if "
+        "there is none."
+    )
+    def effective_maximum_age_days(self) -> int | None:
+        return self.policy.effective_days(self.row.maximum_age_days)
+
+    @strawberry.field(
+        description="When the current secret reaches its maximum age and should be rotated; it remains valid. Null "
+        "without a maximum age."
+    )
+    def rotation_due_at(self) -> datetime | None:
+        secret = self.row.current_secret
+        return self.policy.due_at(secret.created_at, self.row.maximum_age_days) if secret else None
 
     @strawberry.field(
         description="The client's features. OWNER, OPERATOR, and VIEWER give the client a role here; the others are "
@@ -155,12 +187,13 @@ class Client(Node):
         return caller.may_reset_itself(self.row.client_id) and caller.secret_state is SecretState.CURRENT
 
     @classmethod
-    def of(cls, row: ClientRow, caller: Caller) -> Self:
-        """Return a client as this caller sees it."""
+    def of(cls, row: ClientRow, context: Context) -> Self:
+        """Return a client as the caller of this request sees it."""
         return cls(
             id=global_id("Client", row.client_id),
             row=row,
-            caller=caller,
+            caller=context.caller,
+            policy=context.services.rotation_policy,
             client_id=strawberry.ID(row.client_id),
             name=row.name,
             description=row.description,
@@ -174,4 +207,4 @@ class Client(Node):
     async def find(cls, client_id: str, info: Info) -> Self | None:
         """Return a client as the viewer sees it, or None if there is no such client or it was deleted."""
         row = await info.context.loaders.clients.load(client_id)
-        return cls.of(row, info.context.caller) if row else None
+        return cls.of(row, info.context) if row else None

@@ -5,6 +5,7 @@ from typing import Self
 import strawberry
 
 from gql_secrets.api.graphql.enums import ClientOrderField, Feature, OrderDirection
+from gql_secrets.domain.details import parse_labels
 from gql_secrets.service import client_filter, overview
 from gql_secrets.storage.client_lists import Order
 
@@ -35,13 +36,22 @@ class ClientFilter:
         "WAIT_FOR_QUIET. Uses of the last seconds may be missing.",
     )
     due_for_rotation: bool | None = strawberry.field(
-        default=None, description="Whether the current secret was created at least 90 days ago."
+        default=None, description="Whether the current secret has reached its maximum age, or 90 days if it has none."
     )
     never_used: bool | None = strawberry.field(
         default=None, description="Whether no secret of the client was ever used."
     )
     disabled: bool | None = strawberry.field(default=None, description="Whether the client is disabled.")
     feature: Feature | None = strawberry.field(default=None, description="A feature that the client has.")
+    due_within_days: int | None = strawberry.field(
+        default=None,
+        description="The current secret has a maximum age, and reaches it within this number of days or has reached "
+        "it: 0 to 3650. Unlike dueForRotation, a secret without a maximum age never meets it.",
+    )
+    labels: list[str] | None = strawberry.field(
+        default=None, description="Labels that the client has, all of them: at most 16, each key=value."
+    )
+    contact: str | None = strawberry.field(default=None, description="The client's contact, exactly.")
 
     def parse(self) -> client_filter.ClientFilter:
         """Return the conditions."""
@@ -55,6 +65,9 @@ class ClientFilter:
             never_used=self.never_used,
             disabled=self.disabled,
             features=(self.feature,) if self.feature else (),
+            due_within_days=self.due_within_days,
+            labels=parse_labels(self.labels or ()),
+            contact=self.contact,
         )
 
 
@@ -69,6 +82,14 @@ class ClientOrder:
     def parse(self) -> Order:
         """Return the order."""
         return Order(self.field, is_descending=self.direction is OrderDirection.DESC)
+
+
+@strawberry.type(description="The rotation policy of the installation.")
+class RotationPolicy:
+    maximum_age_days: int | None = strawberry.field(
+        description="The maximum age of a current secret, in days, of clients that have no maximum age of their own. "
+        "Null if there is none."
+    )
 
 
 @strawberry.type(
@@ -88,7 +109,7 @@ class Overview:
         "those of endingSoon."
     )
     due_for_rotation: int = strawberry.field(
-        description="The clients whose current secret was created at least 90 days ago."
+        description="The clients whose current secret has reached its maximum age, or 90 days if it has none."
     )
     never_used: int = strawberry.field(description="The clients of which no secret was ever used.")
     total: int = strawberry.field(description="All clients that are not deleted.")
