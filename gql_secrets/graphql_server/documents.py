@@ -22,6 +22,7 @@ from graphql import (
 from graphql.validation.validate import ValidationAbortedError
 
 from gql_secrets.graphql_server.cost import Budget, OperationWeight, fragments_of
+from gql_secrets.graphql_server.direct import DirectQuery, compile_query
 from gql_secrets.graphql_server.errors import BAD_REQUEST, DocumentRefused, error_entry
 from gql_secrets.graphql_server.limits import Limits, text_cost
 from gql_secrets.graphql_server.parsing import parse_document
@@ -44,11 +45,13 @@ class Operation:
     Attributes:
         node: its place in the tree.
         weight: what it asks for.
+        direct: its compiled form, None where graphql-core executes it.
         allowed: what the budget last allowed of the variables that its cost depends on.
     """
 
     node: OperationDefinitionNode
     weight: OperationWeight
+    direct: DirectQuery | None = None
     allowed: tuple[tuple[object, int], ...] = ()
 
     @property
@@ -185,11 +188,12 @@ class DocumentCache:
         if not operations:
             raise DocumentRefused.because("The document has no operation.")
         tokens: int = getattr(tree, "token_count", 2 * limits.tokens)
+        plans = Plans.of(self._schema, tree)
         yield Document(
             tree,
-            tuple(Operation(node, weight) for node, weight in operations),
+            tuple(Operation(node, weight, compile_query(self._schema, plans, node)) for node, weight in operations),
             fragments_of(tree),
-            Plans.of(self._schema, tree),
+            plans,
             BYTES_PER_DOCUMENT + BYTES_PER_TOKEN * tokens + 2 * sys.getsizeof(text),
         )
 

@@ -1,15 +1,15 @@
 """One GraphQL operation over any transport: prepared, executed, its failures masked."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Container, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Final, TypeGuard, cast
+from typing import Final
 
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType, VariableDefinitionNode, print_ast, subscribe
-from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from gql_secrets.graphql_server.direct import is_awaitable
 from gql_secrets.graphql_server.documents import (
     Document,
     DocumentCache,
@@ -34,10 +34,6 @@ from gql_secrets.graphql_server.limits import Limits, check_variables
 from gql_secrets.graphql_server.protocols import RequestContext
 from gql_secrets.graphql_server.requests import GraphQLRequest
 from gql_secrets.graphql_server.turns import PausingExecutor, Turns
-
-# Strawberry's faster test, typed as graphql-core wants it.
-_is_awaitable: Final = cast("Callable[[object], TypeGuard[Awaitable[object]]]", optimized_is_awaitable)
-
 
 # Called with the name of an operation, None where its document is not a known one, and with its outcome: "ok", or the
 # code of its first error.
@@ -186,6 +182,15 @@ class Engine:
         Raises:
             DocumentRefused: a variable does not fit its type.
         """
+        direct = prepared.operation.direct
+        result = await direct.execute(prepared.variables, context) if direct else None
+        if result is None:
+            result = await self._execute(prepared, context)
+        outcome = self._result(result, prepared, context)
+        self._observe(prepared.known_name, str(code_of(outcome.errors) or OK))
+        return outcome
+
+    async def _execute(self, prepared: PreparedOperation, context: RequestContext) -> ExecutionResult:
         executor = PausingExecutor.build(
             self._schema,
             prepared.document.tree,
@@ -193,7 +198,7 @@ class Engine:
             context,
             dict(prepared.variables),
             prepared.operation.name,
-            is_awaitable=_is_awaitable,
+            is_awaitable=is_awaitable,
             hide_suggestions=True,
             operation_extensions=None,
             plans=prepared.document.plans,
@@ -206,9 +211,7 @@ class Engine:
             result = await result
         if not isinstance(result, ExecutionResult):
             raise TypeError("The executor returned an incremental result, which no directive of this schema allows.")
-        outcome = self._result(result, prepared, context)
-        self._observe(prepared.known_name, str(code_of(outcome.errors) or OK))
-        return outcome
+        return result
 
     async def subscribe(self, prepared: PreparedOperation, context: RequestContext) -> AsyncGenerator[OperationResult]:
         """Run a subscription: return one result for each event.

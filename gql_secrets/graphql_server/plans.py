@@ -60,7 +60,7 @@ class Plans:
 
     def __init__(self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._schema = schema
-        self._fragments = fragments
+        self.fragments = fragments
         self._completions: dict[tuple[int, int], Completion | None] = {}
         self._fields: dict[tuple[int, int], Completion | None] = {}
 
@@ -144,7 +144,7 @@ class Plans:
                 if name in visited:
                     continue
                 visited.add(name)
-                fragment = self._fragments[name]
+                fragment = self.fragments[name]
             elif isinstance(node, InlineFragmentNode):
                 fragment = node
             else:

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import strawberry
-from strawberry.dataloader import DataLoader
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.networks import address_block
+from gql_secrets.graphql_server.loading import Loader
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
 from gql_secrets.service.usage.sources import RolloverKey, RolloverSources
 from gql_secrets.storage.client_rows import ClientRow
@@ -29,84 +29,44 @@ class Loaders:
         self._sources = services.source_queries
 
     @cached_property
-    def clients(self) -> DataLoader[str, ClientRow | None]:
-        """Clients by client id, None for one that does not exist."""
-
-        async def load(client_ids: list[str]) -> list[ClientRow | None]:
-            found = await self._queries.find_clients(client_ids)
-            return [found.get(client_id) for client_id in client_ids]
-
-        return DataLoader(load)
+    def clients(self) -> Loader[str, ClientRow]:
+        """Clients by client id."""
+        return Loader(self._queries.find_clients)
 
     @cached_property
-    def allow_lists(self) -> DataLoader[str, list[str]]:
+    def allow_lists(self) -> Loader[str, list[str]]:
         """The allow lists of clients, by client id."""
-
-        async def load(client_ids: list[str]) -> list[list[str]]:
-            found = await self._queries.allow_lists(client_ids)
-            return [found[client_id] for client_id in client_ids]
-
-        return DataLoader(load)
+        return Loader(self._queries.allow_lists)
 
     @cached_property
-    def totals(self) -> DataLoader[int, Totals]:
+    def totals(self) -> Loader[int, Totals]:
         """The counts of secrets, by the id of the secret."""
-
-        async def load(secret_ids: list[int]) -> list[Totals]:
-            found = await self._usage.totals_of(secret_ids)
-            return [found[secret_id] for secret_id in secret_ids]
-
-        return DataLoader(load)
+        return Loader(self._usage.totals_of)
 
     @cached_property
-    def uses(self) -> DataLoader[int, list[SecretUse]]:
+    def uses(self) -> Loader[int, list[SecretUse]]:
         """The sources that used secrets, by the id of the secret."""
-
-        async def load(secret_ids: list[int]) -> list[list[SecretUse]]:
-            found = await self._usage.uses_of(secret_ids)
-            return [found.get(secret_id, []) for secret_id in secret_ids]
-
-        return DataLoader(load)
+        return Loader(self._usage.uses_of)
 
     @cached_property
-    def usage(self) -> DataLoader[int, list[UsageBucket]]:
+    def usage(self) -> Loader[int, list[UsageBucket]]:
         """The uses of secrets by the hour, by the id of the secret."""
-
-        async def load(secret_ids: list[int]) -> list[list[UsageBucket]]:
-            found = await self._usage.usage_of(secret_ids)
-            return [found.get(secret_id, []) for secret_id in secret_ids]
-
-        return DataLoader(load)
+        return Loader(self._usage.usage_of)
 
     @cached_property
-    def rollovers(self) -> DataLoader[str, Rollover | None]:
-        """The rollovers of clients by client id, None without one."""
-
-        async def load(client_ids: list[str]) -> list[Rollover | None]:
-            found = await self._usage.rollovers_of(client_ids)
-            return [found.get(client_id) for client_id in client_ids]
-
-        return DataLoader(load)
+    def rollovers(self) -> Loader[str, Rollover]:
+        """The rollovers in progress, by client id."""
+        return Loader(self._usage.rollovers_of)
 
     @cached_property
-    def sources(self) -> DataLoader[RolloverKey, RolloverSources]:
+    def sources(self) -> Loader[RolloverKey, RolloverSources]:
         """The sources of rollovers."""
-
-        async def load(rollovers: list[RolloverKey]) -> list[RolloverSources]:
-            found = await self._sources.sources_of(rollovers)
-            return [found[rollover] for rollover in rollovers]
-
-        return DataLoader(load)
+        return Loader(self._sources.sources_of)
 
     @cached_property
-    def unknown_attempts(self) -> DataLoader[str, UnknownAttempts]:
+    def unknown_attempts(self) -> Loader[str, UnknownAttempts]:
         """The attempts with unknown secrets that named clients, by client id."""
-
-        async def load(client_ids: list[str]) -> list[UnknownAttempts]:
-            found = await self._usage.unknown_attempts_of(client_ids)
-            return [found[client_id] for client_id in client_ids]
-
-        return DataLoader(load)
+        return Loader(self._usage.unknown_attempts_of)
 
 
 @dataclass(slots=True)

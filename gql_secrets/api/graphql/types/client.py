@@ -111,7 +111,7 @@ class Client(Node):
         metadata=weighs(30),
     )
     async def rollover(self, info: Info) -> Rollover | None:
-        rollover = await info.context.loaders.rollovers.load(self.row.client_id)
+        rollover = await info.context.loaders.rollovers.find(self.row.client_id)
         return Rollover.of(rollover) if rollover else None
 
     @strawberry.field(description="All secrets of the client, newest first.", metadata=PAGE_BELOW)
@@ -206,5 +206,5 @@ class Client(Node):
     @classmethod
     async def find(cls, client_id: str, info: Info) -> Self | None:
         """Return a client as the viewer sees it, or None if there is no such client or it was deleted."""
-        row = await info.context.loaders.clients.load(client_id)
+        row = await info.context.loaders.clients.find(client_id)
         return cls.of(row, info.context) if row else None

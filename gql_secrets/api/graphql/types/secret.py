@@ -141,7 +141,7 @@ class ClientSecret(Node):
         metadata=weighs(30, size=2 * usage.MAX_SOURCES),
     )
     async def uses(self, info: Info) -> list[SecretUse] | None:
-        return [SecretUse.of(use) for use in await info.context.loaders.uses.load(self.number)]
+        return [SecretUse.of(use) for use in await info.context.loaders.uses.find(self.number) or ()]
 
     @strawberry.field(
         description="The hours in which the secret was used or refused, oldest first. Covers its rollover and the day "
@@ -149,7 +149,7 @@ class ClientSecret(Node):
         metadata=weighs(30, size=usage.MAX_KEPT // usage.BUCKET),
     )
     async def usage(self, info: Info) -> list[UsageBucket]:
-        return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.load(self.number)]
+        return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.find(self.number) or ()]
 
     @classmethod
     def of(cls, row: models.ClientSecret | ActiveSecretRow, *, now: datetime | None = None) -> Self:

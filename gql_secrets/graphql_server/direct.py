@@ -1,0 +1,180 @@
+"""Queries of one field, compiled with their document and executed without graphql-core's executor.
+
+Most requests ask for one field with plain selections below it: a client, or a list of them. For these, the executor's
+own work (collecting the fields, coercing variables by their types, an info object and a path for each value) costs more
+than the answer. Here the field's resolver, with all its extensions and guards, is called as graphql-core calls it, and
+`plans.py` completes the result. Everything else is left to graphql-core: other operations, directives, variables that
+are not plain texts or whole numbers, values of the wrong type, and results that a plan cannot complete, for which the
+query is executed again; it changes nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeGuard, cast
+
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLField,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLResolveInfoHelpers,
+    GraphQLSchema,
+    GraphQLString,
+    ListValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    OperationType,
+    VariableNode,
+    get_argument_values,
+    get_nullable_type,
+    is_non_null_type,
+    located_error,
+    type_from_ast,
+)
+from graphql.execution.values import VariableValues
+from graphql.pyutils import Path
+from strawberry.execution import optimized_is_awaitable
+
+from gql_secrets.graphql_server.plans import Completion, Plans
+
+# Strawberry's faster test, typed as graphql-core wants it.
+is_awaitable: Final = cast("Callable[[object], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
+
+
+async def _gather(values: Sequence[Awaitable[Any]]) -> list[Any]:
+    return await asyncio.gather(*values)
+
+
+_HELPERS: Final = GraphQLResolveInfoHelpers(gather=_gather, track=lambda _values: None)
+_TYPENAME: Final = "__typename"
+_MAX_INT: Final = 2**31 - 1
+# Values of exactly this type are their own coerced form.
+_OWN_FORM: Final[Mapping[object, type]] = {GraphQLString: str, GraphQLID: str, GraphQLInt: int}
+
+
+@dataclass(frozen=True, slots=True)
+class DirectQuery:
+    """A compiled query.
+
+    Attributes:
+        name: the name of its field in the response.
+        info: the info object of the resolver, without variables and context.
+        resolve: the field's resolver.
+        complete: what completes the resolver's result.
+        variables: the type that the value of each variable must have.
+        arguments: the arguments that do not depend on variables.
+        from_variables: the names of the other arguments, each with its variable.
+    """
+
+    name: str
+    info: GraphQLResolveInfo[Any]
+    resolve: Callable[..., Any]
+    complete: Completion
+    variables: Mapping[str, type]
+    arguments: Mapping[str, object]
+    from_variables: Sequence[tuple[str, str]]
+
+    async def execute(self, given: Mapping[str, object], context: object) -> ExecutionResult | None:
+        """Return the result with these variables, or None where graphql-core must execute the query."""
+        variables: dict[str, object] = {}
+        for name, type_ in self.variables.items():
+            value = given.get(name)
+            if type(value) is not type_ or (isinstance(value, int) and abs(value) > _MAX_INT):
+                return None
+            variables[name] = value
+        arguments = dict(self.arguments)
+        for name, variable in self.from_variables:
+            arguments[name] = variables[variable]
+        info = self.info._replace(variable_values=VariableValues({}, variables), context=context)
+        try:
+            value = self.resolve(None, info, **arguments)
+            if is_awaitable(value):
+                value = await value
+        except Exception as failure:  # noqa: BLE001  as graphql-core: the failure of a field is an error of the result
+            error = located_error(failure, self.info.field_nodes, [self.name])
+            return ExecutionResult(None if is_non_null_type(self.info.return_type) else {self.name: None}, [error])
+        try:
+            return ExecutionResult({self.name: self.complete(value)}, None)
+        except Exception:  # noqa: BLE001  graphql-core says where it failed
+            return None
+
+
+def compile_query(schema: GraphQLSchema, plans: Plans, operation: OperationDefinitionNode) -> DirectQuery | None:
+    """Return the compiled form of an operation of a valid document, or None where graphql-core must execute it."""
+    query, selections = schema.query_type, operation.selection_set.selections
+    if query is None or operation.operation is not OperationType.QUERY or operation.directives or len(selections) != 1:
+        return None
+    [node] = selections
+    if not isinstance(node, FieldNode) or node.directives:
+        return None
+    field, variables = _field_of(query, node.name.value), _variable_types(schema, operation)
+    if field is None or field.resolve is None or variables is None:
+        return None
+    complete, arguments = plans.completion(field.type, node), _arguments_of(field, node)
+    if complete is None or arguments is None:
+        return None
+    literals, from_variables = arguments
+    name = node.alias.value if node.alias else node.name.value
+    info = GraphQLResolveInfo(
+        node.name.value,
+        [node],
+        field.type,
+        query,
+        Path(None, name, query.name),
+        schema,
+        dict(plans.fragments),
+        None,
+        operation,
+        VariableValues({}, {}),
+        None,
+        is_awaitable,
+        None,
+        _HELPERS,
+    )
+    return DirectQuery(name, info, field.resolve, complete, variables, literals, from_variables)
+
+
+def _field_of(query: GraphQLObjectType, name: str) -> GraphQLField | None:
+    if name == _TYPENAME:
+        return GraphQLField(GraphQLNonNull(GraphQLString), resolve=lambda _source, info: info.parent_type.name)
+    field: GraphQLField | None = query.fields.get(name)
+    return field
+
+
+def _variable_types(schema: GraphQLSchema, operation: OperationDefinitionNode) -> dict[str, type] | None:
+    types: dict[str, type] = {}
+    for definition in operation.variable_definitions or ():
+        type_ = type_from_ast(schema, definition.type)
+        own = _OWN_FORM.get(type_.of_type if is_non_null_type(type_) else type_)
+        if own is None or definition.directives:
+            return None
+        types[definition.variable.name.value] = own
+    return types
+
+
+def _arguments_of(field: GraphQLField, node: FieldNode) -> tuple[dict[str, object], list[tuple[str, str]]] | None:
+    """Return the arguments without variables, and the names of the others with their variables; None for others."""
+    given = {argument.name.value: argument.value for argument in node.arguments or ()}
+    literals: dict[str, GraphQLArgument] = {}
+    from_variables: list[tuple[str, str]] = []
+    for name, argument in field.args.items():
+        value = given.get(name)
+        if isinstance(value, VariableNode):
+            if get_nullable_type(argument.type) not in _OWN_FORM:
+                return None
+            from_variables.append((argument.out_name or name, value.name.value))
+        elif isinstance(value, ListValueNode | ObjectValueNode):
+            return None
+        else:
+            literals[name] = argument
+    try:
+        return get_argument_values(GraphQLField(field.type, literals), node), from_variables
+    except GraphQLError:
+        return None

@@ -1,0 +1,94 @@
+"""Loads the rows that several fields of an operation ask for in one read.
+
+Strawberry's DataLoader makes a future for each key and a task for each read. Here the field that asks first reads for
+all that ask before the event loop comes back to it, and they share one future.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Loader(Generic[K, V]):
+    """Returns values by their keys, and remembers them; a failure is remembered too.
+
+    Args:
+        read: reads the values of all these keys.
+    """
+
+    def __init__(self, read: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> None:
+        self._read = read
+        self._batches: dict[K, _Batch[K, V]] = {}
+        self._open: _Batch[K, V] | None = None
+
+    async def load(self, key: K) -> V:
+        """Return the value of a key that the read knows."""
+        return (await self._values(key))[key]
+
+    async def find(self, key: K) -> V | None:
+        """Return the value of a key, or None where the read has none."""
+        return (await self._values(key)).get(key)
+
+    async def _values(self, key: K) -> Mapping[K, V]:
+        batch = self._batches.get(key)
+        if batch is None:
+            batch = self._open
+            is_first = batch is None
+            if batch is None:
+                batch = self._open = _Batch()
+            batch.keys.append(key)
+            self._batches[key] = batch
+            if is_first:
+                await self._fill(batch)
+        return batch.values if batch.values is not None else await batch.wait()
+
+    async def _fill(self, batch: "_Batch[K, V]") -> None:
+        try:
+            await asyncio.sleep(0)  # the other fields ask
+            self._open = None
+            batch.finish(await self._read(batch.keys))
+        except BaseException as failure:
+            self._open = None
+            batch.fail(failure)
+            raise
+
+
+class _Batch(Generic[K, V]):
+    """Keys that are read together."""
+
+    __slots__ = ("_failure", "_future", "keys", "values")
+
+    def __init__(self) -> None:
+        self.keys: list[K] = []
+        self.values: Mapping[K, V] | None = None
+        self._failure: BaseException | None = None
+        self._future: asyncio.Future[Mapping[K, V]] | None = None
+
+    async def wait(self) -> Mapping[K, V]:
+        """Return the values when they are read."""
+        if self._failure is not None:
+            raise self._failure
+        if self._future is None:
+            self._future = asyncio.get_running_loop().create_future()
+        # Shielded: one field that is cancelled must not cancel the others.
+        return await asyncio.shield(self._future)
+
+    def finish(self, values: Mapping[K, V]) -> None:
+        """Give the values to all that wait."""
+        self.values = values
+        if self._future is not None:
+            self._future.set_result(values)
+
+    def fail(self, failure: BaseException) -> None:
+        """Let all that wait, and all that ask later, fail in the same way."""
+        self._failure = failure
+        if self._future is None:
+            return
+        if isinstance(failure, Exception):
+            self._future.set_exception(failure)
+            self._future.exception()  # those that waited may have been cancelled
+        else:
+            self._future.cancel()

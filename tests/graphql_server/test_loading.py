@@ -1,0 +1,84 @@
+"""A loader reads once for all fields that ask together, and gives each its own value or failure."""
+
+import asyncio
+
+import pytest
+
+from gql_secrets.graphql_server.loading import Loader
+
+
+class Reads:
+    """What a loader was asked to read."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.keys: list[list[int]] = []
+        self.begun: asyncio.Queue[None] = asyncio.Queue()
+        self.failure = failure
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    async def __call__(self, keys: list[int]) -> dict[int, str]:
+        self.keys.append(list(keys))
+        self.begun.put_nowait(None)
+        await self.may_end.wait()
+        if self.failure is not None:
+            raise self.failure
+        return {key: f"value {key}" for key in keys if key > 0}
+
+
+async def test_fields_that_ask_together_are_read_together_and_only_once() -> None:
+    reads = Reads()
+    loader = Loader(reads)
+    values = await asyncio.gather(*(loader.load(key) for key in (1, 2, 1)))
+    assert list(values) == ["value 1", "value 2", "value 1"]
+    assert list(await asyncio.gather(*(loader.find(key) for key in (2, 3, -1)))) == ["value 2", "value 3", None]
+    assert reads.keys == [[1, 2], [3, -1]]
+
+
+async def test_a_field_that_asks_during_a_read_begins_another_one() -> None:
+    reads = Reads()
+    reads.may_end.clear()
+    loader = Loader(reads)
+    first = asyncio.ensure_future(loader.load(1))
+    await reads.begun.get()
+    rest = asyncio.gather(loader.load(1), loader.load(2))
+    await reads.begun.get()
+    reads.may_end.set()
+    assert (await first, *await rest) == ("value 1", "value 1", "value 2")
+    assert reads.keys == [[1], [2]]
+
+
+async def test_a_failure_is_that_of_every_field_that_asked() -> None:
+    failure = ValueError("broken")
+    reads = Reads(failure)
+    loader = Loader(reads)
+    outcomes = await asyncio.gather(*(loader.load(key) for key in (1, 2)), return_exceptions=True)
+    assert list(outcomes) == [failure, failure]
+    with pytest.raises(ValueError, match="broken"):
+        await loader.load(1)
+    assert reads.keys == [[1, 2]]
+
+
+async def test_a_reading_field_that_is_cancelled_cancels_those_that_wait_and_no_later_ones() -> None:
+    reads = Reads()
+    reads.may_end.clear()
+    loader = Loader(reads)
+    fields = [asyncio.ensure_future(loader.load(key)) for key in (1, 2)]
+    await reads.begun.get()
+    fields[0].cancel()
+    assert all(
+        isinstance(each, asyncio.CancelledError) for each in await asyncio.gather(*fields, return_exceptions=True)
+    )
+    reads.may_end.set()
+    assert await loader.load(3) == "value 3"
+
+
+async def test_a_waiting_field_that_is_cancelled_disturbs_nobody() -> None:
+    reads = Reads()
+    reads.may_end.clear()
+    loader = Loader(reads)
+    fields = [asyncio.ensure_future(loader.load(key)) for key in (1, 2, 2)]
+    await reads.begun.get()
+    fields[1].cancel()
+    reads.may_end.set()
+    assert [await fields[0], await fields[2]] == ["value 1", "value 2"]
