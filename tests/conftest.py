@@ -14,6 +14,7 @@ from support.paths import TESTS
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.settings import Settings
+from gql_secrets.storage import errors
 from gql_secrets.wiring import Services, open_services
 
 
@@ -21,6 +22,7 @@ from gql_secrets.wiring import Services, open_services
 def _keys_in_caplog(caplog: pytest.LogCaptureFixture) -> None:
     """Let `caplog.text` hold the keys and values of each record, not only its event name."""
     caplog.handler.setFormatter(UnredactedFormatter())
+    errors._logged.clear()  # what another test logged does not keep this one's lines back
 
 
 # What a whole folder or file needs. Each of these markers implies `slow`, which the quick run leaves out.

@@ -237,10 +237,11 @@ class Changes:
                 await self.expire_old_secret(due.client_id)
         raise Conflict("Concurrent changes of this client. Try again.")
 
-    async def expire_old_secret(self, client_id: str) -> bool:
+    async def expire_old_secret(self, client_id: str, *, is_urgent: bool = False) -> bool:
         """Write EXPIRED if the old secret of the client is due; return whether it was.
 
-        Its own transaction, audit event (actor `system`) and revision; no generation.
+        Its own transaction, audit event (actor `system`) and revision; no generation. It is urgent where a
+        verification waits for it.
         """
 
         async def body(tx: Transaction) -> bool:
@@ -268,7 +269,7 @@ class Changes:
             )
             return True
 
-        return await self.database.run_tx(body)
+        return await self.database.run_tx(body, is_urgent=is_urgent)
 
     async def _begin_client_change(self, tx: Transaction, client_id: str, caller: Caller) -> ClientChange:
         rows = await read_locked(tx, client_id, secret_id=caller.secret_id, session_id=caller.session_id)

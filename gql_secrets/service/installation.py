@@ -23,7 +23,8 @@ OWNER_NAME: Final = "First owner"
 async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
     """Create the installation's row and the first owner if there are none, and check the pepper against the database.
 
-    Several processes may do this at the same time: one of them creates the owner.
+    Several processes may do this at the same time: one of them creates the owner. Where there is nothing to create,
+    nothing is locked: a start, or a command that reads, waits for no change.
 
     Returns:
         The first owner, if this was the first start.
@@ -32,6 +33,16 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
         SetupError: the database belongs to another pepper.
     """
     pepper = changes.pepper
+
+    async def is_prepared(connection: BaseDBAsyncClient) -> bool:
+        installation = await Installation.get_or_none(id=1, using_db=connection)
+        if installation is None or not await _check_pepper(connection, pepper):
+            return False
+        _require_audit_key(installation, pepper)
+        return not with_owner or await _has_owner(connection)
+
+    if await changes.database.read(is_prepared):
+        return None
 
     async def work(tx: Transaction) -> Registration | None:
         now = await tx.now()
@@ -52,15 +63,15 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
                 "edited. Restore it from a backup."
             )
         installation = await lock_installation(tx)
-        await _check_pepper(tx, pepper)
-        if pepper.key(installation.audit_key_id) is None:
-            raise SetupError(
-                f"The audit log is signed with the pepper key {installation.audit_key_id}, which is missing from the "
-                "pepper. Restore that key."
+        if not await _check_pepper(tx.connection, pepper):
+            await PepperFingerprint.create(
+                using_db=tx.connection,
+                key_id=pepper.first.key_id,
+                fingerprint=pepper.first.fingerprint,
+                created_at=await tx.now(),
             )
-        owners = ClientFeature.filter(feature=Feature.OWNER.value, client__deleted_at=None)
-        # There is an owner from then on, since the last one cannot be deleted.
-        if not with_owner or await owners.using_db(tx.connection).exists():
+        _require_audit_key(installation, pepper)
+        if not with_owner or await _has_owner(tx.connection):
             return None
         change = Change(tx, now, system_caller(), installation, pepper)
         return await register(change, mint_client_id(), OWNER_NAME, None, frozenset({Feature.OWNER}), None)
@@ -84,8 +95,27 @@ async def _is_in_use(tx: Transaction) -> bool:
     )
 
 
-async def _check_pepper(tx: Transaction, pepper: Pepper) -> None:
-    rows = await PepperFingerprint.all().using_db(tx.connection)
+async def _has_owner(connection: BaseDBAsyncClient) -> bool:
+    """Return whether there is an owner: once there is, there always is, since the last one cannot be deleted."""
+    owners = ClientFeature.filter(feature=Feature.OWNER.value, client__deleted_at=None)
+    return await owners.using_db(connection).exists()
+
+
+def _require_audit_key(installation: Installation, pepper: Pepper) -> None:
+    if pepper.key(installation.audit_key_id) is None:
+        raise SetupError(
+            f"The audit log is signed with the pepper key {installation.audit_key_id}, which is missing from the "
+            "pepper. Restore that key."
+        )
+
+
+async def _check_pepper(connection: BaseDBAsyncClient, pepper: Pepper) -> bool:
+    """Return whether the database knows the pepper's first key.
+
+    Raises:
+        SetupError: the database belongs to another pepper.
+    """
+    rows = await PepperFingerprint.all().using_db(connection)
     known = {row.key_id: row.fingerprint for row in rows}
     for key in pepper.keys:
         if key.key_id in known and not hmac.compare_digest(known[key.key_id], key.fingerprint):
@@ -100,20 +130,14 @@ async def _check_pepper(tx: Transaction, pepper: Pepper) -> None:
             "To change the pepper, add a new key before the old ones and keep the old ones."
         )
     for key_id in sorted(lost):
-        if await _is_needed(tx, key_id):
+        if await _is_needed(connection, key_id):
             raise SetupError(
                 f"Valid secrets depend on the pepper key {key_id}, which is missing from the pepper. Restore it after "
                 "the first key, and keep it until all of these secrets have been reset."
             )
-    if pepper.first.key_id not in known:
-        await PepperFingerprint.create(
-            using_db=tx.connection,
-            key_id=pepper.first.key_id,
-            fingerprint=pepper.first.fingerprint,
-            created_at=await tx.now(),
-        )
+    return pepper.first.key_id in known
 
 
-async def _is_needed(tx: Transaction, key_id: str) -> bool:
+async def _is_needed(connection: BaseDBAsyncClient, key_id: str) -> bool:
     active = ClientSecret.filter(pepper_key_id=key_id, state__in=[state.value for state in ACTIVE_STATES])
-    return await active.using_db(tx.connection).exists()
+    return await active.using_db(connection).exists()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final, NamedTuple
 
 from gql_secrets.domain.credentials import Pepper
@@ -21,6 +22,8 @@ from gql_secrets.storage.transaction import Transaction
 
 _log: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 4
+# A gateway waits no longer for what a verification writes, its read included.
+_ANSWER_SECONDS: Final = 0.9
 # How long the readiness check may take.
 _READY_SECONDS: Final = 1.0
 
@@ -72,33 +75,50 @@ class Verifier:
         self._lookup = lookup
         self._changes = changes
         self._usage = usage
+        # The writes in progress by secret: one is enough for all verifications that wait for it.
+        self._writing: dict[int, asyncio.Task[object]] = {}
+        # Secrets that were seen to have expired, until EXPIRED is written, with their end.
+        self._overdue: dict[int, datetime | None] = {}
 
     async def verify(self, client_id: str, secret: str, source: Source) -> Verdict:
         """Return the verdict on a client id and a secret that came from `source`.
 
         The first use of a secret is durable before this returns. So is EXPIRED, if this is the first to see that the
-        secret has expired.
+        secret has expired; where that cannot be written in time, this process remembers it (docs/rules.md, rule 3). The
+        answer comes within a second.
 
         Raises:
             Unavailable: the database does not answer; the credential may be valid.
         """
+        deadline = asyncio.get_running_loop().time() + _ANSWER_SECONDS
         digests = self._pepper.digests(client_id, secret)
         for _ in range(_ATTEMPTS):
             try:
-                found, now = await self._lookup.find(client_id, digests)
+                async with asyncio.timeout_at(deadline):
+                    found, now = await self._lookup.find(client_id, digests)
             except Unavailable:
                 self._note_failed_read()
                 raise
+            except TimeoutError as error:
+                self._note_failed_read()
+                raise Unavailable from error
             self._database.can_read = True
             stored = found or _NO_SECRET
             verdict = self._evaluate(client_id, stored, now, source)
             if verdict is not None:
                 return verdict
+            is_due = evaluate(stored.state, stored.expires_at, enabled=stored.enabled, now=now) is SecretStatus.DUE
+            if is_due:
+                self._overdue[stored.secret_id] = stored.expires_at
             try:
-                await self._write_down(stored, now)
-            except Conflict as conflict:
-                _log.warning("verification_not_written", extra={"reason": str(conflict)})
-                raise Unavailable(str(conflict)) from conflict
+                async with asyncio.timeout_at(deadline):
+                    await self._write_down(stored, is_due=is_due)
+            except (Conflict, Unavailable, TimeoutError) as error:
+                _log.warning("verification_not_written", extra={"reason": str(error) or "It took too long."})
+                if not is_due:
+                    raise Unavailable(str(error)) from error
+                self._usage.refused(stored.secret_id, source, now)
+                return Refused(RefusalReason.ENDED, stored.client_id, stored.secret_id)
         _log.warning("verification_attempts_exhausted", extra={"attempts": _ATTEMPTS})
         raise Unavailable("Concurrent changes to this client. Try again.")
 
@@ -136,6 +156,8 @@ class Verifier:
     def _evaluate(self, client_id: str, stored: StoredSecret, now: datetime, source: Source) -> Verdict | None:
         """Return the verdict, or None where something must be written first."""
         status = evaluate(stored.state, stored.expires_at, enabled=stored.enabled, now=now)
+        if self._overdue and status is not SecretStatus.DUE:
+            status = self._remembered(stored, status)
         if status is SecretStatus.VALID:
             if not stored.was_used:
                 return None
@@ -160,12 +182,35 @@ class Verifier:
         reason = RefusalReason.ENDED if status is SecretStatus.ENDED else RefusalReason.DISABLED
         return Refused(reason, stored.client_id, stored.secret_id)
 
-    async def _write_down(self, stored: StoredSecret, now: datetime) -> None:
-        """Write EXPIRED to a retained secret that has expired, or the first use of a valid one."""
-        if evaluate(stored.state, stored.expires_at, enabled=stored.enabled, now=now) is SecretStatus.DUE:
-            await self._changes.expire_old_secret(stored.client_id)
-        else:
-            await self._record_first_use(stored)
+    def _remembered(self, stored: StoredSecret, status: SecretStatus) -> SecretStatus:
+        """Return ENDED for a secret that was seen to have expired, if that is not written yet."""
+        if stored.secret_id in self._overdue:
+            if stored.state is SecretState.RETAINED and stored.expires_at == self._overdue[stored.secret_id]:
+                return SecretStatus.ENDED
+            del self._overdue[stored.secret_id]
+        return status
+
+    async def _write_down(self, stored: StoredSecret, *, is_due: bool) -> None:
+        """Write EXPIRED to a retained secret that has expired, or the first use of a valid one.
+
+        The write goes on when the caller stops waiting for it.
+        """
+        writing = self._writing.get(stored.secret_id)
+        if writing is None:
+            work = (
+                self._changes.expire_old_secret(stored.client_id, is_urgent=True)
+                if is_due
+                else self._record_first_use(stored)
+            )
+            writing = asyncio.create_task(work)
+            self._writing[stored.secret_id] = writing
+            writing.add_done_callback(partial(self._note_written, stored.secret_id))
+        await asyncio.shield(writing)
+
+    def _note_written(self, secret_id: int, writing: asyncio.Task[object]) -> None:
+        del self._writing[secret_id]
+        if not writing.cancelled():
+            writing.exception()  # those that waited have raised it
 
     async def _record_first_use(self, stored: StoredSecret) -> None:
         """Write the first use durably, unless the secret has ended or was used since it was read."""
@@ -194,7 +239,7 @@ class Verifier:
             if is_first:
                 await list_first_use(tx, stored.client_id, now)
 
-        await self._database.run_tx(work)
+        await self._database.run_tx(work, is_urgent=True)
 
 
 def _allows(allow_list: AllowList, source: Source) -> bool:

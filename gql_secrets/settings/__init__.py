@@ -64,7 +64,7 @@ class Settings:
     database_url: str = field(default="", repr=False)  # it may hold a password
     database_url_file: str = ""
     database_pool_size: int = 10
-    statement_cache_size: int = 100
+    statement_cache_size: int | None = None
     public_url: str = ""
     pepper: str = field(default="", repr=False)
     pepper_file: str = ""

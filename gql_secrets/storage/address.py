@@ -1,5 +1,6 @@
 """Where a database is, as its URL states it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -10,7 +11,16 @@ from gql_secrets.domain.errors import SetupError
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _MODES_WITH_FILES: Final = ("require", "verify-ca", "verify-full")
 _FILE_OPTIONS: Final = {"sslrootcert": "root_certificate", "sslcert": "certificate", "sslkey": "key"}
-_OPTIONS: Final = {"host", "port", "sslmode", "application_name", "connect_timeout", *_FILE_OPTIONS}
+_OPTIONS: Final = {
+    "host",
+    "port",
+    "sslmode",
+    "application_name",
+    "connect_timeout",
+    "target_session_attrs",
+    *_FILE_OPTIONS,
+}
+_SESSIONS: Final = ("read-write", "primary")
 _MAX_PORT: Final = 65_535
 _MAX_CONNECT_SECONDS: Final = 600
 
@@ -39,13 +49,20 @@ class DatabaseAddress:
     tls_files: TlsFiles | None = None
     application_name: str = "gql-secrets"
     connect_seconds: int | None = None
+    other_hosts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def hosts(self) -> tuple[tuple[str, int], ...]:
+        """Where the server may be: each host with its port, in the order in which they are tried."""
+        return (self.host, self.port), *self.other_hosts
 
     @classmethod
     def parse(cls, url: str) -> Self:
         """Read `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgres://user:password@host:port/name`.
 
         The query may have libpq's options `host` (a name, or the directory of a Unix socket), `port`, `sslmode`,
-        `sslrootcert`, `sslcert`, `sslkey`, `application_name` and `connect_timeout`.
+        `sslrootcert`, `sslcert`, `sslkey`, `application_name`, `connect_timeout` and `target_session_attrs`. There
+        may be several hosts, separated by commas, each with its port: the one that is the primary is used.
 
         Raises:
             SetupError: the URL is not valid; the message never shows the password.
@@ -73,7 +90,8 @@ class PoolSettings:
     """How a node uses PostgreSQL."""
 
     size: int = 10
-    statement_cache_size: int = 100
+    # None: 100, or 0 behind a connection pooler.
+    statement_cache_size: int | None = None
 
 
 def _postgres(parts: SplitResult) -> dict[str, Any]:
@@ -84,12 +102,18 @@ def _postgres(parts: SplitResult) -> dict[str, Any]:
             f"It knows: {', '.join(sorted(_OPTIONS))}."
         )
     name = unquote(parts.path).removeprefix("/")
-    port = _port_of(parts, query.get("port"))
+    (host, port), *others = _hosts_of(parts, query)
     if not name:
         raise SetupError("The database URL must name a database: postgres://user@host/name")
+    if query.get("target_session_attrs", "primary") not in _SESSIONS:
+        raise SetupError(
+            "target_session_attrs in the database URL must be read-write or primary: a standby may not have the "
+            "latest revoke."
+        )
     given: dict[str, Any] = {
-        "host": query.get("host") or parts.hostname or "localhost",
+        "host": host,
         "port": port,
+        "other_hosts": tuple(others),
         "user": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
         "database": name,
@@ -104,12 +128,30 @@ def _postgres(parts: SplitResult) -> dict[str, Any]:
     return given
 
 
-def _port_of(parts: SplitResult, option: str | None) -> int:
-    try:
-        text = option or str(5432 if parts.port is None else parts.port)
-    except ValueError:
-        text = ""
-    port = _number(text, _MAX_PORT)
+def _hosts_of(parts: SplitResult, query: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Return each host with its port: those of the query, as libpq, before those between `@` and the path."""
+    pairs = [_host_and_port(place) for place in parts.netloc.rpartition("@")[2].split(",")]
+    hosts = query["host"].split(",") if query.get("host") else [host for host, _ in pairs]
+    ports = query["port"].split(",") if query.get("port") else [port for _, port in pairs]
+    if len(ports) == 1:
+        ports *= len(hosts)
+    if len(ports) != len(hosts):
+        if query.get("port"):
+            raise SetupError("The database URL must have one port, or one for each host.")
+        ports = [""] * len(hosts)
+    return [(host or "localhost", _port_of(port)) for host, port in zip(hosts, ports, strict=True)]
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    if place.startswith("["):
+        host, _, rest = place[1:].partition("]")
+        return host, rest.removeprefix(":")
+    host, _, port = place.partition(":")
+    return unquote(host), port
+
+
+def _port_of(text: str) -> int:
+    port = _number(text or "5432", _MAX_PORT)
     if port is None:
         raise SetupError(
             "The port in the database URL is not a number from 1 to 65535. If the password contains : / ? @ [ or ], "

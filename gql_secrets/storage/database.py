@@ -21,6 +21,7 @@ from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.dialect import PostgresDialect
 from gql_secrets.storage.sqlite.dialect import SqliteDialect
 from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.urgency import IS_URGENT
 
 T = TypeVar("T")
 
@@ -87,9 +88,9 @@ class Database:
             Unavailable: the database does not answer.
             SetupError: the address is wrong, it is not a database, or it does not keep what it commits.
         """
-        await self.dialect.prepare()
         self._context = contextvars.copy_context()
         try:
+            await self.dialect.prepare()
             await asyncio.get_running_loop().create_task(self._open(), context=self._context)
         except BaseException as error:
             await self.close()  # a connection left open would hang the process
@@ -149,18 +150,23 @@ class Database:
         finally:
             await other.close()
 
-    async def run_tx(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run_tx(self, work: Callable[[Transaction], Awaitable[T]], *, is_urgent: bool = False) -> T:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises.
 
         `work` runs a second time when its statements turn out to be prepared for an older schema. The transaction has
         its own task, which goes on when the request is cancelled: Tortoise, cancelled inside, would keep the lock or
         the pool's connection permanently.
 
+        Args:
+            work: what to do.
+            is_urgent: a verification waits for it.
+
         Raises:
-            Conflict: the lock was not free within 5 seconds.
+            Conflict: the lock was not free within 5 seconds, or 0.6 where it is urgent.
             Unavailable: the database does not answer, or cannot write.
         """
         context = self.context
+        context.run(IS_URGENT.set, is_urgent)
         task = asyncio.get_running_loop().create_task(self._run(work), context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

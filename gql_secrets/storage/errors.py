@@ -7,6 +7,7 @@ import contextlib
 import logging
 import sqlite3
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -23,6 +24,7 @@ __all__ = [
     "is_busy",
     "is_damage",
     "is_outdated_statement",
+    "log_rarely",
     "translate",
     "translate_read",
     "translate_start",
@@ -31,11 +33,17 @@ __all__ = [
 ]
 
 _log: Final = logging.getLogger(__name__)
+_SECONDS_BETWEEN_LINES: Final = 10.0
+_MAX_LOGGED: Final = 100
+# When each error was logged last, and how often it was left out since.
+_logged: Final[dict[tuple[object, ...], tuple[float, int]]] = {}
 
 # Another transaction holds a lock, and this one changed nothing: it can be retried.
 _CONFLICTS: Final = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
 # The statement was prepared before a column changed; prepared again, it works.
 _OUTDATED: Final = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+# A pooler gave the statement to another session than the one that prepared it.
+_NO_STATEMENTS: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 _UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
@@ -53,6 +61,8 @@ _UNAVAILABLE: Final = (
     asyncpg.DataCorruptedError,
     asyncpg.IndexCorruptedError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby, after a failover
+    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was stopped in the middle of a transaction
+    *_NO_STATEMENTS,
     *_OUTDATED,
 )
 # `DatabaseError` itself is a damaged file; these are its subclasses that mean something else.
@@ -158,21 +168,32 @@ def translate_start(error: Exception, address: DatabaseAddress) -> SetupError | 
         return SetupError(f"The role {address.user} lacks a privilege on the database {address.database}: {cause}.")
     if isinstance(cause, asyncpg.ClientConfigurationError):
         return SetupError(f"The database URL is not valid: {cause}.")
-    if isinstance(cause, ssl.SSLError):
+    if isinstance(cause, _NO_STATEMENTS):
         return SetupError(
-            f"The TLS connection to PostgreSQL failed: {cause.reason or cause}. Check sslmode, sslrootcert, sslcert "
-            "and sslkey in the database URL."
+            "A connection pooler between this node and PostgreSQL does not keep prepared statements (PgBouncer in "
+            "transaction mode). Remove GQL_SECRETS_STATEMENT_CACHE_SIZE, or set it to 0."
         )
-    if isinstance(cause, ConnectionError) and "SSL" in str(cause):
-        return SetupError(
-            "PostgreSQL does not offer TLS, and the database URL requires it (sslmode). Enable ssl on the server, or "
-            "change sslmode."
-        )
+    if isinstance(cause, (ssl.SSLError, ConnectionError)) and (tls := _tls_failure(cause)):
+        return tls
     if is_damage(cause):
         return SetupError(f"{address.path} is damaged, or is not a SQLite database: {cause}. Restore it from a backup.")
     if isinstance(cause, _UNAVAILABLE):
         detail = f": {cause}" if str(cause) else ""
         return Unavailable(f"The database cannot be reached ({type(cause).__name__}{detail}).")
+    return None
+
+
+def _tls_failure(cause: OSError) -> SetupError | None:
+    if isinstance(cause, ssl.SSLError):
+        return SetupError(
+            f"The TLS connection to PostgreSQL failed: {cause.reason or cause}. Check sslmode, sslrootcert, sslcert "
+            "and sslkey in the database URL."
+        )
+    if "SSL" in str(cause):
+        return SetupError(
+            "PostgreSQL does not offer TLS, and the database URL requires it (sslmode). Enable ssl on the server, or "
+            "change sslmode."
+        )
     return None
 
 
@@ -208,5 +229,19 @@ def _cause_of(error: BaseException) -> BaseException:
     return error
 
 
+def log_rarely(log: logging.Logger, event: str, **facts: object) -> None:
+    """Log an error, once in ten seconds with the same facts: an outage repeats it for each verification."""
+    now = time.monotonic()
+    key = (event, *facts.values())
+    last, left_out = _logged.get(key, (-_SECONDS_BETWEEN_LINES, 0))
+    if now - last < _SECONDS_BETWEEN_LINES:
+        _logged[key] = (last, left_out + 1)
+        return
+    if len(_logged) >= _MAX_LOGGED:
+        _logged.clear()
+    _logged[key] = (now, 0)
+    log.error(event, extra=facts | ({"left_out": left_out} if left_out else {}))
+
+
 def _report(cause: BaseException) -> None:
-    _log.error("database_unavailable", extra={"error": type(cause).__name__, "detail": str(cause)})
+    log_rarely(_log, "database_unavailable", error=type(cause).__name__, detail=str(cause))

@@ -59,7 +59,7 @@ def test_the_settings_page_lists_every_setting_and_its_default() -> None:
         field.name.upper(): field.default for field in dataclasses.fields(Settings) if field.name not in NOT_VARIABLES
     }
     assert listed == {
-        name: format_duration(default) if isinstance(default, timedelta) else str(default)
+        name: format_duration(default) if isinstance(default, timedelta) else "" if default is None else str(default)
         for name, default in fields.items()
     }
     assert len(rows) == len(listed)

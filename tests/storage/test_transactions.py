@@ -20,9 +20,9 @@ from gql_secrets.domain.errors import Conflict, NoRollover, SetupError, Unavaila
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.verification import Refused
 from gql_secrets.settings import DATABASE_FILE, Settings
+from gql_secrets.storage import urgency
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.postgres.lookup import PostgresLookup
-from gql_secrets.storage.sqlite import engine
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services, open_services
@@ -175,7 +175,7 @@ async def test_a_lock_that_stays_taken_is_a_conflict_and_leaves_nothing_locked(
     async def work(tx: Transaction) -> None:
         del tx
 
-    monkeypatch.setattr(engine, "LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(urgency, "LOCK_SECONDS", 0.3)
     with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Conflict):
@@ -369,7 +369,7 @@ async def test_a_verification_never_answers_no_because_of_trouble(
 ) -> None:
     """A failure of the database neither accepts nor refuses a secret (a gateway gets 503), and ends with its cause."""
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise trouble
 
     def fail_now(*_: object) -> None:

@@ -1,51 +1,121 @@
 """How a node connects to PostgreSQL."""
 
+import asyncio
+import logging
+import socket
 import ssl
+from collections import deque
 from typing import Any, Final
 
 import asyncpg
 
-from gql_secrets.domain.errors import SetupError
+from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, TlsFiles
+from gql_secrets.storage.errors import log_rarely
+from gql_secrets.storage.urgency import lock_seconds
 
 _CONNECT_SECONDS: Final = 5
 
 
 # In one round trip with the begin, and local to the transaction: settings of a session do not pass through PgBouncer.
 _BEGIN: Final = "BEGIN;"
-_BEGIN_IMPATIENT: Final = "BEGIN; SET LOCAL lock_timeout = '5s'"
+# A process that was stopped in the middle of a change holds its locks for 3 seconds: less than others wait for them.
+_BEGIN_LIMITED: Final = "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = '3s'"
+# Where an address of several hosts is tried, each gets this long.
+_HOST_SECONDS: Final = 2
+_log: Final = logging.getLogger(__name__)
 
 
 class PatientConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped here
-    """A connection that is returned to its pool without asyncpg's reset queries: we leave no session state behind.
+    """A connection without limits, for migrations; it notices within seconds that its link is dead."""
 
-    A transaction that Tortoise left open is still rolled back; otherwise the next user of the connection would fail.
-    """
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        own = self._transport.get_extra_info("socket")
+        if own is not None and own.family in (socket.AF_INET, socket.AF_INET6):
+            limit_silence(own)
 
-    def get_reset_query(self) -> str:
-        """Return no query: every setting that we make is local to its transaction."""
-        return ""
-
-
-class PooledConnection(PatientConnection):
-    """A connection whose transactions wait for a lock for at most 5 seconds."""
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether a statement was abandoned, and the server has not confirmed yet that it ended."""
+        return bool(self._protocol._is_cancelling())  # noqa: SLF001  as asyncpg's own pool asks
 
     async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109  asyncpg's signature
-        """Run a statement; one that begins a transaction also limits its waiting."""
-        statement = _BEGIN_IMPATIENT if query == _BEGIN else query
-        status: str = await super().execute(statement, *args, timeout=timeout)
+        """Run a statement, but none after one that was abandoned: the server rolls back as the connection ends."""
+        if self.is_cancelling:
+            self.terminate()
+        status: str = await super().execute(query, *args, timeout=timeout)
         return status
 
 
+class PooledConnection(PatientConnection):
+    """A connection whose transactions wait for locks, and hold them while they do nothing, for seconds at most."""
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109  asyncpg's signature
+        """Run a statement; one that begins a transaction also limits its waiting."""
+        if query == _BEGIN:
+            query = _BEGIN_LIMITED.format(int(lock_seconds() * 1000))
+        return await super().execute(query, *args, timeout=timeout)
+
+
+class Connector:
+    """Connects to the primary among the hosts of an address; the one that was found last is tried first."""
+
+    def __init__(self, address: DatabaseAddress, **options: object) -> None:
+        """Prepare it; `options` are asyncpg's.
+
+        Raises:
+            SetupError: a certificate or key file cannot be read.
+        """
+        self._arguments = connect_arguments(address) | options
+        self._hosts = deque(address.hosts)
+        if len(self._hosts) > 1:
+            self._arguments["timeout"] = address.connect_seconds or _HOST_SECONDS
+
+    async def connect(self) -> asyncpg.Connection:
+        """Return a connection to a primary.
+
+        Raises:
+            Unavailable: a host answers, but none of them is a primary.
+            asyncpg.PostgresError, OSError, TimeoutError: no host can be connected to.
+        """
+        failure: Exception | None = None
+        standbys = []
+        for _ in range(len(self._hosts)):
+            host, port = self._hosts[0]
+            try:
+                return await asyncpg.connect(**self._arguments, host=host, port=port, target_session_attrs="primary")
+            except asyncpg.TargetServerAttributeNotMatched:
+                standbys.append(host)
+                failure = Unavailable(f"PostgreSQL on {host} is a standby: its answers may be out of date.")
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+                failure = failure or error
+            except asyncio.CancelledError:
+                # The caller has no more time for this host: the next one tries another host first.
+                self._hosts.rotate(-1)
+                raise
+            self._hosts.rotate(-1)
+        if standbys:
+            log_rarely(_log, "standby_refused", hosts=", ".join(standbys))
+        raise failure or Unavailable
+
+
+def limit_silence(own: socket.socket) -> None:
+    """Let the operating system end a TCP connection whose other end does not answer, within about 10 seconds."""
+    options = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 5000}
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        if hasattr(socket, name):  # not every system has each of them
+            own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 def connect_arguments(address: DatabaseAddress) -> dict[str, Any]:
-    """Return asyncpg's arguments for one connection to this address.
+    """Return asyncpg's arguments for one connection to this address, but for the host.
 
     Raises:
         SetupError: a certificate or key file cannot be read.
     """
     arguments: dict[str, Any] = {
-        "host": address.host,
-        "port": address.port,
         "user": address.user,
         "password": address.password,
         "database": address.database,

@@ -19,11 +19,13 @@ from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import IntegrityError, translated
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.postgres.connection import PatientConnection, PooledConnection, connect_arguments
+from gql_secrets.storage.postgres.connection import Connector, PatientConnection, PooledConnection
+from gql_secrets.storage.postgres.pool import ConnectionPool
 
 _log: Final = logging.getLogger(__name__)
 CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _COMMAND_SECONDS: Final = 15.0
+_STATEMENT_CACHE_SIZE: Final = 100
 # The first 63 bits of SHA-256 of "gql-secrets: migrations": no other program uses it by accident.
 _MIGRATION_KEY: Final = 0x4C0497E739DE8F53
 _MIGRATION_SECONDS: Final = 120.0
@@ -57,24 +59,49 @@ class PostgresDialect:
 
     def __init__(self, address: DatabaseAddress, pool: PoolSettings, *, is_patient: bool) -> None:
         self._address = address
-        self._pool = pool
+        self._settings = pool
         self._is_patient = is_patient
-        self._command_seconds = None if is_patient else _COMMAND_SECONDS
-        self._arguments: dict[str, Any] = {}
+        self._pool: ConnectionPool | None = None
 
-    async def prepare(self) -> None:  # noqa: D102  the protocol states what each method promises
-        self._arguments = await asyncio.to_thread(connect_arguments, self._address)
+    async def prepare(self) -> None:
+        """Ask the server, over a connection of its own, whether a pooler is between; then make the pool.
+
+        A pooler gives each transaction another session, unless it is set up otherwise: prepared statements are off
+        behind one, if nothing else was set.
+        """
+        cache_size = self._settings.statement_cache_size
+        if cache_size is None:
+            connector = await asyncio.to_thread(Connector, self._address, statement_cache_size=0)
+            connection = await connector.connect()
+            try:
+                is_pooled = connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()")
+            finally:
+                connection.terminate()
+            if is_pooled:
+                _log.info("connection_pooler_found", extra={"prepared_statements": "off"})
+            cache_size = 0 if is_pooled else _STATEMENT_CACHE_SIZE
+        connector = await asyncio.to_thread(
+            Connector,
+            self._address,
+            statement_cache_size=cache_size,
+            command_timeout=None if self._is_patient else _COMMAND_SECONDS,
+            connection_class=PatientConnection if self._is_patient else PooledConnection,
+        )
+        self._pool = ConnectionPool(connector.connect, self._settings.size)
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """The connections of this process.
+
+        Raises:
+            Unavailable: `prepare` did not succeed.
+        """
+        if self._pool is None:
+            raise Unavailable
+        return self._pool
 
     def connections(self) -> dict[str, Any]:  # noqa: D102
-        credentials = {
-            **(self._arguments or connect_arguments(self._address)),
-            "minsize": 1,
-            "maxsize": self._pool.size,
-            "statement_cache_size": self._pool.statement_cache_size,
-            "command_timeout": self._command_seconds,
-            "connection_class": PatientConnection if self._is_patient else PooledConnection,
-        }
-        return {self.writer: {"engine": "tortoise.backends.asyncpg", "credentials": credentials}}
+        return {self.writer: {"engine": "gql_secrets.storage.postgres.engine", "credentials": {"pool": self._pool}}}
 
     async def require_durability(self, connection: BaseDBAsyncClient) -> None:  # noqa: D102
         isolation = await _setting(connection, "default_transaction_isolation")
@@ -139,7 +166,9 @@ class PostgresDialect:
         return rows
 
     async def close(self) -> None:
-        """Do nothing: the pool is Tortoise's."""
+        """Close the pool, also where Tortoise never had it."""
+        if self._pool is not None:
+            await self._pool.close()
 
     def joined(self, column: str) -> str:  # noqa: D102
         return f"string_agg({column}, ',')"
@@ -171,7 +200,7 @@ class PostgresDialect:
     @contextlib.asynccontextmanager
     async def migration_lock(self) -> AsyncIterator[None]:  # noqa: D102
         with translated():
-            connection = await asyncpg.connect(**connect_arguments(self._address), statement_cache_size=0)
+            connection = await Connector(self._address, statement_cache_size=0).connect()
         try:
             async with connection.transaction():
                 # A lock of the transaction, not of the session, so that it works through PgBouncer too.

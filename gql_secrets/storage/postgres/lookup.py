@@ -8,18 +8,19 @@ from typing import Final, Self
 
 import asyncpg
 
+from gql_secrets.domain.errors import Unavailable
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import READ_ERRORS, translate_read
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.postgres.connection import PooledConnection, connect_arguments
-from gql_secrets.storage.postgres.dialect import CLOCK
+from gql_secrets.storage.postgres.dialect import CLOCK, PostgresDialect
+from gql_secrets.storage.postgres.pool import ConnectionPool
 from gql_secrets.storage.secret_index.lookup import DECOY_DIGESTS, NO_DIGEST
 from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, StoredSecret, columns
 
 _VERIFY_SECONDS: Final = 0.8
 _SELECTED: Final = columns("string_agg(f.feature, ',')")
 _QUERY: Final = f"""
-    SELECT x.*, {CLOCK} AS now, ARRAY(
+    SELECT x.*, {CLOCK} AS now, pg_is_in_recovery() AS is_standby, ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
     ) AS networks
     FROM (SELECT 1) one LEFT JOIN (
@@ -33,23 +34,18 @@ _NOTHING_AHEAD: Final = 3600.0
 class PostgresLookup:
     """Reads PostgreSQL for each verification, twice for a refused one: exact on every node by construction."""
 
-    def __init__(self, database: Database, pool: asyncpg.Pool) -> None:
-        """Use a pool of its own."""
+    def __init__(self, database: Database, pool: ConnectionPool) -> None:
+        """Use the pool of the process, which keeps some of its connections free for verification."""
         self._adjust_clock = database.adjust_clock
         self._pool = pool
         self._decoys: Iterator[bytes] | None = None
 
     @classmethod
     async def open(cls, database: Database) -> Self:
-        """Create a pool that connects at the first query."""
-        pool = await asyncpg.create_pool(
-            **connect_arguments(database.address),
-            min_size=0,
-            max_size=database.pool.size,
-            statement_cache_size=database.pool.statement_cache_size,
-            connection_class=PooledConnection,
-        )
-        return cls(database, pool)
+        """Open it on the pool of an open database."""
+        if not isinstance(database.dialect, PostgresDialect):
+            raise TypeError("This lookup reads PostgreSQL.")
+        return cls(database, database.dialect.pool)
 
     async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:  # noqa: ARG002
         """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
@@ -62,8 +58,10 @@ class PostgresLookup:
         connection = None
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
-                connection = await self._pool.acquire()
+                connection = await self._pool.acquire(for_verification=True)
                 record = await connection.fetchrow(_QUERY, list(digests))
+                if record["is_standby"]:
+                    raise Unavailable("PostgreSQL is a standby: its answers may be out of date.")
                 secret = await self._secret_of(record, connection)
         except BaseException:
             if connection is not None:
@@ -99,12 +97,7 @@ class PostgresLookup:
         return _NOTHING_AHEAD
 
     async def close(self) -> None:
-        """Close the pool, gracefully if the database responds in time."""
-        try:
-            async with asyncio.timeout(_VERIFY_SECONDS):
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
+        """Do nothing: the pool is the database's."""
 
 
 def _row_of(record: asyncpg.Record) -> SecretRow | None:

@@ -16,8 +16,9 @@ from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import IntegrityError, is_busy
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.sqlite.engine import LOCK_SECONDS, TRY_SECONDS
+from gql_secrets.storage.sqlite.engine import TRY_SECONDS
 from gql_secrets.storage.sqlite.file import prepare_file
+from gql_secrets.storage.urgency import LOCK_SECONDS
 
 _log: Final = logging.getLogger(__name__)
 _FULL: Final = 2

@@ -14,10 +14,10 @@ from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.storage.errors import is_busy
+from gql_secrets.storage.urgency import lock_seconds
 
 _log: Final = logging.getLogger(__name__)
 
-LOCK_SECONDS: Final = 5.0
 # SQLite itself waits this long for the write lock each time; between its tries the event loop looks at the time.
 TRY_SECONDS: Final = 0.1
 # A wait this long is logged: other processes hold the lock for milliseconds.
@@ -91,7 +91,7 @@ class Group:
 
 
 class ImmediateContext(SqliteTransactionContext):
-    """A transaction context that waits at most five seconds for all its locks, and commits together with others."""
+    """A transaction context that waits at most `lock_seconds` for all its locks, and commits together with others."""
 
     def __init__(self, connection: ImmediateTransaction, client: "ImmediateSqliteClient", lock: "ChangeLock") -> None:
         super().__init__(connection, lock)
@@ -102,7 +102,7 @@ class ImmediateContext(SqliteTransactionContext):
         self._is_first = True
 
     async def __aenter__(self) -> TransactionalDBClient:
-        deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
+        deadline = asyncio.get_running_loop().time() + lock_seconds()
         try:
             async with asyncio.timeout_at(deadline):
                 await self._acquire()

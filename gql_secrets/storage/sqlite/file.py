@@ -8,7 +8,7 @@ from typing import Final
 
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.storage.errors import is_busy, is_damage
-from gql_secrets.storage.sqlite.engine import LOCK_SECONDS
+from gql_secrets.storage.urgency import LOCK_SECONDS
 
 _BETWEEN_TRIES: Final = 0.01  # seconds
 

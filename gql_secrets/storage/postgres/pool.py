@@ -1,0 +1,185 @@
+"""The connections of one process to PostgreSQL, shared by verification and everything else.
+
+asyncpg's own pool fails a request if the server refuses one more connection, though others are about to be free,
+and it hands out connections that died silently. This one waits, and asks a connection that was idle whether it is still
+there. It always connects to a primary: a standby may not have a revoke yet.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import asyncpg
+
+from gql_secrets.storage.postgres.connection import PooledConnection
+
+_log: Final = logging.getLogger(__name__)
+# A connection that was idle for this long is asked whether it is still there, before it is used.
+_IDLE_SECONDS: Final = 0.25
+# How long its answer may take. A connection that takes longer is closed, and a new one is made.
+_PING_SECONDS: Final = 0.3
+_CLOSE_SECONDS: Final = 2.0
+# How long no new connection is tried after the server refused one because it has too many.
+_REFUSED_SECONDS: Final = 1.0
+
+
+class ConnectionPool:
+    """At most `size` connections. Where none is free, and no other may be made, a caller waits for one.
+
+    Verification may use all of them; everything else leaves some of them free for it.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[PooledConnection]], size: int) -> None:
+        """Make it; the first connection is made when it is needed."""
+        self._connect = connect
+        self._size = size
+        self._reserved = size // 4 if size > 1 else 0
+        self._in_use = 0
+        self._opening = 0
+        # The one that was used last is used next: the others stay idle, and are known to be.
+        self._idle: list[tuple[PooledConnection, float]] = []
+        self._waiters: tuple[deque[asyncio.Future[None]], deque[asyncio.Future[None]]] = (deque(), deque())
+        self._refused_until = 0.0
+        self._suspected_at = 0.0
+        self._is_closed = False
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def acquire(self, *, for_verification: bool = False) -> PooledConnection:
+        """Return a connection to a primary; give it back with `release`.
+
+        Raises:
+            Unavailable: no host is a primary.
+            asyncpg.PostgresError, OSError, TimeoutError: it cannot be connected to.
+        """
+        limit = self._size if for_verification else self._size - self._reserved
+        has_waited = False
+        while not self._is_closed:
+            if self._in_use < limit:
+                self._in_use += 1
+                try:
+                    connection = await self._take()
+                except BaseException:
+                    self._give_back_place()
+                    raise
+                if connection is not None:
+                    return connection
+                self._in_use -= 1
+                if self._idle:  # one was given back in the meantime
+                    continue
+            await self._wait(self._waiters[0 if for_verification else 1], is_first=has_waited)
+            has_waited = True
+        raise asyncpg.InterfaceError("the pool is closed")
+
+    async def release(self, connection: PooledConnection) -> None:
+        """Take a connection back. One that is not ready for the next caller is closed."""
+        if connection.is_closed() or connection.is_in_transaction() or connection.is_cancelling:
+            self.suspect()
+            connection.terminate()
+        elif self._is_closed:
+            connection.terminate()
+        else:
+            self._idle.append((connection, _now()))
+        self._give_back_place()
+
+    def suspect(self) -> None:
+        """Ask each idle connection whether it is still there before it is used: another one of them is not."""
+        self._suspected_at = _now()
+
+    async def close(self) -> None:
+        """Close every connection, gracefully if the server responds in time."""
+        self._is_closed = True
+        for waiters in self._waiters:
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        idle = [connection for connection, _ in self._idle]
+        self._idle.clear()
+        await asyncio.gather(*map(_close, idle), *self._closing)
+
+    async def _take(self) -> PooledConnection | None:
+        """Return a connection, or None where the server has no more than those that others use at the moment."""
+        while self._idle:
+            connection, idle_since = self._idle.pop()
+            if connection.is_closed():
+                continue
+            now = _now()
+            if idle_since > max(now - _IDLE_SECONDS, self._suspected_at):
+                return connection
+            if await _is_alive(connection):
+                return connection
+            # The others were idle for as long or longer: they went the same way.
+            self._drop_idle()
+        if _now() < self._refused_until and self._in_use > 1:
+            return None
+        self._opening += 1
+        try:
+            return await self._connect()
+        except asyncpg.TooManyConnectionsError as error:
+            if self._in_use - self._opening < 1:
+                raise  # there is none to wait for
+            self._refused_until = _now() + _REFUSED_SECONDS
+            _log.warning("connection_refused_by_limit", extra={"in_use": self._in_use, "detail": str(error)})
+            return None
+        finally:
+            self._opening -= 1
+
+    def _drop_idle(self) -> None:
+        for connection, _ in self._idle:
+            connection.terminate()
+        self._idle.clear()
+
+    async def _wait(self, waiters: deque[asyncio.Future[None]], *, is_first: bool) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if is_first:
+            waiters.appendleft(waiter)
+        else:
+            waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake()  # it was this one's turn
+            raise
+        finally:
+            with contextlib.suppress(ValueError):
+                waiters.remove(waiter)
+
+    def _give_back_place(self) -> None:
+        self._in_use -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let the next one try: verification first."""
+        verifications, others = self._waiters
+        for waiters, limit in ((verifications, self._size), (others, self._size - self._reserved)):
+            if self._in_use < limit:
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+                        return
+
+
+async def _is_alive(connection: PooledConnection) -> bool:
+    try:
+        async with asyncio.timeout(_PING_SECONDS):
+            await connection.execute("SELECT")
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _log.warning("connection_lost", extra={"error": type(error).__name__, "detail": str(error)})
+        connection.terminate()
+        return False
+    except BaseException:
+        connection.terminate()
+        raise
+    return True
+
+
+async def _close(connection: PooledConnection) -> None:
+    with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await connection.close(timeout=_CLOSE_SECONDS)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,18 @@
+"""Whether a transaction is one that a verification waits for."""
+
+from contextvars import ContextVar
+from typing import Final
+
+IS_URGENT: Final[ContextVar[bool]] = ContextVar("is_urgent", default=False)
+"""Set in the context of a transaction that a verification waits for.
+
+It may use the connections that are kept for verification, and waits for locks for `URGENT_LOCK_SECONDS` only.
+"""
+LOCK_SECONDS: Final = 5.0
+"""How long every other transaction waits for its locks."""
+URGENT_LOCK_SECONDS: Final = 0.6
+
+
+def lock_seconds() -> float:
+    """Return how long the transaction of this context waits for its locks."""
+    return URGENT_LOCK_SECONDS if IS_URGENT.get() else LOCK_SECONDS

@@ -1,0 +1,130 @@
+"""The connections of a node: one number bounds them, a caller waits for one, and dead ones are noticed."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import cast
+
+import asyncpg
+import pytest
+from support.callers import ADMIN, DAY, HARD, Made, is_good, verify
+from support.databases import PostgresServer, name_in
+from support.installation import OpenNode
+
+from gql_secrets.domain.errors import Unavailable
+from gql_secrets.settings import Settings
+from gql_secrets.storage.postgres.dialect import PostgresDialect
+from gql_secrets.storage.postgres.pool import ConnectionPool
+from gql_secrets.storage.transaction import Transaction
+from gql_secrets.wiring import Services
+
+pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
+
+def pool_of(services: Services) -> ConnectionPool:
+    return cast("PostgresDialect", services.database.dialect).pool
+
+
+async def _count(watcher: asyncpg.Connection, url: str) -> int:
+    return int(await watcher.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = $1", name_in(url)))
+
+
+@pytest.fixture
+async def watcher(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(postgres_url.replace(f"/{name_in(postgres_url)}?", "/postgres?"))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def limited(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
+    """A role that may have four connections: a superuser would not be counted."""
+    postgres_server.execute("CREATE ROLE gqls_few LOGIN CONNECTION LIMIT 4 IN ROLE pg_read_all_data, pg_write_all_data")
+    yield re.sub("//[^@]*@", "//gqls_few@", postgres_url)
+    postgres_server.execute("DROP ROLE gqls_few")
+
+
+async def test_one_number_bounds_the_connections_of_a_node(
+    settings: Settings, open_node: OpenNode, client: Made, watcher: asyncpg.Connection, postgres_url: str
+) -> None:
+    """Ten were twenty: verification had a pool of its own."""
+    before = await _count(watcher, postgres_url)
+    node = await open_node(settings=replace(settings, database_pool_size=4))
+    for _ in range(3):
+        work = [node.queries.active_secrets([client.id]) for _ in range(20)]
+        await asyncio.gather(*work, *(verify(node, client.id, "wrong") for _ in range(40)))
+        assert await _count(watcher, postgres_url) - before <= 4
+
+
+async def test_a_node_that_gets_fewer_connections_than_it_wants_waits_for_those(
+    limited: str, settings: Settings, open_node: OpenNode, client: Made
+) -> None:
+    """The server refused the fifth connection, and 29 % of the verifications were 503."""
+    node = await open_node(settings=replace(settings, database_url=limited, database_pool_size=10))
+    for _ in range(5):
+        answers = await asyncio.gather(*(is_good(node, client.id, client.secret) for _ in range(60)))
+        assert answers == [True] * 60
+
+
+async def test_slow_reads_leave_connections_for_verification(
+    settings: Settings, open_node: OpenNode, client: Made
+) -> None:
+    node = await open_node(settings=replace(settings, database_pool_size=4))
+    slow = [asyncio.create_task(node.database.fetch("SELECT pg_sleep(3)")) for _ in range(8)]
+    await asyncio.sleep(0.2)
+    assert await is_good(node, client.id, client.secret)
+    assert not any(task.done() for task in slow)
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_connections_that_were_cut_while_idle_cost_no_answer(
+    services: Services, client: Made, postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    await asyncio.gather(*(verify(services, client.id, "wrong") for _ in range(10)))
+    postgres_server.cut_connections(postgres_url)
+    await asyncio.sleep(0.1)
+    for _ in range(10):
+        assert await is_good(services, client.id, client.secret)
+        assert await services.queries.find_client(client.id)
+
+
+# Locks of a node that was stopped
+
+
+async def test_a_node_that_is_stopped_in_a_change_delays_the_others_once(
+    services: Services, client: Made, open_node: OpenNode
+) -> None:
+    """It held the installation's row until somebody woke it: no reset, no revoke and no start anywhere."""
+    locked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def stops(tx: Transaction) -> None:
+        await tx.lock_for_change(client.id)
+        await tx.execute("UPDATE installation SET revision = revision + 1000")
+        locked.set()
+        await goes_on.wait()
+        await tx.execute("UPDATE installation SET revision = revision + 1000")
+
+    stopped = asyncio.create_task(services.database.run_tx(stops))
+    await locked.wait()
+
+    began = time.monotonic()
+    other = await open_node(migrate=False, with_owner=False)
+    assert await other.queries.find_client(client.id)
+    assert time.monotonic() - began < 2  # it waits for nothing; the rest is for a busy machine
+
+    await other.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    assert time.monotonic() - began < 5
+    again = time.monotonic()
+    await other.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    assert time.monotonic() - again < 1
+
+    goes_on.set()
+    with pytest.raises(Unavailable):
+        await stopped
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    [row] = await services.database.fetch("SELECT revision FROM installation")
+    assert row["revision"] < 1000
