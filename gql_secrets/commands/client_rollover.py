@@ -2,11 +2,13 @@
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from gql_secrets.commands.client import ClientId, Reason, Yes, confirm, each_client
+from gql_secrets.commands.client_bulk import reset_many, revoke_safe
 from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, instant, say, secret_data, to_json, write, write_text
 from gql_secrets.domain.access import Feature, parse_features
@@ -30,8 +32,18 @@ _OWNER_WARNING: Final = "This client administers gql-secrets. Put the new secret
 @with_services
 async def reset(
     services: Services,
-    client_id: ClientId,
     hours: _Hours,
+    client_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The client id; or pass --ids and --out.")
+    ] = None,
+    ids: Annotated[
+        typer.FileText | None,
+        typer.Option("--ids", metavar="FILE", help="Reset the clients of this file, one id a line; - for stdin."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="With --ids: where each new secret is written, in its own file."),
+    ] = None,
     end_active_rollover: Annotated[
         bool, typer.Option("--end-active-rollover", help="Reset even if a rollover is in progress.")
     ] = False,
@@ -45,6 +57,15 @@ async def reset(
     as_json: AsJson = False,
 ) -> None:
     """Create a new secret. The old one stays valid for the given number of hours."""
+    if ids is not None or out is not None:
+        if ids is None or out is None or client_id or end_active_rollover or reason:
+            raise typer.BadParameter("Pass --ids and --out together, without an id and the options of a single reset.")
+        if idempotency_key or if_generation is not None:
+            raise typer.BadParameter("--idempotency-key and --if-generation are for a single client.")
+        await reset_many(services, ids, hours, out, yes=yes, as_json=as_json)
+        return
+    if client_id is None:
+        raise typer.BadParameter("Pass a client id, or --ids and --out.")
     retention = Retention(hours)
     if not yes and Feature.OWNER in parse_features((await services.queries.features([client_id]))[client_id]):
         confirm(f"{_OWNER_WARNING} Reset its secret?")
@@ -79,17 +100,27 @@ async def reset(
 @with_services
 async def revoke_old(
     services: Services,
-    client_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The client id; or pass --all.")] = None,
+    client_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The client id; or pass --all or --safe.")
+    ] = None,
     all_clients: Annotated[
         bool, typer.Option("--all", help="Revoke the old secrets of all clients, as after restoring a backup.")
+    ] = False,
+    safe: Annotated[
+        bool, typer.Option("--safe", help="Revoke the old secrets of all clients for which that is safe.")
     ] = False,
     if_generation: _Generation = None,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
     """Revoke the old secret now. The current secret is not affected."""
-    if (client_id is None) is not all_clients:
-        raise typer.BadParameter("Pass a client id or --all.")
+    if [client_id is not None, all_clients, safe].count(True) != 1:
+        raise typer.BadParameter("Pass a client id, --all or --safe.")
+    if safe:
+        if reason or if_generation is not None:
+            raise typer.BadParameter("--safe takes neither --reason nor --if-generation.")
+        await revoke_safe(services, as_json=as_json)
+        return
     if client_id is None:
         await _revoke_all(services, reason, as_json=as_json)
         return

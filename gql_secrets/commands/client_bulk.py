@@ -1,0 +1,252 @@
+"""`gql-secrets client reset --ids` and `client revoke-old --safe`: the secrets of many clients."""
+
+import hashlib
+import json
+import os
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
+from urllib.parse import quote
+
+import typer
+
+from gql_secrets.commands.client import confirm
+from gql_secrets.commands.context import cli_caller
+from gql_secrets.commands.output import instant, printable, say, secret_data, to_json, write_text
+from gql_secrets.domain.access import Feature
+from gql_secrets.domain.credentials import is_client_id
+from gql_secrets.domain.errors import Failure
+from gql_secrets.domain.rotation import Retention
+from gql_secrets.service.bulk import Outcome, ResetTarget, RevokeTarget
+from gql_secrets.service.client_filter import ClientFilter
+from gql_secrets.service.pages import MAX_PAGE, PageRequest
+from gql_secrets.service.rotation import Reset
+from gql_secrets.settings.private_files import require_private
+from gql_secrets.wiring import Services
+
+T = TypeVar("T")
+
+# A run that is killed loses the answers of one batch, which the next run asks for again.
+_BATCH: Final = 10
+_RUN_FILE: Final = "run.json"
+_MAX_FILE_NAME: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What became of one client of the file."""
+
+    client_id: str
+    outcome: str
+    file: str | None = None
+    old_secret_expires_at: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+async def reset_many(
+    services: Services, ids: IO[str], hours: int, directory: Path, *, yes: bool, as_json: bool
+) -> None:
+    """Reset the clients of a file, and write each new secret into a file of its own (0600) in the directory.
+
+    The same command again continues a run that was interrupted: it skips clients whose file is there, and the keys of
+    the run return a secret again that was made and not written.
+    """
+    retention = Retention(hours)
+    client_ids = _ids_of(ids)
+    if not yes and await _owners_among(services, client_ids):
+        confirm("Some of these clients administer gql-secrets. Reset the secrets of all clients in the file?")
+    key = _open_run(directory, hours)
+    done = {client_id for client_id in client_ids if (directory / _file_name(client_id)).exists()}
+    rows = [_Row(client_id, "skipped", _file_name(client_id)) for client_id in client_ids if client_id in done]
+    waiting = [client_id for client_id in client_ids if client_id not in done]
+    try:
+        with typer.progressbar(
+            length=len(waiting), label="Resetting", file=sys.stderr, hidden=not (sys.stderr and sys.stderr.isatty())
+        ) as bar:
+            for batch in _batches(waiting, _BATCH):
+                outcomes = await services.bulk.reset_secrets(
+                    [ResetTarget(client_id) for client_id in batch], retention, by=cli_caller(), idempotency_key=key
+                )
+                rows += [_written(directory, outcome) for outcome in outcomes]
+                bar.update(len(batch))
+    finally:  # what was done is reported even if a later batch fails
+        _report(rows, directory, as_json=as_json)
+    if any(row.outcome == "refused" for row in rows):
+        raise typer.Exit(1)
+
+
+async def revoke_safe(services: Services, *, as_json: bool) -> None:
+    """Revoke the old secret of every client whose advice is REVOKE, evaluated again for each."""
+    targets = await _safe_targets(services)
+    revoked, refused = [], 0
+    for batch in _batches(targets, MAX_PAGE):
+        for outcome in await services.bulk.revoke_old_secrets(batch, by=cli_caller()):
+            if outcome.result is None:
+                say(f"{outcome.client_id}: {outcome.refusal}")
+                refused += 1
+            else:
+                revoked.append(
+                    {
+                        "clientId": outcome.client_id,
+                        "revokedSecret": secret_data(outcome.result.revoked_secret),
+                        "alreadyEnded": outcome.result.already_ended,
+                    }
+                )
+    summary = f"Old secrets revoked: {len(revoked)}."
+    say(summary)
+    write_text(
+        f"{to_json(revoked)}\n" if as_json else "".join(f"{each['clientId']}\n" for each in revoked), done=summary
+    )
+    if refused:
+        raise Failure(f"Old secrets that were not revoked: {refused}. Run the command again later.")
+
+
+async def _safe_targets(services: Services) -> list[RevokeTarget]:
+    targets: list[RevokeTarget] = []
+    after = None
+    while True:
+        page = await services.queries.page_of_clients(
+            PageRequest(first=MAX_PAGE, after=after), filter=ClientFilter(safe_to_revoke=True)
+        )
+        targets += [RevokeTarget(row.client_id, row.old_secret.id) for row in page.rows if row.old_secret]
+        if not page.has_next:
+            return targets
+        after = page.cursors[-1]
+
+
+async def _owners_among(services: Services, client_ids: Sequence[str]) -> bool:
+    for batch in _batches(client_ids, MAX_PAGE):
+        found = await services.queries.features(batch)
+        if any(Feature.OWNER in features for features in found.values()):
+            return True
+    return False
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _ids_of(file: IO[str]) -> list[str]:
+    """Return the client ids of the file, one a line; blank lines and lines that begin with # are left out.
+
+    Raises:
+        Failure: a line is not a client id or a repetition, or there is none.
+    """
+    client_ids: list[str] = []
+    seen = set()
+    for number, line in enumerate(file, start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if not is_client_id(text):
+            raise Failure(f"Nothing was changed: line {number} is not a client id.")
+        if text in seen:
+            raise Failure(f"Nothing was changed: line {number} repeats the client id {text}.")
+        seen.add(text)
+        client_ids.append(text)
+    if not client_ids:
+        raise Failure("Nothing was changed: the file has no client ids. Write one on each line.")
+    return client_ids
+
+
+def _open_run(directory: Path, hours: int) -> str:
+    """Create the directory (0700) if there is none, and return the idempotency key of the run that it belongs to.
+
+    Raises:
+        Failure: the directory cannot be used, or belongs to a run with other hours.
+        SetupError: other users could read or change what is in it.
+    """
+    path = directory / _RUN_FILE
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        require_private(directory, files=(_RUN_FILE,))
+        if not path.exists():
+            if any(directory.iterdir()):
+                raise Failure(f"Nothing was changed: {directory} is not empty and not of an earlier run.")
+            _write_private(path, json.dumps({"idempotencyKey": str(uuid.uuid4()), "hours": hours}) + "\n")
+        run = json.loads(path.read_text("utf-8"))
+        key, hours_of_run = str(run["idempotencyKey"]), run["hours"]
+    except OSError as error:
+        raise Failure(f"Nothing was changed: cannot use the directory {directory}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError):
+        raise Failure(f"Nothing was changed: {path} is damaged. Choose another directory.") from None
+    if hours_of_run != hours:
+        raise Failure(
+            f"Nothing was changed: {directory} belongs to a run with --hours {hours_of_run}. Pass the same hours to "
+            "continue it, or choose another directory."
+        )
+    return key
+
+
+def _written(directory: Path, outcome: Outcome[Reset]) -> _Row:
+    """Write the new secret of a client into its file.
+
+    Raises:
+        Failure: the file cannot be written; the text says how to get the secret.
+    """
+    if outcome.result is None:
+        refusal = outcome.refusal
+        code = refusal.code.value if refusal else None
+        return _Row(outcome.client_id, "refused", code=code, message=str(refusal))
+    name = _file_name(outcome.client_id)
+    try:
+        _write_private(directory / name, outcome.result.new_secret.reveal() + "\n")
+    except OSError as error:
+        raise Failure(
+            f"The secret of {outcome.client_id} was reset, and {directory / name} cannot be written: {error.strerror}. "
+            "Run the same command again within ten minutes to get the same secret."
+        ) from error
+    old = outcome.result.old_secret
+    return _Row(outcome.client_id, "reset", name, instant(old.expires_at) if old else None)
+
+
+def _file_name(client_id: str) -> str:
+    """Return a file name that no other client id has: ids may contain slashes and dots."""
+    name = quote(client_id, safe="")
+    if len(name) > _MAX_FILE_NAME:
+        digest = hashlib.sha256(client_id.encode()).hexdigest()
+        name = f"{name[: _MAX_FILE_NAME - len(digest)]}-{digest}"
+    return f"{name}.secret"
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file (0600) that is complete or does not exist, and is on the disk when this returns."""
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _report(rows: Sequence[_Row], directory: Path, *, as_json: bool) -> None:
+    counts = {outcome: sum(row.outcome == outcome for row in rows) for outcome in ("reset", "skipped", "refused")}
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    say(f"{summary}. The new secrets are in {directory}.")
+    if as_json:
+        text = to_json({**counts, "rows": [_data(row) for row in rows]}) + "\n"
+    else:
+        text = "".join(f"{row.outcome:<7}  {row.client_id}{_note(row)}\n" for row in rows)
+    write_text(text, done=f"The run was done: {summary}. Running it again skips clients whose file is there.")
+
+
+def _note(row: _Row) -> str:
+    return f": {row.code}: {printable(row.message or '')}" if row.code else f"  {row.file}"
+
+
+def _data(row: _Row) -> dict[str, Any]:
+    return {
+        "clientId": row.client_id,
+        "outcome": row.outcome,
+        "file": row.file,
+        "oldSecretExpiresAt": row.old_secret_expires_at,
+        "code": row.code,
+        "message": row.message,
+    }
