@@ -57,7 +57,7 @@ def open_window(browser: Browser, server: Server, sign_ins: Callable[[str], Stor
             contexts.append(context)
         window = Window(context.new_page(), server)
         windows.append(window)
-        window.page.goto(server.url)
+        window.page.goto(f"{server.url}/#/apps")
         return window
 
     yield open_one

@@ -83,7 +83,7 @@ def test_the_filter_is_in_the_address_and_nonsense_is_not_the_list(
     window: Window, server: Server, client: Client
 ) -> None:
     server.run("client", "reset", client.id, "--hours", "24")
-    window.page.goto(f"{server.url}/#/in-rollover")
+    window.page.goto(f"{server.url}/#/apps?show=in-rollover")
     expect(window.page.get_by_role("button", name="In rollover")).to_have_attribute("aria-pressed", "true")
     window.page.reload()
     expect(window.page.get_by_role("button", name="In rollover")).to_have_attribute("aria-pressed", "true")
@@ -171,4 +171,4 @@ def test_a_fresh_link_works_in_the_tab_of_a_dead_one(open_window: OpenWindow, se
     window.page.evaluate("link => { location.href = link }", server.sign_in_link("VIEWER", "Ada Lovelace"))
     window.page.get_by_role("button", name="Sign in").click()
 
-    expect(window.page.get_by_role("heading", level=1, name="Authorized Apps")).to_be_visible()
+    expect(window.page.get_by_role("heading", level=1, name="Overview")).to_be_visible()

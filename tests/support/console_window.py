@@ -174,6 +174,10 @@ class Window:
         self.page.goto(f"{self.server.url}/#/apps/{client.id}")
         expect(self.page.get_by_role("heading", level=1, name=client.name)).to_be_visible()
 
+    def show_list(self) -> None:
+        """Go to Authorized Apps by the navigation, as people do."""
+        self.page.get_by_role("navigation", name="Main").get_by_role("link", name="Authorized Apps").click()
+
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
 
@@ -222,7 +226,7 @@ def sign_in(window: Window, role: str, name: str) -> None:
     """Open a one-time link and press its one button."""
     window.page.goto(window.server.sign_in_link(role, name))
     window.page.get_by_role("button").click()
-    expect(window.page.get_by_role("heading", level=1, name="Authorized Apps")).to_be_visible()
+    expect(window.page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
 
 
 def open_context(browser: Browser, **options: Any) -> BrowserContext:

@@ -4,8 +4,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { AppsPage } from "./apps/page";
 import { ClientPage } from "./client/page";
 import { checkSession, type Session, session } from "./graphql/session";
-import { APPS_ADDRESS, onNavigation, useRoute } from "./lib/router";
+import { OVERVIEW_ADDRESS, onNavigation, useRoute } from "./lib/router";
 import { useStore } from "./lib/store";
+import { OverviewPage } from "./overview/page";
 import { PeoplePage } from "./people/page";
 import { Shell } from "./shell/shell";
 import { SignIn, Unreachable } from "./shell/signin";
@@ -57,8 +58,10 @@ function Content({ now }: { now: Session }) {
       return <SignIn why={now.why} />;
     case "signed-in":
       switch (route.page) {
+        case "overview":
+          return <OverviewPage viewer={now.viewer} />;
         case "apps":
-          return <AppsPage viewer={now.viewer} inRollover={route.inRollover} />;
+          return <AppsPage viewer={now.viewer} view={route.view} />;
         case "client":
           return <ClientPage key={route.clientId} clientId={route.clientId} />;
         case "people":
@@ -75,7 +78,7 @@ function UnknownPage() {
     <div class="empty">
       <h1 tabIndex={-1}>Page not found</h1>
       <p>
-        <a href={APPS_ADDRESS}>Go to Authorized Apps</a>
+        <a href={OVERVIEW_ADDRESS}>Go to the overview</a>
       </p>
     </div>
   );

@@ -1,10 +1,39 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clientAddress, IN_ROLLOVER_ADDRESS, parseRoute } from "../src/lib/router";
+import { EVERY_CLIENT, listArguments, SHOWS, type Show, SORTS, type Sort } from "../src/lib/listView";
+import { clientAddress, listAddressOf, parseRoute } from "../src/lib/router";
 
-test("the list is at the root, with its filter in the address", () => {
-  for (const hash of ["", "#", "#/"]) assert.deepEqual(parseRoute(hash), { page: "apps", inRollover: false });
-  assert.deepEqual(parseRoute(IN_ROLLOVER_ADDRESS), { page: "apps", inRollover: true });
+test("the overview is at the root, and the list has an address of its own", () => {
+  for (const hash of ["", "#", "#/"]) assert.deepEqual(parseRoute(hash), { page: "overview" });
+  assert.deepEqual(parseRoute("#/apps"), { page: "apps", view: EVERY_CLIENT });
+});
+
+test("filters, order and search are in the address", () => {
+  for (const show of [null, ...(Object.keys(SHOWS) as Show[])]) {
+    for (const sort of Object.keys(SORTS) as Sort[]) {
+      for (const search of ["", "50% off & more?", "ü#"]) {
+        const view = { show, sort, search, feature: "OWNER" } as const;
+        assert.deepEqual(parseRoute(listAddressOf(view)), { page: "apps", view });
+      }
+    }
+  }
+  assert.equal(listAddressOf({}), "#/apps");
+});
+
+test("what is unknown in an address is ignored", () => {
+  assert.deepEqual(parseRoute("#/apps?show=constructor&sort=x&feature=%3C&more=1"), {
+    page: "apps",
+    view: EVERY_CLIENT,
+  });
+});
+
+test("a view becomes the arguments of the API", () => {
+  assert.deepEqual(listArguments({ show: "ending-soon", feature: "OWNER", search: " pay ", sort: "rollover-end" }), {
+    search: "pay",
+    filter: { endingSoon: true, feature: "OWNER" },
+    orderBy: { field: "ROLLOVER_END", direction: "ASC" },
+  });
+  assert.deepEqual(listArguments(EVERY_CLIENT), { search: null, filter: null, orderBy: null });
 });
 
 test("a client's address holds its id, whatever characters that has", () => {

@@ -1,73 +1,71 @@
-/** Authorized Apps: every client, a page at a time. */
+/** Authorized Apps: every client, a page at a time; what is shown, and in which order, is in the address. */
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { CreateDialog } from "../dialogs/create";
-import { APPS, APPS_ATTEMPTS, type Viewer } from "../graphql/queries";
+import { APPS, APPS_ATTEMPTS, type AppRow, type Viewer } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
-import { formatNumber } from "../lib/format";
-import { APPS_ADDRESS, IN_ROLLOVER_ADDRESS } from "../lib/router";
+import { plural } from "../lib/format";
+import { EVERY_CLIENT, type ListView, listArguments } from "../lib/listView";
+import { APPS_ADDRESS, goTo, listAddressOf } from "../lib/router";
+import { createStore } from "../lib/store";
 import { useTitle } from "../shell/title";
-import { Button, Empty, Loading, ShowQuery } from "../ui/basics";
+import { Button, Loading, ShowQuery } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
-import { Icon } from "../ui/icons";
 import { FailureNote, Note } from "../ui/notes";
-import { Pager, usePaging } from "../ui/paging";
+import { Pager, type Place, usePaging } from "../ui/paging";
+import { Filters } from "./filters";
+import { Nothing } from "./nothing";
+import { SelectionBar } from "./selection";
 import { AppsTable } from "./table";
 
 const PAGE_SIZE = 25;
 const TYPING_PAUSE = 150;
+const NO_ROWS: readonly AppRow[] = [];
 
-// The list is found again as it was left. The search is not in the address: people sometimes paste a secret into
-// a search box.
-let left = { search: "", inRollover: false, cursors: [] as readonly string[] };
+/** The page on which the list was left, for the way back to it. */
+const left = createStore<Place>({ scope: APPS_ADDRESS, cursors: [] });
 
 const looksLikeSecret = (text: string): boolean => /^\s*gqls_/i.test(text);
 
-export function AppsPage({ viewer, inRollover }: { viewer: Viewer; inRollover: boolean }) {
+export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
   useTitle("Authorized Apps");
-  const [typed, setTyped] = useState(left.search);
-  const [search, setSearch] = useState(left.search);
-  const paging = usePaging(left.inRollover === inRollover ? left.cursors : [], (cursors) => {
-    left = { ...left, cursors };
-  });
-  const searchBox = useRef<HTMLInputElement>(null);
+  const address = listAddressOf(view);
+  const [typed, setTyped] = useState(view.search);
+  const paging = usePaging(address, left);
+  const change = (next: Partial<ListView>) => goTo(listAddressOf({ ...view, ...next }));
 
+  // The address follows the box, and the box an address that comes from elsewhere.
+  const written = useRef(view.search);
   useEffect(() => {
-    if (typed === search || looksLikeSecret(typed)) return undefined;
+    if (typed === view.search || looksLikeSecret(typed)) return undefined;
     const timer = setTimeout(() => {
-      setSearch(typed);
-      paging.restart();
+      written.current = typed;
+      goTo(listAddressOf({ ...view, search: typed }), { replace: true });
     }, TYPING_PAUSE);
     return () => clearTimeout(timer);
   }, [typed]);
   useEffect(() => {
-    if (left.inRollover !== inRollover) paging.restart();
-    left = { ...left, search, inRollover };
-  }, [search, inRollover]);
-  useSlashToSearch(searchBox);
+    if (view.search !== written.current) setTyped(view.search);
+    written.current = view.search;
+  }, [view.search]);
 
   const variables = useMemo(
-    () => ({
-      first: PAGE_SIZE,
-      after: paging.after,
-      search: search.trim() || null,
-      filter: inRollover ? { inRollover } : null,
-    }),
-    [paging.after, search, inRollover],
+    () => ({ first: PAGE_SIZE, after: paging.after, ...listArguments(view) }),
+    [paging.after, address],
   );
   const shownIds = useRef(new Set<string>());
+  const changesOrder = view.show !== null || view.sort !== EVERY_CLIENT.sort;
   const apps = useQuery(APPS, variables, {
-    follow: (event) => event.kind === "CREATED" || shownIds.current.has(event.clientId),
+    follow: (event) => changesOrder || event.kind === "CREATED" || shownIds.current.has(event.clientId),
   });
   const clients = apps.answer?.data.clients;
   const attempts = useQuery(APPS_ATTEMPTS, variables, { follow: (event) => shownIds.current.has(event.clientId) });
   shownIds.current = new Set(clients?.nodes.map((client) => client.clientId));
 
-  const choose = (only: boolean) => {
-    if (only === inRollover) return;
-    paging.restart();
-    location.hash = only ? IN_ROLLOVER_ADDRESS : APPS_ADDRESS;
-  };
+  const rows = clients?.nodes ?? NO_ROWS;
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  useEffect(() => setChosen(new Set()), [address, paging.after]);
+  const selectable = viewer.roles.includes("ADMIN");
 
   return (
     <>
@@ -83,32 +81,13 @@ export function AppsPage({ viewer, inRollover }: { viewer: Viewer; inRollover: b
         )}
       </div>
 
-      <div class="toolbar">
-        <div class="search">
-          <Icon name="search" />
-          <input
-            ref={searchBox}
-            type="search"
-            aria-label="Search by name or client id"
-            placeholder="Search by name or client id"
-            value={typed}
-            autocomplete="off"
-            spellcheck={false}
-            onInput={(event) => setTyped(event.currentTarget.value)}
-          />
-        </div>
-        <div class="segments" role="group" aria-label="Which clients">
-          <button type="button" aria-pressed={!inRollover} onClick={() => choose(false)}>
-            All
-          </button>
-          <button type="button" aria-pressed={inRollover} onClick={() => choose(true)}>
-            In rollover
-          </button>
-        </div>
-        <p class="count muted" role="status">
-          {clients && `${formatNumber(clients.totalCount)} ${clients.totalCount === 1 ? "client" : "clients"}`}
-        </p>
-      </div>
+      <Filters
+        view={view}
+        typed={typed}
+        onType={setTyped}
+        onChange={change}
+        count={clients ? plural(clients.totalCount, "client") : ""}
+      />
 
       {looksLikeSecret(typed) && (
         <Note tone="warn" title="That looks like a secret.">
@@ -119,20 +98,31 @@ export function AppsPage({ viewer, inRollover }: { viewer: Viewer; inRollover: b
       {!clients && !apps.failure && <Loading what="the clients" />}
       {clients && (
         <div class={`panel flush ${apps.waiting ? "waiting" : ""}`} aria-busy={apps.waiting}>
-          {clients.nodes.length > 0 ? (
-            <AppsTable rows={clients.nodes} attempts={attempts.answer?.data.clients?.nodes ?? []} />
+          {rows.length > 0 ? (
+            <AppsTable
+              rows={rows}
+              attempts={attempts.answer?.data.clients?.nodes ?? []}
+              sort={view.sort}
+              onSort={(sort) => change({ sort })}
+              {...(selectable && { chosen, onChoose: setChosen })}
+            />
           ) : (
-            <Nothing search={search} inRollover={inRollover} viewer={viewer} page={paging.page} />
+            <Nothing view={view} viewer={viewer} page={paging.page} />
           )}
         </div>
       )}
+      <SelectionBar
+        rows={rows.filter((row) => chosen.has(row.clientId))}
+        onClear={() => setChosen(new Set())}
+        onDone={apps.reload}
+      />
       <div class="below-table">
         <ShowQuery document={APPS} variables={variables} of="this list" />
         {clients && (
           <Pager
             paging={paging}
             size={PAGE_SIZE}
-            shown={clients.nodes.length}
+            shown={rows.length}
             total={clients.totalCount}
             pageInfo={clients.pageInfo}
             what="clients"
@@ -141,48 +131,4 @@ export function AppsPage({ viewer, inRollover }: { viewer: Viewer; inRollover: b
       </div>
     </>
   );
-}
-
-interface NothingProps {
-  search: string;
-  inRollover: boolean;
-  viewer: Viewer;
-  page: number;
-}
-
-function Nothing({ search, inRollover, viewer, page }: NothingProps) {
-  if (page > 0) return <Empty title="This page is empty" />;
-  if (search) {
-    return (
-      <Empty title={`No results for “${search}”${inRollover ? " among the clients in rollover" : ""}`}>
-        <p>One or two characters find only words that begin with them.</p>
-      </Empty>
-    );
-  }
-  if (inRollover) {
-    return (
-      <Empty title="No rollover is running">
-        <p>After a smooth reset, clients appear here until their old secret expires.</p>
-      </Empty>
-    );
-  }
-  return (
-    <Empty title="No clients yet">
-      <p>{viewer.canCreateClient ? "Create the first one." : "An administrator can create the first one."}</p>
-    </Empty>
-  );
-}
-
-/** "/" goes to the search box, as on many sites, unless one is typing. */
-function useSlashToSearch(box: { readonly current: HTMLInputElement | null }): void {
-  useEffect(() => {
-    const follow = (event: KeyboardEvent) => {
-      const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, dialog");
-      if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-      event.preventDefault();
-      box.current?.focus();
-    };
-    addEventListener("keydown", follow);
-    return () => removeEventListener("keydown", follow);
-  }, []);
 }

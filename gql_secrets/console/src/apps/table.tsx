@@ -1,12 +1,13 @@
 /** The list's rows: each shows its state at a glance. */
 
 import type { AppRow, AttemptsRow } from "../graphql/queries";
-import { useNow } from "../lib/clock";
-import { formatDuration, formatPast } from "../lib/format";
+import { serverNow, useNow } from "../lib/clock";
+import { formatAge, formatDuration, formatFully, formatPast } from "../lib/format";
+import type { Sort } from "../lib/listView";
 import { clientAddress } from "../lib/router";
 import { type Verdict, verdictOf } from "../rollover/verdict";
-import { Chip, Hint, type Tone, When } from "../ui/basics";
-import type { IconName } from "../ui/icons";
+import { Chip, type Tone, When } from "../ui/basics";
+import { Icon, type IconName } from "../ui/icons";
 
 const DAY = 86_400_000;
 const ICONS: Readonly<Record<Verdict["tone"], IconName>> = { good: "check", warn: "warn", bad: "warn", calm: "pause" };
@@ -14,50 +15,77 @@ const ICONS: Readonly<Record<Verdict["tone"], IconName>> = { good: "check", warn
 interface AppsTableProps {
   rows: readonly AppRow[];
   attempts: readonly AttemptsRow[];
+  sort: Sort;
+  onSort: (sort: Sort) => void;
+  /** The clients that are selected, where the viewer can change many together. */
+  chosen?: ReadonlySet<string>;
+  onChoose?: (chosen: ReadonlySet<string>) => void;
 }
 
-export function AppsTable({ rows, attempts }: AppsTableProps) {
+export function AppsTable({ rows, attempts, sort, onSort, chosen, onChoose }: AppsTableProps) {
+  const heads = { sort, onSort };
+  const choose = (clientIds: readonly string[], on: boolean) => {
+    const next = new Set(chosen);
+    for (const clientId of clientIds) on ? next.add(clientId) : next.delete(clientId);
+    onChoose?.(next);
+  };
+  const all = chosen !== undefined && rows.every((row) => chosen.has(row.clientId));
   return (
     <table class="apps">
       <thead>
         <tr>
-          <th scope="col">Client</th>
-          <th scope="col">State</th>
-          <th scope="col">Current secret</th>
-          <th scope="col">Last used</th>
+          {chosen && (
+            <th scope="col" class="choose">
+              <input
+                type="checkbox"
+                aria-label="Select all on this page"
+                checked={all}
+                onChange={(event) =>
+                  choose(
+                    rows.map((row) => row.clientId),
+                    event.currentTarget.checked,
+                  )
+                }
+              />
+            </th>
+          )}
+          <Head {...heads} words="Client" up="name" down="name-desc" />
+          <Head {...heads} words="State" up="rollover-end" down="rollover-end-desc" />
+          <Head {...heads} words="Secret age" up="secret-age" down="secret-age-desc" downFirst />
+          <Head {...heads} words="Last used" up="last-used" down="last-used-desc" downFirst />
+          <th scope="col">Old secret last used</th>
         </tr>
       </thead>
       <tbody>
         {rows.map((row) => (
-          <tr key={row.id}>
+          <tr key={row.id} class={chosen?.has(row.clientId) ? "chosen" : ""}>
+            {chosen && (
+              <td class="choose">
+                <input
+                  type="checkbox"
+                  aria-label={`Select ${row.name}`}
+                  checked={chosen.has(row.clientId)}
+                  onChange={(event) => choose([row.clientId], event.currentTarget.checked)}
+                />
+              </td>
+            )}
             <th scope="row">
               <a class="row-link" href={clientAddress(row.clientId)}>
                 {row.name}
               </a>
               <code class="client-id">{row.clientId}</code>
             </th>
-            <td data-label="State">
+            <td data-label="State" class={hasState(row, attempts) ? "" : "nothing"}>
               <States row={row} attempts={attempts.find((each) => each.clientId === row.clientId)} />
             </td>
-            <td data-label="Current secret">
-              {row.currentSecret ? (
-                <>
-                  <Hint hint={row.currentSecret.hint} />{" "}
-                  <span class="muted nowrap">
-                    created <When at={row.currentSecret.createdAt} />
-                  </span>
-                </>
-              ) : (
-                <span class="muted">none</span>
-              )}
+            <td data-label="Secret age" class="nowrap">
+              {row.currentSecret ? <Age at={row.currentSecret.createdAt} /> : <span class="muted">none</span>}
             </td>
             <td data-label="Last used" class="nowrap">
               <When at={row.currentSecret?.lastUsedAt} />
-              {row.rollover && (
-                <span class="second">
-                  old <When at={row.rollover.oldSecret.lastUsedAt} />
-                </span>
-              )}
+            </td>
+            <td data-label="Old secret last used" class={row.rollover ? "nowrap" : "nowrap nothing"}>
+              {row.rollover && <When at={row.rollover.oldSecret.lastUsedAt} />}
             </td>
           </tr>
         ))}
@@ -65,6 +93,47 @@ export function AppsTable({ rows, attempts }: AppsTableProps) {
     </table>
   );
 }
+
+interface HeadProps {
+  words: string;
+  sort: Sort;
+  onSort: (sort: Sort) => void;
+  up: Sort;
+  down: Sort;
+  /** Which direction the first click means. */
+  downFirst?: boolean;
+}
+
+/** A column's head that sorts by it; a second click turns the order round. */
+function Head({ words, sort, onSort, up, down, downFirst = false }: HeadProps) {
+  const [first, second] = downFirst ? [down, up] : [up, down];
+  const order = sort === up ? "ascending" : sort === down ? "descending" : undefined;
+  return (
+    <th scope="col" aria-sort={order}>
+      <button type="button" class="sort" onClick={() => onSort(sort === first ? second : first)}>
+        {words}
+        {order && <Icon name={order === "ascending" ? "up" : "down"} />}
+      </button>
+    </th>
+  );
+}
+
+function Age({ at }: { at: string }) {
+  const now = useNow();
+  return (
+    <time dateTime={at} title={formatFully(at)}>
+      {formatAge(at, now)}
+    </time>
+  );
+}
+
+const hasState = (row: AppRow, attempts: readonly AttemptsRow[]): boolean =>
+  !row.enabled ||
+  row.rollover !== null ||
+  lastAttempt(
+    attempts.find((each) => each.clientId === row.clientId),
+    serverNow(),
+  ) !== null;
 
 function States({ row, attempts }: { row: AppRow; attempts: AttemptsRow | undefined }) {
   const now = useNow();
@@ -93,6 +162,11 @@ function States({ row, attempts }: { row: AppRow; attempts: AttemptsRow | undefi
               {verdict.short}
             </Chip>
           )}
+          {row.rollover && Boolean(row.rollover.sourcesTotal) && (
+            <span class="muted">
+              {row.rollover.sourcesMoved} of {row.rollover.sourcesTotal} moved
+            </span>
+          )}
         </>
       )}
     </div>
@@ -110,6 +184,7 @@ function stateOf({ enabled, rollover }: AppRow, now: number): Verdict | null {
       newFirstUsedAt: rollover.newSecret.firstUsedAt,
       oldLastUsedAt: rollover.oldSecret.lastUsedAt,
       sources: null,
+      unmoved: (rollover.sourcesTotal ?? 0) - (rollover.sourcesMoved ?? 0),
     },
     now,
   );

@@ -186,3 +186,38 @@ export const CREATE_SIGN_IN_LINK = graphql(
   `,
   [PROBLEM],
 );
+
+export const REVOKE_OLD_SECRETS = graphql(
+  `
+    mutation RevokeOldSecrets($targets: [RevokeTarget!]!, $onlyIfSafe: Boolean! = true) {
+      revokeOldSecrets(targets: $targets, onlyIfSafe: $onlyIfSafe) {
+        results {
+          clientId
+          alreadyEnded
+          revokedSecret { hint }
+          userErrors { ...Problem }
+        }
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const RESET_SECRETS = graphql(
+  `
+    mutation ResetSecrets($targets: [ResetTarget!]!, $hoursToLive: Int!, $idempotencyKey: String!) {
+      resetSecrets(targets: $targets, hoursToLive: $hoursToLive, idempotencyKey: $idempotencyKey) {
+        results {
+          clientId
+          newSecret
+          oldSecretExpiresAt
+          replayed
+          userErrors { ...Problem }
+        }
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);

@@ -28,10 +28,42 @@ export const CLIENT_EVENTS = graphql(`
   }
 `);
 
-export const APPS = graphql(`
-  query AuthorizedApps($first: Int!, $after: String, $search: String, $filter: ClientFilter) {
+export const OVERVIEW = graphql(`
+  query Overview {
     serverTime
-    clients(first: $first, after: $after, search: $search, filter: $filter) {
+    overview {
+      lockedOut
+      endingSoon
+      safeToRevoke
+      waiting
+      dueForRotation
+      neverUsed
+      total
+    }
+  }
+`);
+
+/** The old secrets that are safe to revoke, to revoke them together: as many as one request may change. */
+export const SAFE_TO_REVOKE = graphql(`
+  query SafeToRevoke {
+    serverTime
+    clients(first: 100, filter: { safeToRevoke: true }, orderBy: { field: ROLLOVER_END, direction: ASC }) {
+      totalCount
+      nodes {
+        clientId
+        name
+        rollover { advice sourcesMoved sourcesTotal oldSecret { id hint lastUsedAt } }
+      }
+    }
+  }
+`);
+
+export type SafeToRevoke = NonNullable<ResultOf<typeof SAFE_TO_REVOKE>["clients"]>["nodes"][number];
+
+export const APPS = graphql(`
+  query AuthorizedApps($first: Int!, $after: String, $search: String, $filter: ClientFilter, $orderBy: ClientOrder) {
+    serverTime
+    clients(first: $first, after: $after, search: $search, filter: $filter, orderBy: $orderBy) {
       totalCount
       nodes {
         id
@@ -39,8 +71,18 @@ export const APPS = graphql(`
         name
         enabled
         features
+        viewerCanRevokeOldSecret
+        viewerCanSmoothReset
         currentSecret { hint createdAt lastUsedAt }
-        rollover { endsAt advice reason oldSecret { lastUsedAt } newSecret { firstUsedAt } }
+        rollover {
+          endsAt
+          advice
+          reason
+          sourcesMoved
+          sourcesTotal
+          oldSecret { id hint lastUsedAt }
+          newSecret { firstUsedAt }
+        }
       }
       pageInfo { hasNextPage endCursor }
     }
@@ -49,8 +91,8 @@ export const APPS = graphql(`
 
 /** Attempts with ended secrets, for the rows of the list: a query of its own, so that the list itself stays cheap. */
 export const APPS_ATTEMPTS = graphql(`
-  query RefusedAttempts($first: Int!, $after: String, $search: String, $filter: ClientFilter) {
-    clients(first: $first, after: $after, search: $search, filter: $filter) {
+  query RefusedAttempts($first: Int!, $after: String, $search: String, $filter: ClientFilter, $orderBy: ClientOrder) {
+    clients(first: $first, after: $after, search: $search, filter: $filter, orderBy: $orderBy) {
       nodes {
         clientId
         secrets(first: 3) { nodes { lastRefusedAt } }

@@ -24,12 +24,14 @@ interface Options {
   /** Whether an event concerns what is shown. */
   readonly follow: (news: Exclude<News, "missed">) => boolean;
   readonly poll?: boolean;
+  /** For how many milliseconds the server may answer with what was true before a change. */
+  readonly lag?: number;
 }
 
 export function useQuery<Result, Variables>(
   document: Document<Result, Variables>,
   variables: Variables,
-  { follow, poll = true }: Options,
+  { follow, poll = true, lag = 0 }: Options,
 ): Asked<Result> {
   const key = JSON.stringify(variables);
   const [shown, setShown] = useState<{ key: string; answer: Answer<Result> } | null>(null);
@@ -60,16 +62,21 @@ export function useQuery<Result, Variables>(
   concerns.current = follow;
   useEffect(() => {
     let soon: ReturnType<typeof setTimeout> | undefined;
+    let again: ReturnType<typeof setTimeout> | undefined;
     const stop = onNews((news) => {
       if (news !== "missed" && !concerns.current(news)) return;
       clearTimeout(soon);
       soon = setTimeout(reload, GATHER_NEWS);
+      if (lag === 0) return;
+      clearTimeout(again);
+      again = setTimeout(reload, lag);
     });
     return () => {
       clearTimeout(soon);
+      clearTimeout(again);
       stop();
     };
-  }, [reload]);
+  }, [reload, lag]);
 
   useEffect(() => {
     addEventListener("online", reload);

@@ -57,6 +57,10 @@ export function formatRelative(instant: string | number, now: number): string {
   return relative.format(whole(30 * DAY), "month");
 }
 
+/** "3 minutes", "40 days": an age, in the largest unit that fits. */
+export const formatAge = (instant: string | number, now: number): string =>
+  formatPast(instant, now).replace(/ ago$/, "").replace("just now", "under a minute");
+
 /** "2 d 4 h", "4 h 12 min", "12 min 3 s": short, for a chip. */
 export function formatDuration(milliseconds: number): string {
   const left = Math.max(0, milliseconds);

@@ -1,23 +1,34 @@
-/** The place in the console, as the address's fragment names it: `#/`, `#/in-rollover`, `#/people` or `#/apps/<client id>`. */
+/**
+ * The place in the console, as the address's fragment names it: `#/` (overview), `#/apps?show=…&search=…` (the list),
+ * `#/apps/<client id>`, `#/activity?…`, `#/people`.
+ */
 
+import { EVERY_CLIENT, type ListView, parseListView, writeListView } from "./listView";
 import { createStore, useStore } from "./store";
 
 export type Route =
-  | { readonly page: "apps"; readonly inRollover: boolean }
+  | { readonly page: "overview" }
+  | { readonly page: "apps"; readonly view: ListView }
   | { readonly page: "client"; readonly clientId: string }
   | { readonly page: "people" }
   | { readonly page: "unknown" };
 
-export const APPS_ADDRESS = "#/";
-export const IN_ROLLOVER_ADDRESS = "#/in-rollover";
+export const OVERVIEW_ADDRESS = "#/";
+export const APPS_ADDRESS = "#/apps";
 export const PEOPLE_ADDRESS = "#/people";
 export const clientAddress = (clientId: string): string => `#/apps/${encodeURIComponent(clientId)}`;
 
+export function listAddressOf(view: Partial<ListView>): string {
+  const written = writeListView({ ...EVERY_CLIENT, ...view });
+  return written ? `${APPS_ADDRESS}?${written}` : APPS_ADDRESS;
+}
+
 export function parseRoute(hash: string): Route {
-  if (hash === "" || hash === "#" || hash === APPS_ADDRESS) return { page: "apps", inRollover: false };
-  if (hash === IN_ROLLOVER_ADDRESS) return { page: "apps", inRollover: true };
-  if (hash === PEOPLE_ADDRESS) return { page: "people" };
-  const clientId = /^#\/apps\/([^/]+)$/.exec(hash)?.[1];
+  const [path = "", query = ""] = hash.split(/\?(.*)/s);
+  if (path === "" || path === "#" || path === OVERVIEW_ADDRESS) return { page: "overview" };
+  if (path === APPS_ADDRESS) return { page: "apps", view: parseListView(query) };
+  if (path === PEOPLE_ADDRESS) return { page: "people" };
+  const clientId = /^#\/apps\/([^/]+)$/.exec(path)?.[1];
   if (clientId === undefined) return { page: "unknown" };
   try {
     return { page: "client", clientId: decodeURIComponent(clientId) };
@@ -30,16 +41,37 @@ export function parseRoute(hash: string): Route {
 const fragment = createStore(globalThis.location?.hash ?? "");
 globalThis.addEventListener?.("hashchange", () => fragment.set(location.hash));
 
-/** Called on every change of the address. */
-export const onNavigation = (listener: () => void): (() => void) => fragment.subscribe(listener);
+/** Change the address; with `replace`, without a new step of the way back. */
+export function goTo(address: string, { replace = false } = {}): void {
+  if (!replace) {
+    location.hash = address;
+    return;
+  }
+  history.replaceState(null, "", address);
+  fragment.set(address); // it fires no event
+}
 
-/** The list as it was last seen: with its filter, or without. */
+/** Called when the address leads to another page. */
+export function onNavigation(listener: () => void): () => void {
+  let [before] = fragment.get().split("?");
+  return fragment.subscribe((next) => {
+    const [path] = next.split("?");
+    if (path === before) return;
+    before = path;
+    listener();
+  });
+}
+
+/** The list as it was last seen: with its filters, or without. */
 let list = APPS_ADDRESS;
 const rememberList = (hash: string) => {
-  if (parseRoute(hash).page === "apps") list = hash || APPS_ADDRESS;
+  if (parseRoute(hash).page === "apps") list = hash;
 };
 rememberList(fragment.get());
 fragment.subscribe(rememberList);
 export const listAddress = (): string => list;
 
 export const useRoute = (): Route => parseRoute(useStore(fragment));
+
+/** The address's fragment, for what must follow it. */
+export const useFragment = (): string => useStore(fragment);

@@ -18,6 +18,8 @@ export interface RolloverFacts {
   readonly oldLastUsedAt: string | null;
   /** Null where the viewer may not see them. */
   readonly sources: readonly Source[] | null;
+  /** How many sources have not moved, where only their number is known. */
+  readonly unmoved?: number;
 }
 
 export interface Verdict {
@@ -109,6 +111,15 @@ function waitForQuiet(facts: RolloverFacts, now: number): Verdict {
 
 function quiet(facts: RolloverFacts, now: number): Verdict {
   const unseen = dependents(facts.sources);
+  if (unseen.length === 0 && facts.unmoved) {
+    return {
+      tone: "warn",
+      headline: `Quiet, but ${plural(facts.unmoved, "source")} not seen with the new secret`,
+      detail: facts.reason,
+      short: `Quiet · ${plural(facts.unmoved, "source")} not moved`,
+      first: null,
+    };
+  }
   if (unseen.length === 0) {
     return { tone: "good", headline: "Safe to revoke", detail: facts.reason, short: "Safe to revoke", first: "revoke" };
   }

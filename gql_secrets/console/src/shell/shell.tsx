@@ -5,13 +5,14 @@ import { useState } from "preact/hooks";
 import { liveness } from "../graphql/live";
 import type { Viewer } from "../graphql/queries";
 import { signOut } from "../graphql/session";
-import { APPS_ADDRESS, PEOPLE_ADDRESS } from "../lib/router";
+import { APPS_ADDRESS, OVERVIEW_ADDRESS, PEOPLE_ADDRESS, useRoute } from "../lib/router";
 import { useStore } from "../lib/store";
 import { Button } from "../ui/basics";
 import { say } from "../ui/toast";
 import { OfflineBanner } from "./offline";
 
 export function Shell({ viewer, children }: { viewer: Viewer | null; children: ComponentChildren }) {
+  const { page } = useRoute();
   return (
     <>
       {/* biome-ignore lint/a11y/useValidAnchor: it leads to a place on this page */}
@@ -20,14 +21,23 @@ export function Shell({ viewer, children }: { viewer: Viewer | null; children: C
       </a>
       <header class="top">
         <div class="top-inner">
-          <a class="brand" href={APPS_ADDRESS}>
+          <a class="brand" href={OVERVIEW_ADDRESS}>
             <Sign />
             gql-secrets
           </a>
           {viewer && (
             <nav aria-label="Main">
-              <a href={APPS_ADDRESS}>Authorized Apps</a>
-              {viewer.roles.includes("ADMIN") && <a href={PEOPLE_ADDRESS}>People & sessions</a>}
+              <Place to={OVERVIEW_ADDRESS} here={page === "overview"}>
+                Overview
+              </Place>
+              <Place to={APPS_ADDRESS} here={page === "apps" || page === "client"}>
+                Authorized Apps
+              </Place>
+              {viewer.roles.includes("ADMIN") && (
+                <Place to={PEOPLE_ADDRESS} here={page === "people"}>
+                  People & sessions
+                </Place>
+              )}
               <a href="/graphql">Explorer</a>
             </nav>
           )}
@@ -39,6 +49,14 @@ export function Shell({ viewer, children }: { viewer: Viewer | null; children: C
         {children}
       </main>
     </>
+  );
+}
+
+function Place({ to, here, children }: { to: string; here: boolean; children: ComponentChildren }) {
+  return (
+    <a href={to} aria-current={here ? "page" : undefined}>
+      {children}
+    </a>
   );
 }
 

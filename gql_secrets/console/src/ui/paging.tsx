@@ -9,21 +9,26 @@ export interface Paging {
   readonly page: number;
   readonly forward: (endCursor: string) => void;
   readonly back: () => void;
-  readonly restart: () => void;
 }
 
-export function usePaging(remembered: readonly string[] = [], remember?: (cursors: readonly string[]) => void): Paging {
-  const [cursors, setCursors] = useState(remembered);
+/** Which page of what is shown; the first page as soon as `scope` says that it is something else. */
+export interface Place {
+  readonly scope: string;
+  readonly cursors: readonly string[];
+}
+
+export function usePaging(scope = "", left?: { get(): Place; set(place: Place): void }): Paging {
+  const [place, setPlace] = useState<Place>(left?.get() ?? { scope, cursors: [] });
+  const cursors = place.scope === scope ? place.cursors : [];
   const go = (next: readonly string[]) => {
-    setCursors(next);
-    remember?.(next);
+    setPlace({ scope, cursors: next });
+    left?.set({ scope, cursors: next });
   };
   return {
     after: cursors.at(-1) ?? null,
     page: cursors.length,
     forward: (endCursor) => go([...cursors, endCursor]),
     back: () => go(cursors.slice(0, -1)),
-    restart: () => go([]),
   };
 }
 

@@ -1,0 +1,100 @@
+/** What narrows and orders the list: the search box, the filters, the feature and the order. */
+
+import { useEffect, useRef } from "preact/hooks";
+import type { Feature } from "../graphql/queries";
+import { type ListView, SHOWS, type Show, SORTS, type Sort } from "../lib/listView";
+import { FEATURES, featureName } from "../lib/words";
+import { Icon } from "../ui/icons";
+
+interface FiltersProps {
+  view: ListView;
+  typed: string;
+  onType: (typed: string) => void;
+  onChange: (next: Partial<ListView>) => void;
+  count: string;
+}
+
+export function Filters({ view, typed, onType, onChange, count }: FiltersProps) {
+  const searchBox = useRef<HTMLInputElement>(null);
+  useSlashToSearch(searchBox);
+  return (
+    <>
+      <div class="toolbar">
+        <div class="search">
+          <Icon name="search" />
+          <input
+            ref={searchBox}
+            type="search"
+            aria-label="Search by name, description or client id"
+            placeholder="Search by name, description or client id"
+            value={typed}
+            autocomplete="off"
+            spellcheck={false}
+            onInput={(event) => onType(event.currentTarget.value)}
+          />
+        </div>
+        <Choice
+          label="Feature"
+          value={view.feature ?? ""}
+          onChange={(feature) => onChange({ feature: feature ? (feature as Feature) : null })}
+          choices={[
+            ["", "Any feature"],
+            ...(Object.keys(FEATURES) as Feature[]).map((feature) => [feature, featureName(feature)] as const),
+          ]}
+        />
+        <Choice
+          label="Order"
+          value={view.sort}
+          onChange={(sort) => onChange({ sort: sort as Sort })}
+          choices={Object.entries(SORTS).map(([sort, { words }]) => [sort, words] as const)}
+        />
+        <p class="count muted" role="status">
+          {count}
+        </p>
+      </div>
+      <div class="pills" role="group" aria-label="Which clients">
+        <button type="button" aria-pressed={view.show === null} onClick={() => onChange({ show: null })}>
+          All
+        </button>
+        {(Object.keys(SHOWS) as Show[]).map((show) => (
+          <button key={show} type="button" aria-pressed={view.show === show} onClick={() => onChange({ show })}>
+            {SHOWS[show].words}
+          </button>
+        ))}
+      </div>
+    </>
+  );
+}
+
+interface ChoiceProps {
+  label: string;
+  value: string;
+  onChange: (value: string) => void;
+  choices: readonly (readonly [string, string])[];
+}
+
+export function Choice({ label, value, onChange, choices }: ChoiceProps) {
+  return (
+    <select class="choice" aria-label={label} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
+      {choices.map(([choice, words]) => (
+        <option key={choice} value={choice}>
+          {words}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+/** "/" goes to the search box, as on many sites, unless one is typing. */
+function useSlashToSearch(box: { readonly current: HTMLInputElement | null }): void {
+  useEffect(() => {
+    const follow = (event: KeyboardEvent) => {
+      const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select, dialog");
+      if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      box.current?.focus();
+    };
+    addEventListener("keydown", follow);
+    return () => removeEventListener("keydown", follow);
+  }, []);
+}
