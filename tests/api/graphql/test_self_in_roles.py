@@ -60,12 +60,19 @@ async def begin_rollover(services: Services, made: Made) -> Made:
     return Made(made.id, reset.new_secret.reveal())
 
 
+async def prepare(field: str, made: Made, services: Services) -> None:
+    """Begin the rollover that a field of one needs."""
+    if field.startswith("Rollover."):
+        await begin_rollover(services, made)
+
+
 @pytest.mark.parametrize("field", DECISIONS)
 @pytest.mark.parametrize("secret", ["current", "old"])
 async def test_a_client_that_resets_itself_may_do_for_itself_what_the_table_says(
     field: str, secret: str, gql: Any, itself: Made, services: Services
 ):
-    if secret == "old":
+    await prepare(field, itself, services)
+    if secret == "old" and not field.startswith("Rollover."):
         await begin_rollover(services, itself)
     least, operation = DECISIONS[field]
 
@@ -151,8 +158,9 @@ async def test_a_role_is_not_changed_by_the_right_of_the_client(by: str | None, 
 @pytest.mark.parametrize("field", DECISIONS)
 @pytest.mark.parametrize("role", PEOPLE)
 async def test_a_person_with_an_access_token_is_allowed_what_the_table_says(
-    field: str, role: str | None, api: Any, client: Made, provider: IdentityProvider
+    field: str, role: str | None, api: Any, client: Made, provider: IdentityProvider, services: Services
 ):
+    await prepare(field, client, services)
     least, operation = DECISIONS[field]
     token = provider.token(roles=[role] if role else [])
     async with api.post(
