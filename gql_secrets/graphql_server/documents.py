@@ -36,6 +36,8 @@ BYTES_PER_DOCUMENT: Final = 3_000
 BYTES_PER_TOKEN: Final = 500
 # A document larger than this part of the whole room is not kept.
 MAX_SHARE: Final = 16
+# The part of the room for documents that were read once.
+NEW_SHARE: Final = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -103,7 +105,9 @@ class DocumentCache:
     """Reads documents against one schema and keeps those that may be executed, the most recently used longest.
 
     Room is bounded by count and by bytes, and what does not fit is read again each time: no caller can make the
-    server keep more than `limits.cached_bytes`.
+    server keep more than `limits.cached_bytes`. A document that is read for the first time has a small part of the
+    room: a caller that sends another one each time displaces none that are in use, and the garbage collector, for
+    which everybody waits, finds few objects.
 
     Args:
         schema: the schema that documents are validated against.
@@ -118,10 +122,12 @@ class DocumentCache:
         self._redact = redact
         self._rules = validation_rules(limits)
         self._kept: OrderedDict[str, Document] = OrderedDict()
+        self._new: OrderedDict[str, Document] = OrderedDict()
+        self._new_bytes = 0
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._kept) + len(self._new)
 
     async def read(self, text: str) -> Document:
         """Return the document of that text, ready to be executed; others run between the steps of reading it.
@@ -146,7 +152,8 @@ class DocumentCache:
     def clear(self) -> None:
         """Drop every document."""
         self._kept.clear()
-        self.bytes = 0
+        self._new.clear()
+        self.bytes = self._new_bytes = 0
 
     def check_variables_cost(self, document: Document, operation: Operation, variables: Mapping[str, object]) -> None:
         """Pass if the operation is within the budget with these variables.
@@ -168,6 +175,11 @@ class DocumentCache:
         document = self._kept.get(text)
         if document is not None:
             self._kept.move_to_end(text)
+            return document
+        document = self._new.pop(text, None)
+        if document is not None:
+            self._new_bytes -= document.bytes
+            self._kept[text] = document
         return document
 
     def _steps(self, text: str) -> Iterator[Document | None]:
@@ -201,13 +213,24 @@ class DocumentCache:
         if document is None:
             raise TypeError("Reading a document ended without one.")
         limits = self._limits
-        if document.bytes <= limits.cached_bytes // MAX_SHARE and text not in self._kept:
-            self._kept[text] = document
+        is_kept = text in self._kept or text in self._new
+        if not is_kept and document.bytes <= limits.cached_bytes // MAX_SHARE:
+            self._new[text] = document
+            self._new_bytes += document.bytes
             self.bytes += document.bytes
-            while len(self._kept) > limits.cached_documents or self.bytes > limits.cached_bytes:
-                _, oldest = self._kept.popitem(last=False)
-                self.bytes -= oldest.bytes
+            self._make_room()
         return document
+
+    def _make_room(self) -> None:
+        limits = self._limits
+        new_documents = max(2, limits.cached_documents // NEW_SHARE)
+        while len(self._new) > new_documents or self._new_bytes > limits.cached_bytes // NEW_SHARE:
+            _, oldest = self._new.popitem(last=False)
+            self._new_bytes -= oldest.bytes
+            self.bytes -= oldest.bytes
+        while self._kept and (len(self) > limits.cached_documents or self.bytes > limits.cached_bytes):
+            _, oldest = self._kept.popitem(last=False)
+            self.bytes -= oldest.bytes
 
     def _entry(self, error: GraphQLError) -> dict[str, object]:
         message = self._redact(error.message)

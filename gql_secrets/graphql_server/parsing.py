@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from graphql import DocumentNode, GraphQLSyntaxError, parse
+from graphql import DocumentNode, GraphQLSyntaxError, Node, Token, TokenKind, parse
 
 from gql_secrets.graphql_server.errors import BAD_REQUEST, DocumentRefused, error_entry
 from gql_secrets.graphql_server.limits import Limits
@@ -14,6 +14,8 @@ _UNEXPECTED: Final = re.compile(
     r"(?P<kind>'[^\w']{1,3}'|Name|Int|Float|String|BlockString|<EOF>)(?: '.*')?\.",
     re.DOTALL,
 )
+# Stands in for the tokens of a location; errors need its offset and its source alone.
+_NO_TOKEN: Final = Token(TokenKind.SOF, 0, 0, 0, 0)
 _LIMIT_REACHED: Final = re.compile(r"Document (?:contains more than \d+ (?:tokens|comments)|is nested too deeply)")
 
 
@@ -28,11 +30,35 @@ def parse_document(text: str, limits: Limits) -> DocumentNode:
     if len(text) * 4 > limits.document_bytes and len(text.encode()) > limits.document_bytes:
         raise DocumentRefused.because(f"The document is longer than {limits.document_bytes} bytes.")
     try:
-        return parse(text, max_lexical_tokens=limits.tokens, max_comments=limits.tokens)
+        return _without_tokens(parse(text, max_lexical_tokens=limits.tokens, max_comments=limits.tokens))
     except GraphQLSyntaxError as error:
         refused = DocumentRefused([error_entry(_sentence(error.description), BAD_REQUEST, error=error)])
     # Outside the handler, so that the refusal does not keep the parser's frames alive.
     raise refused
+
+
+def _without_tokens(document: DocumentNode) -> DocumentNode:
+    """Return the document without the parser's tokens.
+
+    The tokens are linked in both directions, so only the garbage collector could free them, and it looks at everything
+    that a kept document holds whenever it looks at old objects: the fewer, the shorter all others wait.
+    """
+    token = document.loc.start_token if document.loc else None
+    while token is not None:
+        following, token.prev, token.next = token.next, None, None
+        token = following
+    nodes: list[Node] = [document]
+    while nodes:
+        node = nodes.pop()
+        if node.loc is not None:
+            node.loc.start_token = node.loc.end_token = _NO_TOKEN
+        for key in node.keys:
+            value = getattr(node, key)
+            if isinstance(value, Node):
+                nodes.append(value)
+            elif isinstance(value, tuple):
+                nodes.extend(value)
+    return document
 
 
 def _sentence(description: str) -> str:

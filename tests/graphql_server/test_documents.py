@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from graphql import Token
 from support.graphql_http import CANARY, GRAPHQL_JSON, RESET, Client, content_of, post
 from support.toy_graphql import Context, make_app, make_endpoint
 
@@ -46,6 +47,37 @@ def test_the_number_of_kept_documents_is_bounded_and_the_least_recently_used_goe
         documents.read_now(f"{{ viewer {{ a{n}: name }} }}")
         assert documents.read_now("{ viewer { name } }") is first
         assert len(documents) <= 3
+
+
+def test_documents_that_are_read_once_displace_none_that_are_in_use() -> None:
+    documents = kept(Limits(cached_documents=16))
+    in_use = [f"{{ viewer {{ a{n}: name }} }}" for n in range(14)]
+    read = [documents.read_now(text) for _ in range(2) for text in in_use for _ in range(2)]
+    for n in range(100):
+        documents.read_now(f"{{ viewer {{ name }} }} # {n}")
+        assert len(documents) <= 16
+
+    assert {id(documents.read_now(text)) for text in in_use} == {id(document) for document in read}
+
+
+def test_a_document_holds_no_tokens_and_they_are_freed_without_the_collector() -> None:
+    """Whatever waits for the collector makes its pauses longer, and everybody waits for them."""
+
+    def tokens() -> int:
+        return sum(isinstance(each, Token) for each in gc.get_objects())
+
+    documents = kept(Limits())
+    documents.read_now("{ viewer { name } }")
+    gc.collect()
+    before = tokens()
+    gc.disable()
+    try:
+        document = documents.read_now("query Q($n: Int = 5) { clients(first: $n) { nodes { clientId } } }")
+        assert tokens() == before
+    finally:
+        gc.enable()
+    assert document.operations[0].node.loc is not None
+    assert document.operations[0].node.loc.end > 60
 
 
 @pytest.mark.slow  # tracemalloc follows every allocation of a thousand documents
