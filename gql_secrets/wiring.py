@@ -189,4 +189,11 @@ async def _make_pepper(settings: Settings, database: Database) -> Pepper:
             "This database has a pepper, but this process has none, so it would find no secret. Set "
             f"GQL_SECRETS_PEPPER, or copy {PEPPER_FILE} into {settings.data_dir}."
         )
+    if database.dialect.name == "postgres":
+        # The key would be in a file of one node, and in a container gone with it.
+        raise SetupError(
+            "A first start on PostgreSQL needs a pepper that you keep apart from the database: set GQL_SECRETS_PEPPER "
+            "or GQL_SECRETS_PEPPER_FILE. Create one with: python3 -c \"import secrets; print('k1:' + "
+            'secrets.token_urlsafe(32))"'
+        )
     return settings.write_new_pepper()

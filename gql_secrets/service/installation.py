@@ -7,7 +7,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.access import Feature, system_caller
 from gql_secrets.domain.audit import FIRST_HASH
-from gql_secrets.domain.credentials import Pepper, mint_client_id
+from gql_secrets.domain.credentials import Pepper, PepperKey, mint_client_id
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.service.audit_log import sign_head
 from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes, lock_installation
@@ -36,7 +36,7 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
 
     async def is_prepared(connection: BaseDBAsyncClient) -> bool:
         installation = await Installation.get_or_none(id=1, using_db=connection)
-        if installation is None or not await _check_pepper(connection, pepper):
+        if installation is None or await _check_pepper(connection, pepper):
             return False
         _require_audit_key(installation, pepper)
         return not with_owner or await _has_owner(connection)
@@ -63,12 +63,10 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
                 "edited. Restore it from a backup."
             )
         installation = await lock_installation(tx)
-        if not await _check_pepper(tx.connection, pepper):
+        # All keys, so that another key under the same id is refused on every node, also before it digests secrets.
+        for key in await _check_pepper(tx.connection, pepper):
             await PepperFingerprint.create(
-                using_db=tx.connection,
-                key_id=pepper.first.key_id,
-                fingerprint=pepper.first.fingerprint,
-                created_at=await tx.now(),
+                using_db=tx.connection, key_id=key.key_id, fingerprint=key.fingerprint, created_at=await tx.now()
             )
         _require_audit_key(installation, pepper)
         if not with_owner or await _has_owner(tx.connection):
@@ -109,8 +107,8 @@ def _require_audit_key(installation: Installation, pepper: Pepper) -> None:
         )
 
 
-async def _check_pepper(connection: BaseDBAsyncClient, pepper: Pepper) -> bool:
-    """Return whether the database knows the pepper's first key.
+async def _check_pepper(connection: BaseDBAsyncClient, pepper: Pepper) -> list[PepperKey]:
+    """Return the keys of the pepper that the database does not know yet.
 
     Raises:
         SetupError: the database belongs to another pepper.
@@ -120,14 +118,15 @@ async def _check_pepper(connection: BaseDBAsyncClient, pepper: Pepper) -> bool:
     for key in pepper.keys:
         if key.key_id in known and not hmac.compare_digest(known[key.key_id], key.fingerprint):
             raise SetupError(
-                f"Pepper key {key.key_id} is not the one that this database was created with, so no secret would be "
-                "found. Set GQL_SECRETS_PEPPER to the right one, or restore pepper.keys from a backup."
+                f"Pepper key {key.key_id} is not the one that this database knows by that id, so no secret would be "
+                "found. Set GQL_SECRETS_PEPPER to the right one, or restore pepper.keys from a backup. A new key needs "
+                "an id of its own."
             )
     lost = known.keys() - {key.key_id for key in pepper.keys}
     if lost == known.keys() and known:
         raise SetupError(
             f"This database belongs to the pepper key {', '.join(sorted(known))}, which is missing from the pepper. "
-            "To change the pepper, add a new key before the old ones and keep the old ones."
+            "To change the pepper, add a new key and keep the old ones: docs/operations.md has the two passes."
         )
     for key_id in sorted(lost):
         if await _is_needed(connection, key_id):
@@ -135,7 +134,7 @@ async def _check_pepper(connection: BaseDBAsyncClient, pepper: Pepper) -> bool:
                 f"Valid secrets depend on the pepper key {key_id}, which is missing from the pepper. Restore it after "
                 "the first key, and keep it until all of these secrets have been reset."
             )
-    return pepper.first.key_id in known
+    return [key for key in pepper.keys if key.key_id not in known]
 
 
 async def _is_needed(connection: BaseDBAsyncClient, key_id: str) -> bool:

@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from gql_secrets.domain.credentials import Pepper
+
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
@@ -60,6 +62,7 @@ def main() -> None:
             **os.environ,
             "GQL_SECRETS_DATA_DIR": directory,
             "GQL_SECRETS_DATABASE_URL": chosen.database_url,
+            "GQL_SECRETS_PEPPER": Pepper.mint().written(),
         }
         file = Path(directory) / "clients.json"
         write_file(file, chosen.clients)

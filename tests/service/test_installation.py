@@ -13,6 +13,7 @@ from support.installation import PEPPER, OpenNode
 from gql_secrets import wiring
 from gql_secrets.domain.errors import Conflict, SetupError, Unavailable
 from gql_secrets.service.pages import PageRequest
+from gql_secrets.service.pepper_status import KeyStatus, clients_of_older_keys, key_statuses
 from gql_secrets.service.rotation import Rotation
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.wiring import Services, open_services
@@ -61,6 +62,7 @@ async def test_the_command_line_makes_no_owner(open_node: OpenNode) -> None:
 # The pepper
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_without_a_setting_the_first_start_makes_a_pepper_and_the_second_has_it(
     settings: Settings, data_dir: Path, open_node: OpenNode
 ) -> None:
@@ -72,6 +74,73 @@ async def test_without_a_setting_the_first_start_makes_a_pepper_and_the_second_h
     owner = first.first_owner
     assert await is_good(second, owner.client.client_id, owner.secret.reveal())
     assert (data_dir / PEPPER_FILE).read_text() == made
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_first_start_on_postgresql_needs_a_pepper_and_makes_none(settings: Settings, data_dir: Path) -> None:
+    with pytest.raises(SetupError, match="GQL_SECRETS_PEPPER_FILE"):
+        await start(replace(settings, pepper=""))
+    assert not (data_dir / PEPPER_FILE).exists()
+    await start(settings)
+
+
+async def test_no_secret_is_refused_on_any_node_while_the_pepper_changes_in_two_passes(
+    settings: Settings, open_node: OpenNode
+) -> None:
+    old, new = PEPPER, key("k2")
+    rings = {name: replace(settings, pepper=ring) for name, ring in
+             {"old": old, "both": f"{old},{new}", "new": f"{new},{old}"}.items()}  # fmt: skip
+    nodes = [await open_node(settings=rings["old"]) for _ in range(3)]
+    credentials: list[tuple[str, str]] = []
+
+    async def work_on_all_nodes() -> None:
+        for node in nodes:
+            made = await node.clients.create_client("Shop", by=ADMIN)
+            credentials.append((made.client.client_id, made.secret.reveal()))
+            done = await node.rotation.reset_secret(made.client.client_id, DAY, by=ADMIN)
+            credentials.append((made.client.client_id, done.new_secret.reveal()))
+        assert all([await is_good(node, *credential) for node in nodes for credential in credentials])
+
+    await work_on_all_nodes()
+    for ring in ("both", "new"):
+        for place in range(len(nodes)):
+            nodes[place] = await open_node(settings=rings[ring])
+            await work_on_all_nodes()
+
+
+async def test_another_key_under_the_id_of_a_second_key_is_refused_on_every_node(settings: Settings) -> None:
+    await start(replace(settings, pepper=f"{PEPPER},{key('k2')}"))
+    with pytest.raises(SetupError, match="k2 is not the one that this database knows"):
+        await start(replace(settings, pepper=f"{PEPPER},{key('k2', 'another')}"))
+    await start(replace(settings, pepper=f"{PEPPER},{key('k2')}"))
+
+
+async def test_the_status_of_a_key_says_what_depends_on_it(settings: Settings, open_node: OpenNode) -> None:
+    before = await open_node()
+    assert before.first_owner is not None
+    client_id = before.first_owner.client.client_id
+    pepper = f"{key('k2')},{PEPPER}"
+    node = await open_node(settings=replace(settings, pepper=pepper))
+
+    async def status() -> tuple[KeyStatus, KeyStatus]:
+        keys = {each.key_id: each for each in await key_statuses(node.database, node.changes.pepper)}
+        assert keys.keys() == {"test", "k2"}
+        return keys["test"], keys["k2"]
+
+    old, new = await status()
+    assert (old.active_secrets, old.signs_audit, old.may_be_removed) == (1, True, False)
+    assert (new.active_secrets, new.digests_new_secrets, new.may_be_removed) == (0, True, False)
+    assert await clients_of_older_keys(node.database, node.changes.pepper, 10) == [(client_id, "First owner")]
+
+    await node.rotation.reset_secret(client_id, DAY, by=ADMIN, idempotency_key="a-key-of-16-characters")
+    old, new = await status()
+    assert (old.active_secrets, old.signs_audit, old.may_be_removed) == (1, False, False)
+    assert (new.active_secrets, new.repeatable_resets) == (1, 1)
+    await node.rotation.revoke_old_secret(client_id, by=ADMIN)
+    old, new = await status()
+    assert (old.active_secrets, old.ended_secrets, old.may_be_removed) == (0, 1, True)
+    assert await clients_of_older_keys(node.database, node.changes.pepper, 10) == []
+    await start(replace(settings, pepper=key("k2")))
 
 
 async def test_a_start_with_another_pepper_is_refused(settings: Settings) -> None:
@@ -155,6 +224,7 @@ async def test_a_key_that_no_active_secret_depends_on_can_be_removed(settings: S
     await start(replace(settings, pepper=key("k2")))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("trouble", [Conflict("busy"), Unavailable()])
 async def test_trouble_during_the_first_start_leaves_the_pepper_that_another_process_may_use(
     settings: Settings, data_dir: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception

@@ -81,7 +81,7 @@ def test_four_processes_that_start_at_once_all_start_and_one_makes_the_owner(emp
         "GQL_SECRETS_DATA_DIR": str(empty.data_dir),
     }
     if empty.database_url:
-        environment["GQL_SECRETS_DATABASE_URL"] = empty.database_url
+        environment |= {"GQL_SECRETS_DATABASE_URL": empty.database_url, "GQL_SECRETS_PEPPER": PEPPER}
     processes = [
         subprocess.Popen(
             [sys.executable, "-W", "error", "-c", START],

@@ -1,0 +1,78 @@
+"""What depends on each key of the pepper, so that an operator knows when an old key may go."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from gql_secrets.domain.credentials import Pepper
+from gql_secrets.storage.database import Database
+
+_ACTIVE: Final = "('CURRENT', 'RETAINED')"
+_KEYS: Final = f"""
+    SELECT k.key_id, k.active_secrets, k.ended_secrets, k.repeatable_resets,
+        CASE WHEN i.audit_key_id = k.key_id THEN 1 ELSE 0 END AS signs_audit
+    FROM installation i CROSS JOIN (
+        SELECT key_id, CAST(sum(active) AS BIGINT) AS active_secrets, CAST(sum(ended) AS BIGINT) AS ended_secrets,
+            CAST(sum(resets) AS BIGINT) AS repeatable_resets
+        FROM (
+            SELECT pepper_key_id AS key_id, CASE WHEN state IN {_ACTIVE} THEN 1 ELSE 0 END AS active,
+                CASE WHEN state IN {_ACTIVE} THEN 0 ELSE 1 END AS ended, 0 AS resets FROM client_secret
+            UNION ALL SELECT pepper_key_id, 0, 0, 1 FROM idempotent_reset
+            UNION ALL SELECT key_id, 0, 0, 0 FROM pepper_fingerprint
+        ) used GROUP BY key_id
+    ) k LEFT JOIN pepper_fingerprint f ON f.key_id = k.key_id
+    ORDER BY f.created_at, k.key_id
+"""  # noqa: S608  put together from constants
+_CLIENTS: Final = f"""
+    SELECT DISTINCT c.client_id, c.name FROM client_secret s JOIN client c ON c.client_id = s.client_id
+    WHERE s.state IN {_ACTIVE} AND s.pepper_key_id <> ? ORDER BY c.client_id LIMIT ?
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """What depends on one key.
+
+    Attributes:
+        key_id: the key.
+        in_pepper: whether this process has it.
+        digests_new_secrets: whether it is the first of this process.
+        active_secrets: valid secrets and those of disabled clients; without the key they are not found.
+        ended_secrets: without the key, attempts with them are counted as attempts with an unknown secret.
+        repeatable_resets: resets with an idempotency key; without the key, repeating one is refused.
+        signs_audit: whether the head of the audit log is signed with it, until the next change.
+    """
+
+    key_id: str
+    in_pepper: bool
+    digests_new_secrets: bool
+    active_secrets: int
+    ended_secrets: int
+    repeatable_resets: int
+    signs_audit: bool
+
+    @property
+    def may_be_removed(self) -> bool:
+        """Whether no valid secret and no signature would be lost with the key."""
+        return not (self.digests_new_secrets or self.active_secrets or self.signs_audit)
+
+
+async def key_statuses(database: Database, pepper: Pepper) -> list[KeyStatus]:
+    """Return the status of every key that the database knows, the oldest first."""
+    return [
+        KeyStatus(
+            key_id=row["key_id"],
+            in_pepper=pepper.key(row["key_id"]) is not None,
+            digests_new_secrets=row["key_id"] == pepper.first.key_id,
+            active_secrets=row["active_secrets"],
+            ended_secrets=row["ended_secrets"],
+            repeatable_resets=row["repeatable_resets"],
+            signs_audit=bool(row["signs_audit"]),
+        )
+        for row in await database.fetch(_KEYS)
+    ]
+
+
+async def clients_of_older_keys(database: Database, pepper: Pepper, limit: int) -> list[tuple[str, str]]:
+    """Return the ids and names of clients with a secret that is not under the first key, at most `limit`."""
+    rows = await database.fetch(_CLIENTS, [pepper.first.key_id, limit])
+    return [(row["client_id"], row["name"]) for row in rows]
