@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from graphql import DirectiveNode, DocumentNode, GraphQLError, Node, StringValueNode, Visitor, visit
 from strawberry.exceptions import StrawberryInputCoercionError
+from strawberry.types.arguments import convert_arguments
 
 from gql_secrets.graphql_server.protocols import RequestContext
 
@@ -166,12 +167,22 @@ def misfit_sentence(cause: Exception, document: DocumentNode) -> str | None:
     graphql-core and Strawberry quote the value; only the names of the argument and of its directive are kept.
     """
     if isinstance(cause, StrawberryInputCoercionError):
-        return "An argument's value does not fit its type."
+        name = _argument_in_conversion(cause)
+        return f"The value of argument '{name}' does not fit its type." if name else "A value does not fit its type."
     if isinstance(cause, GraphQLError) and (match := _ARGUMENT.match(cause.message)):
         directives = _Directives(cause.nodes or ())
         visit(document, directives)
         of_directive = f" of directive '@{directives.name}'" if directives.name else ""
         return f"The value of argument '{match[1]}'{of_directive} does not fit its type."
+    return None
+
+
+def _argument_in_conversion(failure: Exception) -> str | None:
+    """Return the argument that Strawberry was converting: neither the failure nor its message says which it was."""
+    for frame, _ in traceback.walk_tb(failure.__traceback__):
+        if frame.f_code is convert_arguments.__code__:
+            name = frame.f_locals.get("name")
+            return name if isinstance(name, str) else None
     return None
 
 

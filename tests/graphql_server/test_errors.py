@@ -105,6 +105,23 @@ async def test_a_refused_argument_is_named_with_its_directive(client: Client, qu
     assert error["extensions"] == {"code": "BAD_REQUEST"}
 
 
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ('query ($n: String) { trouble { notes(first: $n, second: "b") } }', "first"),
+        ('query ($n: String) { trouble { notes(first: "a", second: $n) } }', "second"),
+        ('query ($f: NoteFilter) { trouble { notes(first: "a", second: "b", filter: $f) } }', "filter"),
+    ],
+)
+async def test_a_misfit_that_strawberry_finds_in_its_conversion_is_named(client: Client, query: str, name: str) -> None:
+    """Neither validation nor graphql-core can find these, and Strawberry's message quotes values, not arguments."""
+    response = await post(client, {"query": query, "variables": {"n": None, "f": {"text": None}}})
+
+    [error] = (await content_of(response))["errors"]
+    assert error["message"] == f"The value of argument '{name}' does not fit its type."
+    assert error["extensions"] == {"code": "BAD_REQUEST"}
+
+
 async def test_a_null_for_a_non_null_argument_is_a_bad_request(client: Client) -> None:
     """Only execution finds it: the variable has a default, so validation lets it pass."""
     query = "query ($h: Int = 5) { trouble { wants(hours: $h) } }"

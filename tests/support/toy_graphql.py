@@ -179,6 +179,11 @@ class SignedIn(FieldExtension):
         return await next_(source, info, **arguments)
 
 
+@strawberry.input
+class NoteFilter:
+    text: strawberry.Maybe[str]
+
+
 @strawberry.type
 class Trouble:
     """Fields that fail, each in its own way."""
@@ -210,6 +215,10 @@ class Trouble:
     @strawberry.field
     def wants(self, hours: int) -> int | None:
         return hours
+
+    @strawberry.field
+    def notes(self, first: strawberry.Maybe[str], second: strawberry.Maybe[str], only: NoteFilter | None = None) -> int:
+        return sum(each is not None for each in (first, second, only))
 
     @strawberry.field
     def since(self, instant: datetime) -> datetime | None:

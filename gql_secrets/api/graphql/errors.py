@@ -146,5 +146,6 @@ def present(error: Exception) -> RequestRefused | None:
         case Unavailable():
             return RequestRefused(UNAVAILABLE, str(error), {"reason": error.reason} if error.reason else {})
         case Refusal():  # raised by a query, which has no `userErrors`
-            return RequestRefused(error.code.value, str(error))
+            named: dict[str, object] = {"argument": to_camel_case(error.argument)} if error.argument else {}
+            return RequestRefused(error.code.value, str(error), named)
     return None

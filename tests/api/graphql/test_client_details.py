@@ -88,6 +88,7 @@ async def test_lists_take_the_filters(gql: Any, owner: Made, clock: Clock):
     assert refused.errors[0]["extensions"]["argument"] == "dueWithinDays"
     refused = await gql(query, as_=owner, filter={"labels": ["team"]})
     assert refused.codes == ["INVALID_LABELS"]
+    assert refused.errors[0]["extensions"]["argument"] == "labels"
 
 
 async def test_the_policy_of_the_installation_is_shown(gql: Any, owner: Made):
