@@ -20,6 +20,7 @@ from gql_secrets.service.figures import FigureQueries
 from gql_secrets.service.installation import is_installed, prepare
 from gql_secrets.service.maintenance import Maintenance
 from gql_secrets.service.overview import Overviews
+from gql_secrets.service.provider_sessions import ProviderSessions
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.rate_counters import FailureCounters
 from gql_secrets.service.rotation import Rotation
@@ -55,6 +56,7 @@ class Services:
     verifier: Verifier
     lookup: Lookup
     sessions: Sessions
+    provider_sessions: ProviderSessions
     feed: Feed
     limits: FailureCounters
     figures: FigureQueries
@@ -153,6 +155,7 @@ async def open_services(
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
             sessions=Sessions(changes, links_only_from_cli=settings.sign_in_links == "off"),
+            provider_sessions=ProviderSessions(changes),
             feed=Feed(database, expire_due_secrets=maintenance.expire_due_secrets),
             limits=FailureCounters(
                 failures_per_address=settings.limit(settings.limit_failures_per_address),

@@ -25,6 +25,7 @@ from gql_secrets.api.keys import (
 from gql_secrets.api.metrics.counters import Counters
 from gql_secrets.api.sign_in.cookie import SessionCookie
 from gql_secrets.api.sign_in.links import add_session_routes
+from gql_secrets.api.sign_in.provider import add_provider_routes
 from gql_secrets.api.web.client_address import TrustedProxies
 from gql_secrets.api.web.middleware import refuse_encoded_body, surround_request
 from gql_secrets.api.web.origin import OwnOrigin
@@ -66,6 +67,7 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     add_health_routes(app)
     add_gateway_routes(app)
     add_clients_api_routes(app)
+    add_provider_routes(app, settings.issuers)
     add_session_routes(app)
     template = read_ionapi_template(settings.ionapi_template)
     add_console_routes(app, public_url=settings.address_url, ionapi_template=template)

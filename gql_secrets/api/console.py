@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import hdrs, web
 
+from gql_secrets.api.sign_in.provider import PROVIDER_CLIENTS
 from gql_secrets.api.web import security_headers
 from gql_secrets.domain.errors import SetupError
 
@@ -104,7 +105,8 @@ def _page(name: str, headers: Mapping[str, str]) -> web.Response:
 
 
 async def _settings(request: web.Request) -> web.Response:
-    return web.json_response(request.app[_SETTINGS])
+    providers = [{"name": client.name, "issuer": issuer} for issuer, client in request.app[PROVIDER_CLIENTS].items()]
+    return web.json_response(request.app[_SETTINGS] | {"identityProviders": providers})
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:

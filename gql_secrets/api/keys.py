@@ -1,6 +1,7 @@
 """What the application and each request carry for handlers."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
@@ -25,6 +26,8 @@ GRAPHQL: Final = web.AppKey("graphql", GraphQLEndpoint)
 SOCKETS: Final = web.AppKey("sockets", Sockets)
 OWN_ORIGIN: Final = web.AppKey("own_origin", OwnOrigin)
 SESSION_COOKIE: Final = web.AppKey("session_cookie", SessionCookie)
+# Looks at the role of the session with this cookie again; returns whether the session may be valid now.
+LOOK_AT_ROLE: Final[web.AppKey[Callable[[str], Awaitable[bool]]]] = web.AppKey("look_at_role")
 CALLER: Final = web.RequestKey("caller", Caller)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 SOURCE: Final = web.RequestKey("source", RequestSource)

@@ -4,7 +4,7 @@ The claims are those of RFC 9068 and RFC 7519. Whether the signature is valid is
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -18,6 +18,7 @@ MAX_ISSUER: Final = 250
 MAX_DISPLAY_NAME: Final = 200
 DEFAULT_ROLES_CLAIM: Final = "roles,groups,realm_access.roles"
 DEFAULT_NAME_CLAIM: Final = "preferred_username,email,sub"
+DEFAULT_SCOPES: Final = "openid profile email"
 DEFAULT_ADMIN_ROLES: Final = "IONAPI-Admin,IONAPI-Administrator"
 
 # The header's `typ` of an access token: RFC 9068, and the plain JWT of providers that do not follow it.
@@ -40,6 +41,9 @@ class Issuer:
         admin_roles: the role names that give the role ADMIN.
         operator_roles: the role names that give the role OPERATOR.
         viewer_roles: the role names that give the role VIEWER.
+        client_id: the console's client id there; empty if people do not sign in to the console there.
+        client_secret: that client's secret; empty for a public client.
+        scopes: what the console's sign-in asks for, separated by spaces.
     """
 
     url: str
@@ -49,6 +53,9 @@ class Issuer:
     admin_roles: frozenset[str] = frozenset()
     operator_roles: frozenset[str] = frozenset()
     viewer_roles: frozenset[str] = frozenset()
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    scopes: str = DEFAULT_SCOPES
 
     @property
     def name(self) -> str:
@@ -87,10 +94,27 @@ def read_person(
         InvalidToken: it is not an access token, or has no valid subject.
     """
     _require_access_token(claims, token_type)
-    name = f"{issuer.name}/{_subject_of(claims)}"
+    _require_not_for_console(claims, issuer)
+    name = identity_at(issuer.url, read_subject(claims, issuer, all_issuers))
+    return TokenPerson(name, find_display_name(claims, issuer), find_role(claims, issuer), expiry_of(claims))
+
+
+def identity_at(issuer_url: str, subject: str) -> str:
+    """Return what identifies a person of an issuer: unique and permanent."""
+    return f"{issuer_url.partition('://')[2]}/{subject}"
+
+
+def read_subject(claims: Mapping[str, object], issuer: Issuer, all_issuers: Iterable[Issuer]) -> str:
+    """Return the subject of a token whose signature and issuer are valid.
+
+    Raises:
+        InvalidToken: it has none that is valid, or one that reads like a person of another issuer.
+    """
+    subject = _subject_of(claims)
+    name = identity_at(issuer.url, subject)
     if any(len(each.name) > len(issuer.name) and name.startswith(f"{each.name}/") for each in all_issuers):
         raise InvalidToken("The subject of the token reads like a person of another issuer.", reason="SUBJECT")
-    return TokenPerson(name, find_display_name(claims, issuer), find_role(claims, issuer), expiry_of(claims))
+    return subject
 
 
 def expiry_of(claims: Mapping[str, object]) -> datetime:
@@ -173,6 +197,13 @@ def _require_access_token(claims: Mapping[str, object], token_type: str | None) 
             "The token is bound to a key (DPoP or mutual TLS), which is not supported. Ask for a bearer token.",
             reason="TYPE",
         )
+
+
+def _require_not_for_console(claims: Mapping[str, object], issuer: Issuer) -> None:
+    """Pass unless the token is for the console's own client alone: then it is an ID token."""
+    audiences = _texts_of(claims.get("aud"))
+    if issuer.client_id and set(audiences) == {issuer.client_id} and claims.get("azp") == issuer.client_id:
+        raise InvalidToken("This is an ID token. Send the access token.", reason="ID_TOKEN")
 
 
 def _lower(value: object) -> str | None:

@@ -14,6 +14,10 @@ SIGN_IN_PATH: Final = "/sign-in"
 LINK_LIFETIME: Final = timedelta(minutes=15)
 MAX_IDLE: Final = timedelta(minutes=30)
 MAX_SESSION: Final = timedelta(hours=8)
+# How long a role counts that an identity provider gave: after the last look at it, and where the provider has not
+# answered since.
+MAX_ROLE_AGE: Final = timedelta(minutes=10)
+MAX_UNCONFIRMED_ROLE_AGE: Final = timedelta(minutes=60)
 # The precision of `last_seen_at`: a session in use is written once in this time, not with each request.
 SEEN_PRECISION: Final = timedelta(minutes=1)
 
@@ -30,12 +34,14 @@ class SessionEndReason(StrEnum):
     ENDED_BY_ADMIN = "ENDED_BY_ADMIN"
     ROLE_LOST = "ROLE_LOST"
     MAKER_ENDED = "MAKER_ENDED"
+    PROVIDER_ENDED = "PROVIDER_ENDED"
 
 
 class SessionWay(StrEnum):
     """How a person signed in."""
 
     LINK = "LINK"
+    IDENTITY_PROVIDER = "IDENTITY_PROVIDER"
 
 
 class SessionNotFound(Refusal):
@@ -61,6 +67,20 @@ def is_session_valid(*, created_at: datetime, last_seen_at: datetime, ended_at: 
     A session ends when it is ended (as by a sign-out), after 30 minutes without a request, and after 8 hours.
     """
     return ended_at is None and now < last_seen_at + MAX_IDLE and now < created_at + MAX_SESSION
+
+
+def is_role_recent(*, looked_at: datetime, look_failed_at: datetime | None, now: datetime) -> bool:
+    """Return whether the role that an identity provider gave counts at `now`.
+
+    Args:
+        looked_at: when the provider last confirmed it.
+        look_failed_at: when the provider last did not answer; None if it has answered since.
+        now: the current time.
+    """
+    if now < looked_at + MAX_ROLE_AGE:
+        return True
+    is_tried = look_failed_at is not None and now < look_failed_at + MAX_ROLE_AGE
+    return is_tried and now < looked_at + MAX_UNCONFIRMED_ROLE_AGE
 
 
 def session_expiry(*, created_at: datetime, last_seen_at: datetime) -> datetime:

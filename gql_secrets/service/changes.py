@@ -229,6 +229,19 @@ class Changes:
 
         return await self._run(body)
 
+    async def change_installation_as_system(self, work: Callable[[Change], Awaitable[T]]) -> T:
+        """Run `work` in one transaction that changes no existing client; the actor is `system`.
+
+        Raises:
+            Conflict: the lock was not acquired in time.
+        """
+
+        async def body(tx: Transaction) -> T:
+            rows = await read_locked(tx, None)
+            return await work(Change(tx, rows.now, system_caller(), rows.installation, self.pepper))
+
+        return await self._run(body)
+
     async def _run(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
         for _ in range(_ATTEMPTS):
             try:

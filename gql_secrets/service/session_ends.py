@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.sessions import SessionEndReason, is_link_valid
-from gql_secrets.service.session_rows import is_valid
+from gql_secrets.service.session_rows import is_valid_but_for_role
 from gql_secrets.storage.models import Session, SignInLink
 
 if TYPE_CHECKING:
@@ -97,8 +97,11 @@ async def void_links(change: "Change", links: Iterable[SignInLink]) -> int:
 
 
 async def _end(change: "Change", sessions: Iterable[Session], reason: SessionEndReason) -> int:
-    """End those of these sessions that are valid; return how many. Running out of time is not an event."""
-    valid = [row for row in sessions if is_valid(row, change.now)]
+    """End those of these sessions that are valid, or could become so; return how many.
+
+    Running out of time is not an event.
+    """
+    valid = [row for row in sessions if is_valid_but_for_role(row, change.now)]
     if not valid:
         return 0
     query = Session.filter(id__in=[row.id for row in valid]).using_db(change.connection)

@@ -33,7 +33,7 @@ from gql_secrets.domain.sessions import (
 from gql_secrets.service.caller_check import CallerSnapshot
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.service.session_ends import end_sessions, void_links
-from gql_secrets.service.session_rows import actor_of, identity_of, is_valid, valid_at
+from gql_secrets.service.session_rows import actor_of, identity_of, is_valid, is_valid_but_for_role, valid_at
 from gql_secrets.storage.change_rows import read_locked
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session, SignInLink
@@ -93,10 +93,7 @@ class Sessions:
 
     def may_create_link(self, caller: Caller) -> bool:
         """Return whether the caller may create sign-in links."""
-        return may_manage_sessions(caller) and not self._refuses_links_of(caller)
-
-    def _refuses_links_of(self, caller: Caller) -> bool:
-        return self._links_only_from_cli and caller.kind is not ActorKind.CLI
+        return may_manage_sessions(caller) and (caller.kind is ActorKind.CLI or not self._links_only_from_cli)
 
     async def create_sign_in_link(self, name: str, role: Role, *, by: Caller) -> NewSignInLink:
         """Create a link that signs a person in with this name and role, once, within 15 minutes.
@@ -109,7 +106,7 @@ class Sessions:
                 links (`reason` is `SIGN_IN_LINKS`).
         """
         require_role(by, Role.ADMIN)
-        if self._refuses_links_of(by):
+        if self._links_only_from_cli and by.kind is not ActorKind.CLI:
             raise Forbidden(
                 "This server does not create sign-in links. Create one on its machine: gql-secrets sign-in-link",
                 reason="SIGN_IN_LINKS",
@@ -182,14 +179,13 @@ class Sessions:
             )
             change = Change(tx, now, caller, rows.installation, self._changes.pepper)
             if instead_of is not None and is_token(instead_of):
-                before = await Session.filter(digest=_session_digest(instead_of)).using_db(tx.connection)
+                before = await Session.filter(digest=session_digest(instead_of)).using_db(tx.connection)
                 await end_sessions(change, before, SessionEndReason.REPLACED)
-            oldest = to_microseconds(now - _KEPT)
-            await tx.execute("DELETE FROM session WHERE created_at < ?", oldest)
+            await delete_old_sessions(tx, now)
             made = mint_token()
             row = await Session.create(
                 using_db=tx.connection,
-                digest=_session_digest(made.reveal()),
+                digest=session_digest(made.reveal()),
                 name=link.name,
                 role=link.role,
                 created_at=now,
@@ -222,7 +218,7 @@ class Sessions:
         if not is_token(token):
             return None
         row = await self._database.read(
-            lambda connection: Session.filter(digest=_session_digest(token)).using_db(connection).first()
+            lambda connection: Session.filter(digest=session_digest(token)).using_db(connection).first()
         )
         if row is None or row.ended_at is not None:
             return None
@@ -296,7 +292,7 @@ class Sessions:
 
         async def work(change: Change) -> int:
             _require_admin(change)
-            rows = await Session.filter(valid_at(change.now)).using_db(change.connection)
+            rows = await Session.filter(ended_at=None).using_db(change.connection)
             theirs = [row for row in rows if actor_of(row) == actor]
             return await end_sessions(change, theirs, SessionEndReason.ENDED_BY_ADMIN)
 
@@ -355,8 +351,10 @@ class Sessions:
     async def _is_in_use(self, row: Session) -> bool:
         """Return whether the session is valid; write that it was used, or that it ended."""
         now = await self._database.now()
-        if not is_valid(row, now):
+        if not is_valid_but_for_role(row, now):
             await self._write_down("UPDATE session SET ended_at = ? WHERE id = ? AND ended_at IS NULL", now, row.id)
+            return False
+        if not is_valid(row, now):  # its identity provider may confirm the role again
             return False
         if now - row.last_seen_at >= SEEN_PRECISION:
             await self._write_down("UPDATE session SET last_seen_at = ? WHERE id = ? AND ended_at IS NULL", now, row.id)
@@ -384,6 +382,11 @@ def _require_admin(change: Change) -> None:
     require_no_old_secret(change.caller)
 
 
+async def delete_old_sessions(tx: Transaction, now: datetime) -> None:
+    """Delete sessions that ended long ago."""
+    await tx.execute("DELETE FROM session WHERE created_at < ?", to_microseconds(now - _KEPT))
+
+
 def _is_valid_link(link: SignInLink, now: datetime) -> bool:
     return is_link_valid(expires_at=link.expires_at, spent_at=link.spent_at, voided_at=link.voided_at, now=now)
 
@@ -393,5 +396,6 @@ def _link_digest(token: str) -> bytes:
     return sha256_of_parts("sign-in link", token)
 
 
-def _session_digest(token: str) -> bytes:
+def session_digest(token: str) -> bytes:
+    """Return what a session's cookie is stored as."""
     return sha256_of_parts("session", token)

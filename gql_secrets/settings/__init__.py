@@ -14,7 +14,13 @@ from urllib.parse import urlsplit
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.durations import parse_duration
 from gql_secrets.domain.errors import SetupError
-from gql_secrets.domain.identity import DEFAULT_ADMIN_ROLES, DEFAULT_NAME_CLAIM, DEFAULT_ROLES_CLAIM, Issuer
+from gql_secrets.domain.identity import (
+    DEFAULT_ADMIN_ROLES,
+    DEFAULT_NAME_CLAIM,
+    DEFAULT_ROLES_CLAIM,
+    DEFAULT_SCOPES,
+    Issuer,
+)
 from gql_secrets.domain.limits import Rate
 from gql_secrets.domain.policies import MAX_AGE_DAYS, RotationPolicy
 from gql_secrets.domain.rotation import MAX_RETENTION
@@ -28,7 +34,7 @@ DATABASE_FILE: Final = "gql-secrets.db"
 ADDRESS_FILE: Final = "server.url"
 _DATABASE_FILES: Final = tuple(f"{DATABASE_FILE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))
 _NOT_VARIABLES: Final = ("insecure", "ignored_variables")
-_READ_FROM_FILES: Final = ("database_url", "pepper")
+_READ_FROM_FILES: Final = ("database_url", "pepper", "oidc_client_secret")
 _CHOICES: Final = {
     "introspection": ("signed-in", "everyone", "nobody"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
@@ -87,6 +93,10 @@ class Settings:
     oidc_operator_roles: str = ""
     oidc_viewer_roles: str = ""
     oidc_name_claim: str = DEFAULT_NAME_CLAIM
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_client_secret_file: str = ""
+    oidc_scopes: str = DEFAULT_SCOPES
     sign_in_links: str = "on"
     rate_limits: str = "on"
     limit_failures_per_address: Rate = _FAILURES
@@ -195,6 +205,9 @@ class Settings:
             admin_roles=self.oidc_admin_roles,
             operator_roles=self.oidc_operator_roles,
             viewer_roles=self.oidc_viewer_roles,
+            client_id=self.oidc_client_id,
+            client_secret=self.oidc_client_secret,
+            scopes=self.oidc_scopes,
             insecure=self.insecure,
         )
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from gql_secrets.domain.access import LINK_PERSON
 from gql_secrets.domain.errors import SetupError
-from gql_secrets.domain.identity import MAX_ISSUER, Issuer
+from gql_secrets.domain.identity import DEFAULT_SCOPES, MAX_ISSUER, Issuer
 
 _PREFIX: Final = "GQL_SECRETS_OIDC_"
 
@@ -20,6 +20,9 @@ def parse_issuers(
     admin_roles: str,
     operator_roles: str,
     viewer_roles: str,
+    client_id: str = "",
+    client_secret: str = "",
+    scopes: str = DEFAULT_SCOPES,
     insecure: bool = False,
 ) -> tuple[Issuer, ...]:
     """Return the issuers in their order.
@@ -35,6 +38,9 @@ def parse_issuers(
         admin_roles: the role names that give ADMIN.
         operator_roles: the role names that give OPERATOR.
         viewer_roles: the role names that give VIEWER.
+        client_id: the console's client id at each issuer; empty where people do not sign in to the console.
+        client_secret: that client's secret at each issuer; empty for a public client.
+        scopes: what the console's sign-in asks for.
         insecure: whether an issuer may be asked over http at an address other than loopback.
 
     Raises:
@@ -42,8 +48,11 @@ def parse_issuers(
     """
     urls = _items(issuer)
     if not urls:
-        if audience or operator_roles or viewer_roles:
-            raise SetupError(f"{_PREFIX}AUDIENCE and the role settings need {_PREFIX}ISSUER, the issuer of the tokens.")
+        if audience or operator_roles or viewer_roles or client_id or client_secret:
+            raise SetupError(
+                f"{_PREFIX}AUDIENCE, {_PREFIX}CLIENT_ID and the role settings need {_PREFIX}ISSUER, the issuer of the "
+                "tokens."
+            )
         return ()
     for url in urls:
         _check_issuer(url, insecure=insecure)
@@ -59,6 +68,13 @@ def parse_issuers(
     admins = _entries("ADMIN_ROLES", admin_roles, len(urls))
     operators = _entries("OPERATOR_ROLES", operator_roles, len(urls))
     viewers = _entries("VIEWER_ROLES", viewer_roles, len(urls))
+    client_ids = _texts("CLIENT_ID", client_id, len(urls))
+    client_secrets = _texts("CLIENT_SECRET", client_secret, len(urls))
+    if any(secret and not client for client, secret in zip(client_ids, client_secrets, strict=True)):
+        raise SetupError(f"{_PREFIX}CLIENT_SECRET needs {_PREFIX}CLIENT_ID, the id of that client.")
+    all_scopes = _texts("SCOPES", scopes, len(urls)) if ";" in scopes else [scopes.strip()] * len(urls)
+    if not all("openid" in each.split() for each in all_scopes):
+        raise SetupError(f"{_PREFIX}SCOPES must have openid among the scopes, which are separated by spaces.")
     roles_claims = _claims("ROLES_CLAIM", roles_claim, len(urls))
     name_claims = _claims("NAME_CLAIM", name_claim, len(urls))
     return tuple(
@@ -70,6 +86,9 @@ def parse_issuers(
             admin_roles=frozenset(admins[place]),
             operator_roles=frozenset(operators[place]),
             viewer_roles=frozenset(viewers[place]),
+            client_id=client_ids[place],
+            client_secret=client_secrets[place],
+            scopes=all_scopes[place],
         )
         for place, url in enumerate(urls)
     )
@@ -86,6 +105,16 @@ def _entries(name: str, text: str, count: int) -> list[tuple[str, ...]]:
             f"{_PREFIX}{name} has {len(entries)} entries, separated by `;`, but {_PREFIX}ISSUER has {count}."
         )
     return entries + [()] * (count - len(entries))
+
+
+def _texts(name: str, text: str, count: int) -> list[str]:
+    """Return one text for each issuer; none may hold a control character."""
+    entries = [entry.strip() for entry in text.split(";")]
+    if len(entries) > count or not all(entry.isprintable() for entry in entries):
+        raise SetupError(
+            f"{_PREFIX}{name} must have one entry for each issuer, separated by `;`, without control characters."
+        )
+    return entries + [""] * (count - len(entries))
 
 
 def _claims(name: str, text: str, count: int) -> list[tuple[str, ...]]:

@@ -27,7 +27,8 @@ _INSTALLATION: Final = tuple(Installation._meta.fields_db_projection)  # noqa: S
 _CALLER_SECRET_COLUMNS: Final = 9
 _statements: Final[dict[str, str]] = {}
 _SESSION_COLUMNS: Final = (
-    "session.id, session.role, session.created_at, session.last_seen_at, session.ended_at, session.link_number"
+    "session.id, session.role, session.created_at, session.last_seen_at, session.ended_at, session.link_number, "
+    "session.looked_at, session.look_failed_at"
 )
 
 
@@ -53,6 +54,8 @@ class CallerSession(NamedTuple):
     last_seen_at: datetime
     ended_at: datetime | None
     link_number: int | None
+    looked_at: datetime | None
+    look_failed_at: datetime | None
 
 
 class LockedRows(NamedTuple):
@@ -198,7 +201,7 @@ def _caller_secret(row: Sequence[Any]) -> CallerSecret | None:
 
 
 def _caller_session(row: Sequence[Any]) -> CallerSession | None:
-    session_id, role, created_at, last_seen_at, ended_at, link_number = row
+    session_id, role, created_at, last_seen_at, ended_at, link_number, looked_at, look_failed_at = row
     if session_id is None:
         return None
     return CallerSession(
@@ -208,6 +211,8 @@ def _caller_session(row: Sequence[Any]) -> CallerSession | None:
         from_microseconds(last_seen_at),
         _instant(ended_at),
         link_number,
+        _instant(looked_at),
+        _instant(look_failed_at),
     )
 
 

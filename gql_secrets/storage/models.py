@@ -237,7 +237,7 @@ class AuditEvent(Model):
     actor_name = fields.CharField(max_length=200, null=True)
     link_number: int | None = fields.BigIntField(null=True)
     session_number: int | None = fields.BigIntField(null=True)
-    person_name = fields.CharField(max_length=100, null=True)
+    person_name = fields.CharField(max_length=200, null=True)
     person_role = fields.CharField(max_length=16, null=True)
     session_end_reason = fields.CharField(max_length=16, null=True)
 
@@ -332,13 +332,17 @@ class SignInLink(Model):
 class Session(Model):
     """A person who signed in with a browser. Only the digest of the cookie's value is stored.
 
-    `link_number` is the link that it began with, and the makers are those of the link. A session that an earlier
-    version began has no link, and is not valid. Rows are deleted some time after the session ended.
+    It began with a sign-in link (`link_number`; the makers are those of the link) or at an identity provider (`issuer`,
+    `subject`, and `provider_session`, its `sid`). A session with neither is of an earlier version, and not valid.
+    `tokens` are the provider's, encrypted under the pepper key `tokens_key_id`; without them the role cannot be looked
+    at again. `looked_at` is when the provider last confirmed the role, `look_failed_at` when it last did not answer,
+    and `look_claimed_until` keeps a second node from using the tokens at the same time. `state_digest` is unique: one
+    authorization begins one session. Rows are deleted some time after the session ended.
     """
 
     id = fields.BigIntField(primary_key=True)
     digest = fields.BinaryField()
-    name = fields.CharField(max_length=100)
+    name = fields.CharField(max_length=200)
     role = fields.CharField(max_length=16)
     created_at: datetime = InstantField()
     last_seen_at: datetime = InstantField()
@@ -347,6 +351,15 @@ class Session(Model):
     address = fields.CharField(max_length=64, null=True)
     maker_secret_id: int | None = fields.BigIntField(null=True)
     maker_session_id: int | None = fields.BigIntField(null=True)
+    issuer = fields.CharField(max_length=250, null=True)
+    subject = fields.CharField(max_length=255, null=True)
+    provider_session = fields.CharField(max_length=255, null=True)
+    tokens: bytes | None = fields.BinaryField(null=True)
+    tokens_key_id = fields.CharField(max_length=32, null=True)
+    looked_at: datetime | None = InstantField(null=True)
+    look_failed_at: datetime | None = InstantField(null=True)
+    look_claimed_until: datetime | None = InstantField(null=True)
+    state_digest: bytes | None = fields.BinaryField(null=True)
 
     class Meta:
         table = "session"

@@ -1,6 +1,8 @@
 """An identity provider on loopback: its discovery document, its keys, and the access tokens that it signs."""
 
 import asyncio
+import base64
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from yarl import URL
 
 from support.clocks import NOW
 
@@ -34,6 +37,7 @@ class IdentityProvider:
         self.is_away = False
         self.delay = 0.0
         self.fetches = 0
+        self.sign_ins = SignIns(self)
 
     def claims(self, **given: Any) -> dict[str, Any]:
         """The claims of a valid access token; a claim that is None is left out."""
@@ -60,17 +64,104 @@ class IdentityProvider:
         prefix = self.issuer.removeprefix(self.origin)
         app.router.add_get(f"{prefix}/.well-known/openid-configuration", self._discovery)
         app.router.add_get(f"{prefix}/keys", self._key_set)
+        app.router.add_post(f"{prefix}/token", self.sign_ins.token)
+        app.router.add_get(f"{prefix}/userinfo", self.sign_ins.user_info)
 
     async def _discovery(self, _: web.Request) -> web.Response:
         self.fetches += 1
         await asyncio.sleep(self.delay)
         if self.is_away:
             raise web.HTTPServiceUnavailable
-        return web.json_response({"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"} | self.document)
+        usual = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"} | self.sign_ins.endpoints()
+        document = usual | self.document
+        return web.json_response({name: value for name, value in document.items() if value is not None})
 
     async def _key_set(self, _: web.Request) -> web.Response:
         published = [key.as_dict(private=False) for key in self.keys] if self.published is None else self.published
         return web.json_response({"keys": published})
+
+
+CLIENT_ID = "the-console"
+
+
+class SignIns:
+    """The provider's part of the console's sign-in: a test decides who signs in, and what each endpoint says."""
+
+    def __init__(self, provider: "IdentityProvider") -> None:
+        self._provider = provider
+        self.person: dict[str, Any] = {"sub": "ada-1815", "roles": ["IONAPI-Admin"], "sid": "provider-session-1"}
+        self.id_token: dict[str, Any] = {}
+        self.shown_in = {"id_token"}
+        """Where the roles are: `id_token`, `userinfo`, `access_token`."""
+        self.refreshes = True
+        self.is_away = False
+        self.grant_has_ended = False
+        self.user_info_status = 200
+        self.requests: list[tuple[dict[str, str], str | None]] = []
+        self.now = NOW
+        self._codes: dict[str, dict[str, str]] = {}
+        self._count = 0
+
+    def endpoints(self) -> dict[str, str]:
+        issuer = self._provider.issuer
+        return {
+            "authorization_endpoint": f"{issuer}/authorize",
+            "token_endpoint": f"{issuer}/token",
+            "userinfo_endpoint": f"{issuer}/userinfo",
+            "end_session_endpoint": f"{issuer}/end-session",
+        }
+
+    def authorize(self, location: str) -> dict[str, str]:
+        """Sign the person in for an authorization request; return what the provider sends the browser back with."""
+        asked = dict(URL(location).query)
+        self._count += 1
+        code = f"code-{self._count}"
+        self._codes[code] = asked
+        return {"code": code, "state": asked["state"], "iss": self._provider.issuer}
+
+    async def token(self, request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self.requests.append((form, request.headers.get("Authorization")))
+        if self.is_away:
+            raise web.HTTPServiceUnavailable
+        asked: dict[str, str] | None = {}
+        if form["grant_type"] == "authorization_code":
+            asked = self._codes.pop(form["code"], None)  # once
+            digest = hashlib.sha256(form["code_verifier"].encode()).digest()
+            proof = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+            if asked and (asked["code_challenge"], asked["redirect_uri"]) != (proof, form["redirect_uri"]):
+                asked = None
+        elif self.grant_has_ended or form["refresh_token"] != f"refresh-{self._count}":
+            asked = None
+        if asked is None:
+            return web.json_response({"error": "invalid_grant"}, status=400)
+        self._count += 1
+        at = int(self.now.timestamp())
+        times: dict[str, Any] = {"iat": at, "exp": at + 300}
+        content = {"access_token": f"opaque-{self._count}", "token_type": "Bearer"}
+        if "access_token" in self.shown_in:
+            content["access_token"] = self._provider.token(**self._claims("access_token"), **times)
+        nonce = {"nonce": asked["nonce"]} if "nonce" in asked else {}
+        claims = self._claims("id_token") | {"aud": CLIENT_ID} | times | nonce | self.id_token
+        content["id_token"] = self._provider.token(header={"typ": "JWT"}, **claims)
+        if self.refreshes:
+            content["refresh_token"] = f"refresh-{self._count}"
+        return web.json_response(content)
+
+    async def user_info(self, request: web.Request) -> web.Response:
+        if self.is_away:
+            raise web.HTTPServiceUnavailable
+        assert request.headers["Authorization"].startswith("Bearer ")
+        return web.json_response(self._claims("userinfo"), status=self.user_info_status)
+
+    def logout_token(self, **claims: Any) -> str:
+        event: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
+        usual = {"aud": CLIENT_ID, "events": event, "sid": "provider-session-1", "jti": "1"}
+        times = {"iat": int(self.now.timestamp()), "exp": int(self.now.timestamp()) + 120}
+        return self._provider.token(header={"typ": "logout+jwt"}, **(usual | times | claims))
+
+    def _claims(self, place: str) -> dict[str, Any]:
+        return {name: value for name, value in self.person.items() if name != "roles" or place in self.shown_in}
 
 
 @asynccontextmanager

@@ -54,12 +54,12 @@ class AccessTokens:
             InvalidToken: it is not valid; the message says why and has nothing of its content.
             Unavailable: the keys of its issuer cannot be fetched.
         """
-        signed, claims = _parse(token)
+        signed, claims = parse_jwt(token)
         issuer = claims.get("iss")
         provider = self.providers.get(issuer) if isinstance(issuer, str) else None
         if provider is None:
             raise InvalidToken("The token is from another issuer than those of this server.", reason="ISSUER")
-        await _require_signature(signed, provider)
+        await require_signature(signed, provider)
         _check_claims(claims, provider.issuer, now)
         return read_person(
             claims,
@@ -102,7 +102,7 @@ class _Registry(jws.JWSRegistry):
 _REGISTRY: Final = _Registry(algorithms=list(ALGORITHMS), strict_check_header=False)
 
 
-def _parse(token: str) -> tuple[jws.CompactSignature, dict[str, Any]]:
+def parse_jwt(token: str) -> tuple[jws.CompactSignature, dict[str, Any]]:
     """Return the parts of a token that nothing has proven yet.
 
     Raises:
@@ -125,7 +125,7 @@ def _parse(token: str) -> tuple[jws.CompactSignature, dict[str, Any]]:
     return signed, claims
 
 
-async def _require_signature(signed: jws.CompactSignature, provider: IdentityProvider) -> None:
+async def require_signature(signed: jws.CompactSignature, provider: IdentityProvider) -> None:
     """Pass if one of the provider's keys signed the token.
 
     A token that no known key signed leads to another fetch of the keys, at most every 30 s: the provider may have a

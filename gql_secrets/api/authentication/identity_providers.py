@@ -39,7 +39,7 @@ _DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 _PUBLIC_MEMBERS: Final = ("kty", "kid", "alg", "n", "e", "crv", "x", "y")
 
 
-class _InvalidDocument(Exception):  # noqa: N818  a signal within this module
+class InvalidDocument(Exception):  # noqa: N818  a signal to whom asked the provider
     """The provider's document is not what it must be."""
 
 
@@ -55,6 +55,7 @@ class IdentityProvider:
         self.issuer = issuer
         self._clock = clock
         self._keys: tuple[PublicKey, ...] = ()
+        self._document: Mapping[str, Any] = {}
         self._fetched_at = 0.0
         self._refetched_at: float | None = None
         self._failed_at: float | None = None
@@ -74,6 +75,15 @@ class IdentityProvider:
         elif self._clock() - self._fetched_at >= MAX_AGE_SECONDS and not self._has_just_failed:
             self._start_fetching()
         return self._keys
+
+    async def document(self) -> Mapping[str, Any]:
+        """Return the discovery document, which names the endpoints.
+
+        Raises:
+            Unavailable: it is not known, and the provider does not answer.
+        """
+        await self.current_keys()
+        return self._document
 
     async def newer_keys(self) -> tuple[PublicKey, ...]:
         """Return the keys after another fetch, because a token names an unknown one.
@@ -120,39 +130,47 @@ class IdentityProvider:
     async def _fetch_now(self) -> None:
         """Replace the keys; where that fails, keep them and remember the failure."""
         try:
-            keys = await self._read_keys()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, _InvalidDocument) as error:
+            document, keys = await self._read_keys()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, InvalidDocument) as error:
             self._failed_at = self._clock()
-            reason = str(error) if isinstance(error, _InvalidDocument) else type(error).__name__
+            reason = str(error) if isinstance(error, InvalidDocument) else type(error).__name__
             _log.warning(
                 "identity_provider_keys_not_fetched",
                 extra={"issuer": self.issuer.url, "reason": reason, "known_keys": len(self._keys)},
             )
         else:
-            self._keys, self._fetched_at, self._failed_at = keys, self._clock(), None
+            self._document, self._keys, self._fetched_at, self._failed_at = document, keys, self._clock(), None
 
-    async def _read_keys(self) -> tuple[PublicKey, ...]:
-        limits = aiohttp.ClientTimeout(total=FETCH_SECONDS, connect=_CONNECT_SECONDS)
-        async with (
-            asyncio.timeout(FETCH_SECONDS),
-            aiohttp.ClientSession(timeout=limits, cookie_jar=aiohttp.DummyCookieJar()) as session,
-        ):
+    async def _read_keys(self) -> tuple[Mapping[str, Any], tuple[PublicKey, ...]]:
+        async with asyncio.timeout(FETCH_SECONDS), make_session() as session:
             document = await _get_json(session, self.issuer.url.rstrip("/") + _DISCOVERY_PATH)
             if document.get("issuer") != self.issuer.url:
-                raise _InvalidDocument("the discovery document is of another issuer")
-            key_set = await _get_json(session, self._key_set_url(document))
+                raise InvalidDocument("the discovery document is of another issuer")
+            key_set = await _get_json(session, find_endpoint(document, "jwks_uri", self.issuer))
         keys = _usable_keys(key_set)
         if not keys:
-            raise _InvalidDocument("the key set has no key that can sign access tokens")
-        return keys
+            raise InvalidDocument("the key set has no key that can sign access tokens")
+        return document, keys
 
-    def _key_set_url(self, document: Mapping[str, Any]) -> str:
-        text = document.get("jwks_uri")
-        url = URL(text) if isinstance(text, str) else URL()
-        # Keys that come over http prove nothing, unless the issuer itself is asked over http.
-        if not url.host or url.scheme not in ("https", URL(self.issuer.url).scheme):
-            raise _InvalidDocument("the discovery document has no valid jwks_uri")
-        return str(url)
+
+def find_endpoint(document: Mapping[str, Any], name: str, issuer: Issuer) -> str:
+    """Return a URL of the discovery document.
+
+    Raises:
+        InvalidDocument: it has none; or one over http, where keys prove nothing and tokens are not safe, unless the
+            issuer itself is asked over http.
+    """
+    text = document.get(name)
+    url = URL(text) if isinstance(text, str) else URL()
+    if not url.host or url.scheme not in ("https", URL(issuer.url).scheme):
+        raise InvalidDocument(f"the discovery document has no valid {name}")
+    return str(url)
+
+
+def make_session() -> aiohttp.ClientSession:
+    """Return a session for a few requests to a provider."""
+    limits = aiohttp.ClientTimeout(total=FETCH_SECONDS, connect=_CONNECT_SECONDS)
+    return aiohttp.ClientSession(timeout=limits, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def _unavailable() -> Unavailable:
@@ -163,18 +181,27 @@ async def _get_json(session: aiohttp.ClientSession, url: str) -> Mapping[str, An
     headers = {"Accept": "application/json"}
     async with session.get(url, headers=headers, allow_redirects=False) as response:
         if response.status != 200:  # noqa: PLR2004  OK
-            raise _InvalidDocument(f"the provider answers with the status {response.status}")
-        body = bytearray()
-        async for part in response.content.iter_any():
-            body += part
-            if len(body) > _MAX_DOCUMENT:
-                raise _InvalidDocument("a document of the provider is too long")
+            raise InvalidDocument(f"the provider answers with the status {response.status}")
+        return await read_json(response)
+
+
+async def read_json(response: aiohttp.ClientResponse) -> Mapping[str, Any]:
+    """Return the JSON object of a provider's answer.
+
+    Raises:
+        InvalidDocument: it is too long, or not a JSON object.
+    """
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > _MAX_DOCUMENT:
+            raise InvalidDocument("a document of the provider is too long")
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise _InvalidDocument("a document of the provider is not a JSON object")
+        raise InvalidDocument("a document of the provider is not a JSON object")
     return content
 
 

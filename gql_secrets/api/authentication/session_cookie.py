@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, SOURCE
+from gql_secrets.api.keys import LOOK_AT_ROLE, OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, SOURCE
 from gql_secrets.api.web.aiohttp_internals import protect_connection
 from gql_secrets.domain.access import ActorKind, Caller, Surface
 from gql_secrets.service.sessions import Person
@@ -17,7 +17,12 @@ async def authenticate_session(request: web.Request, surface: Surface) -> Caller
         Unavailable: the database is unavailable.
     """
     token = request.app[SESSION_COOKIE].read(request)
-    person = await request.app[SERVICES].sessions.find(token) if token else None
+    if not token:
+        return None
+    sessions = request.app[SERVICES].sessions
+    person = await sessions.find(token)
+    if person is None and await request.app[LOOK_AT_ROLE](token):
+        person = await sessions.find(token)
     if person is None:
         return None
     request.app[OWN_ORIGIN].require_own_host(request)

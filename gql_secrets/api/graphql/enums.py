@@ -178,8 +178,10 @@ _describe(
     SIGNED_OUT="The person signed out.",
     REPLACED="The person signed in again with the same browser.",
     ENDED_BY_ADMIN="An administrator ended it.",
-    ROLE_LOST="The client whose secret created the sign-in link lost the role that this requires.",
+    ROLE_LOST="The client whose secret created the sign-in link lost the role that this requires, or the person lost "
+    "the role at the identity provider.",
     MAKER_ENDED="The secret or session that created the sign-in link ended before its time.",
+    PROVIDER_ENDED="The person signed out at the identity provider, or the provider no longer renews the sign-in.",
 )
 _describe(
     ClientEventKind,
@@ -235,6 +237,7 @@ _describe(
     SessionWay,
     "The ways in which people sign in.",
     LINK="By a sign-in link.",
+    IDENTITY_PROVIDER="At an identity provider.",
 )
 
 __all__: Final = [

@@ -4,9 +4,6 @@ The link's token is in the URL's fragment, which browsers do not send: it is in 
 Opening the page does not spend the link, so a preview of it does no harm; the button does, by a POST from the page.
 """
 
-import base64
-import hashlib
-from pathlib import Path
 from typing import Final
 
 import orjson
@@ -14,25 +11,14 @@ from aiohttp import hdrs, web
 
 from gql_secrets.api.authentication.session_cookie import caller_of
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, SOURCE
-from gql_secrets.api.web import security_headers
+from gql_secrets.api.sign_in import page
+from gql_secrets.api.sign_in.provider import PROVIDER_CLIENTS
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Conflict, Failure, Forbidden, SignInLinkEnded, TooManySignIns, Unavailable
 from gql_secrets.domain.sessions import SIGN_IN_PATH
 
 SIGN_OUT_PATH: Final = "/sign-out"
 _MAX_BODY: Final = 1024
-
-_HERE: Final = Path(__file__).parent
-_STYLE: Final = (_HERE / "page.css").read_text("utf-8")
-_SCRIPT: Final = (_HERE / "page.js").read_text("utf-8")
-_PAGE: Final = (_HERE / "page.html").read_text("utf-8").replace("/*style*/", _STYLE).replace("/*script*/", _SCRIPT)
-
-
-def _hash_of(source: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
-
-
-_PAGE_HEADERS: Final = security_headers.sign_in_page(script=_hash_of(_SCRIPT), style=_hash_of(_STYLE))
 
 
 def add_session_routes(app: web.Application) -> None:
@@ -42,8 +28,10 @@ def add_session_routes(app: web.Application) -> None:
     app.router.add_post(SIGN_OUT_PATH, _sign_out)
 
 
-async def _sign_in_page(_request: web.Request) -> web.Response:
-    return web.Response(text=_PAGE, content_type="text/html", headers=_PAGE_HEADERS)
+async def _sign_in_page(request: web.Request) -> web.Response:
+    providers = [(client.name, issuer) for issuer, client in request.app[PROVIDER_CLIENTS].items()]
+    text = page.render(providers, request.query.get("problem", ""))
+    return web.Response(text=text, content_type="text/html", headers=page.HEADERS)
 
 
 async def _sign_in(request: web.Request) -> web.Response:
@@ -69,20 +57,30 @@ async def _sign_in(request: web.Request) -> web.Response:
 
 
 async def _sign_out(request: web.Request) -> web.Response:
-    """End the session, answer 204, and delete the cookie."""
+    """End the session, and delete the cookie.
+
+    The answer is 204; or 200 with where the browser goes to sign out at the identity provider too.
+    """
     cookie = request.app[SESSION_COOKIE]
-    token = cookie.read(request)
+    token, location = cookie.read(request), None
     try:
         if token is not None:
             request.app[OWN_ORIGIN].require_own_page(request)
             person = await request.app[SERVICES].sessions.find(token)
             if person is not None:
+                location = await _sign_out_url(request, person.session_id)
                 await request.app[SERVICES].sessions.sign_out(caller_of(request, person, Surface.SIGN_IN))
     except Failure as failure:
         return _refused(failure)
-    response = web.Response(status=204)
+    response = web.json_response({"location": location}) if location else web.Response(status=204)
     cookie.delete(response)
     return response
+
+
+async def _sign_out_url(request: web.Request, session_id: int) -> str | None:
+    issuer = await request.app[SERVICES].provider_sessions.issuer_of(session_id)
+    client = request.app[PROVIDER_CLIENTS].get(issuer or "")
+    return await client.sign_out_url(f"{request.app[OWN_ORIGIN].public}/") if client else None
 
 
 async def _body_of(request: web.Request) -> bytes:

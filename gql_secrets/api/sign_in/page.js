@@ -10,7 +10,8 @@ const show = (text, isOffered) => {
 };
 const read = () => {
   token = location.hash.slice(1);
-  show(token ? "" : incomplete, Boolean(token));
+  // With an identity provider, people come here without a link.
+  show(token || document.querySelector(".provider") ? "" : incomplete, Boolean(token));
 };
 read();
 // A fresh link in the same tab changes nothing but the fragment: the page is not loaded again.

@@ -7,7 +7,7 @@ from tortoise.migrations import operations as ops
 class Migration(migrations.Migration):
     """Add the right of a client to reset itself, and the mark of resets whose nonces are kept until they are used."""
 
-    dependencies = [("models", "0010_client_lists")]
+    dependencies = [("models", "0011_sessions_of_identity_providers")]
 
     operations = [
         ops.AddField("Client", "self_reset", fields.BooleanField(db_default=False)),

@@ -4,6 +4,8 @@ export interface ConsoleSettings {
   /** The common part of this gateway's `.ionapi` files; null where none is configured. */
   readonly ionapiTemplate: Readonly<Record<string, string>> | null;
   readonly publicUrl: string | null;
+  /** Where people sign in, besides with one-time links. */
+  readonly identityProviders?: readonly { readonly name: string; readonly issuer: string }[];
 }
 
 interface Credentials {

@@ -38,6 +38,10 @@ export async function signOut(): Promise<void> {
   if (!answer.ok && answer.type !== "opaqueredirect") throw new RequestFailed("failed", "Could not sign out.");
   stopListening();
   session.set({ state: "signed-out", why: "left" });
+  if (answer.status === 200) {
+    const { location: page } = (await answer.json()) as { location: string };
+    location.assign(page); // the identity provider's own page for signing out
+  }
 }
 
 function forget(): void {

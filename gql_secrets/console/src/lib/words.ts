@@ -49,7 +49,7 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
 
 export const ROLE_WORDS = { ADMIN: "Admin", OPERATOR: "Operator", VIEWER: "Viewer" } as const;
 
-export const WAY_WORDS = { LINK: "Sign-in link" } as const;
+export const WAY_WORDS = { LINK: "Sign-in link", IDENTITY_PROVIDER: "Identity provider" } as const;
 
 export const SURFACE_WORDS: Readonly<Record<AuditEntry["surface"], string>> = {
   GRAPHQL: "GraphQL",

@@ -26,6 +26,9 @@ export function closeUnlessKept(): void {
   if (kept === 0) opened.set(null);
 }
 
+/** Whether a dialog holds what cannot be had again. */
+export const isSomethingKept = (): boolean => kept > 0;
+
 /** While `keep` is true the dialog outlives its page: it shows a new secret, or a change is under way. */
 export function useKeptOpen(keep: boolean): void {
   useEffect(() => {

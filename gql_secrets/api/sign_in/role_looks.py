@@ -1,0 +1,67 @@
+"""Looks again at the roles that identity providers gave: every ten minutes at least, by one node at a time."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from gql_secrets.api.sign_in.provider_client import GrantEnded, ProviderClient, RoleNotShown
+from gql_secrets.domain.errors import Unavailable
+from gql_secrets.wiring import Services
+
+_log: Final = logging.getLogger(__name__)
+SECONDS_BETWEEN_RUNS: Final = 20.0
+_AT_A_TIME: Final = 4
+
+
+class RoleLooks:
+    """Asks the providers of all sessions for the roles."""
+
+    def __init__(self, services: Services, clients: Mapping[str, ProviderClient]) -> None:
+        """Look at the roles of sessions of these providers."""
+        self._services = services
+        self._clients = clients
+
+    async def run(self) -> float:
+        """Look at every role that is due; return the number of seconds until the next run."""
+        due = await self._services.provider_sessions.due_for_look()
+        gate = asyncio.Semaphore(_AT_A_TIME)
+
+        async def look(session_id: int) -> None:
+            async with gate:
+                await self._look(session_id)
+
+        await asyncio.gather(*(look(session_id) for session_id in due))
+        return SECONDS_BETWEEN_RUNS
+
+    async def look_now(self, token: str) -> bool:
+        """Look at the role of the session with this cookie, if only that keeps it from being valid.
+
+        Returns whether it did: the session may be valid now.
+        """
+        if not self._clients:
+            return False
+        session_id = await self._services.provider_sessions.find_unconfirmed(token)
+        return session_id is not None and await self._look(session_id)
+
+    async def _look(self, session_id: int) -> bool:
+        sessions = self._services.provider_sessions
+        look = await sessions.claim_look(session_id)
+        client = self._clients.get(look.issuer) if look else None
+        if look is None:
+            return False
+        if client is None:  # no longer among the settings
+            await sessions.record_failure(look)
+            return False
+        try:
+            person = await client.look(look, await self._services.database.now())
+        except GrantEnded:
+            await sessions.end_look(look)
+        except RoleNotShown:
+            await sessions.forget_tokens(look.session_id)
+        except Unavailable as failure:
+            _log.warning("role_not_confirmed", extra={"issuer": look.issuer, "reason": str(failure)})
+            await sessions.record_failure(look)
+        else:
+            await sessions.confirm(look, person)
+        return True
