@@ -23,6 +23,7 @@ from gql_secrets.service.overview import Overviews
 from gql_secrets.service.provider_sessions import ProviderSessions
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.rate_counters import FailureCounters
+from gql_secrets.service.replication import report_replication
 from gql_secrets.service.rotation import Rotation
 from gql_secrets.service.sessions import Sessions
 from gql_secrets.service.usage.counter import Usage
@@ -140,6 +141,7 @@ async def open_services(
         usage_queries = UsageQueries(database, queries, usage, settings.quiet_time)
         rotation = Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client))
         lookup = await open_lookup(database)
+        await report_replication(database)
         maintenance = Maintenance(database, changes, settings.source_retention)
         return Services(
             database=database,

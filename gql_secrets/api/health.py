@@ -15,6 +15,7 @@ from gql_secrets import __version__
 from gql_secrets.api.keys import DRAINING, SERVICES
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.service.audit_log import AuditLog
+from gql_secrets.service.replication import probe_replication
 
 _log: Final = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ READY_PATHS: Final = ("/readyz", "/healthz")
 VERSION_PATH: Final = "/version"
 _OK: Final = "ok"
 _UNAVAILABLE: Final = "unavailable"
+_NONE: Final = "none"
 # The state of the audit head that was logged last: it may last for days, and health is asked each second.
 _REPORTED_HEAD: Final = web.AppKey("reported_audit_head", list[str])
 
@@ -56,12 +58,14 @@ async def _answer_ready(request: web.Request) -> web.Response:
     """Answer 200 while this node can verify, else 503."""
     services = request.app[SERVICES]
     verification = changes = audit_head = _OK
+    replication = _NONE
     try:
         await services.verifier.check()
         changes = await services.database.probe_changes()
         audit_head = await AuditLog(services.database, services.changes.pepper).probe_head()
+        replication = await probe_replication(services.database)
     except Unavailable as failure:
-        verification = changes = audit_head = _UNAVAILABLE
+        verification = changes = audit_head = replication = _UNAVAILABLE
         _log.error("verification_unavailable", extra={"reason": str(failure)})
     if verification == _OK and changes != _OK:
         _log.warning("changes_not_possible", extra={"changes": changes})
@@ -73,6 +77,7 @@ async def _answer_ready(request: web.Request) -> web.Response:
         "verification": verification,
         "changes": changes,
         "auditHead": audit_head,
+        "replication": replication,
     }
     return web.json_response(report, status=200 if is_healthy else 503)
 

@@ -40,6 +40,10 @@ class Dialect(Protocol):
             SetupError: it does not.
         """
 
+    async def read_replication(self, connection: BaseDBAsyncClient) -> str:
+        """Return "none" without a standby, "synchronous", or "asynchronous" where a failover may lose changes."""
+        ...
+
     async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:
         """Return the database's clock at this moment, not the time at which the transaction began."""
 

@@ -34,7 +34,7 @@ def basic(client: Made) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{client.id}:{client.secret}".encode()).decode()}
 
 
-HEALTHY = {"status": "ok", "verification": "ok", "changes": "ok", "auditHead": "ok"}
+HEALTHY = {"status": "ok", "verification": "ok", "changes": "ok", "auditHead": "ok", "replication": "none"}
 
 
 async def status_of(answer: Awaitable[ClientResponse]) -> int:

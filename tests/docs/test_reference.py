@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from support.pages import Page, all_pages, page
-from support.paths import ROOT
+from support.paths import ROOT, TESTS
 from typer.testing import CliRunner
 
 from gql_secrets.api.graphql.limits import LIMITS
@@ -246,3 +246,13 @@ def test_every_rule_that_is_cited_exists() -> None:
     cited = [number for _, text in sources() for number in re.findall(r"docs/rules\.md, rule (\d+)", text)]
     assert cited
     assert set(cited) <= rules
+
+
+def test_each_failure_of_the_table_names_tests_that_exist() -> None:
+    table = page("docs/operations.md").text.partition("## When something fails")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert rows, "the table is gone"
+    for row in rows:
+        named = re.findall(r"`([a-z_/]+\.py)`", row.split("|")[-2])
+        assert named, row
+        assert all((TESTS / name).is_file() for name in named), row

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from support.callers import is_good, verify
+from support.callers import ADMIN, HARD, is_good, verify
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.errors import Unavailable
@@ -26,6 +26,7 @@ class Link:
     def __init__(self, target: str, directory: Path) -> None:
         self._target = target
         self._path = str(directory / SOCKET)
+        # One for all connections that were made since the last loss.
         self._flows = asyncio.Event()
         self._flows.set()
         self._server: asyncio.AbstractServer | None = None
@@ -46,6 +47,12 @@ class Link:
     def swallow(self) -> None:
         self._flows.clear()
 
+    def forget_connections(self) -> None:
+        """Lose those that are open without a word, as a router does that was restarted; new ones work."""
+        self._flows.clear()
+        self._flows = asyncio.Event()
+        self._flows.set()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
@@ -60,8 +67,9 @@ class Link:
             self._tasks.discard(task)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        flows = self._flows
         while data := await source.read(65536):
-            await self._flows.wait()
+            await flows.wait()
             sink.write(data)
             await sink.drain()
         sink.close()
@@ -101,3 +109,27 @@ async def test_a_database_that_is_gone_is_503_within_a_second_and_back_within_tw
             assert await is_good(node, client.id, client.secret)
             return
     pytest.fail("it did not recover")
+
+
+async def test_connections_that_died_silently_cost_no_answer(
+    link: Link, settings: Settings, data_dir: Path, open_node: OpenNode, make_client: MakeClient
+):
+    """GraphQL, health and first uses waited 15 to 62 seconds for an answer on a connection that was no more."""
+    clients = [await make_client() for _ in range(2)]
+    through = settings.database_url.split("?")[0] + f"?host={data_dir}"
+    node = await open_node(settings=replace(settings, database_url=through))
+    # Several connections, all idle afterwards.
+    await asyncio.gather(*(verify(node, clients[0].id, "wrong") for _ in range(10)))
+    await asyncio.sleep(0.5)
+
+    link.forget_connections()
+    for question in (
+        lambda: node.queries.find_client(clients[0].id),
+        lambda: is_good(node, clients[0].id, clients[0].secret),
+        node.verifier.check,
+        lambda: is_good(node, clients[1].id, clients[1].secret),
+        lambda: node.rotation.reset_secret(clients[0].id, HARD, by=ADMIN),
+    ):
+        began = time.monotonic()
+        await question()
+        assert time.monotonic() - began < 2

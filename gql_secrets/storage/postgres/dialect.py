@@ -37,6 +37,15 @@ _HOLDER: Final = """
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND l.classid::bigint = $1::bigint >> 32 AND l.objid::bigint = $1::bigint & 4294967295
 """
+# Each standby has a row, though its state is visible to administrators only.
+_REPLICATION: Final = """
+    SELECT CASE
+        WHEN NOT EXISTS (SELECT 1 FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup') THEN 'none'
+        WHEN current_setting('synchronous_standby_names') = '' THEN 'asynchronous'
+        WHEN current_setting('synchronous_commit') IN ('local', 'off') THEN 'asynchronous'
+        ELSE 'synchronous'
+    END AS replication
+"""
 _LOCK_CLIENT: Final = "SELECT 1 FROM client WHERE client_id = $1 AND deleted_at IS NULL FOR UPDATE"
 # The condition on the count makes PostgreSQL lock every secret before it comes to the installation.
 _LOCK_THE_REST: Final = """
@@ -113,6 +122,10 @@ class PostgresDialect:
         for name in ("fsync", "synchronous_commit"):
             if await _setting(connection, name) == "off":
                 raise SetupError(f"PostgreSQL runs with {name}=off: a returned secret could be lost. Set it to on.")
+
+    async def read_replication(self, connection: BaseDBAsyncClient) -> str:  # noqa: D102
+        _, rows = await connection.execute_query(_REPLICATION)
+        return str(rows[0]["replication"])
 
     async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:  # noqa: D102
         _, rows = await connection.execute_query(f"SELECT {CLOCK} AS now")

@@ -22,6 +22,8 @@ _IDLE_SECONDS: Final = 0.25
 # How long its answer may take. A connection that takes longer is closed, and a new one is made.
 _PING_SECONDS: Final = 0.3
 _CLOSE_SECONDS: Final = 2.0
+# How long a caller waits for a connection that others use.
+_WAIT_SECONDS: Final = 10.0
 # How long no new connection is tried after the server refused one because it has too many.
 _REFUSED_SECONDS: Final = 1.0
 
@@ -56,6 +58,7 @@ class ConnectionPool:
         """
         limit = self._size if for_verification else self._size - self._reserved
         has_waited = False
+        deadline = _now() + _WAIT_SECONDS
         while not self._is_closed:
             if self._in_use < limit:
                 self._in_use += 1
@@ -69,7 +72,8 @@ class ConnectionPool:
                 self._in_use -= 1
                 if self._idle:  # one was given back in the meantime
                     continue
-            await self._wait(self._waiters[0 if for_verification else 1], is_first=has_waited)
+            async with asyncio.timeout_at(deadline):
+                await self._wait(self._waiters[0 if for_verification else 1], is_first=has_waited)
             has_waited = True
         raise asyncpg.InterfaceError("the pool is closed")
 

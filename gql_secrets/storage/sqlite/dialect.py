@@ -64,6 +64,10 @@ class SqliteDialect:
         if rows[0][0] != _FULL:
             raise SetupError("SQLite must run with synchronous=FULL: a secret that was returned must not be lost.")
 
+    async def read_replication(self, connection: BaseDBAsyncClient) -> str:  # noqa: ARG002
+        """Return "none": a file has no standby."""
+        return "none"
+
     async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:  # noqa: ARG002, D102
         return from_microseconds(time.time_ns() // 1000)
 

@@ -15,6 +15,7 @@ from support.installation import PEPPER
 from support.standbys import Standby, socket_of, url_on
 
 from gql_secrets.domain.errors import Unavailable
+from gql_secrets.service.replication import probe_replication
 from gql_secrets.settings import Settings
 from gql_secrets.storage.address import DatabaseAddress
 from gql_secrets.storage.postgres.connection import Connector, PooledConnection
@@ -67,6 +68,24 @@ async def test_a_node_does_not_start_on_a_standby(
     with caplog.at_level(logging.ERROR), pytest.raises(Unavailable, match="is a standby"):
         await open_services(settings)
     assert "standby_refused" in caplog.text
+
+
+async def test_asynchronous_replication_is_reported(
+    node: Services, primary: PostgresServer, both: str, data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failover may lose a revoke that was answered. The node stays in service all the same."""
+    assert await probe_replication(node.database) == "asynchronous"
+    with caplog.at_level(logging.WARNING):
+        await (await open_services(Settings(data_dir=data_dir, database_url=both, pepper=PEPPER))).close()
+    assert "replication_asynchronous" in caplog.text
+
+    primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+    try:
+        async with asyncio.timeout(20):
+            while await probe_replication(node.database) != "synchronous":  # noqa: ASYNC110  a setting of the server
+                await asyncio.sleep(0.05)
+    finally:
+        primary.execute("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
 
 
 async def test_a_pooler_that_switches_to_a_standby_is_503(
