@@ -10,7 +10,8 @@ which field becomes null; a plain field can be resolved twice without harm.
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final, TypeAlias, cast
+from types import NoneType
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from graphql import (
     DocumentNode,
@@ -46,6 +47,9 @@ _DEFINITION: Final = "strawberry-definition"
 # Values of exactly this type are their own completed form.
 _OWN_FORM: Final[Mapping[object, type]] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 _MAX_DEPTH: Final = 12
+# `attrgetter` returns a tuple for two names or more.
+_MIN_TEXTS: Final = 2
+_MAX_KNOWN: Final = 64
 
 
 class NotPlain(Exception):  # noqa: N818  a signal to leave a value to graphql-core
@@ -115,14 +119,17 @@ class Plans:
         grouped: dict[str, list[FieldNode]] = {}
         if not all(self._collect(type_, selection_set, grouped, set()) for selection_set in selection_sets):
             return None
-        fields: list[tuple[str, Completion]] = []
+        fields: dict[str, Completion] = {}
+        texts: dict[str, _Text] = {}
         for name, nodes in grouped.items():
             made = self._field(type_, nodes, depth + 1)
             if made is None:
                 return None
-            fields.append((name, made))
+            fields[name] = made
+            if (text := _text_of(type_.fields.get(nodes[0].name.value))) is not None:
+                texts[name] = text
         origins = {definition.origin, definition.concrete_of.origin if definition.concrete_of else definition.origin}
-        return _object(tuple(origins), fields)
+        return _object(tuple(origins), fields, texts)
 
     def _collect(
         self,
@@ -285,12 +292,57 @@ def _leaf(coerce: Completion, own: type | None) -> Completion:
     return complete
 
 
-def _object(classes: tuple[type, ...], fields: Sequence[tuple[str, Completion]]) -> Completion:
+class _Text(NamedTuple):
+    """A field whose value is an attribute that is its own completed form, if it has one of these types."""
+
+    attribute: str
+    types: frozenset[type]
+
+
+def _text_of(field: GraphQLField | None) -> _Text | None:
+    if field is None or not isinstance(getter_of(field), attrgetter):
+        return None
+    name: str = field.extensions[_DEFINITION].python_name
+    if is_non_null_type(field.type):
+        own = _OWN_FORM.get(field.type.of_type)
+        return _Text(name, frozenset((own,))) if own else None
+    own = _OWN_FORM.get(field.type)
+    return _Text(name, frozenset((own, NoneType))) if own else None
+
+
+def _object(classes: tuple[type, ...], fields: Mapping[str, Completion], texts: Mapping[str, _Text]) -> Completion:
+    """Return what completes an object: its texts all together, the other fields one after the other."""
+    if len(texts) < _MIN_TEXTS:
+        texts = {}
+    others = [(name, resolve) for name, resolve in fields.items() if name not in texts]
+    in_order = dict.fromkeys(fields)
+    read = attrgetter(*(text.attribute for text in texts.values())) if texts else _nothing
+    # The types of texts that were found to be as they must be.
+    known: set[tuple[type, ...]] = set()
+
+    def is_known(types: tuple[type, ...]) -> bool:
+        are_own = all(type_ in text.types for type_, text in zip(types, texts.values(), strict=True))
+        if are_own and len(known) < _MAX_KNOWN:
+            known.add(types)
+        return are_own
+
     def complete(value: Any) -> Any:  # noqa: ANN401
         if value is None:
             return None
         if not isinstance(value, classes):
             raise NotPlain
-        return {name: resolve(value) for name, resolve in fields}
+        values = read(value)
+        types = tuple(map(type, values))
+        if types not in known and not is_known(types):
+            return {name: resolve(value) for name, resolve in fields.items()}
+        completed: dict[str, Any] = in_order.copy()
+        completed.update(zip(texts, values, strict=True))
+        for name, resolve in others:
+            completed[name] = resolve(value)
+        return completed
 
     return complete
+
+
+def _nothing(_: object) -> tuple[()]:
+    return ()

@@ -159,7 +159,10 @@ async def _read(database: Database, query: ClientQuery, end: str = "") -> list[C
     labels = f"(SELECT {label} FROM client_label l WHERE l.client_id = c.client_id)"  # noqa: S608  the same
     statement = f"SELECT {_COLUMNS}, {features}, {labels}, {dialect.clock} {_FROM} WHERE {query.sql} {end}"
     rows = await database.fetch_quickly(statement, query.values)
-    return [_client_of(row, database.instant_of(row[_CLOCK_AT])) for row in rows]
+    if not rows:
+        return []
+    now = database.instant_of(rows[0][_CLOCK_AT])
+    return [_client_of(row, now) for row in rows]
 
 
 def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:

@@ -16,7 +16,7 @@ def to_microseconds(instant: datetime) -> int:
 
 def from_microseconds(microseconds: int) -> datetime:
     """Return the aware UTC instant of these microseconds since 1970, exactly."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return _EPOCH + _MICROSECOND * microseconds  # less than half the time of making a timedelta of the number
 
 
 class InstantField(Field[datetime], datetime):

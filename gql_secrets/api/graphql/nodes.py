@@ -38,7 +38,12 @@ Before = Annotated[
 
 @strawberry.interface(description="An object with a global id.")
 class Node:
-    id: strawberry.ID = strawberry.field(description="The global id of the object. Opaque. Pass it to node.")
+    # With the name of the type, this makes the global id; most queries do not ask for it.
+    key: strawberry.Private[object]
+
+    @strawberry.field(description="The global id of the object. Opaque. Pass it to node.")
+    def id(self) -> strawberry.ID:
+        return global_id(type(self).__name__, self.key)
 
 
 @strawberry.type(description="The position of a page among all pages.")

@@ -71,7 +71,7 @@ class AuditEvent(Node):
         """Return the view of a row, which was read together with its `ended_secrets`."""
         entry = entry_of(row)
         return cls(
-            id=global_id("AuditEvent", row.revision),
+            key=row.revision,
             at=row.at,
             revision=row.revision,
             action=AuditAction(row.action),

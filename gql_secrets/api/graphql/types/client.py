@@ -9,7 +9,7 @@ import strawberry
 from gql_secrets.api.graphql.context import Context, Info
 from gql_secrets.api.graphql.enums import Feature, Role
 from gql_secrets.api.graphql.guards import Guard
-from gql_secrets.api.graphql.nodes import After, Connection, First, Node, global_id
+from gql_secrets.api.graphql.nodes import After, Connection, First, Node
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.secret import MAX_INT, ClientSecret, Rollover
 from gql_secrets.api.graphql.weights import EVALUATED, PAGE_BELOW
@@ -190,7 +190,7 @@ class Client(Node):
     def of(cls, row: ClientRow, context: Context) -> Self:
         """Return a client as the caller of this request sees it."""
         return cls(
-            id=global_id("Client", row.client_id),
+            key=row.client_id,
             row=row,
             caller=context.caller,
             policy=context.services.rotation_policy,

@@ -8,7 +8,7 @@ import strawberry
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Role, RolloverAdvice, RolloverSourceState, SecretEndReason, SecretState
 from gql_secrets.api.graphql.guards import Guard, client_of_source
-from gql_secrets.api.graphql.nodes import Node, global_id
+from gql_secrets.api.graphql.nodes import Node
 from gql_secrets.api.graphql.weights import EVALUATED
 from gql_secrets.domain import sources
 from gql_secrets.domain.rotation import SecretStatus, evaluate
@@ -163,7 +163,7 @@ class ClientSecret(Node):
         if now is not None and evaluate(state, row.expires_at, enabled=True, now=now) is SecretStatus.DUE:
             state, ended_at, end_reason = SecretState.EXPIRED, row.expires_at, SecretEndReason.EXPIRED.value
         return cls(
-            id=global_id("ClientSecret", row.id),
+            key=row.id,
             number=row.id,
             client_id=row.client_id,
             hint=row.hint,

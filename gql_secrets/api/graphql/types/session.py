@@ -6,7 +6,7 @@ from typing import Self
 import strawberry
 
 from gql_secrets.api.graphql.enums import Role, SessionWay
-from gql_secrets.api.graphql.nodes import Node, global_id
+from gql_secrets.api.graphql.nodes import Node
 from gql_secrets.domain.access import Caller
 from gql_secrets.service.session_rows import actor_of, expiry_of, way_of
 from gql_secrets.storage import models
@@ -36,7 +36,7 @@ class Session(Node):
     def of(cls, row: models.Session, caller: Caller) -> Self:
         """Return the view of a session for a caller."""
         return cls(
-            id=global_id("Session", row.id),
+            key=row.id,
             actor=actor_of(row),
             name=row.name,
             roles=[role for role in Role if role.rank <= Role(row.role).rank],
