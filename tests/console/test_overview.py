@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Callable
 
 from playwright.sync_api import Locator, expect
@@ -122,3 +123,25 @@ def test_several_secrets_are_reset_together_and_shown_once(
         assert server.is_good(each["clientId"], each["clientSecret"])
     for client in clients:
         assert server.is_good(client.id, client.secret)
+
+
+def test_a_new_secret_is_copied_as_a_test_and_the_dialog_says_what_comes_next(
+    window: Window, server: Server, client: Client
+) -> None:
+    window.open(client)
+    window.press("Reset Secret")
+    window.dialog.get_by_role("switch", name="Smooth Rollover").check()
+    window.days.fill("3")
+    window.confirm_smooth_reset()
+    expect(window.dialog.get_by_text("Revoke the old secret when the page says that it is safe")).to_be_visible()
+    secret = window.new_secret.input_value()
+    window.look("new-secret-next")
+    window.confirm("Copy as curl test")
+    expect(window.dialog.get_by_text("Copied", exact=True)).to_be_visible()
+    command = window.page.evaluate("navigator.clipboard.readText()")
+    window.confirm("Done")
+
+    assert f"-u '{client.id}:{secret}'" in command
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert ran.stdout == "200\n"
+    assert server.url in command

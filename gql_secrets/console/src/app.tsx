@@ -1,6 +1,7 @@
 /** Chooses the page: first by who is signed in, then by the address. */
 
 import { useEffect, useRef } from "preact/hooks";
+import { ActivityPage } from "./activity/page";
 import { AppsPage } from "./apps/page";
 import { ClientPage } from "./client/page";
 import { checkSession, type Session, session } from "./graphql/session";
@@ -64,6 +65,8 @@ function Content({ now }: { now: Session }) {
           return <AppsPage viewer={now.viewer} view={route.view} />;
         case "client":
           return <ClientPage key={route.clientId} clientId={route.clientId} />;
+        case "activity":
+          return <ActivityPage view={route.view} />;
         case "people":
           return <PeoplePage viewer={now.viewer} />;
         case "unknown":

@@ -1,14 +1,19 @@
 """An event of the audit log."""
 
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
+from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import ActorKind, AuditAction, Role, SecretEndReason, SessionEndReason, Surface
 from gql_secrets.api.graphql.nodes import Node, global_id
+from gql_secrets.api.graphql.weights import FOUND_TOGETHER
 from gql_secrets.service.audit_log import entry_of
 from gql_secrets.storage import models
+
+if TYPE_CHECKING:
+    from gql_secrets.api.graphql.types.client import Client
 
 
 @strawberry.type(description="A secret that ended with a change.")
@@ -65,6 +70,18 @@ class AuditEvent(Node):
     )
     person_role: Role | None = strawberry.field(description="The role of that person.")
     session_end_reason: SessionEndReason | None = strawberry.field(description="Why the session ended.")
+
+    @strawberry.field(
+        description="The client that was changed, as it is now. Null if the event is not about a client, or if the "
+        "client was deleted.",
+        metadata=FOUND_TOGETHER,
+    )
+    async def client(
+        self, info: Info
+    ) -> Annotated["Client", strawberry.lazy("gql_secrets.api.graphql.types.client")] | None:
+        from gql_secrets.api.graphql.types.client import Client  # noqa: PLC0415  clients have audit events
+
+        return await Client.find(self.client_id, info) if self.client_id else None
 
     @classmethod
     def of(cls, row: models.AuditEvent) -> Self:

@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Feature } from "../graphql/queries";
 import { type ListView, SHOWS, type Show, SORTS, type Sort } from "../lib/listView";
 import { FEATURES, featureName } from "../lib/words";
+import { Choice } from "../ui/choice";
 import { Icon } from "../ui/icons";
 
 interface FiltersProps {
@@ -63,25 +64,6 @@ export function Filters({ view, typed, onType, onChange, count }: FiltersProps) 
         ))}
       </div>
     </>
-  );
-}
-
-interface ChoiceProps {
-  label: string;
-  value: string;
-  onChange: (value: string) => void;
-  choices: readonly (readonly [string, string])[];
-}
-
-export function Choice({ label, value, onChange, choices }: ChoiceProps) {
-  return (
-    <select class="choice" aria-label={label} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
-      {choices.map(([choice, words]) => (
-        <option key={choice} value={choice}>
-          {words}
-        </option>
-      ))}
-    </select>
   );
 }
 

@@ -2,8 +2,8 @@
 
 import { type AuditEntry, CLIENT_AUDIT, DELETED_AUDIT } from "../graphql/queries";
 import { type Asked, useQuery } from "../graphql/useQuery";
+import { detailsOf } from "../lib/auditWords";
 import { useNow } from "../lib/clock";
-import { formatMoment } from "../lib/format";
 import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
 import { Actor } from "../ui/actor";
 import { At, Loading, Panel, Scrolled, ShowQuery } from "../ui/basics";
@@ -118,25 +118,3 @@ function AuditPanel({ asked, events, paging, show }: AuditPanelProps) {
     </Panel>
   );
 }
-
-/** What happened in the terms of the people who read it. */
-function detailsOf(event: AuditEntry, now: number): readonly string[] {
-  const { action, hoursToLive, expiresAt } = event;
-  const hard = action === "SECRET_RESET" && hoursToLive === 0;
-  const keeps = action === "SECRET_RESET" || action === "RETENTION_CHANGED";
-  return [
-    hard
-      ? "Ended the old secret immediately"
-      : keeps && expiresAt && `Old secret kept until ${formatMoment(expiresAt, now)}`,
-    event.clamped && "Shortened to the maximum of 7 days after the reset",
-    action === "SECRET_RESET" &&
-      event.endedSecrets.some((ended) => ended.reason === "WITHDRAWN") &&
-      "Unused new secret withdrawn",
-    event.endedSecrets.some((ended) => ended.reason === "DISPLACED") && "Ended an old secret that was still valid",
-    event.editedFields.length > 0 && `Changed: ${event.editedFields.map(fieldName).join(", ")}`,
-    event.weakSecret && "The imported secret is weak",
-    event.reason && `Reason: ${event.reason}`,
-  ].filter((detail): detail is string => Boolean(detail));
-}
-
-const fieldName = (field: string): string => field.replace(/_|(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();

@@ -66,7 +66,7 @@ export function BulkRevokeDialog({ targets, close, onDone }: BulkRevokeProps) {
             ? "All of them have ended."
             : revoked === 0
               ? "No old secret was revoked."
-            : `${plural(revoked, "old secret")} ended; ${plural(targets.length - revoked, "was", "were")} not revoked.`}
+              : `${plural(revoked, "old secret")} ended; ${plural(targets.length - revoked, "was", "were")} not revoked.`}
         </p>
       ) : (
         <p class="dialog-lead">

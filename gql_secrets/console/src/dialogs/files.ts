@@ -27,6 +27,10 @@ export const asEnv = ({ clientId, secret }: Credentials): string =>
 export const asJson = ({ clientId, clientName, secret }: Credentials): string =>
   `${JSON.stringify({ clientName, clientId, clientSecret: secret }, null, 2)}\n`;
 
+/** A command that checks the secret as a gateway does. It holds the secret, so it is copied and never shown. */
+export const asCurl = ({ clientId, secret, settings }: Credentials): string =>
+  `curl -s -o /dev/null -w '%{http_code}\\n' -u '${clientId}:${secret}' '${settings?.publicUrl ?? location.origin}/verify'`;
+
 /** The credentials file that this gateway's applications read: the template, completed for this client. */
 export const asIonapi = ({ clientId, clientName, secret, settings }: Credentials): string =>
   `${JSON.stringify({ ...settings?.ionapiTemplate, cn: clientName, dt: "12", ci: clientId, cs: secret, v: "1.0" }, null, 2)}\n`;

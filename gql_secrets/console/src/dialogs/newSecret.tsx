@@ -9,7 +9,7 @@ import { Button, Hint } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
 import { Dialog, DialogFoot, useKeptOpen } from "../ui/dialog";
 import { Note } from "../ui/notes";
-import { asEnv, asIonapi, asJson, type ConsoleSettings, fileNameFor, readConsoleSettings } from "./files";
+import { asCurl, asEnv, asIonapi, asJson, type ConsoleSettings, fileNameFor, readConsoleSettings } from "./files";
 
 interface NewSecretProps {
   clientId: string;
@@ -97,7 +97,12 @@ export function NewSecret({ clientId, clientName, secret, result, close }: NewSe
           </Button>
         )}
       </div>
+      <div class="downloads">
+        <CopyButton text={asCurl(credentials)} label="Copy as curl test" onCopied={take} />
+        <span class="muted">Run it where the application runs: it prints 200 if the secret works there.</span>
+      </div>
       {result && <Aftermath result={result} />}
+      <Next smooth={Boolean(result?.oldSecretExpiresAt)} reset={result !== undefined} />
       {asking && (
         <div ref={back} role="alert">
           <Note tone="warn" title="You have not copied the secret.">
@@ -117,6 +122,21 @@ export function NewSecret({ clientId, clientName, secret, result, close }: NewSe
         </Button>
       </DialogFoot>
     </Dialog>
+  );
+}
+
+function Next({ smooth, reset }: { smooth: boolean; reset: boolean }) {
+  return (
+    <div class="next">
+      <h3>What next</h3>
+      <ol>
+        <li>Put the new secret into every copy of the application.</li>
+        {smooth && <li>Watch this client’s page: it shows which sources have moved to the new secret.</li>}
+        {smooth && <li>Revoke the old secret when the page says that it is safe, or let it expire.</li>}
+        {reset && !smooth && <li>Watch this client’s page for sources that are locked out: they need it too.</li>}
+        {!reset && <li>The first use appears on this client’s page.</li>}
+      </ol>
+    </div>
   );
 }
 

@@ -264,6 +264,10 @@ const AUDIT = graphql(`
     clamped
     weakSecret
     reason
+    linkNumber
+    personName
+    personRole
+    sessionEndReason
   }
 `);
 
@@ -297,6 +301,45 @@ export const DELETED_AUDIT = graphql(
 );
 
 export type AuditEntry = ResultOf<typeof AUDIT>;
+
+/** The audit of the whole installation. */
+export const ACTIVITY = graphql(
+  `
+    query Activity(
+      $clientId: ID
+      $actor: String
+      $action: AuditAction
+      $surface: Surface
+      $since: DateTime
+      $until: DateTime
+      $first: Int!
+      $after: String
+    ) {
+      auditEvents(
+        clientId: $clientId
+        actor: $actor
+        action: $action
+        surface: $surface
+        since: $since
+        until: $until
+        first: $first
+        after: $after
+      ) {
+        totalCount
+        nodes {
+          ...Audit
+          revision
+          clientId
+          client { name }
+        }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  `,
+  [AUDIT],
+);
+
+export type ActivityEntry = NonNullable<ResultOf<typeof ACTIVITY>["auditEvents"]>["nodes"][number];
 
 export const SESSIONS = graphql(`
   query Sessions($first: Int!, $after: String) {

@@ -3,6 +3,7 @@
  * `#/apps/<client id>`, `#/activity?…`, `#/people`.
  */
 
+import { type ActivityView, EVERY_EVENT, parseActivityView, writeActivityView } from "./activityView";
 import { EVERY_CLIENT, type ListView, parseListView, writeListView } from "./listView";
 import { createStore, useStore } from "./store";
 
@@ -10,11 +11,13 @@ export type Route =
   | { readonly page: "overview" }
   | { readonly page: "apps"; readonly view: ListView }
   | { readonly page: "client"; readonly clientId: string }
+  | { readonly page: "activity"; readonly view: ActivityView }
   | { readonly page: "people" }
   | { readonly page: "unknown" };
 
 export const OVERVIEW_ADDRESS = "#/";
 export const APPS_ADDRESS = "#/apps";
+export const ACTIVITY_ADDRESS = "#/activity";
 export const PEOPLE_ADDRESS = "#/people";
 export const clientAddress = (clientId: string): string => `#/apps/${encodeURIComponent(clientId)}`;
 
@@ -23,10 +26,16 @@ export function listAddressOf(view: Partial<ListView>): string {
   return written ? `${APPS_ADDRESS}?${written}` : APPS_ADDRESS;
 }
 
+export function activityAddressOf(view: Partial<ActivityView>): string {
+  const written = writeActivityView({ ...EVERY_EVENT, ...view });
+  return written ? `${ACTIVITY_ADDRESS}?${written}` : ACTIVITY_ADDRESS;
+}
+
 export function parseRoute(hash: string): Route {
   const [path = "", query = ""] = hash.split(/\?(.*)/s);
   if (path === "" || path === "#" || path === OVERVIEW_ADDRESS) return { page: "overview" };
   if (path === APPS_ADDRESS) return { page: "apps", view: parseListView(query) };
+  if (path === ACTIVITY_ADDRESS) return { page: "activity", view: parseActivityView(query) };
   if (path === PEOPLE_ADDRESS) return { page: "people" };
   const clientId = /^#\/apps\/([^/]+)$/.exec(path)?.[1];
   if (clientId === undefined) return { page: "unknown" };

@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import { liveness } from "../graphql/live";
 import type { Viewer } from "../graphql/queries";
 import { signOut } from "../graphql/session";
-import { APPS_ADDRESS, OVERVIEW_ADDRESS, PEOPLE_ADDRESS, useRoute } from "../lib/router";
+import { ACTIVITY_ADDRESS, APPS_ADDRESS, OVERVIEW_ADDRESS, PEOPLE_ADDRESS, useRoute } from "../lib/router";
 import { useStore } from "../lib/store";
 import { Button } from "../ui/basics";
 import { say } from "../ui/toast";
@@ -33,6 +33,11 @@ export function Shell({ viewer, children }: { viewer: Viewer | null; children: C
               <Place to={APPS_ADDRESS} here={page === "apps" || page === "client"}>
                 Authorized Apps
               </Place>
+              {viewer.roles.includes("ADMIN") && (
+                <Place to={ACTIVITY_ADDRESS} here={page === "activity"}>
+                  Activity
+                </Place>
+              )}
               {viewer.roles.includes("ADMIN") && (
                 <Place to={PEOPLE_ADDRESS} here={page === "people"}>
                   People & sessions

@@ -1,0 +1,190 @@
+/** Activity: the audit of the whole installation, deleted clients included. */
+
+import { useEffect, useState } from "preact/hooks";
+import { ACTIVITY, type ActivityEntry } from "../graphql/queries";
+import { useQuery } from "../graphql/useQuery";
+import { type ActivityView, activityArguments, EVERY_EVENT } from "../lib/activityView";
+import { detailsOf, SENTENCES } from "../lib/auditWords";
+import { useNow } from "../lib/clock";
+import { plural } from "../lib/format";
+import { ACTIVITY_ADDRESS, activityAddressOf, clientAddress, goTo } from "../lib/router";
+import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
+import { useTitle } from "../shell/title";
+import { Actor } from "../ui/actor";
+import { At, Empty, Loading, ShowQuery } from "../ui/basics";
+import { Choice } from "../ui/choice";
+import { FailureNote, Note } from "../ui/notes";
+import { Pager, usePaging } from "../ui/paging";
+import { Export } from "./export";
+
+const PAGE_SIZE = 25;
+const TYPING_PAUSE = 300;
+
+export function ActivityPage({ view }: { view: ActivityView }) {
+  useTitle("Activity");
+  const address = activityAddressOf(view);
+  const paging = usePaging(address);
+  const filter = activityArguments(view);
+  const variables = { ...filter, first: PAGE_SIZE, after: paging.after };
+  const asked = useQuery(ACTIVITY, variables, { follow: () => paging.page === 0 });
+  const events = asked.answer?.data.auditEvents;
+  const forbidden = asked.failure?.kind === "forbidden";
+  const change = (next: Partial<ActivityView>) => goTo(activityAddressOf({ ...view, ...next }), { replace: true });
+  return (
+    <>
+      <div class="page-head">
+        <div>
+          <h1 tabIndex={-1}>Activity</h1>
+          <p class="lead">Every change, who made it, and when. Deleted clients are included.</p>
+        </div>
+        {events && <Export filter={filter} total={events.totalCount} />}
+      </div>
+      <div class="toolbar">
+        <Typed label="Client id" value={view.client} onChange={(client) => change({ client })} />
+        <Typed label="Actor" value={view.actor} onChange={(actor) => change({ actor })} />
+        <Choice
+          label="Action"
+          value={view.action ?? ""}
+          onChange={(action) => change({ action: (action || null) as ActivityView["action"] })}
+          choices={[["", "Any action"], ...Object.entries(ACTION_WORDS)]}
+        />
+        <Choice
+          label="Made through"
+          value={view.surface ?? ""}
+          onChange={(surface) => change({ surface: (surface || null) as ActivityView["surface"] })}
+          choices={[["", "Any interface"], ...Object.entries(SURFACE_WORDS)]}
+        />
+        <Day label="From" value={view.since} onChange={(since) => change({ since })} />
+        <Day label="To" value={view.until} onChange={(until) => change({ until })} />
+        <p class="count muted" role="status">
+          {events && plural(events.totalCount, "event")}
+        </p>
+      </div>
+      {forbidden && (
+        <Note tone="warn" title="Only administrators see the audit log.">
+          <p>Ask an administrator to sign you in with the role Admin.</p>
+        </Note>
+      )}
+      {asked.failure && !forbidden && asked.failure.kind !== "signed-out" && (
+        <FailureNote failure={asked.failure} retry={asked.reload} />
+      )}
+      {!events && !asked.failure && <Loading what="the events" />}
+      {events && (
+        <div class={`panel flush ${asked.waiting ? "waiting" : ""}`} aria-busy={asked.waiting}>
+          {events.nodes.length > 0 ? (
+            <ol class="activity" aria-label="Events, newest first">
+              {events.nodes.map((event) => (
+                <Event key={event.id} event={event} onActor={(actor) => change({ actor })} />
+              ))}
+            </ol>
+          ) : (
+            <Empty title={paging.page > 0 ? "This page is empty" : "No event matches these filters"}>
+              {address !== activityAddressOf(EVERY_EVENT) && (
+                <p>
+                  <a href={ACTIVITY_ADDRESS}>Show all events</a>
+                </p>
+              )}
+            </Empty>
+          )}
+        </div>
+      )}
+      <div class="below-table">
+        <ShowQuery document={ACTIVITY} variables={variables} of="the activity" />
+        {events && (
+          <Pager
+            paging={paging}
+            size={PAGE_SIZE}
+            shown={events.nodes.length}
+            total={events.totalCount}
+            pageInfo={events.pageInfo}
+            what="events"
+          />
+        )}
+      </div>
+    </>
+  );
+}
+
+function Event({ event, onActor }: { event: ActivityEntry; onActor: (actor: string) => void }) {
+  const now = useNow();
+  const [before, after] = SENTENCES[event.action];
+  return (
+    <li>
+      <span class="activity-when">
+        <At at={event.at} />
+      </span>
+      <div class="activity-what">
+        <p>
+          <Actor actor={event.actor} name={event.actorName} /> {before} <Subject event={event} /> {after}
+        </p>
+        {detailsOf(event, now).map((detail) => (
+          <span key={detail} class="second">
+            {detail}
+          </span>
+        ))}
+      </div>
+      <span class="activity-where muted">
+        {SURFACE_WORDS[event.surface]}
+        {event.address && <span class="second">{event.address}</span>}
+        <button type="button" class="link-button" onClick={() => onActor(event.actor)}>
+          Only this actor
+        </button>
+      </span>
+    </li>
+  );
+}
+
+function Subject({ event: { clientId, client, personName } }: { event: ActivityEntry }) {
+  if (clientId) {
+    return (
+      <a href={clientAddress(clientId)}>
+        {client ? (
+          client.name
+        ) : (
+          <>
+            deleted client <code>{clientId}</code>
+          </>
+        )}
+      </a>
+    );
+  }
+  return personName === null ? null : <strong>{personName}</strong>;
+}
+
+interface FieldProps {
+  label: string;
+  value: string;
+  onChange: (value: string) => void;
+}
+
+/** A text filter: it is used when typing pauses. */
+function Typed({ label, value, onChange }: FieldProps) {
+  const [typed, setTyped] = useState(value);
+  useEffect(() => setTyped(value), [value]);
+  useEffect(() => {
+    if (typed === value) return undefined;
+    const timer = setTimeout(() => onChange(typed), TYPING_PAUSE);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  return (
+    <input
+      type="search"
+      class="choice"
+      aria-label={label}
+      placeholder={label}
+      value={typed}
+      autocomplete="off"
+      spellcheck={false}
+      onInput={(event) => setTyped(event.currentTarget.value)}
+    />
+  );
+}
+
+function Day({ label, value, onChange }: FieldProps) {
+  return (
+    <label class="day">
+      {label}
+      <input type="date" class="choice" value={value} onChange={(event) => onChange(event.currentTarget.value)} />
+    </label>
+  );
+}
