@@ -1,13 +1,16 @@
 """Roles and what they allow (docs/rules.md)."""
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
+from urllib.parse import unquote_to_bytes
 
 from gql_secrets.domain.errors import Forbidden, InvalidFeature, Unauthenticated
 from gql_secrets.domain.rotation import SecretState
+from gql_secrets.domain.texts import is_visible
 
 
 class Role(StrEnum):
@@ -24,11 +27,16 @@ class Role(StrEnum):
 
 
 class Feature(StrEnum):
-    """The features of a client. The first three give it a role; the others are for the APIs that it calls."""
+    """The features of a client.
+
+    The first three give it a role, and the fourth lets it name the person for whom it acts; the others are for the APIs
+    that it calls.
+    """
 
     OWNER = "owner"
     OPERATOR = "operator"
     VIEWER = "viewer"
+    ACTS_FOR_USERS = "acts_for_users"
     ACCESS_ISSUER = "access_issuer"
     DIRECT_ACCESS = "direct_access"
     DIRECT_READ_ACCESS = "direct_read_access"
@@ -107,6 +115,9 @@ class Caller:
         expires_at: the end of the access token that a person signed in with.
         display_name: how people know a person; two people can have the same one.
         self_reset: whether the API client may reset its own secret.
+        acts_for_users: whether the API client may name the person for whom it acts.
+        acting_client: the API client that acts for this person, with its own secret.
+        acting_role: the highest role of this person, if lower than that of the acting client.
     """
 
     name: str
@@ -121,6 +132,9 @@ class Caller:
     expires_at: datetime | None = None
     display_name: str | None = None
     self_reset: bool = False
+    acts_for_users: bool = False
+    acting_client: str | None = None
+    acting_role: Role | None = None
 
     @property
     def is_anonymous(self) -> bool:
@@ -139,6 +153,10 @@ class Caller:
     def is_client(self, client_id: str) -> bool:
         """Return whether the caller is this API client."""
         return self.kind is ActorKind.API_CLIENT and self.name == client_id
+
+    def has_credentials_of(self, client_id: str) -> bool:
+        """Return whether the caller signed in with a secret of this client, as itself or for a person."""
+        return self.is_client(client_id) or self.acting_client == client_id
 
     def may_reset_itself(self, client_id: str) -> bool:
         """Return whether the caller is this API client, with the right to reset its own secret."""
@@ -238,6 +256,80 @@ def require_no_old_secret(caller: Caller, *, argument: str | None = None) -> Non
             argument=argument,
             reason="RETAINED_SECRET",
         )
+
+
+MAX_ACTING_USER: Final = 128
+# Visible ASCII characters, and percent-encoded bytes.
+_ENCODED: Final = re.compile(r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})+")
+
+
+def acting_caller(caller: Caller, encoded_user: str, role: str | None) -> Caller:
+    """Return the person for whom an API client acts, with the client's role or a lower one.
+
+    Args:
+        caller: the API client that signed in.
+        encoded_user: who the person is: 1 to 128 visible characters, percent-encoded UTF-8.
+        role: the name of the person's role; None for that of the client.
+
+    Raises:
+        Forbidden: the caller may not act for users, or a value is not valid; `reason` is `ACTING_USER`.
+    """
+    if caller.kind is not ActorKind.API_CLIENT or not caller.acts_for_users:
+        raise Forbidden("Only a client with the feature acts_for_users can act for users.", reason="ACTING_USER")
+    if "/" in caller.name or caller.name == LINK_PERSON:
+        raise Forbidden(
+            f"A client whose id is {LINK_PERSON}, or has a slash in it, cannot act for users: they would look like "
+            "other people.",
+            reason="ACTING_USER",
+        )
+    user = _parse_acting_user(encoded_user)
+    limit = None if role is None else _parse_acting_role(role, caller.role)
+    return replace(
+        caller,
+        name=f"{caller.name}/{user}",
+        kind=ActorKind.USER,
+        role=caller.role if limit is None else limit,
+        display_name=user,
+        self_reset=False,
+        acts_for_users=False,
+        acting_client=caller.name,
+        acting_role=limit,
+    )
+
+
+def role_for_user(caller: Caller, features: frozenset[Feature]) -> Role | None:
+    """Return the current role of a person for whom a client with these features acts.
+
+    Raises:
+        Forbidden: the client may no longer act for users; `reason` is `ACTING_USER`.
+    """
+    if Feature.ACTS_FOR_USERS not in features:
+        raise Forbidden("This client can no longer act for users.", reason="ACTING_USER")
+    role = role_of(features)
+    return role if caller.acting_role is None or rank(role) < caller.acting_role.rank else caller.acting_role
+
+
+def _parse_acting_user(encoded: str) -> str:
+    try:
+        user = unquote_to_bytes(encoded).decode() if _ENCODED.fullmatch(encoded) else ""
+    except UnicodeDecodeError:
+        user = ""
+    if not 1 <= len(user) <= MAX_ACTING_USER or not user.isprintable() or user != user.strip() or not is_visible(user):
+        raise Forbidden(
+            f"X-Acting-User must have 1 to {MAX_ACTING_USER} visible characters, percent-encoded UTF-8.",
+            reason="ACTING_USER",
+        )
+    return user
+
+
+def _parse_acting_role(name: str, highest: Role | None) -> Role:
+    role = Role.__members__.get(name)
+    if role is None or role.rank > rank(highest):
+        raise Forbidden(
+            "X-Acting-Role must be ADMIN, OPERATOR or VIEWER, and not above the role of the client.",
+            reason="ACTING_USER",
+        )
+    return role
 
 
 # What the name of a person who signed in with a link begins with; no issuer of access tokens has this name.

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from gql_secrets.domain.access import ActorKind, Caller, Role, require_no_old_secret, require_role
+from gql_secrets.domain.access import Caller, Role, require_no_old_secret, require_role
 from gql_secrets.domain.bulk import InvalidTargets, NotAttempted, require_targets
 from gql_secrets.domain.credentials import sha256_of_parts
 from gql_secrets.domain.errors import Forbidden, Refusal, Unauthenticated, Unavailable
@@ -183,7 +183,7 @@ def _require_may_reset(targets: Sequence[ResetTarget], by: Caller, idempotency_k
     _require_may_change_many(by)
     parse_idempotency_key(idempotency_key)
     require_targets([target.client_id for target in targets])
-    if by.kind is ActorKind.API_CLIENT and any(target.client_id == by.name for target in targets):
+    if any(by.has_credentials_of(target.client_id) for target in targets):
         raise InvalidTargets("Your own client cannot be among the targets. Reset it on its own.")
 
 

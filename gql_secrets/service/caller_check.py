@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from gql_secrets.domain.access import ActorKind, Caller, Role, parse_features, role_of
+from gql_secrets.domain.access import ActorKind, Caller, Role, parse_features, role_for_user, role_of
 from gql_secrets.domain.errors import Forbidden, Unauthenticated
 from gql_secrets.domain.identity import require_unexpired
 from gql_secrets.domain.networks import AllowList
@@ -65,13 +65,13 @@ class CallerSnapshot:
         Raises:
             Unauthenticated: the caller did not sign in, or its secret, session or access token has ended (SecretDue
                 if the secret has expired and is not yet written EXPIRED).
-            Forbidden: the client's allow list does not include the address that the caller signed in from; `reason`
-                is `ADDRESS`.
+            Forbidden: the client's allow list does not include the address that the caller signed in from (`reason`
+                is `ADDRESS`), or the client may no longer act for this person (`ACTING_USER`).
         """
         if caller.is_anonymous:
             raise Unauthenticated
         require_unexpired(caller.expires_at, self._now)
-        if caller.kind is ActorKind.API_CLIENT:
+        if caller.kind is ActorKind.API_CLIENT or caller.acting_client is not None:
             return self._evaluate_client(caller)
         return caller if caller.session_id is None else self._evaluate_person(caller, caller.session_id)
 
@@ -88,8 +88,10 @@ class CallerSnapshot:
                 pass
         if row.networks is not None and not _is_allowed(row.networks, caller.address):
             raise Forbidden("This client may not call from this address.", reason="ADDRESS")
-        role = role_of(parse_features(row.features))
-        return replace(caller, role=role, secret_state=SecretState(row.state), self_reset=row.self_reset)
+        features, state = parse_features(row.features), SecretState(row.state)
+        if caller.acting_client is not None:
+            return replace(caller, role=role_for_user(caller, features), secret_state=state)
+        return replace(caller, role=role_of(features), secret_state=state, self_reset=row.self_reset)
 
     def _evaluate_person(self, caller: Caller, session_id: int) -> Caller:
         row = self._sessions.get(session_id)

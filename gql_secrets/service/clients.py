@@ -8,7 +8,6 @@ from typing import Final
 from tortoise.queryset import QuerySet
 
 from gql_secrets.domain.access import (
-    ActorKind,
     Caller,
     Feature,
     Role,
@@ -85,6 +84,8 @@ class Clients:
         async def work(change: Change) -> Registration:
             require_role(change.caller, Role.ADMIN)
             require_current_secret(change.caller, wanted, argument="features")
+            if Feature.ACTS_FOR_USERS in wanted:
+                require_no_old_secret(change.caller, argument="features")
             if self_reset:
                 require_no_old_secret(change.caller, argument="self_reset")
             return await register(
@@ -130,7 +131,7 @@ class Clients:
             require_role(change.caller, Role.ADMIN)
             require_current_secret(change.caller, change.features)
             if new_features is not UNCHANGED:
-                require_current_secret(change.caller, new_features, argument="features")
+                _require_may_grant(change, new_features)
             client = change.client
             if self_reset is True and not client.self_reset:
                 require_no_old_secret(change.caller, argument="self_reset")
@@ -371,8 +372,18 @@ async def _require_another_owner(change: ClientChange) -> None:
         raise LastOwner
 
 
+def _require_may_grant(change: ClientChange, features: frozenset[Feature]) -> None:
+    """Pass unless a caller on an old secret would grant a role, or the right to act for users.
+
+    Raises:
+        Forbidden: `reason` is `RETAINED_SECRET`; `argument` is `features`.
+    """
+    require_current_secret(change.caller, features, argument="features")
+    if Feature.ACTS_FOR_USERS in features - change.features:
+        require_no_old_secret(change.caller, argument="features")
+
+
 def _require_own_address(change: ClientChange, allow_list: AllowList) -> None:
     caller = change.caller
-    is_caller = caller.kind is ActorKind.API_CLIENT and caller.name == change.client.client_id
-    if is_caller and caller.address and not allow_list.allows(caller.address):
+    if caller.has_credentials_of(change.client.client_id) and caller.address and not allow_list.allows(caller.address):
         raise InvalidAllowList("This allow list excludes the address that you are calling from. Add it.")

@@ -34,7 +34,7 @@ function verify(r)
   local reserved = { ["x-client-id"] = true, ["x-forwarded-for"] = true, forwarded = true, authorization = true }
   for name, value in pairs(r:headers_in_table()) do
     local read_as = name:lower():gsub("_", "-")
-    if reserved[read_as] or read_as:find("^x%-secret%-") then
+    if reserved[read_as] or read_as:find("^x%-secret%-") or read_as:find("^x%-acting%-") then
       r.headers_in[name] = nil
     elseif read_as == "connection" then
       r.headers_in[name] = value:lower():match("upgrade") or value:lower():match("close") or "keep-alive"

@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from gql_secrets.api.authentication.acting_user import act_for_user
 from gql_secrets.api.authentication.basic import authenticate_basic, authenticate_header
 from gql_secrets.api.authentication.bearer import authenticate_bearer, authenticate_token
 from gql_secrets.api.authentication.session_cookie import authenticate_session
@@ -34,15 +35,16 @@ async def authenticate(
     Raises:
         BadCredentials: the credentials are not valid, or of an unknown scheme; InvalidToken for an access token;
             TooManyFailures after too many of them.
-        Forbidden: they are valid, but not from this address (`reason` is `ADDRESS`), or a session's cookie came from a
-            page of another site (`ORIGIN`).
+        Forbidden: they are valid, but not from this address (`reason` is `ADDRESS`), a session's cookie came from a
+            page of another site (`ORIGIN`), or the request names a person and must not (`ACTING_USER`).
         Unavailable: the database is unavailable.
     """
     for each in authenticators:
         if (caller := await each(request, surface)) is not None:
-            request[CALLER] = caller
+            request[CALLER] = caller = act_for_user(request, caller)
             return caller
-    return Caller.anonymous(surface, address=request[SOURCE].address, request_id=request[REQUEST_ID])
+    anonymous = Caller.anonymous(surface, address=request[SOURCE].address, request_id=request[REQUEST_ID])
+    return act_for_user(request, anonymous)
 
 
 async def authenticate_message(request: web.Request, authorization: str, surface: Surface) -> Caller:
@@ -52,4 +54,5 @@ async def authenticate_message(request: web.Request, authorization: str, surface
         BadCredentials, Forbidden, Unavailable: as for a header.
     """
     person = await authenticate_token(request, authorization, surface)
-    return person if person is not None else await authenticate_header(request, authorization, surface)
+    caller = person if person is not None else await authenticate_header(request, authorization, surface)
+    return act_for_user(request, caller)

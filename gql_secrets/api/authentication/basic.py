@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 from gql_secrets.api.authentication.refusal import refuse_credentials
 from gql_secrets.api.keys import REQUEST_ID, SERVICES, SOURCE
 from gql_secrets.api.web.aiohttp_internals import protect_connection
-from gql_secrets.domain.access import ActorKind, Caller, Surface, parse_features, role_of
+from gql_secrets.domain.access import ActorKind, Caller, Feature, Surface, parse_features, role_of
 from gql_secrets.domain.errors import Forbidden
 from gql_secrets.service.verification import Accepted, RefusalReason
 
@@ -90,14 +90,16 @@ async def authenticate_client(request: web.Request, credentials: Credentials, su
     if unclear is not None:
         raise unclear
     protect_connection(request)
+    features = parse_features(verdict.features)
     return Caller(
         name=verdict.client_id,
         kind=ActorKind.API_CLIENT,
-        role=role_of(parse_features(verdict.features)),
+        role=role_of(features),
         surface=surface,
         address=source.address,
         request_id=request[REQUEST_ID],
         secret_id=verdict.secret_id,
         secret_state=verdict.state,
         self_reset=verdict.self_reset,
+        acts_for_users=Feature.ACTS_FOR_USERS in features,
     )

@@ -92,6 +92,7 @@ _describe(
     OWNER="Gives the client the role ADMIN.",
     OPERATOR="Gives the client the role OPERATOR.",
     VIEWER="Gives the client the role VIEWER.",
+    ACTS_FOR_USERS="Lets the client, a sign-in proxy, name the person for whom it acts, in the header X-Acting-User.",
     ACCESS_ISSUER="Issues access for others. Passed through to your APIs.",
     DIRECT_ACCESS="Reads and writes records. Passed through to your APIs.",
     DIRECT_READ_ACCESS="Reads records. Passed through to your APIs.",

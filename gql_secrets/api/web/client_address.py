@@ -107,6 +107,19 @@ def find_source(request: web.BaseRequest, trusted: TrustedProxies) -> RequestSou
         return RequestSource(Source(None, user_agent), unclear)
 
 
+def is_trusted_proxy(peer: str | None, trusted: TrustedProxies) -> bool:
+    """Return whether the other end of the connection is a trusted proxy.
+
+    Args:
+        peer: aiohttp's `request.remote`; None or empty on a Unix socket.
+        trusted: the trusted proxies.
+
+    Raises:
+        AddressUnclear: it is not an IP address.
+    """
+    return _of_peer(peer, trusted)[1] if peer else trusted.unix
+
+
 def client_address(peer: str | None, headers: MultiMapping[str], trusted: TrustedProxies) -> str:
     """Return the caller's address in its canonical spelling (IPv4-mapped IPv6 becomes IPv4).
 

@@ -77,6 +77,7 @@ export const FEATURES: Readonly<Record<Feature, string>> = {
   DIRECT_ACCESS: "reads and writes records",
   DIRECT_READ_ACCESS: "reads records",
   LOGIN_CLIENT: "signs users in",
+  ACTS_FOR_USERS: "acts for the users of a sign-in proxy",
 };
 
 export const ADMINISTERS: Feature = "OWNER";
