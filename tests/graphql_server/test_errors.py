@@ -110,7 +110,7 @@ async def test_a_refused_argument_is_named_with_its_directive(client: Client, qu
     [
         ('query ($n: String) { trouble { notes(first: $n, second: "b") } }', "first"),
         ('query ($n: String) { trouble { notes(first: "a", second: $n) } }', "second"),
-        ('query ($f: NoteFilter) { trouble { notes(first: "a", second: "b", filter: $f) } }', "filter"),
+        ('query ($f: NoteFilter) { trouble { notes(first: "a", second: "b", only: $f) } }', "only"),
     ],
 )
 async def test_a_misfit_that_strawberry_finds_in_its_conversion_is_named(client: Client, query: str, name: str) -> None:
