@@ -32,6 +32,7 @@ MARKERS = {
     "console_build": "processes",
     "docs": "processes",
     "gateways": "gateway",
+    "identity": "browser",
     "storage/test_migrations.py": "processes",
     "system": "processes",
 }

@@ -1,0 +1,141 @@
+"""The whole sign-in, walked in a real browser against a real OpenID provider on another site."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from support.console_window import CHROMIUM, FLAGS, PATIENCE, Server
+
+_HERE = Path(__file__).parent
+_SECONDS = 180
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the provider is installed, as the committed lock says."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("the identity provider is an npm package: node and npm are not installed")
+    folder = tmp_path_factory.mktemp("identity")
+    for name in ("package.json", "package-lock.json", "provider.mjs"):
+        shutil.copy(_HERE / name, folder)
+    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    if done.returncode:
+        pytest.skip(f"npm could not install oidc-provider: {done.stderr.strip().splitlines()[-1:]}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server on 127.0.0.1, and its provider on `localhost`, which for a browser is another site."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = Server(
+        tmp_path_factory.mktemp("server"),
+        GQL_SECRETS_OIDC_ISSUER=f"http://localhost:{port}",
+        GQL_SECRETS_OIDC_AUDIENCE="gql-secrets-api",
+        GQL_SECRETS_OIDC_CLIENT_ID="the-console",
+        GQL_SECRETS_OIDC_CLIENT_SECRET="a secret of the tests: with a colon",
+        GQL_SECRETS_OIDC_VIEWER_ROLES="look",
+    )
+    command = ["node", "provider.mjs", str(port), running.url]
+    with (modules / "errors.log").open("wb") as errors:
+        environment = {**os.environ, "NODE_ENV": "test"}
+        provider = subprocess.Popen(command, cwd=modules, env=environment, stdout=subprocess.PIPE, stderr=errors)
+    try:
+        assert provider.stdout is not None
+        said = iter(provider.stdout.readline, b"")
+        assert any(b"ready" in line for line in said), (modules / "errors.log").read_text()
+        yield running
+    finally:
+        running.stop()
+        provider.kill()
+        provider.communicate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+def sign_in(page: Page, server: Server, person: str, place: str = "") -> None:
+    page.goto(f"{server.url}/{place}")
+    page.get_by_role("link", name="Sign in with localhost").click()
+    page.locator("input[name=login]").fill(person)
+    page.locator("input[name=password]").fill("any")
+    page.locator("button[type=submit]").click()
+    page.get_by_role("button", name="Continue").click()  # the provider asks for consent
+
+
+def expect_signed_out(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/#/")
+    page.reload()
+    expect(page.get_by_role("link", name="Sign in with localhost")).to_be_visible()
+
+
+def test_a_person_signs_in_and_is_back_where_they_were(page: Page, server: Server) -> None:
+    sign_in(page, server, "ada", "#/people")
+
+    expect(page.get_by_role("heading", level=1, name="People & sessions")).to_be_visible()
+    row = page.get_by_role("row", name=re.compile(r"ada \(this is you\)"))
+    expect(row).to_contain_text("Identity provider")
+    expect(row).to_contain_text(re.compile(r"user:localhost:\d+/ada"))
+    assert page.url == f"{server.url}/#/people"
+    assert "code=" not in page.evaluate("JSON.stringify(performance.getEntriesByType('navigation'))")
+
+
+def test_signing_out_signs_out_at_the_provider_too(page: Page, server: Server) -> None:
+    sign_in(page, server, "vera")
+    expect(page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Yes, sign me out").click()
+
+    expect(page.get_by_role("link", name="Sign in with localhost")).to_be_visible()
+    page.get_by_role("link", name="Sign in with localhost").click()
+    expect(page.locator("input[name=login]")).to_be_visible()  # the provider asks again who it is
+
+
+def test_signing_out_at_the_provider_ends_the_session_here(page: Page, server: Server) -> None:
+    sign_in(page, server, "vera")
+    expect(page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
+    issuer = page.evaluate("fetch('/console/settings').then(r => r.json()).then(s => s.identityProviders[0].issuer)")
+    elsewhere = page.context.new_page()
+    elsewhere.goto(f"{issuer}/session/end")
+    elsewhere.get_by_role("button", name="Yes, sign me out").click()
+    expect(elsewhere.get_by_text("Sign-out Success")).to_be_visible()
+
+    expect_signed_out(page, server)
+    assert "logged_out_by_provider" in server.log
+
+
+def test_a_person_without_a_role_learns_why(page: Page, server: Server) -> None:
+    sign_in(page, server, "nobody")
+
+    expect(page.get_by_role("alert")).to_contain_text("it gives you no role here")
+    expect(page.get_by_role("link", name="Sign in with localhost")).to_be_visible()
+    expect_signed_out(page, server)
+
+
+def test_a_one_time_link_is_still_the_way_back_in(page: Page, server: Server) -> None:
+    page.goto(server.sign_in_link("VIEWER", "Grace Hopper"))
+    expect(page.get_by_role("link", name="Sign in with localhost")).to_be_visible()
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_text("Grace Hopper")).to_be_visible()
