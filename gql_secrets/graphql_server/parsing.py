@@ -14,7 +14,7 @@ _UNEXPECTED: Final = re.compile(
     r"(?P<kind>'[^\w']{1,3}'|Name|Int|Float|String|BlockString|<EOF>)(?: '.*')?\.",
     re.DOTALL,
 )
-# Stands in for the tokens of a location; errors need its offset and its source alone.
+# Replaces the tokens of a location; errors need its offset and its source alone.
 _NO_TOKEN: Final = Token(TokenKind.SOF, 0, 0, 0, 0)
 _LIMIT_REACHED: Final = re.compile(r"Document (?:contains more than \d+ (?:tokens|comments)|is nested too deeply)")
 
@@ -40,8 +40,8 @@ def parse_document(text: str, limits: Limits) -> DocumentNode:
 def _without_tokens(document: DocumentNode) -> DocumentNode:
     """Return the document without the parser's tokens.
 
-    The tokens are linked in both directions, so only the garbage collector could free them, and it looks at everything
-    that a kept document holds whenever it looks at old objects: the fewer, the shorter all others wait.
+    The tokens are linked in both directions, so only the garbage collector could free them. A full collection looks at
+    each object of each kept document, and all requests wait for it.
     """
     token = document.loc.start_token if document.loc else None
     while token is not None:

@@ -61,7 +61,7 @@ def test_documents_that_are_read_once_displace_none_that_are_in_use() -> None:
 
 
 def test_a_document_holds_no_tokens_and_they_are_freed_without_the_collector() -> None:
-    """Whatever waits for the collector makes its pauses longer, and everybody waits for them."""
+    """What is left to the collector makes its pauses longer, and all requests wait for them."""
 
     def tokens() -> int:
         return sum(isinstance(each, Token) for each in gc.get_objects())
