@@ -137,6 +137,25 @@ async def test_a_lock_of_another_process_is_reported_and_leaves_the_node_in_serv
     pytest.fail("the lock is free, and changes are still reported as waiting")
 
 
+@only_sqlite
+async def test_a_first_use_that_waits_for_a_lock_of_another_process_says_so_in_the_log(
+    api: Api, services: Services, data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first use is recorded before it is answered, so it is the one verification that needs the lock."""
+    made = await services.clients.create_client("New", by=ADMIN)
+    new = Made(made.client.client_id, made.secret.reveal())
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None, check_same_thread=False)) as other:
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
+        with caplog.at_level(logging.WARNING):
+            asked = asyncio.create_task(status_of(api.get("/verify", headers=basic(new))))
+            while "waiting_for_write_lock" not in caplog.messages:
+                assert not asked.done()
+                await asyncio.sleep(0.01)
+            assert await asked == 503
+        other.execute("ROLLBACK")
+    assert await status_of(api.get("/verify", headers=basic(new))) == 200
+
+
 @pytest.mark.parametrize(
     "edit",
     ["UPDATE installation SET audit_mac = audit_head", "UPDATE installation SET audit_key_id = 'other'"],
