@@ -136,8 +136,10 @@ class DocumentCache:
             DocumentRefused: it is over a limit or not valid; the errors say why.
         """
         document = self._find(text)
+        if document is not None:
+            return document
         time_slice = TimeSlice()
-        for step in () if document else self._steps(text):
+        for step in self._steps(text):
             document = step
             await time_slice.pause()
         return self._keep(text, document)
