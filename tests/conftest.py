@@ -41,6 +41,8 @@ LONG = {
     "api/authentication",
     "api/clients_api",
     "api/graphql/test_roles.py",
+    "api/sign_in/test_provider.py",
+    "api/sign_in/test_role_looks.py",
     "api/test_incidents.py",
     "api/web/test_cors.py",
     "api/web/test_origin.py",

@@ -6,6 +6,7 @@ import typer
 
 from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, instant, printable, say, to_json, write, write_text
+from gql_secrets.service.session_rows import actor_of, expiry_of, way_of
 from gql_secrets.storage.models import Session, SignInLink
 from gql_secrets.wiring import Services
 
@@ -49,16 +50,26 @@ async def list_sessions(services: Services, as_json: AsJson = False) -> None:
 async def end(
     services: Services,
     number: Annotated[
-        int | None, typer.Argument(metavar="[ID]", help="The number of the session; or pass --all.")
+        int | None, typer.Argument(metavar="[ID]", help="The number of the session; or pass --actor or --all.")
+    ] = None,
+    actor: Annotated[
+        str | None,
+        typer.Option("--actor", metavar="ACTOR", help="End every session of one person, such as user:link/7."),
     ] = None,
     all_sessions: Annotated[
         bool, typer.Option("--all", help="End every session, and void every sign-in link that nobody has used.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """End a session now, and the sessions and unused links that come from it."""
-    if (number is None) is not all_sessions:
-        raise typer.BadParameter("Pass the number of a session or --all.")
+    """End sessions now, and the sessions and unused links that come from them."""
+    if [number is not None, actor is not None, all_sessions].count(True) != 1:
+        raise typer.BadParameter("Pass the number of a session, --actor, or --all.")
+    if actor is not None:
+        count = await services.sessions.end_all_of(actor, by=cli_caller())
+        outcome = f"Sessions ended: {count}."
+        say(outcome)
+        write({"actor": actor, "endedSessions": count}, as_json=as_json, done=outcome)
+        return
     if number is None:
         ended, voided = await services.sessions.end_all(by=cli_caller())
         outcome = f"Sessions ended: {ended}. Sign-in links voided: {voided}."
@@ -88,12 +99,14 @@ async def void_link(
 def _session_data(row: Session) -> dict[str, object]:
     return {
         "number": row.id,
-        "actor": f"user:link/{row.link_number}",
+        "actor": actor_of(row),
+        "way": way_of(row).value,
         "name": row.name,
         "role": row.role,
         "address": row.address,
         "createdAt": instant(row.created_at),
         "lastSeenAt": instant(row.last_seen_at),
+        "expiresAt": instant(expiry_of(row)),
     }
 
 

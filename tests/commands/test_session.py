@@ -73,6 +73,19 @@ def test_all_sessions_end_and_all_unused_links_are_voided(run: RunCommand, setti
     assert "Nobody is signed in." in run("session", "list").err
 
 
+def test_all_sessions_of_one_person_end(run: RunCommand, settings: Settings) -> None:
+    sign_in(run, settings, "Ada")
+    sign_in(run, settings, "Bob")
+
+    assert run("session", "end", "--actor", "user:link/1", "--json").data == {
+        "actor": "user:link/1",
+        "endedSessions": 1,
+    }
+
+    [left] = run("session", "list", "--json").data["sessions"]
+    assert (left["actor"], left["way"], left["name"]) == ("user:link/2", "LINK", "Bob")
+
+
 def test_one_unused_link_is_voided(run: RunCommand) -> None:
     link(run, "Ada")
     [unused] = run("session", "list", "--json").data["signInLinks"]
@@ -88,3 +101,4 @@ def test_what_does_not_exist_or_is_not_given_is_refused(run: RunCommand) -> None
     assert "no sign-in link with this number" in run("session", "void-link", "4711").err
     assert run("session", "end").code == 2
     assert run("session", "end", "1", "--all").code == 2
+    assert run("session", "end", "--actor", "user:link/1", "--all").code == 2

@@ -1,9 +1,11 @@
 """The whole sign-in, walked in a real browser against a real OpenID provider on another site."""
 
+import contextlib
 import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +126,20 @@ def test_signing_out_at_the_provider_ends_the_session_here(page: Page, server: S
 
     expect_signed_out(page, server)
     assert "logged_out_by_provider" in server.log
+
+
+def test_a_session_whose_role_must_be_confirmed_goes_on_without_a_question(page: Page, server: Server) -> None:
+    """As with a provider that gives no refresh token, ten minutes later: the test moves the row, not the clock."""
+    sign_in(page, server, "ada", "#/people")
+    row = page.get_by_role("row", name=re.compile(r"ada \(this is you\)"))
+    expect(row).to_be_visible()
+    with contextlib.closing(sqlite3.connect(server.database, timeout=30)) as database, database:
+        database.execute("UPDATE session SET tokens = NULL, looked_at = looked_at - 601000000 WHERE name = 'ada'")
+    with page.expect_request(re.compile("prompt=none")):
+        page.evaluate("dispatchEvent(new Event('online'))")  # the page reads the sessions again
+
+    expect(row).to_be_visible()
+    assert page.url == f"{server.url}/#/people"
 
 
 def test_a_person_without_a_role_learns_why(page: Page, server: Server) -> None:

@@ -85,6 +85,10 @@ class Server:
         raise RuntimeError(self.log)
 
     @property
+    def database(self) -> Path:
+        return self._data_dir / "data" / "gql-secrets.db"
+
+    @property
     def log(self) -> str:
         return (self._data_dir / "server.log").read_text()
 
