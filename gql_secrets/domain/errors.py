@@ -368,5 +368,15 @@ class StreamEnded(Unavailable):
     """A stream of events cannot continue. Subscribe again, and read the current state first."""
 
 
+class ResyncRequired(StreamEnded):
+    """A stream cannot resume after the revision that the subscriber knows."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The events after this revision cannot be replayed: there are too many, they were deleted, or the database "
+            "was restored. Read the current state, and subscribe without a revision."
+        )
+
+
 class SetupError(Failure):
     """The installation cannot start with these settings; the message says what to write instead."""

@@ -1,7 +1,7 @@
 """The events that subscribers receive: an audit event as the things that happened to a client."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -41,6 +41,7 @@ class ClientEvent:
         secret_id: the secret that the event is about, if any.
         actor: the actor of the change, as in the audit log; None for a use.
         actor_name: the display name of an actor who is a person.
+        is_last_of_revision: whether no other event of the same revision follows.
     """
 
     kind: ClientEventKind
@@ -50,6 +51,7 @@ class ClientEvent:
     secret_id: int | None = None
     actor: str | None = None
     actor_name: str | None = None
+    is_last_of_revision: bool = False
 
 
 _KINDS: Final = {
@@ -69,6 +71,12 @@ _KINDS: Final = {
 
 def events_of(entry: AuditEntry) -> Iterator[ClientEvent]:
     """Yield the event of the change itself, then one for each secret that it withdrew or displaced."""
+    events = list(_events_of(entry))
+    for place, event in enumerate(events, start=1):
+        yield replace(event, is_last_of_revision=place == len(events))
+
+
+def _events_of(entry: AuditEntry) -> Iterator[ClientEvent]:
     if entry.client_id is None or (kind := _KINDS.get(AuditAction(entry.action))) is None:
         return
     yield _event(kind, entry, entry.secret_id)

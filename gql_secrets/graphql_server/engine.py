@@ -1,7 +1,7 @@
 """One GraphQL operation over any transport: prepared, executed, its failures masked."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import isawaitable
 from typing import Final
 
@@ -65,10 +65,14 @@ class PreparedOperation:
 
 @dataclass(frozen=True, slots=True)
 class OperationResult:
-    """What execution returned: `data`, possibly with nulls where a field failed, and the `errors` that say why."""
+    """What execution returned: `data`, possibly with nulls where a field failed, and the `errors` that say why.
+
+    `event_id` is that of an event of a subscription, if it has one.
+    """
 
     data: dict[str, object] | None
     errors: list[dict[str, object]]
+    event_id: str | None = None
 
     def content(self) -> dict[str, object]:
         """Return the result as streams and sockets send it: without `errors` where there are none."""
@@ -250,7 +254,7 @@ class Engine:
     ) -> AsyncGenerator[OperationResult]:
         try:
             async for result in source:
-                yield self._result(result, prepared, context)
+                yield replace(self._result(result, prepared, context), event_id=context.event_id)
         except Exception as failure:  # noqa: BLE001  the last place before the caller
             ended = ExecutionResult(None, [GraphQLError("The stream ended.", original_error=failure)])
             yield self._result(ended, prepared, context)

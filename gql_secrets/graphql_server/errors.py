@@ -20,6 +20,8 @@ UNAUTHENTICATED: Final = "UNAUTHENTICATED"
 FORBIDDEN: Final = "FORBIDDEN"
 UNAVAILABLE: Final = "UNAVAILABLE"
 RATE_LIMITED: Final = "RATE_LIMITED"
+# A stream cannot resume where the client left it: the client reads everything again.
+RESYNC_REQUIRED: Final = "RESYNC_REQUIRED"
 # Clients with automatic persisted queries then send the document itself; they know these codes.
 PERSISTED_QUERY_NOT_SUPPORTED: Final = "PERSISTED_QUERY_NOT_SUPPORTED"
 PERSISTED_QUERY_NOT_FOUND: Final = "PERSISTED_QUERY_NOT_FOUND"

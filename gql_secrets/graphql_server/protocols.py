@@ -22,6 +22,11 @@ class RequestContext(Protocol):
         """Whose operations run one at a time: the caller, or an anonymous caller's address. None: not limited."""
         ...
 
+    @property
+    def event_id(self) -> str | None:
+        """The id of the event that a subscription delivers now, after which a stream can resume; None without one."""
+        ...
+
 
 class SocketHooks(Protocol):
     """What one socket needs from the application: it knows the socket's caller."""

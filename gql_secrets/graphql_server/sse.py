@@ -23,7 +23,7 @@ RETRY_MILLISECONDS: Final = (1_000, 5_000)
 async def stream_events(
     engine: Engine, request: web.Request, prepared: PreparedOperation, context: RequestContext
 ) -> web.StreamResponse:
-    """Answer with one `next` for each event, and a `complete`.
+    """Answer with one `next` for each event, with an `id` if the event has one, and a `complete`.
 
     The last `next` of a stream that fails holds the errors, and its `complete` says when to `retry`.
 
@@ -57,7 +57,7 @@ async def stream_events(
                 if result is None:
                     break
                 has_failed = result.data is None
-                await _send(request, response, b"event: next\ndata: " + orjson.dumps(result.content()) + b"\n\n")
+                await _send(request, response, _next(result))
             await _send(request, response, b"event: complete\ndata: \n" + (_retry() if has_failed else b"") + b"\n")
             await response.write_eof()
         except (ConnectionError, TimeoutError):
@@ -67,6 +67,11 @@ async def stream_events(
                 upcoming.cancel()
                 await asyncio.gather(upcoming, return_exceptions=True)
     return response
+
+
+def _next(result: OperationResult) -> bytes:
+    event_id = b"id: %s\n" % result.event_id.encode() if result.event_id else b""
+    return b"event: next\ndata: " + orjson.dumps(result.content()) + b"\n" + event_id + b"\n"
 
 
 def _retry() -> bytes:

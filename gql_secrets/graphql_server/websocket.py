@@ -20,6 +20,7 @@ from gql_secrets.graphql_server.errors import (
     FORBIDDEN,
     INTERNAL,
     RATE_LIMITED,
+    RESYNC_REQUIRED,
     UNAUTHENTICATED,
     DocumentRefused,
     code_of,
@@ -49,6 +50,8 @@ UNAUTHORIZED: Final = 4401
 NOT_ALLOWED: Final = 4403
 INITIALISATION_TIMEOUT: Final = 4408
 SUBSCRIBER_EXISTS: Final = 4409
+# The same code, because clients do not retry after it: they would ask for the same events again.
+RESYNC: Final = SUBSCRIBER_EXISTS
 TOO_MANY_INITIALISATIONS: Final = 4429
 # A close frame has room for this many bytes of text.
 _MAX_REASON_BYTES: Final = 123
@@ -263,7 +266,7 @@ class _Conversation:
 
     async def _run(self, id_: str, payload: dict[str, object]) -> None:
         """Run one operation to its last message; then its id is free again."""
-        has_sign_in_ended = False
+        closing: tuple[int, str] | None = None
         try:
             errors = await self._send_results(id_, payload)
             self._forget(id_)
@@ -271,14 +274,18 @@ class _Conversation:
                 await self._send({"type": "complete", "id": id_})
             else:
                 await self._send({"type": "error", "id": id_, "payload": errors})
-                has_sign_in_ended = not self._hooks.is_anonymous and code_of(errors) == UNAUTHENTICATED
+                code = code_of(errors)
+                if code == RESYNC_REQUIRED:
+                    closing = (RESYNC, "Resync required")
+                elif code == UNAUTHENTICATED and not self._hooks.is_anonymous:
+                    # A client that has signed in again since then reconnects with the new sign-in.
+                    closing = (NOT_ALLOWED, "The sign-in has ended")
         except _Closed:
             pass
         finally:
             self._forget(id_)
-        if has_sign_in_ended:
-            # A client that has signed in again since then reconnects with the new sign-in.
-            await self.close(NOT_ALLOWED, "The sign-in has ended")
+        if closing is not None:
+            await self.close(*closing)
 
     def _forget(self, id_: str) -> None:
         if self._operations.get(id_) is asyncio.current_task():

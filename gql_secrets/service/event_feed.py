@@ -8,13 +8,13 @@ the subscribers again: a stream ends when its session, credential or role does, 
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Self
 
 from gql_secrets.domain.access import Caller, Role, require_role
 from gql_secrets.domain.credentials import is_client_id
-from gql_secrets.domain.errors import BadRequest, Failure, StreamEnded, Unavailable
+from gql_secrets.domain.errors import BadRequest, Failure, ResyncRequired, StreamEnded, Unavailable
 from gql_secrets.domain.events import ClientEvent, ClientEventKind, events_of
 from gql_secrets.service.audit_log import entry_of
 from gql_secrets.service.caller_check import CallerSnapshot
@@ -26,6 +26,8 @@ from gql_secrets.storage.models import AuditEvent
 _log: Final = logging.getLogger(__name__)
 
 MAX_WAITING: Final = 1_000
+# The most events that a stream which resumes repeats.
+MAX_REPLAYED: Final = 1_000
 # Beyond it the caller with the most streams gives way, so that no caller keeps others out.
 MAX_STREAMS: Final = 1_000
 _POLL_SECONDS: Final = 0.2
@@ -56,6 +58,7 @@ class ClientEvents:
         self._client_id = client_id
         self._after_revision = after_revision
         self._waiting: deque[ClientEvent] = deque()
+        self._replayed: deque[ClientEvent] = deque()
         self._arrived = asyncio.Event()
         self._failure: Failure | None = None
         self._closed = False
@@ -71,6 +74,8 @@ class ClientEvents:
             Forbidden: the caller lost its role.
             StreamEnded: events were missed.
         """
+        if self._replayed and self._failure is None:
+            return self._replayed.popleft()
         while not self._waiting:
             if self._failure is not None:
                 raise self._failure
@@ -83,9 +88,14 @@ class ClientEvents:
     async def aclose(self) -> None:
         """End the subscription."""
         self._closed = True
+        self._replayed.clear()
         self._waiting.clear()
         self._arrived.set()
         self._feed.remove(self)
+
+    def replay(self, events: Iterable[ClientEvent]) -> None:
+        """Deliver these events, which are older than all others, first."""
+        self._replayed.extend(events)
 
     def offer(self, event: ClientEvent) -> None:
         """Add an event, if it is one that this subscriber asked for."""
@@ -131,8 +141,17 @@ class Feed:
     def __len__(self) -> int:
         return len(self._streams)
 
-    async def subscribe(self, client_id: str | None, *, by: Caller, least: Role = Role.VIEWER) -> ClientEvents:
+    async def subscribe(
+        self, client_id: str | None, *, by: Caller, least: Role = Role.VIEWER, after: int | None = None
+    ) -> ClientEvents:
         """Subscribe to one client, or to all: to every change after this call, and every use.
+
+        Args:
+            client_id: the client; None for all.
+            by: the subscriber.
+            least: the role that the subscriber needs, also later.
+            after: the revision of the last change that the subscriber knows: the changes after it come first. If they
+                cannot be replayed, the stream ends immediately with ResyncRequired.
 
         Raises:
             Unauthenticated, Forbidden: the caller may not subscribe.
@@ -153,9 +172,22 @@ class Feed:
                 self._stream_that_gives_way(by).end(Unavailable(_TOO_MANY_STREAMS))
             stream = ClientEvents(self, client_id, by, least, newest.revision)
             self._streams[stream] = None
+        if after is not None:
+            await self._replay(stream, client_id, after, newest)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep_polling())
         return stream
+
+    async def _replay(self, stream: ClientEvents, client_id: str | None, after: int, newest: Position) -> None:
+        try:
+            missed = await self._cursor.replay(after, newest, client_id)
+        except ResyncRequired as required:
+            stream.end(required)
+        except BaseException:
+            await stream.aclose()
+            raise
+        else:
+            stream.replay(missed)
 
     def remove(self, stream: ClientEvents) -> None:
         """Remove a stream that ended."""
@@ -259,6 +291,19 @@ class _Cursor:
     async def latest(self) -> Position:
         """Return the position of the newest change."""
         return await self._log.latest()
+
+    async def replay(self, after: int, newest: Position, client_id: str | None) -> list[ClientEvent]:
+        """Return what happened after a revision, up to a position.
+
+        Raises:
+            ResyncRequired: it is too much, or it is no longer known.
+            Unavailable: the database does not answer.
+        """
+        answer = await self._log.between(after, newest, MAX_REPLAYED, client_id=client_id)
+        events = _events_of(answer) if isinstance(answer, Changes) and not answer.has_more else None
+        if events is None or len(events) > MAX_REPLAYED:
+            raise ResyncRequired
+        return events
 
     async def read(self) -> tuple[list[ClientEvent], bool]:
         """Return what happened since the last call, and whether there is more.

@@ -32,6 +32,10 @@ class Rewound(NamedTuple):
     """The database went back in time: what was read before may never have happened."""
 
 
+class Pruned(NamedTuple):
+    """What came after the revision was deleted from the log."""
+
+
 class Change(Protocol):
     """A row of the log."""
 
@@ -101,6 +105,36 @@ class ChangeLog:
         """
         [row] = await self._database.fetch(LATEST)
         return Position(row["revision"], row["hash"])
+
+    async def between(
+        self, revision: int, latest: Position, limit: int, *, client_id: str | None = None
+    ) -> Changes[AuditEvent] | Rewound | Pruned:
+        """Return the changes after a revision that a reader remembers without its hash, up to a position.
+
+        Args:
+            revision: the last one that the reader knows. If it is above the position, the database went back in time.
+            latest: the position.
+            limit: how many changes to return at most.
+            client_id: only the changes of this client.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        if revision > latest.revision:
+            return Rewound()
+        if revision == latest.revision:
+            return Changes((), latest, has_more=False)
+
+        async def read(connection: BaseDBAsyncClient) -> list[AuditEvent] | Pruned:
+            since = AuditEvent.filter(revision__gt=revision, revision__lte=latest.revision).using_db(connection)
+            wanted = since if client_id is None else since.filter(client_id=client_id)
+            rows = await wanted.prefetch_related("ended_secrets").order_by("revision").limit(limit + 1)
+            # Checked last: the oldest are deleted first, so if this one is still there, all were there.
+            is_complete = await AuditEvent.filter(revision=revision + 1).using_db(connection).exists()
+            return rows if is_complete else Pruned()
+
+        rows = await self._database.read(read)
+        return rows if isinstance(rows, Pruned) else Changes(rows[:limit], latest, has_more=len(rows) > limit)
 
     async def after(self, position: Position, limit: int) -> Changes[AuditEvent] | Rewound:
         """Return at most `limit` changes after this position, or that the database went back in time.

@@ -41,6 +41,7 @@ class Context:
     request_id: str = "req-1"
     caller: Caller = field(default_factory=Caller)
     resets: list[str] = field(default_factory=list)
+    event_id: str | None = None
 
     @property
     def is_anonymous(self) -> bool:

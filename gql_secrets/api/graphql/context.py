@@ -71,11 +71,17 @@ class Loaders:
 
 @dataclass(slots=True)
 class Context:
-    """One request: its caller, its id, and the services that answer it."""
+    """One request: its caller, its id, and the services that answer it.
+
+    `last_event_ids` are the values of its `Last-Event-ID` headers; `event_id` is that of the event that a subscription
+    delivers now.
+    """
 
     services: Services
     caller: Caller
     request_id: str
+    last_event_ids: tuple[str, ...] = ()
+    event_id: str | None = field(init=False, default=None)
     loaders: Loaders = field(init=False)
     _now: "asyncio.Future[datetime] | None" = field(init=False, default=None)
 

@@ -105,7 +105,8 @@ async def _handle(request: web.Request) -> web.StreamResponse:
         return request.app[GRAPHQL].refuse(request, refused, status=HTTP_STATUS[refused.code], challenges=challenges)
     if wants_socket(request):
         return await serve_socket(request, caller)
-    context = Context(request.app[SERVICES], caller, request[REQUEST_ID])
+    last_event_ids = tuple(request.headers.getall("Last-Event-ID", ()))
+    context = Context(request.app[SERVICES], caller, request[REQUEST_ID], last_event_ids)
     return await request.app[GRAPHQL].handle(request, context)
 
 

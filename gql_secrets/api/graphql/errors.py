@@ -16,6 +16,7 @@ from gql_secrets.domain.errors import (
     Forbidden,
     InvalidToken,
     Refusal,
+    ResyncRequired,
     TooManyFailures,
     Unauthenticated,
     Unavailable,
@@ -24,6 +25,7 @@ from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
     FORBIDDEN,
     RATE_LIMITED,
+    RESYNC_REQUIRED,
     UNAUTHENTICATED,
     UNAVAILABLE,
     RequestRefused,
@@ -144,7 +146,8 @@ def present(error: Exception) -> RequestRefused | None:
             extra: dict[str, object] = {"argument": to_camel_case(error.argument)} if error.argument else {}
             return RequestRefused(BAD_REQUEST, str(error), extra)
         case Unavailable():
-            return RequestRefused(UNAVAILABLE, str(error), {"reason": error.reason} if error.reason else {})
+            code = RESYNC_REQUIRED if isinstance(error, ResyncRequired) else UNAVAILABLE
+            return RequestRefused(code, str(error), {"reason": error.reason} if error.reason else {})
         case Refusal():  # raised by a query, which has no `userErrors`
             named: dict[str, object] = {"argument": to_camel_case(error.argument)} if error.argument else {}
             return RequestRefused(error.code.value, str(error), named)
