@@ -1,8 +1,8 @@
 """Connections are bounded in time, in bytes and in number, and nothing that came over one is repeated."""
 
 import asyncio
-import itertools
 import contextlib
+import itertools
 import logging
 import socket
 import sys

@@ -48,7 +48,7 @@ _AT_ONCE = 16
 _SAME_CREDENTIALS = 400
 # How long a server waits for the rest of a request that has none, and then how long for its last word.
 _PATIENCE = 0.3
-_MAX_ANSWER = 10.0
+_MAX_ANSWER = 60.0
 
 SCHEMA = graphql.build_schema((ROOT / "schema.graphql").read_text())
 # Where a new secret leaves, by name; and by an alias, which the request then has.
