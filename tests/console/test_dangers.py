@@ -199,3 +199,25 @@ def test_safe_to_revoke_is_said_without_reservation_only_when_every_source_has_m
     window.page.reload()
     expect(window.page.get_by_role("heading", name="Safe to revoke")).to_be_visible()
     context.close()
+
+
+def test_a_rollover_says_how_far_each_source_has_come(window: Window, server: Server, client: Client) -> None:
+    for agent in ("web/1", "batch/8"):
+        assert server.is_good(client.id, client.secret, agent)
+    window.open(client)
+    expect(window.page.get_by_role("heading", name="One secret")).to_be_visible()
+    window.look("client-no-rollover")
+    new = window.reset_smoothly(3)
+    assert server.is_good(client.id, new, "web/1")
+
+    rollover = window.page.get_by_role("list", name="Rollover")
+    expect(rollover.get_by_text("1 of 2")).to_be_visible()
+    expect(rollover.get_by_role("listitem").filter(has_text="Sources moved")).to_have_attribute("aria-current", "step")
+    sources = window.page.get_by_role("region", name="Sources").get_by_role("row")
+    expect(sources.filter(has_text="batch/8").get_by_text("Still old")).to_be_visible()
+    expect(sources.filter(has_text="web/1").get_by_text("Moved")).to_be_visible()
+    expect(window.page.get_by_text("New secret first used")).to_be_visible()
+    window.look("client-rollover")
+    window.show_list()
+    row = window.page.get_by_role("row").filter(has_text=client.name)
+    expect(row.get_by_text("1 of 2 moved")).to_be_visible()

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dependents, type SecretsWithUses, sourcesOf } from "../src/rollover/sources";
+import { type ClientWithUses, type RolloverSource, sourcesOf } from "../src/rollover/sources";
 import { type RolloverFacts, verdictOf } from "../src/rollover/verdict";
 
 const NOW = Date.parse("2026-11-25T18:00:00Z");
@@ -18,63 +18,59 @@ const use = (agent: string, seen: number, refused = false, address = "10.0.0.1")
 });
 type Uses = ReturnType<typeof use>[];
 
-function secrets(parts: { current?: Uses; old?: Uses; ended?: Uses }): SecretsWithUses {
+const source = (agent: string, state: RolloverSource["state"], old: number, fresh: number | null = null) => ({
+  address: "10.0.0.1",
+  userAgent: agent,
+  state,
+  newSecretLastUsedAt: fresh === null ? null : ago(fresh),
+  oldSecretLastUsedAt: ago(old),
+});
+
+function client(parts: { current?: Uses; old?: Uses; ended?: Uses; sources?: RolloverSource[] }): ClientWithUses {
   return {
     currentSecret: { id: "current", uses: parts.current ?? [] },
-    oldSecret: parts.old ? { id: "old", uses: parts.old } : null,
+    oldSecret: parts.sources ? { id: "old", uses: parts.old ?? [] } : null,
     secrets: { nodes: [{ id: "ended", uses: parts.ended ?? [] }] },
+    rollover: parts.sources ? { sources: parts.sources } : null,
   };
 }
 
-function statesOf(parts: Parameters<typeof secrets>[0], allowList = ["0.0.0.0/0"]) {
-  const startedAt = parts.old ? ago(3 * DAY) : null;
-  const sources = sourcesOf(secrets(parts), { allowList, startedAt, now: NOW }) ?? [];
-  return sources.map((source) => [source.userAgent, source.state]);
-}
+const read = (parts: Parameters<typeof client>[0], allowList = ["0.0.0.0/0"]) =>
+  sourcesOf(client(parts), { allowList, now: NOW });
 
-test("a source that uses the new secret has moved, one that prefers the old has not", () => {
-  assert.deepEqual(
-    statesOf({ current: [use("a", HOUR), use("b", 2 * HOUR)], old: [use("a", 2 * HOUR), use("b", HOUR)] }),
-    [
-      ["b", "STILL_OLD"],
-      ["a", "MOVED"],
-    ],
+test("in a rollover the server says how far each source has come, and the page adds the counts", () => {
+  const [first, second] =
+    read({
+      old: [use("a", HOUR)],
+      current: [use("a", 2 * HOUR), use("b", HOUR)],
+      ended: [use("b", DAY, true)],
+      sources: [source("a", "STILL_OLD", HOUR, 2 * HOUR), source("b", "MOVED", 2 * DAY, HOUR)],
+    }) ?? [];
+  assert.deepEqual([first?.userAgent, first?.state, first?.useCount], ["a", "STILL_OLD", 6]);
+  assert.deepEqual([second?.state, second?.useCount, second?.refusedCount], ["MOVED", 3, 3]);
+  assert.equal(second?.lastSeenAt, ago(HOUR));
+});
+
+test("a viewer who may not see sources sees none", () => {
+  assert.equal(
+    sourcesOf({ ...client({ sources: [] }), rollover: { sources: null } }, { allowList: [], now: NOW }),
+    null,
   );
 });
 
-test("a silent source is not called moved before it was seen with the new secret", () => {
-  assert.deepEqual(
-    statesOf({
-      old: [
-        use("lately", 60_000),
-        use("silent", 2 * DAY),
-        use("nightly", 3 * DAY + 10 * HOUR),
-        use("long ago", 30 * DAY),
-      ],
-    }),
-    [
-      ["lately", "STILL_OLD"],
-      ["silent", "NOT_SEEN_WITH_NEW"],
-      ["nightly", "NOT_SEEN_WITH_NEW"],
-      ["long ago", "ABSENT"],
-    ],
-  );
+test("without a rollover a source is locked out while it tries an ended secret, until it uses a valid one", () => {
+  const states = (parts: Parameters<typeof client>[0]) => read(parts)?.map((each) => [each.userAgent, each.state]);
+  assert.deepEqual(states({ ended: [use("a", HOUR, true)] }), [["a", "LOCKED_OUT"]]);
+  assert.deepEqual(states({ ended: [use("a", HOUR, true)], current: [use("a", 60_000)] }), [["a", "IN_USE"]]);
+  assert.deepEqual(states({ ended: [use("a", 2 * DAY, true)] }), []);
 });
 
-test("a source is locked out while it tries an ended secret, and until it uses a valid one", () => {
-  assert.deepEqual(statesOf({ ended: [use("a", HOUR, true)] }), [["a", "LOCKED_OUT"]]);
-  assert.deepEqual(statesOf({ ended: [use("a", HOUR, true)], current: [use("a", 60_000)] }), [["a", "IN_USE"]]);
-  assert.deepEqual(statesOf({ ended: [use("a", 2 * DAY, true)] }), []);
-});
-
-test("a user from outside of the allow list is refused, and counts neither as moved nor as dependent", () => {
-  const parts = { current: [use("thief", HOUR, false, "198.18.0.77")], old: [use("app", HOUR)] };
-  const sources = sourcesOf(secrets(parts), { allowList: ["10.0.0.0/8"], startedAt: ago(DAY), now: NOW });
+test("a user from outside of the allow list is refused, and comes first", () => {
+  const parts = { current: [use("app", 60_000), use("thief", HOUR, false, "198.18.0.77")] };
   assert.deepEqual(
-    sources?.map((source) => source.state),
-    ["OUTSIDE", "NOT_SEEN_WITH_NEW"],
+    read(parts, ["10.0.0.0/8"])?.map((each) => each.state),
+    ["NOT_ALLOWED", "IN_USE"],
   );
-  assert.equal(dependents(sources).length, 1);
 });
 
 const facts = (parts: Partial<RolloverFacts>): RolloverFacts => ({
@@ -85,23 +81,30 @@ const facts = (parts: Partial<RolloverFacts>): RolloverFacts => ({
   newFirstUsedAt: ago(5 * HOUR),
   oldLastUsedAt: ago(60_000),
   sources: null,
+  moved: 0,
+  total: 0,
   ...parts,
 });
-const sourcesWith = (old: Uses, current: Uses = []) =>
-  sourcesOf(secrets({ old, current }), { allowList: ["0.0.0.0/0"], startedAt: ago(3 * DAY), now: NOW });
+const sourcesWith = (...sources: RolloverSource[]) => read({ sources });
 
 test("still used is said only of an old secret that is used", () => {
-  const used = verdictOf(facts({ sources: sourcesWith([use("a", 60_000)]) }), NOW);
+  const used = verdictOf(facts({ sources: sourcesWith(source("a", "STILL_OLD", 60_000)) }), NOW);
   assert.equal(used.headline, "Still used by 1 source · last use 1 minute ago");
   for (const oldLastUsedAt of [null, ago(6 * HOUR)]) {
     assert.equal(verdictOf(facts({ oldLastUsedAt }), NOW).short, "Waiting for quiet");
   }
 });
 
+test("a rollover is not called almost done before every source has moved", () => {
+  const part = { oldLastUsedAt: ago(6 * HOUR), total: 2 };
+  assert.equal(verdictOf(facts({ ...part, moved: 1 }), NOW).headline, "Waiting: 1 of 2 sources moved so far");
+  assert.match(verdictOf(facts({ ...part, moved: 2 }), NOW).headline, /^Almost done/);
+});
+
 test("a lock-out within a day is red and names how many it hits", () => {
   const endsAt = new Date(NOW + 26 * 60_000).toISOString();
   for (const parts of [{}, { advice: "WAIT_FOR_NEW", newFirstUsedAt: null } as const]) {
-    const verdict = verdictOf(facts({ endsAt, sources: sourcesWith([use("a", 60_000)]), ...parts }), NOW);
+    const verdict = verdictOf(facts({ endsAt, sources: sourcesWith(source("a", "STILL_OLD", 60_000)), ...parts }), NOW);
     assert.equal(verdict.tone, "bad");
     assert.equal(verdict.first, "extend");
     assert.equal(verdict.headline, "1 source will be locked out in 26 min");
@@ -112,9 +115,12 @@ test("a lock-out within a day is red and names how many it hits", () => {
 
 test("safe to revoke has a reservation while a source was not seen with the new secret", () => {
   const quiet = { advice: "REVOKE", oldLastUsedAt: ago(2 * DAY) } as const;
-  const moved = verdictOf(facts({ ...quiet, sources: sourcesWith([use("a", 2 * DAY)], [use("a", HOUR)]) }), NOW);
+  const moved = verdictOf(facts({ ...quiet, sources: sourcesWith(source("a", "MOVED", 2 * DAY, HOUR)) }), NOW);
   assert.deepEqual([moved.tone, moved.headline, moved.first], ["good", "Safe to revoke", "revoke"]);
-  const silent = verdictOf(facts({ ...quiet, sources: sourcesWith([use("inventory/8", 2 * DAY)]) }), NOW);
+  const silent = verdictOf(
+    facts({ ...quiet, sources: sourcesWith(source("inventory/8", "NOT_SEEN_WITH_NEW", 2 * DAY)) }),
+    NOW,
+  );
   assert.equal(silent.tone, "warn");
   assert.equal(silent.headline, "Last used 2 days ago · 1 source not seen with the new secret");
   assert.match(silent.detail, /10\.0\.0\.1 · inventory\/8 \(last seen 2 days ago\)/);

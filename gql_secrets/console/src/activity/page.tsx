@@ -124,7 +124,7 @@ function Event({ event, onActor }: { event: ActivityEntry; onActor: (actor: stri
         ))}
       </div>
       <span class="activity-where muted">
-        {SURFACE_WORDS[event.surface]}
+        <span class="activity-surface">{SURFACE_WORDS[event.surface]}</span>
         {event.address && <span class="second">{event.address}</span>}
         <button type="button" class="link-button" onClick={() => onActor(event.actor)}>
           Only this actor
@@ -134,7 +134,7 @@ function Event({ event, onActor }: { event: ActivityEntry; onActor: (actor: stri
   );
 }
 
-function Subject({ event: { clientId, client, personName } }: { event: ActivityEntry }) {
+function Subject({ event: { action, clientId, client, personName } }: { event: ActivityEntry }) {
   if (clientId) {
     return (
       <a href={clientAddress(clientId)}>
@@ -148,7 +148,8 @@ function Subject({ event: { clientId, client, personName } }: { event: ActivityE
       </a>
     );
   }
-  return personName === null ? null : <strong>{personName}</strong>;
+  if (personName === null || action === "SIGNED_IN") return null;
+  return <strong>{personName}</strong>;
 }
 
 interface FieldProps {

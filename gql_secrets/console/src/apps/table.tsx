@@ -184,7 +184,8 @@ function stateOf({ enabled, rollover }: AppRow, now: number): Verdict | null {
       newFirstUsedAt: rollover.newSecret.firstUsedAt,
       oldLastUsedAt: rollover.oldSecret.lastUsedAt,
       sources: null,
-      unmoved: (rollover.sourcesTotal ?? 0) - (rollover.sourcesMoved ?? 0),
+      moved: rollover.sourcesMoved ?? 0,
+      total: rollover.sourcesTotal ?? 0,
     },
     now,
   );

@@ -8,15 +8,26 @@ import type { UsageHours } from "./usageHours";
 const HEIGHT = 220;
 const LEFT = 48;
 const BOTTOM = 26;
-const TOP = 24;
+const TOP = 56;
+const HOUR = 3_600_000;
+const MARKER_ROWS = 3;
+const MARKER_WIDTH = 150;
 const LABEL_WIDTH = 120;
 const PLOT_HEIGHT = HEIGHT - BOTTOM - TOP;
 
-export function Chart({ usage }: { usage: UsageHours }) {
+interface ChartProps {
+  usage: UsageHours;
+  /** When the new secret was first used. */
+  firstUsedAt: number | null;
+  now: number;
+}
+
+export function Chart({ usage, firstUsedAt, now }: ChartProps) {
   const [pointed, setPointed] = useState<number | null>(null);
   const [frame, width] = useWidth();
   const { hours, fresh, old, refused } = usage;
-  const most = niceCeiling(Math.max(1, ...fresh, ...(old ?? []), ...(refused ?? [])));
+  const below = (index: number) => (fresh[index] ?? 0) + (old?.[index] ?? 0);
+  const most = niceCeiling(Math.max(1, ...hours.map((_, index) => below(index) + (refused?.[index] ?? 0))));
   const step = Math.max(1, width - LEFT) / hours.length;
   const x = (index: number) => LEFT + index * step;
   const y = (count: number) => TOP + PLOT_HEIGHT * (1 - count / most);
@@ -25,7 +36,16 @@ export function Chart({ usage }: { usage: UsageHours }) {
     const index = Math.floor((event.clientX - box.left - LEFT) / step);
     setPointed(Math.max(0, Math.min(hours.length - 1, index)));
   };
-  const placeOf = (instant: number) => x((instant - (hours[0] ?? 0)) / 3_600_000);
+  const from = hours[0] ?? 0;
+  const inRollover = usage.resetAt !== null;
+  const markers = [
+    { words: "Reset", at: usage.resetAt },
+    { words: "New secret first used", at: inRollover ? firstUsedAt : null },
+    { words: "Ended", at: usage.endedAt },
+    { words: "Now", at: inRollover && usage.endedAt === null ? now : null },
+  ].flatMap(({ words, at }) =>
+    at === null || at < from ? [] : [{ words, at, place: Math.min(width - 1, x((at - from) / HOUR)) }],
+  );
 
   return (
     <figure class="chart" ref={frame}>
@@ -50,11 +70,12 @@ export function Chart({ usage }: { usage: UsageHours }) {
             {formatHour(hours[index] ?? 0)}
           </text>
         ))}
-        {old && <Area counts={old} x={x} y={y} name="old" />}
-        <Area counts={fresh} x={x} y={y} name="new" />
-        {refused && <Area counts={refused} x={x} y={y} name="refused" />}
-        {usage.resetAt !== null && <Marker x={placeOf(usage.resetAt)} width={width} words="Reset" />}
-        {usage.endedAt !== null && <Marker x={placeOf(usage.endedAt)} width={width} words="Ended" />}
+        <Bars counts={fresh} from={() => 0} x={x} y={y} name="new" />
+        {old && <Bars counts={old} from={(index) => fresh[index] ?? 0} x={x} y={y} name="old" />}
+        {refused && <Bars counts={refused} from={below} x={x} y={y} name="refused" />}
+        {markers.map(({ words, at, place }) => (
+          <Marker key={words} x={place} width={width} words={words} row={rowOf(markers, at)} />
+        ))}
         {pointed !== null && <rect class="pointed" x={x(pointed)} y={TOP} width={step} height={PLOT_HEIGHT} />}
       </svg>
       <figcaption class="legend">
@@ -80,34 +101,50 @@ export function Chart({ usage }: { usage: UsageHours }) {
   );
 }
 
-function Marker({ x, width, words }: { x: number; width: number; words: string }) {
-  const before = x > width - 60;
+interface Placed {
+  readonly at: number;
+  readonly place: number;
+}
+
+/** The words of two markers that are near each other stand in rows of their own. */
+function rowOf(markers: readonly Placed[], at: number): number {
+  const index = markers.findIndex((marker) => marker.at === at);
+  const near = markers
+    .slice(0, index)
+    .filter((marker) => Math.abs(marker.place - (markers[index]?.place ?? 0)) < MARKER_WIDTH);
+  return near.length % MARKER_ROWS;
+}
+
+function Marker({ x, width, words, row }: { x: number; width: number; words: string; row: number }) {
+  const before = x > width - MARKER_WIDTH;
   return (
     <g>
-      <line class="reset-line" x1={x} x2={x} y1={4} y2={TOP + PLOT_HEIGHT} />
-      <text class={`axis strong ${before ? "end" : ""}`} x={before ? x - 5 : x + 5} y={13}>
+      <line class="reset-line" x1={x} x2={x} y1={4 + row * 16} y2={TOP + PLOT_HEIGHT} />
+      <text class={`axis strong ${before ? "end" : ""}`} x={before ? x - 5 : x + 5} y={13 + row * 16}>
         {words}
       </text>
     </g>
   );
 }
 
-interface AreaProps {
+interface BarsProps {
   counts: readonly number[];
+  /** What the bar of an hour stands on. */
+  from: (index: number) => number;
   x: (index: number) => number;
   y: (count: number) => number;
   name: "new" | "old" | "refused";
 }
 
-/** Steps, not slopes: a count belongs to its whole hour. */
-function Area({ counts, x, y, name }: AreaProps) {
-  const steps = counts.map((count, index) => `${x(index)},${y(count)} ${x(index + 1)},${y(count)}`).join(" ");
-  return (
-    <g class={`area ${name}`}>
-      <polygon points={`${x(0)},${y(0)} ${steps} ${x(counts.length)},${y(0)}`} />
-      <polyline points={steps} />
-    </g>
+/** One bar an hour: a count belongs to its whole hour. */
+function Bars({ counts, from, x, y, name }: BarsProps) {
+  const gap = x(1) - x(0) > 4 ? 1 : 0;
+  const bars = counts.flatMap((count, index) =>
+    count > 0
+      ? [`M${x(index)} ${y(from(index))}V${y(from(index) + count)}H${x(index + 1) - gap}V${y(from(index))}Z`]
+      : [],
   );
+  return <path class={`bars ${name}`} d={bars.join("")} />;
 }
 
 /** A round number at or above the highest count, for the axis; even, so that its half is whole too. */

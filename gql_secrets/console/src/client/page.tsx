@@ -21,6 +21,7 @@ import { History } from "./history";
 import { LockedOut } from "./lockedOut";
 import { Secrets } from "./secrets";
 import { Sources } from "./sources";
+import { Summary } from "./summary";
 import { Usage } from "./usage";
 import { Verdict } from "./verdict";
 
@@ -32,14 +33,7 @@ export function ClientPage({ clientId }: { clientId: string }) {
   // The two queries may have seen different moments: uses count only for the secrets that are shown.
   const uses = client && isOfSameMoment(client, sources.answer?.data.client) ? sources.answer?.data.client : null;
   const joined = useMemo<readonly Source[] | null>(
-    () =>
-      client && uses
-        ? sourcesOf(uses, {
-            allowList: client.allowList,
-            startedAt: client.rollover?.startedAt ?? null,
-            now: serverNow(),
-          })
-        : null,
+    () => (client && uses ? sourcesOf(uses, { allowList: client.allowList, now: serverNow() }) : null),
     [client, uses],
   );
   useTitle(client?.name ?? "Authorized App");
@@ -67,9 +61,15 @@ export function ClientPage({ clientId }: { clientId: string }) {
           <Head client={client} sources={joined} />
           <LockedOut sources={joined} client={uses ?? null} />
           <Verdict client={client} sources={joined} onEnd={asked.reload} />
+          {!client.rollover && <Summary client={client} sources={joined} />}
           <Secrets client={client} />
-          {joined && <Sources clientId={clientId} sources={joined} inRollover={client.oldSecret !== null} />}
-          <Usage clientId={clientId} follow={follow} resetAt={client.rollover?.startedAt ?? null} />
+          {joined && <Sources clientId={clientId} sources={joined} rollover={client.rollover} />}
+          <Usage
+            clientId={clientId}
+            follow={follow}
+            resetAt={client.rollover?.startedAt ?? null}
+            firstUsedAt={client.currentSecret?.firstUsedAt ?? null}
+          />
           <History clientId={clientId} follow={follow} />
           <Audit clientId={clientId} follow={follow} />
           <About client={client} />

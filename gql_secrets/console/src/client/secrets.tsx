@@ -23,11 +23,6 @@ export function Secrets({ client }: { client: ClientView }) {
         ) : (
           <p class="muted">This client has no secret.</p>
         )}
-        {!oldSecret && (
-          <p class="muted none">
-            No old secret. After a smooth reset, the previous secret appears here until it expires.
-          </p>
-        )}
       </Card>
       {oldSecret && (
         <Card

@@ -3,39 +3,40 @@
 import { useState } from "preact/hooks";
 import { CLIENT_SOURCES } from "../graphql/queries";
 import { formatNumber, plural } from "../lib/format";
-import { inState, type Source, type SourceState, sourceName } from "../rollover/sources";
+import { type Source, type SourceState, sourceName } from "../rollover/sources";
 import { Button, Chip, Panel, Scrolled, ShowQuery, type Tone, When } from "../ui/basics";
 import type { IconName } from "../ui/icons";
 
 const SHOWN_AT_FIRST = 10;
 
 const STATE_WORDS: Readonly<Record<SourceState, { tone: Tone; icon?: IconName; words: string }>> = {
-  OUTSIDE: { tone: "bad", icon: "warn", words: "Refused: address not allowed" },
+  NOT_ALLOWED: { tone: "bad", icon: "warn", words: "Refused: address not allowed" },
   LOCKED_OUT: { tone: "bad", icon: "stop", words: "Locked out" },
   STILL_OLD: { tone: "warn", icon: "warn", words: "Still old" },
   NOT_SEEN_WITH_NEW: { tone: "warn", icon: "clock", words: "Not seen with new" },
   MOVED: { tone: "good", icon: "check", words: "Moved" },
-  ABSENT: { tone: "calm", words: "Not seen since the reset" },
   IN_USE: { tone: "good", icon: "check", words: "In use" },
 };
 
 interface SourcesProps {
   clientId: string;
   sources: readonly Source[];
-  inRollover: boolean;
+  /** Null without a rollover. */
+  rollover: { readonly sourcesMoved: number | null; readonly sourcesTotal: number | null } | null;
 }
 
-export function Sources({ clientId, sources, inRollover }: SourcesProps) {
+export function Sources({ clientId, sources, rollover }: SourcesProps) {
+  const inRollover = rollover !== null;
   const [all, setAll] = useState(false);
   const shown = all ? sources : sources.slice(0, SHOWN_AT_FIRST);
-  const moved = inState(sources, "MOVED").length;
-  const concerned = moved + inState(sources, "STILL_OLD", "NOT_SEEN_WITH_NEW").length;
   return (
     <Panel
       id="sources"
       title="Sources"
       aside={
-        inRollover && concerned > 0 && <span class="muted">{`${moved} of ${plural(concerned, "source")} moved`}</span>
+        Boolean(rollover?.sourcesTotal) && (
+          <span class="muted">{`${rollover?.sourcesMoved} of ${plural(rollover?.sourcesTotal ?? 0, "source")} moved`}</span>
+        )
       }
     >
       {sources.length === 0 ? (

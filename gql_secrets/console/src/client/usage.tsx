@@ -14,9 +14,10 @@ interface UsageProps {
   clientId: string;
   follow: (event: { clientId: string }) => boolean;
   resetAt: string | null;
+  firstUsedAt: string | null;
 }
 
-export function Usage({ clientId, follow, resetAt }: UsageProps) {
+export function Usage({ clientId, follow, resetAt, firstUsedAt }: UsageProps) {
   const asked = useQuery(CLIENT_USAGE, { clientId }, { follow });
   const [asTable, setAsTable] = useState(false);
   const client = asked.answer?.data.client;
@@ -42,7 +43,12 @@ export function Usage({ clientId, follow, resetAt }: UsageProps) {
       {usage && isUnused(usage) ? (
         <Empty title={`No uses in the last ${usage.hours.length} hours`} />
       ) : (
-        usage && (asTable ? <UsageTable usage={usage} /> : <Chart usage={usage} />)
+        usage &&
+        (asTable ? (
+          <UsageTable usage={usage} />
+        ) : (
+          <Chart usage={usage} firstUsedAt={firstUsedAt ? Date.parse(firstUsedAt) : null} now={serverNow()} />
+        ))
       )}
       <p class="panel-foot">
         <ShowQuery document={CLIENT_USAGE} variables={{ clientId }} of="the uses" />

@@ -11,6 +11,7 @@ import { type Verdict as Finding, verdictOf } from "../rollover/verdict";
 import { Button } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
 import { Icon, type IconName } from "../ui/icons";
+import { Timeline } from "./timeline";
 
 const ICONS: Readonly<Record<Finding["tone"], IconName>> = { good: "check", warn: "warn", bad: "warn", calm: "pause" };
 
@@ -68,6 +69,7 @@ export function Verdict({ client, sources, onEnd }: VerdictProps) {
           </div>
         )}
       </div>
+      <Timeline client={client} />
       <div class="countdown">
         <p class="countdown-label">The old secret ends in</p>
         <p class="countdown-time" role="timer">

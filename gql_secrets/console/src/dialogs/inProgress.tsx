@@ -51,8 +51,7 @@ export function InProgress({ client, pending, failure, onBack, onGoOn }: InProgr
 async function readAffected(client: ClientView, signal: AbortSignal): Promise<readonly Source[]> {
   const { data } = await request(CLIENT_SOURCES, { clientId: client.clientId }, signal);
   if (!data.client) return [];
-  const startedAt = client.rollover?.startedAt ?? null;
-  return dependents(sourcesOf(data.client, { allowList: client.allowList, startedAt, now: serverNow() }));
+  return dependents(sourcesOf(data.client, { allowList: client.allowList, now: serverNow() }));
 }
 
 /** docs/rules.md, rule 6: an unused new secret gives way; once it is used, the old one does. */

@@ -98,7 +98,7 @@ export function NewSecret({ clientId, clientName, secret, result, close }: NewSe
         )}
       </div>
       <div class="downloads">
-        <CopyButton text={asCurl(credentials)} label="Copy as curl test" onCopied={take} />
+        <CopyButton text={asCurl(credentials)} label="Copy as curl test" kind="plain" onCopied={take} />
         <span class="muted">Run it where the application runs: it prints 200 if the secret works there.</span>
       </div>
       {result && <Aftermath result={result} />}

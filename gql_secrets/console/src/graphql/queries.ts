@@ -141,6 +141,8 @@ export const CLIENT_FIELDS = graphql(
         endsAt
         advice
         reason
+        sourcesMoved
+        sourcesTotal
       }
       viewerCanResetSecret
       viewerCanSmoothReset
@@ -181,6 +183,9 @@ export const CLIENT_SOURCES = graphql(
         oldSecret { ...Sources }
         secrets(first: 3) {
           nodes { ...Sources refusedAttempts lastRefusedAt }
+        }
+        rollover {
+          sources { address userAgent newSecretLastUsedAt oldSecretLastUsedAt state }
         }
       }
     }

@@ -15,5 +15,7 @@ export function rolloverFacts(client: ClientView, sources: readonly Source[] | n
     newFirstUsedAt: currentSecret?.firstUsedAt ?? null,
     oldLastUsedAt: oldSecret.lastUsedAt,
     sources,
+    moved: rollover.sourcesMoved ?? 0,
+    total: rollover.sourcesTotal ?? 0,
   };
 }

@@ -1,15 +1,12 @@
-/** The sources of a client: who uses the new secret, who the old one, and who tries one that has ended. */
+/**
+ * The sources of a client. In a rollover the server says how far each one has come; without one, the page shows who
+ * uses the only secret and who tries one that has ended.
+ */
 
 import { isWithin } from "../lib/networks";
 
-const HOUR = 3_600_000;
-const DAY = 24 * HOUR;
-/** A source seen with the old secret this recently is using it now. */
-const RECENTLY = HOUR;
-/** A nightly job ran at most this long before the reset, so it still counts as a user of the old secret. */
-const BEFORE_RESET = DAY;
 /** A source that has not tried an ended secret for this long is no longer locked out: it moved, or is gone. */
-const LOCKED_OUT_FOR = DAY;
+const LOCKED_OUT_FOR = 86_400_000;
 
 interface Use {
   readonly address: string | null;
@@ -25,31 +22,32 @@ interface Secret {
   readonly uses: readonly Use[] | null;
 }
 
-export interface SecretsWithUses {
+export interface RolloverSource {
+  readonly address: string | null;
+  readonly userAgent: string | null;
+  readonly newSecretLastUsedAt: string | null;
+  readonly oldSecretLastUsedAt: string | null;
+  readonly state: "NOT_ALLOWED" | "LOCKED_OUT" | "STILL_OLD" | "NOT_SEEN_WITH_NEW" | "MOVED";
+}
+
+export interface ClientWithUses {
   readonly currentSecret: Secret | null;
   readonly oldSecret: Secret | null;
   readonly secrets: { readonly nodes: readonly Secret[] } | null;
+  /** Null without a rollover. */
+  readonly rollover: { readonly sources: readonly RolloverSource[] | null } | null;
 }
 
-/**
- * - `OUTSIDE`: presents a valid secret from an address outside of the allow list
- * - `LOCKED_OUT`: tries an ended secret, and has not been seen with a valid one since
- * - `STILL_OLD`: uses the old secret
- * - `NOT_SEEN_WITH_NEW`: used the old secret, is silent, and was never seen with the new one
- * - `MOVED`: uses the new secret
- * - `ABSENT`: was last seen long before the reset
- * - `IN_USE`: uses the only secret there is
- */
-export type SourceState = "OUTSIDE" | "LOCKED_OUT" | "STILL_OLD" | "NOT_SEEN_WITH_NEW" | "MOVED" | "ABSENT" | "IN_USE";
+/** The server's states of a source in a rollover; `IN_USE`: uses the only secret there is. */
+export type SourceState = RolloverSource["state"] | "IN_USE";
 
 const BY_DANGER: readonly SourceState[] = [
-  "OUTSIDE",
+  "NOT_ALLOWED",
   "LOCKED_OUT",
   "STILL_OLD",
   "NOT_SEEN_WITH_NEW",
   "MOVED",
   "IN_USE",
-  "ABSENT",
 ];
 
 export interface Source {
@@ -67,31 +65,16 @@ export interface Source {
 
 interface Context {
   readonly allowList: readonly string[];
-  /** When the running rollover began, or null. */
-  readonly startedAt: string | null;
   readonly now: number;
 }
 
 /** Return every source, the greatest danger first; null where the viewer may not see them. */
-export function sourcesOf(client: SecretsWithUses, context: Context): readonly Source[] | null {
-  const { currentSecret, oldSecret } = client;
-  const ended = (client.secrets?.nodes ?? []).filter(
-    (node) => node.id !== currentSecret?.id && node.id !== oldSecret?.id,
-  );
-  if (currentSecret && !currentSecret.uses) return null;
-  const sources = new Map<string, Seen>();
-  const collect = (secret: Secret | null, part: Part) => {
-    for (const use of secret?.uses ?? []) {
-      const key = JSON.stringify([use.address, use.userAgent]);
-      sources.set(key, plus(sources.get(key), use, use.refused ? "refused" : part));
-    }
-  };
-  collect(currentSecret, "new");
-  collect(oldSecret, "old");
-  for (const secret of ended) collect(secret, "ended");
-  return [...sources.values()]
-    .filter((seen) => seen.new || seen.old || isLockedOut(seen, context.now))
-    .map((seen) => asSource(seen, context))
+export function sourcesOf(client: ClientWithUses, context: Context): readonly Source[] | null {
+  if (client.currentSecret && !client.currentSecret.uses) return null;
+  const seen = seenIn(client);
+  if (client.rollover) return client.rollover.sources?.map((source) => inRollover(source, seen)) ?? null;
+  return [...seen.values()]
+    .flatMap((each) => withoutRollover(each, context) ?? [])
     .sort(
       (one, other) =>
         BY_DANGER.indexOf(one.state) - BY_DANGER.indexOf(other.state) ||
@@ -106,63 +89,72 @@ export const inState = (sources: readonly Source[] | null, ...states: readonly S
 export const dependents = (sources: readonly Source[] | null): readonly Source[] =>
   inState(sources, "STILL_OLD", "NOT_SEEN_WITH_NEW");
 
-type Part = "new" | "old" | "ended" | "refused";
-
-interface Seen extends Readonly<Partial<Record<Part, Use>>> {
-  readonly address: string | null;
-  readonly userAgent: string | null;
+/** What one source did, with any secret. */
+interface Seen {
+  readonly used: readonly Use[];
+  readonly refused: readonly Use[];
 }
 
-function plus(seen: Seen | undefined, use: Use, part: Part): Seen {
-  const before = seen?.[part];
-  const { address, userAgent } = use;
-  return { ...seen, address, userAgent, [part]: before ? merged(before, use) : use };
+const keyOf = ({ address, userAgent }: Pick<Use, "address" | "userAgent">) => JSON.stringify([address, userAgent]);
+
+function seenIn({ currentSecret, oldSecret, secrets }: ClientWithUses): ReadonlyMap<string, Seen> {
+  const active = [currentSecret, oldSecret].filter((secret) => secret !== null);
+  const ended = (secrets?.nodes ?? []).filter((node) => active.every((secret) => secret.id !== node.id));
+  const seen = new Map<string, Seen>();
+  const add = (use: Use, isActive: boolean) => {
+    const { used, refused } = seen.get(keyOf(use)) ?? { used: [], refused: [] };
+    if (use.refused) seen.set(keyOf(use), { used, refused: [...refused, use] });
+    else if (isActive) seen.set(keyOf(use), { used: [...used, use], refused });
+  };
+  for (const secret of active) for (const use of secret.uses ?? []) add(use, true);
+  for (const secret of ended) for (const use of secret.uses ?? []) add(use, false);
+  return seen;
 }
 
-// A source may have tried several ended secrets.
-const merged = (one: Use, other: Use): Use => ({
-  ...other,
-  count: one.count + other.count,
-  firstSeenAt: sorted(one.firstSeenAt, other.firstSeenAt)[0] ?? one.firstSeenAt,
-  lastSeenAt: sorted(one.lastSeenAt, other.lastSeenAt)[1] ?? one.lastSeenAt,
-});
+const last = (instants: readonly (string | null)[]): string | null => instants.filter(Boolean).sort().at(-1) ?? null;
+const total = (uses: readonly Use[]): number => uses.reduce((sum, use) => sum + use.count, 0);
 
-// Instants of one server have one format, so their text sorts as they do.
-const sorted = (...instants: readonly string[]): readonly string[] => [...instants].sort();
-
-const at = (use: Use | undefined): number => (use ? Date.parse(use.lastSeenAt) : Number.NEGATIVE_INFINITY);
-
-function isLockedOut(seen: Seen, now: number): boolean {
-  const refused = at(seen.refused);
-  return refused > now - LOCKED_OUT_FOR && refused > Math.max(at(seen.new), at(seen.old));
-}
-
-function stateOf(seen: Seen, { allowList, startedAt, now }: Context): SourceState {
-  if ((seen.new || seen.old) && seen.address && !isWithin(seen.address, allowList)) return "OUTSIDE";
-  if (isLockedOut(seen, now)) return "LOCKED_OUT";
-  if (!startedAt) return "IN_USE";
-  if (at(seen.new) >= at(seen.old)) return "MOVED";
-  if (seen.new || at(seen.old) > now - RECENTLY) return "STILL_OLD";
-  return at(seen.old) < Date.parse(startedAt) - BEFORE_RESET ? "ABSENT" : "NOT_SEEN_WITH_NEW";
-}
-
-function asSource(seen: Seen, context: Context): Source {
-  const uses = [seen.new, seen.old, seen.refused].filter((use) => use !== undefined);
+function countsOf(seen: Seen | undefined) {
+  const { used, refused } = seen ?? { used: [], refused: [] };
   return {
-    address: seen.address,
-    userAgent: seen.userAgent,
-    state: stateOf(seen, context),
-    newLastUsedAt: seen.new?.lastSeenAt ?? null,
-    oldLastUsedAt: seen.old?.lastSeenAt ?? null,
-    lastSeenAt:
-      uses
-        .map((use) => use.lastSeenAt)
-        .sort()
-        .at(-1) ?? "",
-    useCount: (seen.new?.count ?? 0) + (seen.old?.count ?? 0),
-    refusedCount: seen.refused?.count ?? 0,
-    firstRefusedAt: seen.refused?.firstSeenAt ?? null,
-    lastRefusedAt: seen.refused?.lastSeenAt ?? null,
+    useCount: total(used),
+    refusedCount: total(refused),
+    firstRefusedAt: refused.map((use) => use.firstSeenAt).sort()[0] ?? null,
+    lastRefusedAt: last(refused.map((use) => use.lastSeenAt)),
+  };
+}
+
+function inRollover(source: RolloverSource, seen: ReadonlyMap<string, Seen>): Source {
+  const { address, userAgent, state, newSecretLastUsedAt, oldSecretLastUsedAt } = source;
+  const counts = countsOf(seen.get(keyOf(source)));
+  return {
+    address,
+    userAgent,
+    state,
+    newLastUsedAt: newSecretLastUsedAt,
+    oldLastUsedAt: oldSecretLastUsedAt,
+    lastSeenAt: last([newSecretLastUsedAt, oldSecretLastUsedAt, counts.lastRefusedAt]) ?? "",
+    ...counts,
+  };
+}
+
+function withoutRollover({ used, refused }: Seen, { allowList, now }: Context): Source | null {
+  const [any] = [...used, ...refused];
+  const counts = countsOf({ used, refused });
+  const usedAt = last(used.map((use) => use.lastSeenAt));
+  const { lastRefusedAt } = counts;
+  const locked =
+    lastRefusedAt !== null && Date.parse(lastRefusedAt) > now - LOCKED_OUT_FOR && lastRefusedAt > (usedAt ?? "");
+  if (!any || (usedAt === null && !locked)) return null;
+  const outside = usedAt !== null && any.address !== null && !isWithin(any.address, allowList);
+  return {
+    address: any.address,
+    userAgent: any.userAgent,
+    state: outside ? "NOT_ALLOWED" : locked ? "LOCKED_OUT" : "IN_USE",
+    newLastUsedAt: usedAt,
+    oldLastUsedAt: null,
+    lastSeenAt: last([usedAt, lastRefusedAt]) ?? "",
+    ...counts,
   };
 }
 

@@ -18,8 +18,9 @@ export interface RolloverFacts {
   readonly oldLastUsedAt: string | null;
   /** Null where the viewer may not see them. */
   readonly sources: readonly Source[] | null;
-  /** How many sources have not moved, where only their number is known. */
-  readonly unmoved?: number;
+  /** How many sources have moved to the new secret, of how many that must: known to every viewer. */
+  readonly moved: number;
+  readonly total: number;
 }
 
 export interface Verdict {
@@ -95,7 +96,10 @@ function waitForQuiet(facts: RolloverFacts, now: number): Verdict {
   if (!isOldInUse(facts)) {
     return {
       ...shared,
-      headline: "Almost done: waiting to see that the old secret stays unused",
+      headline:
+        facts.total > facts.moved
+          ? `Waiting: ${facts.moved} of ${plural(facts.total, "source")} moved so far`
+          : "Almost done: waiting to see that the old secret stays unused",
       short: "Waiting for quiet",
     };
   }
@@ -111,12 +115,13 @@ function waitForQuiet(facts: RolloverFacts, now: number): Verdict {
 
 function quiet(facts: RolloverFacts, now: number): Verdict {
   const unseen = dependents(facts.sources);
-  if (unseen.length === 0 && facts.unmoved) {
+  const unmoved = facts.total - facts.moved;
+  if (facts.sources === null && unmoved > 0) {
     return {
       tone: "warn",
-      headline: `Quiet, but ${plural(facts.unmoved, "source")} not seen with the new secret`,
+      headline: `Quiet, but ${plural(unmoved, "source")} not seen with the new secret`,
       detail: facts.reason,
-      short: `Quiet · ${plural(facts.unmoved, "source")} not moved`,
+      short: `Quiet · ${plural(unmoved, "source")} not moved`,
       first: null,
     };
   }

@@ -1,0 +1,56 @@
+/** How far a rollover has come: reset, first use of the new secret, sources moved, end. */
+
+import type { ClientView } from "../graphql/queries";
+import { useNow } from "../lib/clock";
+import { formatMoment, formatPast } from "../lib/format";
+
+interface Step {
+  readonly words: string;
+  readonly detail: string;
+  readonly done: boolean;
+}
+
+export function Timeline({ client }: { client: ClientView }) {
+  const now = useNow();
+  const steps = stepsOf(client, now);
+  const current = steps.findIndex((step) => !step.done);
+  return (
+    <ol class="timeline" aria-label="Rollover">
+      {steps.map((step, index) => (
+        <li
+          key={step.words}
+          class={step.done ? "done" : index === current ? "current" : ""}
+          aria-current={index === current ? "step" : undefined}
+        >
+          <span class="timeline-words">{step.words}</span>
+          <span class="timeline-detail">{step.detail}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function stepsOf({ rollover, currentSecret, oldSecret }: ClientView, now: number): readonly Step[] {
+  if (!rollover) return [];
+  const [moved, total] = [rollover.sourcesMoved ?? 0, rollover.sourcesTotal ?? 0];
+  const firstUsedAt = currentSecret?.firstUsedAt;
+  return [
+    { words: "Reset", detail: formatMoment(rollover.startedAt, now), done: true },
+    {
+      words: "New secret in use",
+      detail: firstUsedAt ? `since ${formatMoment(firstUsedAt, now)}` : "not yet",
+      done: Boolean(firstUsedAt),
+    },
+    {
+      words: "Sources moved",
+      detail: total > 0 ? `${moved} of ${total}` : "none seen",
+      done: total > 0 && moved === total,
+    },
+    {
+      words: "Old secret quiet",
+      detail: oldSecret?.lastUsedAt ? `last used ${formatPast(oldSecret.lastUsedAt, now)}` : "never used",
+      done: rollover.advice === "REVOKE",
+    },
+    { words: "Old secret ends", detail: formatMoment(rollover.endsAt, now), done: Date.parse(rollover.endsAt) <= now },
+  ];
+}
