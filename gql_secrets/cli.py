@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from gql_secrets import __version__
-from gql_secrets.commands import audit, client, client_rollover, db, pepper, session
+from gql_secrets.commands import audit, client, client_rollover, db, pepper, session, webhook
 from gql_secrets.commands.client_import import import_clients
 from gql_secrets.commands.client_wait import wait_unused
 from gql_secrets.commands.context import DatabaseUrl, DataDir
@@ -38,6 +38,7 @@ client.app.command("import")(import_clients)
 app.add_typer(client.app, name="client")
 app.add_typer(db.app, name="db")
 app.add_typer(session.app, name="session")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(audit.app, name="audit")
 app.add_typer(pepper.app, name="pepper")
 app.command()(schema)

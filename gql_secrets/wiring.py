@@ -30,6 +30,8 @@ from gql_secrets.service.usage.counter import Usage
 from gql_secrets.service.usage.queries import UsageQueries
 from gql_secrets.service.usage.sources import SourceQueries
 from gql_secrets.service.verification import Verifier
+from gql_secrets.service.webhooks.courier import Courier, Send
+from gql_secrets.service.webhooks.management import Webhooks
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.database import Database
@@ -64,6 +66,7 @@ class Services:
     public_url: str
     maintenance: Maintenance
     rotation_policy: RotationPolicy
+    webhooks: Webhooks
     first_owner: Registration | None
 
     async def close(self) -> None:
@@ -78,8 +81,12 @@ class Services:
 
 
 @contextlib.asynccontextmanager
-async def background(services: Services) -> AsyncIterator[None]:
-    """Run the background work of a server: write the counts of uses, expire, prune, read ahead.
+async def background(services: Services, send: Send | None = None) -> AsyncIterator[None]:
+    """Run the background work of a server: write the counts of uses, expire, prune, read ahead, deliver events.
+
+    Args:
+        services: the installation.
+        send: sends an event to the endpoint of a webhook; None where this process delivers none.
 
     When it ends, every count has been written; counts that cannot be written are logged as lost.
     """
@@ -89,11 +96,17 @@ async def background(services: Services) -> AsyncIterator[None]:
         asyncio.create_task(repeat(services.maintenance.run, stop)),
         asyncio.create_task(repeat(services.lookup.read_ahead, stop)),
     ]
+    courier = Courier(services.database, services.changes.pepper, services.queries, send) if send else None
+    if courier:
+        tasks.append(asyncio.create_task(repeat(courier.run, stop)))
     try:
         yield
     finally:
         stop.set()
         await asyncio.gather(*tasks)
+        if courier:
+            with contextlib.suppress(Failure):
+                await courier.release()
         try:
             await services.usage.flush()
         except Failure as failure:
@@ -168,6 +181,7 @@ async def open_services(
             public_url=settings.address_url,
             maintenance=maintenance,
             rotation_policy=settings.rotation_policy,
+            webhooks=Webhooks(changes, allows_http=bool(settings.allowed_webhook_networks)),
             first_owner=first_owner,
         )
     except BaseException:

@@ -31,6 +31,7 @@ from gql_secrets.api.web.middleware import refuse_encoded_body, surround_request
 from gql_secrets.api.web.origin import OwnOrigin
 from gql_secrets.api.web.own_host import require_own_host
 from gql_secrets.api.web.security_headers import add_security_headers
+from gql_secrets.api.webhook_sender import WebhookSender
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import background, open_services
 
@@ -49,7 +50,7 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
     async def services(app: web.Application) -> AsyncIterator[None]:
         app[SERVICES] = await open_services(settings, adjust_clock=adjust_clock)
         try:
-            async with background(app[SERVICES]):
+            async with background(app[SERVICES], WebhookSender(settings.allowed_webhook_networks).send):
                 yield
         finally:
             await app[SERVICES].close()

@@ -53,6 +53,7 @@ def _data(key: KeyStatus) -> dict[str, object]:
         "activeSecrets": key.active_secrets,
         "endedSecrets": key.ended_secrets,
         "repeatableResets": key.repeatable_resets,
+        "webhooks": key.webhooks,
         "signsAudit": key.signs_audit,
         "mayBeRemoved": key.may_be_removed,
     }
@@ -65,6 +66,8 @@ def _in_words(key: KeyStatus) -> str:
         return "not in the pepper" + (", but needed: its secrets are not found" if key.active_secrets else "")
     if key.active_secrets:
         return "needed until its secrets have been reset"
+    if key.webhooks:
+        return "needed until the signing secrets of its webhooks have been rotated"
     if key.signs_audit:
         return "needed until the next change: it signs the audit log"
     return "may be removed"

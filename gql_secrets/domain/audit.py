@@ -36,6 +36,10 @@ class AuditAction(StrEnum):
     SIGN_IN_LINK_VOIDED = "SIGN_IN_LINK_VOIDED"
     SIGNED_IN = "SIGNED_IN"
     SESSION_ENDED = "SESSION_ENDED"
+    WEBHOOK_CREATED = "WEBHOOK_CREATED"
+    WEBHOOK_UPDATED = "WEBHOOK_UPDATED"
+    WEBHOOK_DELETED = "WEBHOOK_DELETED"
+    WEBHOOK_SECRET_ROTATED = "WEBHOOK_SECRET_ROTATED"  # noqa: S105
 
 
 # Changes that are made even if the head of the audit log has no valid signature: those that only end something, and
@@ -94,6 +98,7 @@ class AuditEntry:
         person_name: the person whom the link or the session belongs to.
         person_role: that person's role.
         session_end_reason: why the session ended.
+        webhook_number: the webhook that was changed.
     """
 
     revision: int
@@ -122,6 +127,7 @@ class AuditEntry:
     person_name: str | None = None
     person_role: str | None = None
     session_end_reason: str | None = None
+    webhook_number: int | None = None
 
     FORMAT = 2
 
@@ -169,6 +175,7 @@ class AuditEntry:
             "person_name": self.person_name,
             "person_role": self.person_role,
             "session_end_reason": self.session_end_reason,
+            "webhook_number": self.webhook_number,
         }
         # 0 is a value (a hard reset has 0 hours to live); None, False and an empty list are not.
         given = {name: fact for name, fact in facts.items() if fact is not None and fact is not False and fact != []}

@@ -42,6 +42,7 @@ _PEOPLE: Final = (
     "person_name",
     "person_role",
     "session_end_reason",
+    "webhook_number",
 )
 
 

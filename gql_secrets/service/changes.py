@@ -63,6 +63,7 @@ class Facts(TypedDict, total=False):
     person_name: str
     person_role: str
     session_end_reason: SessionEndReason
+    webhook_number: int
 
 
 ACTIVE_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
@@ -130,6 +131,7 @@ class Change:
             person_name=facts.get("person_name"),
             person_role=facts.get("person_role"),
             session_end_reason=facts.get("session_end_reason"),
+            webhook_number=facts.get("webhook_number"),
         )
 
 

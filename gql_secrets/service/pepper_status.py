@@ -8,16 +8,17 @@ from gql_secrets.storage.database import Database
 
 _ACTIVE: Final = "('CURRENT', 'RETAINED')"
 _KEYS: Final = f"""
-    SELECT k.key_id, k.active_secrets, k.ended_secrets, k.repeatable_resets,
+    SELECT k.key_id, k.active_secrets, k.ended_secrets, k.repeatable_resets, k.webhooks,
         CASE WHEN i.audit_key_id = k.key_id THEN 1 ELSE 0 END AS signs_audit
     FROM installation i CROSS JOIN (
         SELECT key_id, CAST(sum(active) AS BIGINT) AS active_secrets, CAST(sum(ended) AS BIGINT) AS ended_secrets,
-            CAST(sum(resets) AS BIGINT) AS repeatable_resets
+            CAST(sum(resets) AS BIGINT) AS repeatable_resets, CAST(sum(webhooks) AS BIGINT) AS webhooks
         FROM (
             SELECT pepper_key_id AS key_id, CASE WHEN state IN {_ACTIVE} THEN 1 ELSE 0 END AS active,
-                CASE WHEN state IN {_ACTIVE} THEN 0 ELSE 1 END AS ended, 0 AS resets FROM client_secret
-            UNION ALL SELECT pepper_key_id, 0, 0, 1 FROM idempotent_reset
-            UNION ALL SELECT key_id, 0, 0, 0 FROM pepper_fingerprint
+                CASE WHEN state IN {_ACTIVE} THEN 0 ELSE 1 END AS ended, 0 AS resets, 0 AS webhooks FROM client_secret
+            UNION ALL SELECT pepper_key_id, 0, 0, 1, 0 FROM idempotent_reset
+            UNION ALL SELECT pepper_key_id, 0, 0, 0, 1 FROM webhook
+            UNION ALL SELECT key_id, 0, 0, 0, 0 FROM pepper_fingerprint
         ) used GROUP BY key_id
     ) k LEFT JOIN pepper_fingerprint f ON f.key_id = k.key_id
     ORDER BY f.created_at, k.key_id
@@ -39,6 +40,7 @@ class KeyStatus:
         active_secrets: valid secrets and those of disabled clients; without the key they are not found.
         ended_secrets: without the key, attempts with them are counted as attempts with an unknown secret.
         repeatable_resets: resets with an idempotency key; without the key, repeating one is refused.
+        webhooks: webhooks whose signing secret is derived from it; without the key, their deliveries fail.
         signs_audit: whether the head of the audit log is signed with it, until the next change.
     """
 
@@ -48,12 +50,13 @@ class KeyStatus:
     active_secrets: int
     ended_secrets: int
     repeatable_resets: int
+    webhooks: int
     signs_audit: bool
 
     @property
     def may_be_removed(self) -> bool:
-        """Whether no valid secret and no signature would be lost with the key."""
-        return not (self.digests_new_secrets or self.active_secrets or self.signs_audit)
+        """Whether no valid secret, no signing secret and no signature would be lost with the key."""
+        return not (self.digests_new_secrets or self.active_secrets or self.webhooks or self.signs_audit)
 
 
 async def key_statuses(database: Database, pepper: Pepper) -> list[KeyStatus]:
@@ -66,6 +69,7 @@ async def key_statuses(database: Database, pepper: Pepper) -> list[KeyStatus]:
             active_secrets=row["active_secrets"],
             ended_secrets=row["ended_secrets"],
             repeatable_resets=row["repeatable_resets"],
+            webhooks=row["webhooks"],
             signs_audit=bool(row["signs_audit"]),
         )
         for row in await database.fetch(_KEYS)

@@ -22,8 +22,10 @@ from gql_secrets.domain.identity import (
     Issuer,
 )
 from gql_secrets.domain.limits import Rate
+from gql_secrets.domain.networks import Network
 from gql_secrets.domain.policies import MAX_AGE_DAYS, RotationPolicy
 from gql_secrets.domain.rotation import MAX_RETENTION
+from gql_secrets.domain.webhooks import parse_webhook_networks
 from gql_secrets.settings.identity import parse_issuers
 from gql_secrets.settings.private_files import open_unlinked, require_private
 from gql_secrets.settings.service_links import is_service_link
@@ -79,6 +81,7 @@ class Settings:
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
     maximum_age_days: int = 0
+    webhook_networks: str = ""
     drain_delay: timedelta = timedelta(0)
     source_retention: timedelta = timedelta(days=90)
     clients_api_status: str = "200"
@@ -148,7 +151,7 @@ class Settings:
             )
         self._check_ranges()
         self._check_addresses()
-        _ = self.issuers
+        _ = self.issuers, self.allowed_webhook_networks
 
     def _check_ranges(self) -> None:
         if not timedelta(seconds=1) <= self.quiet_time <= MAX_RETENTION:
@@ -210,6 +213,20 @@ class Settings:
             scopes=self.oidc_scopes,
             insecure=self.insecure,
         )
+
+    @property
+    def allowed_webhook_networks(self) -> tuple[Network, ...]:
+        """The networks of your own that webhooks may deliver to.
+
+        Raises:
+            SetupError: one is not a network.
+        """
+        try:
+            return parse_webhook_networks(self.webhook_networks)
+        except ValueError:
+            raise SetupError(
+                "GQL_SECRETS_WEBHOOK_NETWORKS must be a comma-separated list of networks, such as 10.0.0.0/8."
+            ) from None
 
     @property
     def rotation_policy(self) -> RotationPolicy:

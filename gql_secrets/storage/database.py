@@ -117,7 +117,7 @@ class Database:
             "connections": self.dialect.connections(),
             "apps": {
                 "models": {
-                    "models": ["gql_secrets.storage.models"],
+                    "models": ["gql_secrets.storage.models", "gql_secrets.storage.webhook_models"],
                     "default_connection": self.dialect.writer,
                     "migrations": "gql_secrets.storage.migrations",
                 }

@@ -240,6 +240,7 @@ class AuditEvent(Model):
     person_name = fields.CharField(max_length=200, null=True)
     person_role = fields.CharField(max_length=16, null=True)
     session_end_reason = fields.CharField(max_length=16, null=True)
+    webhook_number: int | None = fields.BigIntField(null=True)
 
     if TYPE_CHECKING:
         ended_secrets: fields.ReverseRelation["AuditEndedSecret"]

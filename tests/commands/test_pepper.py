@@ -10,6 +10,9 @@ def test_the_status_names_each_key_and_what_needs_it(run: RunCommand) -> None:
     [key] = data["keys"]
     assert (key["inPepper"], key["digestsNewSecrets"], key["mayBeRemoved"]) == (True, True, False)
     assert key["activeSecrets"] >= 1
+    assert key["webhooks"] == 0
+    assert run("webhook", "create", "https://example.com/").code == 0
+    assert run("pepper", "status", "--json").data["keys"][0]["webhooks"] == 1
     assert data["clientsOfOlderKeys"] == []
 
     shown = run("pepper", "status")

@@ -49,6 +49,7 @@ COLUMNS = (
     "person_name",
     "person_role",
     "session_end_reason",
+    "webhook_number",
 )
 
 

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
     operations = [{operations}]
 """
 ADDS = """
-    ops.RunSQL("CREATE TABLE webhook (id BIGINT NOT NULL PRIMARY KEY, url TEXT NOT NULL)"),
+    ops.RunSQL("CREATE TABLE gadget (id BIGINT NOT NULL PRIMARY KEY, url TEXT NOT NULL)"),
     ops.RunSQL("ALTER TABLE client ADD COLUMN owner_email VARCHAR(200) NOT NULL DEFAULT 'nobody@example.com'"),
     ops.RunSQL("ALTER TABLE client_secret ADD COLUMN note TEXT"),
     ops.RunSQL("ALTER TABLE audit_event ADD COLUMN trace_id VARCHAR(32)"),

@@ -13,6 +13,7 @@ from gql_secrets.domain.events import ClientEventKind
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.domain.sessions import SessionEndReason, SessionWay
 from gql_secrets.domain.sources import RolloverSourceState
+from gql_secrets.domain.webhooks import DeliveryState, WebhookEventType
 from gql_secrets.storage.client_lists import OrderField as ClientOrderField
 
 E = TypeVar("E", bound=type[Enum])
@@ -172,6 +173,10 @@ _describe(
     SIGN_IN_LINK_VOIDED="An unused sign-in link was voided.",
     SIGNED_IN="A person signed in with a link, which began a session.",
     SESSION_ENDED="A session ended before its time: see sessionEndReason.",
+    WEBHOOK_CREATED="A webhook was created.",
+    WEBHOOK_UPDATED="A webhook was edited: see editedFields.",
+    WEBHOOK_DELETED="A webhook was deleted.",
+    WEBHOOK_SECRET_ROTATED="The signing secret of a webhook was rotated.",  # noqa: S106
 )
 _describe(
     SessionEndReason,
@@ -203,6 +208,26 @@ _describe(
     REFUSED_ATTEMPT="A secret that has ended was tried. Attempts within a few seconds are reported as one event.",
 )
 _describe(
+    WebhookEventType,
+    "The types of events that webhooks deliver.",
+    CLIENT_CREATED="A client was created or imported (client.created).",
+    CLIENT_UPDATED="A field of a client was changed (client.updated).",
+    CLIENT_ENABLED="A client was enabled (client.enabled).",
+    CLIENT_DISABLED="A client was disabled (client.disabled).",
+    CLIENT_DELETED="A client was deleted and its secrets ended (client.deleted).",
+    SECRET_RESET="A client's secret was reset (secret.reset).",  # noqa: S106
+    SECRET_REVOKED="A client's old secret was revoked (secret.revoked).",  # noqa: S106
+    SECRET_EXPIRED="A client's old secret expired (secret.expired).",  # noqa: S106
+)
+_describe(
+    DeliveryState,
+    "The states of a webhook delivery.",
+    name="WebhookDeliveryState",
+    PENDING="Waiting for its first attempt or for the next one.",
+    DELIVERED="The endpoint answered with a status from 200 to 299.",
+    FAILED="Attempted for three days without success. Deliver it again with redeliverWebhook.",
+)
+_describe(
     ErrorCode,
     "The reasons why a change was refused. A refused change has no effect.",
     without=frozenset({"INVALID_FEATURE"}),  # an unknown value of an enum is not a valid document
@@ -230,6 +255,8 @@ _describe(
     RATE_LIMITED="Too many resets of this client. Try again after retryAfterSeconds.",
     INVALID_TARGETS="There are no targets, more than 100, several for one client, or one for the caller's own client.",
     NOT_SAFE_TO_REVOKE="The old secret is still in use, or was until recently: the advice is not REVOKE.",
+    INVALID_WEBHOOK="The URL, the events, or the description of the webhook are invalid, or there are 20 webhooks.",
+    WEBHOOK_NOT_FOUND="No webhook or delivery has this id.",
     NOT_ATTEMPTED="The request ended before this client: after 20 seconds, because the caller's credentials ended, or "
     "because the database became unavailable. Send the same request again.",
 )
@@ -246,6 +273,7 @@ __all__: Final = [
     "AuditAction",
     "ClientEventKind",
     "ClientOrderField",
+    "DeliveryState",
     "ErrorCode",
     "Feature",
     "OrderDirection",
@@ -258,4 +286,5 @@ __all__: Final = [
     "SessionWay",
     "Surface",
     "ViewerKind",
+    "WebhookEventType",
 ]

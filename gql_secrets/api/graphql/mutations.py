@@ -29,6 +29,7 @@ from gql_secrets.api.graphql.payloads import (
 )
 from gql_secrets.api.graphql.queries import ClientId
 from gql_secrets.api.graphql.session_mutations import SessionMutations
+from gql_secrets.api.graphql.webhook_mutations import WebhookMutations
 from gql_secrets.domain.details import ClientDetails
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.client_details import DetailsEdit
@@ -96,7 +97,7 @@ def _changes(payload: type[Any], *, or_self: ClientIdOf | None = None) -> list[A
     description="The mutations of this API. Expected failures are returned in userErrors and change nothing. A refused "
     "mutation returns null without affecting the others."
 )
-class Mutation(SessionMutations):
+class Mutation(SessionMutations, WebhookMutations):
     @strawberry.mutation(
         description="Creates a client and its first secret, which is returned only once.",
         extensions=_changes(CreateClientPayload),

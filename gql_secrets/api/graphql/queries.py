@@ -7,7 +7,7 @@ import strawberry
 
 from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
-from gql_secrets.api.graphql.guards import Guard, client_of_argument
+from gql_secrets.api.graphql.guards import CurrentSecretGuard, Guard, client_of_argument
 from gql_secrets.api.graphql.node_lookup import find_node, find_nodes
 from gql_secrets.api.graphql.nodes import (
     After,
@@ -22,7 +22,9 @@ from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.client_list import ClientFilter, ClientOrder, Overview, RotationPolicy
 from gql_secrets.api.graphql.types.session import Session
 from gql_secrets.api.graphql.types.viewer import Viewer
+from gql_secrets.api.graphql.types.webhook import Webhook
 from gql_secrets.api.graphql.weights import FOUND, OVERVIEW, PAGE, SEARCHED_PAGE
+from gql_secrets.domain.webhooks import MAX_WEBHOOKS
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST
 from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
@@ -93,6 +95,15 @@ class Query:
             order=order_by.parse() if order_by else NEWEST_FIRST,
         )
         return Connection[Client].of(page, lambda row: Client.of(row, info.context))
+
+    @strawberry.field(
+        description="All webhooks, the oldest first: at most 20. Not available to a caller who signed in with an old "
+        "secret.",
+        extensions=[Guard(Role.ADMIN), CurrentSecretGuard()],
+        metadata=weighs(40, size=MAX_WEBHOOKS),
+    )
+    async def webhooks(self, info: Info) -> list[Webhook] | None:
+        return [Webhook.of(row) for row in await info.context.services.webhooks.all()]
 
     @strawberry.field(
         description="The rotation policy of the installation. It reports which secrets should be rotated, and never "

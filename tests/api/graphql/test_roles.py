@@ -22,6 +22,22 @@ ROOT: Final[dict[str, tuple[int, str]]] = {
     "Query.serverTime": (ANYONE, "{ serverTime }"),
     "Query.client": (VIEWER, '{ client(clientId: "ID") { name } }'),
     "Query.overview": (VIEWER, "{ overview { total } }"),
+    "Query.webhooks": (ADMIN, "{ webhooks { id } }"),
+    "Mutation.createWebhook": (
+        ADMIN,
+        'mutation { createWebhook(url: "https://example.com/", events: [SECRET_RESET]) { webhook { id } } }',
+    ),
+    "Mutation.updateWebhook": (ADMIN, 'mutation { updateWebhook(webhookId: "V2ViaG9vazox") { webhook { id } } }'),
+    "Mutation.deleteWebhook": (ADMIN, 'mutation { deleteWebhook(webhookId: "V2ViaG9vazox") { deletedId } }'),
+    "Mutation.rotateWebhookSecret": (
+        ADMIN,
+        'mutation { rotateWebhookSecret(webhookId: "V2ViaG9vazox") { webhook { id } } }',
+    ),
+    "Mutation.testWebhook": (ADMIN, 'mutation { testWebhook(webhookId: "V2ViaG9vazox") { delivery { id } } }'),
+    "Mutation.redeliverWebhook": (
+        ADMIN,
+        'mutation { redeliverWebhook(deliveryId: "V2ViaG9va0RlbGl2ZXJ5OjE") { delivery { id } } }',
+    ),
     "Query.rotationPolicy": (VIEWER, "{ rotationPolicy { maximumAgeDays } }"),
     "Query.clients": (VIEWER, "{ clients { totalCount } }"),
     "Query.node": (VIEWER, '{ node(id: "Q2xpZW50Onh4") { id } }'),
@@ -97,6 +113,8 @@ OPEN_TYPES: Final = {
     "UsageBucket",
     "UserError",
     "Viewer",
+    "Webhook",
+    "WebhookDelivery",
 }
 ARGUMENT: Final[dict[str, tuple[int, str]]] = {
     "Mutation.resetSecret(hoursToLive)": (
@@ -275,7 +293,10 @@ async def test_an_old_owner_secret_cannot_grant_a_role(
         assert answer.errors[0]["extensions"]["argument"] == "features"
 
 
-@pytest.mark.parametrize("field", ["Mutation.resetSecrets", "Mutation.revokeOldSecrets"])
+@pytest.mark.parametrize(
+    "field",
+    ["Mutation.resetSecrets", "Mutation.revokeOldSecrets", *(name for name in ROOT if "ebhook" in name)],
+)
 async def test_an_old_owner_secret_cannot_change_many_clients(
     field: str, gql: Any, make_client: MakeClient, services: Services, client: Made
 ):

@@ -122,8 +122,10 @@ def test_a_plaintext_can_leave_only_where_it_is_made():
     ]
     assert sorted(carriers) == [
         "CreateClientPayload.secret",
+        "CreateWebhookPayload.signingSecret",
         "ResetSecretPayload.newSecret",
         "ResetSecretResult.newSecret",
+        "RotateWebhookSecretPayload.signingSecret",
     ]
 
 

@@ -1,0 +1,1 @@
+"""Webhooks: their management, and the node that delivers events to them."""
