@@ -384,6 +384,28 @@ def test_the_default_roles_are_those_of_the_first_issuer() -> None:
     assert not second.admin_roles
 
 
+def test_the_console_has_a_client_at_some_of_the_issuers() -> None:
+    first, second = issuers_of(
+        ISSUER="https://a.example.com,https://b.example.com",
+        AUDIENCE="x;x",
+        CLIENT_ID="; the-console",
+        CLIENT_SECRET=";s3cret",
+    )
+    assert [first.client_id, second.client_id] == ["", "the-console"]
+    assert [first.client_secret, second.client_secret] == ["", "s3cret"]
+    assert first.scopes == second.scopes == "openid profile email"
+
+
+def test_the_secret_of_a_single_client_may_hold_a_semicolon_and_shows_nowhere(tmp_path: Path) -> None:
+    one = {"OIDC_ISSUER": "https://a.example.com", "OIDC_AUDIENCE": "x", "OIDC_CLIENT_ID": "c"}
+    (tmp_path / "secret").write_text("s3;cret\n")
+    (tmp_path / "secret").chmod(0o600)
+    settings = read(**one, OIDC_CLIENT_SECRET_FILE=str(tmp_path / "secret"))
+    [issuer] = settings.issuers
+    assert issuer.client_secret == "s3;cret"
+    assert "s3;cret" not in f"{settings} {issuer}"
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:4000", "http://localhost:4000/realms/x", "http://[::1]:4000"])
 def test_an_issuer_on_this_machine_may_be_asked_over_http(url: str) -> None:
     assert issuers_of(ISSUER=url, AUDIENCE="x")[0].url == url
@@ -398,6 +420,19 @@ def test_an_issuer_on_this_machine_may_be_asked_over_http(url: str) -> None:
         ({"ISSUER": "https://a.example.com", "AUDIENCE": "x", "VIEWER_ROLES": "a;b"}, "OIDC_VIEWER_ROLES has 2"),
         ({"ISSUER": "https://a.example.com", "AUDIENCE": "x", "ROLES_CLAIM": ""}, "must name a claim"),
         ({"AUDIENCE": "x"}, "need GQL_SECRETS_OIDC_ISSUER"),
+        ({"CLIENT_ID": "x"}, "need GQL_SECRETS_OIDC_ISSUER"),
+        (
+            {"ISSUER": "https://a.example.com", "AUDIENCE": "x", "CLIENT_SECRET": "y"},
+            "needs GQL_SECRETS_OIDC_CLIENT_ID",
+        ),
+        (
+            {"ISSUER": "https://a.example.com,https://b.example.com", "AUDIENCE": "x;y", "CLIENT_ID": "1;2;3"},
+            "OIDC_CLIENT_ID must have one entry for each issuer",
+        ),
+        (
+            {"ISSUER": "https://a.example.com", "AUDIENCE": "x", "SCOPES": "profile"},
+            "must have openid among the scopes",
+        ),
         ({"OPERATOR_ROLES": "x"}, "need GQL_SECRETS_OIDC_ISSUER"),
         ({"ISSUER": "https://a.example.com,https://a.example.com/", "AUDIENCE": "x;x"}, "names an issuer twice"),
         ({"ISSUER": "http://login.example.com", "AUDIENCE": "x"}, "must come over https"),

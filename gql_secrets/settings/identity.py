@@ -72,7 +72,7 @@ def parse_issuers(
     client_secrets = _texts("CLIENT_SECRET", client_secret, len(urls))
     if any(secret and not client for client, secret in zip(client_ids, client_secrets, strict=True)):
         raise SetupError(f"{_PREFIX}CLIENT_SECRET needs {_PREFIX}CLIENT_ID, the id of that client.")
-    all_scopes = _texts("SCOPES", scopes, len(urls)) if ";" in scopes else [scopes.strip()] * len(urls)
+    all_scopes = _texts("SCOPES", scopes, len(urls)) if ";" in scopes else [scopes] * len(urls)
     if not all("openid" in each.split() for each in all_scopes):
         raise SetupError(f"{_PREFIX}SCOPES must have openid among the scopes, which are separated by spaces.")
     roles_claims = _claims("ROLES_CLAIM", roles_claim, len(urls))
@@ -108,8 +108,8 @@ def _entries(name: str, text: str, count: int) -> list[tuple[str, ...]]:
 
 
 def _texts(name: str, text: str, count: int) -> list[str]:
-    """Return one text for each issuer; none may hold a control character."""
-    entries = [entry.strip() for entry in text.split(";")]
+    """Return one text for each issuer; none may hold a control character. That of a single one may hold a `;`."""
+    entries = [entry.strip() for entry in text.split(";")] if count > 1 else [text.strip()]
     if len(entries) > count or not all(entry.isprintable() for entry in entries):
         raise SetupError(
             f"{_PREFIX}{name} must have one entry for each issuer, separated by `;`, without control characters."

@@ -201,6 +201,21 @@ async def test_several_windows_sign_in_at_the_same_time(person: Person, provider
     assert await person.come_back(answers[4]) == "/"
 
 
+async def test_the_cookie_of_a_sign_in_is_bound_to_the_host_and_hidden_from_scripts(
+    build_api: BuildApi, console_settings: dict[str, str], provider: IdentityProvider
+) -> None:
+    api = await build_api(**console_settings, public_url="https://secrets.example.com")
+    url = URL("/sign-in/start").with_query(issuer=provider.issuer)
+    async with api.get(url, headers={"Host": "secrets.example.com"}, allow_redirects=False) as response:
+        [(name, morsel)] = response.cookies.items()
+        location = URL(response.headers["Location"])
+    assert name.startswith("__Host-gql_secrets_authorization_")
+    assert (morsel["secure"], morsel["httponly"], morsel["samesite"], morsel["path"]) == (True, True, "Lax", "/")
+    assert morsel["max-age"] == "600"
+    assert location.query["redirect_uri"] == "https://secrets.example.com/sign-in/callback"
+    assert all(location.query[part] not in morsel.value for part in ("state", "nonce", "code_challenge"))
+
+
 # What the provider answers
 
 
