@@ -51,7 +51,12 @@ async def test_what_came_after_the_revision_comes_first_and_then_what_is_live(se
 async def test_nothing_is_repeated_or_missed_while_changes_go_on(services: Services, client: Made) -> None:
     """Each subscription begins between two changes, at any instant."""
     known = await revision(services)
-    changing = asyncio.ensure_future(asyncio.gather(*(edit(services, client, f"Name {each}") for each in range(30))))
+
+    async def change() -> None:
+        for each in range(30):
+            await edit(services, client, f"Name {each}")
+
+    changing = asyncio.create_task(change())
     streams = []
     while not changing.done():
         streams.append(await services.feed.subscribe(None, by=VIEWER, after=known))
