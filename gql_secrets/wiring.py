@@ -32,6 +32,7 @@ from gql_secrets.service.usage.sources import SourceQueries
 from gql_secrets.service.verification import Verifier
 from gql_secrets.service.webhooks.courier import Courier, Send
 from gql_secrets.service.webhooks.management import Webhooks
+from gql_secrets.service.webhooks.occasions import Occasions
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.database import Database
@@ -67,6 +68,7 @@ class Services:
     maintenance: Maintenance
     rotation_policy: RotationPolicy
     webhooks: Webhooks
+    occasions: Occasions
     first_owner: Registration | None
 
     async def close(self) -> None:
@@ -96,7 +98,11 @@ async def background(services: Services, send: Send | None = None) -> AsyncItera
         asyncio.create_task(repeat(services.maintenance.run, stop)),
         asyncio.create_task(repeat(services.lookup.read_ahead, stop)),
     ]
-    courier = Courier(services.database, services.changes.pepper, services.queries, send) if send else None
+    courier = (
+        Courier(services.database, services.changes.pepper, services.queries, services.occasions, send)
+        if send
+        else None
+    )
     if courier:
         tasks.append(asyncio.create_task(repeat(courier.run, stop)))
     try:
@@ -181,6 +187,7 @@ async def open_services(
             public_url=settings.address_url,
             maintenance=maintenance,
             rotation_policy=settings.rotation_policy,
+            occasions=Occasions(database, usage_queries, settings.quiet_time, settings.rotation_policy),
             webhooks=Webhooks(changes, allows_http=bool(settings.allowed_webhook_networks)),
             first_owner=first_owner,
         )

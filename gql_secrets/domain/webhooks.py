@@ -39,6 +39,9 @@ class WebhookEventType(StrEnum):
     SECRET_RESET = "secret.reset"  # noqa: S105
     SECRET_REVOKED = "secret.revoked"  # noqa: S105
     SECRET_EXPIRED = "secret.expired"  # noqa: S105
+    SECRET_DUE = "secret.due"  # noqa: S105
+    ROLLOVER_ENDING = "rollover.ending"
+    ROLLOVER_SAFE_TO_REVOKE = "rollover.safe_to_revoke"
 
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")

@@ -101,13 +101,13 @@ class Conditions:
         """Return: a rollover is in progress, and its old secret is not yet safe to revoke."""
         return Condition("client_secret", f"{RUNNING} AND NOT {_IS_SAFE}", (self._now, *self._quiet))
 
-    def ending_soon(self) -> Condition:
-        """Return: the old secret ends soon, was used since the reset, and is not safe to revoke."""
+    def ending_soon(self, within: timedelta = SOON) -> Condition:
+        """Return: the old secret ends within this time, was used since the reset, and is not safe to revoke."""
         still_used = _OLD_USED_SINCE.format(since="x.replaced_at")
         return Condition(
             "client_secret",
             f"{RUNNING} AND x.expires_at <= ? AND {still_used} AND NOT {_IS_SAFE}",
-            (self._now, self._now + SOON // timedelta(microseconds=1), *self._quiet),
+            (self._now, self._now + within // timedelta(microseconds=1), *self._quiet),
         )
 
     def locked_out(self) -> Condition:

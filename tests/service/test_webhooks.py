@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from support.callers import ADMIN, DAY, HARD, OPERATOR, Made, sign_in
+from support.callers import ADMIN, DAY, HARD, OPERATOR, Made, sign_in, verify
 from support.clocks import DAYS, HOUR, MINUTE, NOW, SECOND, Clock
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.details import ClientDetails
 from gql_secrets.domain.errors import Forbidden
+from gql_secrets.domain.rotation import Retention
 from gql_secrets.domain.webhooks import MAX_WEBHOOKS, InvalidWebhook, WebhookEventType, WebhookNotFound
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.webhooks.courier import LEASE, Answer, Courier
@@ -49,7 +50,7 @@ def receiver() -> Receiver:
 
 
 def courier_of(services: Services, receiver: Receiver) -> Courier:
-    return Courier(services.database, services.changes.pepper, services.queries, receiver.send)
+    return Courier(services.database, services.changes.pepper, services.queries, services.occasions, receiver.send)
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ async def test_an_event_waits_for_the_one_before_it_of_the_same_client(
         await receiver.send(url, headers, body)
         return DOWN if json.loads(body)["data"]["clientId"] in down else Answer(200)
 
-    courier = Courier(services.database, services.changes.pepper, services.queries, send)
+    courier = Courier(services.database, services.changes.pepper, services.queries, services.occasions, send)
     await run_until_idle(courier)
     ids = [event["data"]["clientId"] for _, event in receiver.got]  # type: ignore[index]
     assert sorted(ids) == sorted([first.id, second.id])  # the second reset of A waits
@@ -357,3 +358,62 @@ async def test_old_deliveries_are_deleted_and_pending_ones_are_kept(
     await run_until_idle(courier)
     assert await deliveries(services, done.webhook.id) == []
     assert len(await deliveries(services, waiting.webhook.id)) == 1
+
+
+async def test_a_rollover_that_ends_while_the_old_secret_is_used_is_announced_a_day_and_an_hour_before(
+    services: Services, courier: Courier, receiver: Receiver, client: Made, clock: Clock
+) -> None:
+    await services.webhooks.create(URL, [WebhookEventType.ROLLOVER_ENDING], by=ADMIN)
+    await services.rotation.reset_secret(client.id, Retention(48), by=ADMIN)
+    clock.move(HOUR)
+    await verify(services, client.id, client.secret, "198.51.100.7")
+    await services.usage.flush()
+    for wait, announced in ((22 * HOUR, 0), (HOUR, 1), (MINUTE, 1), (22 * HOUR + 59 * MINUTE, 2), (MINUTE, 2)):
+        clock.move(wait)
+        await run_until_idle(courier)
+        assert len(receiver.got) == announced, wait
+    (first_id, first), (second_id, second) = receiver.got
+    assert first_id != second_id
+    assert [event["data"]["withinHours"] for event in (first, second)] == [24, 1]  # type: ignore[index]
+    data = first["data"]
+    assert isinstance(data, dict)
+    assert [source["address"] for source in data["sources"]] == ["198.51.100.7"]
+    assert data["clientId"] == client.id
+
+
+async def test_a_short_rollover_is_announced_immediately_and_an_unused_one_never(
+    services: Services, courier: Courier, receiver: Receiver, make_client: MakeClient, clock: Clock
+) -> None:
+    await services.webhooks.create(URL, [WebhookEventType.ROLLOVER_ENDING], by=ADMIN)
+    used, unused, last_hour = [await make_client(name=name) for name in ("used", "unused", "last hour")]
+    for client, hours in ((used, 12), (unused, 12), (last_hour, 1)):
+        await services.rotation.reset_secret(client.id, Retention(hours), by=ADMIN)
+    clock.move(SECOND)
+    for client in (used, last_hour):
+        await verify(services, client.id, client.secret)
+    await services.usage.flush()
+    await run_until_idle(courier)
+    announced = {event["data"]["clientId"]: event["data"]["withinHours"] for _, event in receiver.got}  # type: ignore[index]
+    assert announced == {used.id: 24, last_hour.id: 1}
+
+
+async def test_what_is_safe_to_revoke_and_what_is_due_is_reported_once(
+    services: Services, courier: Courier, receiver: Receiver, make_client: MakeClient, clock: Clock, open_node: OpenNode
+) -> None:
+    events = [WebhookEventType.ROLLOVER_SAFE_TO_REVOKE, WebhookEventType.SECRET_DUE]
+    await services.webhooks.create(URL, events, by=ADMIN)
+    rolling = await make_client(name="rolling")
+    await make_client(name="strict", details=ClientDetails(maximum_age_days=1))
+    reset = await services.rotation.reset_secret(rolling.id, Retention(168), by=ADMIN)
+    await verify(services, rolling.id, reset.new_secret.reveal())
+    await run_until_idle(courier)
+    assert receiver.got == []
+    clock.move(2 * DAYS)
+    await run_until_idle(courier)
+    assert sorted(map(str, receiver.types)) == ["rollover.safe_to_revoke", "secret.due"]
+    assert "gqls_" not in json.dumps(receiver.got)
+
+    clock.move(HOUR)  # and after a change of node
+    await courier.release()
+    await run_until_idle(courier_of(await open_node(), receiver))
+    assert len(receiver.got) == 2

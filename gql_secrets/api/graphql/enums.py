@@ -218,6 +218,10 @@ _describe(
     SECRET_RESET="A client's secret was reset (secret.reset).",  # noqa: S106
     SECRET_REVOKED="A client's old secret was revoked (secret.revoked).",  # noqa: S106
     SECRET_EXPIRED="A client's old secret expired (secret.expired).",  # noqa: S106
+    SECRET_DUE="A client's current secret has reached its maximum age (secret.due).",  # noqa: S106
+    ROLLOVER_ENDING="A client's old secret is still in use and expires within 24 hours, and again within an hour "
+    "(rollover.ending).",
+    ROLLOVER_SAFE_TO_REVOKE="A client's old secret is safe to revoke (rollover.safe_to_revoke).",
 )
 _describe(
     DeliveryState,

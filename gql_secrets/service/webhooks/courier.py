@@ -9,17 +9,25 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.instants import rfc3339
-from gql_secrets.domain.webhooks import MAX_FAILING, DeliveryState, event_type_of, next_attempt_at, sign
+from gql_secrets.domain.webhooks import (
+    MAX_FAILING,
+    DeliveryState,
+    WebhookEventType,
+    event_type_of,
+    next_attempt_at,
+    sign,
+)
 from gql_secrets.service.audit_log import entry_of
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.webhooks.management import signing_keys
+from gql_secrets.service.webhooks.occasions import Occasions
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import AuditEvent
@@ -31,6 +39,7 @@ LEASE: Final = timedelta(seconds=30)
 KEPT: Final = timedelta(days=30)
 _SECONDS_BUSY: Final = 1.0
 _SECONDS_IDLE: Final = 5.0
+_LOOK_AT_OCCASIONS: Final = timedelta(seconds=15)
 _BATCH: Final = 200
 _AT_A_TIME: Final = 20
 _AT_A_TIME_EACH: Final = 4
@@ -69,14 +78,16 @@ Send = Callable[[str, dict[str, str], bytes], Awaitable[Answer]]
 class Courier:
     """Delivers events to webhooks while this node holds the lease."""
 
-    def __init__(self, database: Database, pepper: Pepper, queries: Queries, send: Send) -> None:
-        """Deliver through `send`."""
+    def __init__(self, database: Database, pepper: Pepper, queries: Queries, occasions: Occasions, send: Send) -> None:
+        """Deliver changes and occasions through `send`."""
         self._database = database
+        self._occasions = occasions
         self._pepper = pepper
         self._queries = queries
         self._send = send
         self._holder = uuid.uuid4().hex
         self._holds_until: datetime | None = None
+        self._looked_at: datetime | None = None
 
     async def run(self) -> float:
         """Deliver what is due; return the number of seconds until the next run."""
@@ -88,6 +99,10 @@ class Courier:
             return _SECONDS_IDLE
         for webhook in webhooks:
             await self._write_deliveries(webhook, now)
+        if self._looked_at is None or not timedelta(0) <= now - self._looked_at < _LOOK_AT_OCCASIONS:
+            self._looked_at = now
+            for webhook in webhooks:
+                await self._write_occasions(webhook, now)
         sent = await self._deliver(now)
         if not sent:
             await self._prune(now)
@@ -131,7 +146,7 @@ class Courier:
             return
         wanted = webhook.events.split(",")
         reported = [(event, kind) for event in changes if (kind := event_type_of(event.action)) and kind in wanted]
-        clients = await self._clients_of([event for event, _ in reported])
+        clients = await self._clients_of(event.client_id for event, _ in reported if event.client_id)
         rows: list[dict[str, Any]] = [
             {
                 "webhook_id": webhook.id,
@@ -162,9 +177,50 @@ class Courier:
 
         await self._database.run_tx(work)
 
-    async def _clients_of(self, events: list[AuditEvent]) -> dict[str, dict[str, object]]:
-        """Return the names, contacts and labels of the clients of these events; none of one that was deleted."""
-        found = await self._queries.find_clients({event.client_id for event in events if event.client_id})
+    async def _write_occasions(self, webhook: Webhook, now: datetime) -> None:
+        """Write a delivery for each occasion that this webhook reports and has none for: it is unique by its id."""
+        wanted = [WebhookEventType(text) for text in webhook.events.split(",")] if webhook.enabled else []
+        found = [each for kind in wanted for each in await self._occasions.of(kind, webhook.id, now, _BATCH)]
+        if not found:
+            return
+        clients = await self._clients_of([each.client_id for each in found])
+        rows: list[dict[str, Any]] = [
+            {
+                "webhook_id": webhook.id,
+                "event_id": each.event_id,
+                "event_type": each.kind.value,
+                "client_id": each.client_id,
+                "payload": json.dumps(
+                    {
+                        "type": each.kind.value,
+                        "timestamp": rfc3339(now),
+                        "data": {"clientId": each.client_id, "client": clients.get(each.client_id), **each.facts},
+                    },
+                    ensure_ascii=False,
+                ),
+                "state": DeliveryState.PENDING.value,
+                "next_attempt_at": now,
+                "created_at": now,
+            }
+            for each in found
+        ]
+
+        async def work(tx: Transaction) -> None:
+            # Under the webhook's lock, and only those that another holder has not written in between.
+            await tx.lock_row("webhook", "id", webhook.id)
+            marks = ", ".join("?" * len(rows))
+            known = await tx.fetch(
+                f"SELECT event_id FROM webhook_delivery WHERE webhook_id = ? AND event_id IN ({marks})",  # noqa: S608  marks
+                [webhook.id, *(row["event_id"] for row in rows)],
+            )
+            written = {row["event_id"] for row in known}
+            await tx.insert(WebhookDelivery, [row for row in rows if row["event_id"] not in written])
+
+        await self._database.run_tx(work)
+
+    async def _clients_of(self, client_ids: Iterable[str]) -> dict[str, dict[str, object]]:
+        """Return the names, contacts and labels of these clients; none of one that was deleted."""
+        found = await self._queries.find_clients(set(client_ids))
         return {
             row.client_id: {"name": row.name, "contact": row.contact, "labels": list(row.labels)}
             for row in found.values()

@@ -1,0 +1,107 @@
+"""What webhooks report although it is not a change: a rollover that ends, or is safe to end, and a secret that is due.
+
+Each occasion has an id that follows from its secret, so it is reported once however often it is looked at.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from gql_secrets.domain.instants import rfc3339
+from gql_secrets.domain.policies import RotationPolicy
+from gql_secrets.domain.webhooks import WebhookEventType
+from gql_secrets.service.usage.queries import UsageQueries
+from gql_secrets.storage.client_conditions import Condition, Conditions
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.fields import from_microseconds
+
+_HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(hours=24)
+MAX_SHOWN_SOURCES: Final = 10
+# Those that this webhook has no delivery of. A part of an event id and the number of the secret make the id.
+_NEW: Final = """
+    SELECT x.client_id, x.id, x.created_at, x.expires_at FROM {table} x WHERE {test} AND NOT EXISTS (
+        SELECT 1 FROM webhook_delivery d WHERE d.webhook_id = ? AND d.event_id = ? || x.id
+    ) ORDER BY x.id LIMIT ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """An event that is not a change."""
+
+    kind: WebhookEventType
+    event_id: str
+    client_id: str
+    facts: dict[str, object]
+
+
+class Occasions:
+    """Finds the occasions that a webhook has no delivery of."""
+
+    def __init__(
+        self, database: Database, usage_queries: UsageQueries, quiet_time: timedelta, policy: RotationPolicy
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            database: where to read.
+            usage_queries: who uses a secret.
+            quiet_time: how long an old secret must be unused before it is safe to revoke.
+            policy: the maximum age of current secrets.
+        """
+        self._database = database
+        self._usage_queries = usage_queries
+        self._quiet_time = quiet_time
+        self._policy = policy
+
+    async def of(self, kind: WebhookEventType, webhook_number: int, now: datetime, limit: int) -> list[Occasion]:
+        """Return at most `limit` occasions of this type; none for a type of change.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        at = Conditions(now, self._quiet_time, self._policy)
+        match kind:
+            case WebhookEventType.ROLLOVER_SAFE_TO_REVOKE:
+                rows = await self._new(at.safe_to_revoke(), "safe_", webhook_number, limit)
+                return [Occasion(kind, f"safe_{row[1]}", row[0], _expiry(row)) for row in rows]
+            case WebhookEventType.SECRET_DUE:
+                rows = await self._new(at.due_within(timedelta(0)), "due_", webhook_number, limit)
+                return [Occasion(kind, f"due_{row[1]}", row[0], {"secretCreatedAt": _instant(row[2])}) for row in rows]
+            case WebhookEventType.ROLLOVER_ENDING:
+                hour = await self._new(at.ending_soon(_HOUR), "ending_1h_", webhook_number, limit)
+                day = await self._new(at.ending_soon(_DAY), "ending_24h_", webhook_number, limit)
+                # A rollover shorter than a day has one warning immediately; one in its last hour has that one alone.
+                last = {row[1] for row in hour} | {row[1] for row in day if _ends_within(row, now, _HOUR)}
+                ending = [(1, row) for row in hour] + [(24, row) for row in day if row[1] not in last]
+                return [await self._ending(kind, hours, row) for hours, row in ending]
+        return []
+
+    async def _new(self, condition: Condition, prefix: str, webhook_number: int, limit: int) -> Sequence[Sequence[Any]]:
+        statement = _NEW.format(table=condition.table, test=condition.test)
+        return await self._database.fetch_rows(statement, (*condition.values, webhook_number, prefix, limit))
+
+    async def _ending(self, kind: WebhookEventType, hours: int, row: Sequence[Any]) -> Occasion:
+        client_id, number = row[0], row[1]
+        uses = (await self._usage_queries.uses_of([number])).get(number, [])
+        sources = [
+            {"address": use.address, "userAgent": use.user_agent, "lastSeenAt": rfc3339(use.last_seen_at)}
+            for use in uses
+            if not use.refused
+        ]
+        facts = {**_expiry(row), "withinHours": hours, "sources": sources[:MAX_SHOWN_SOURCES], "count": len(sources)}
+        return Occasion(kind, f"ending_{hours}h_{number}", client_id, facts)
+
+
+def _expiry(row: Sequence[Any]) -> dict[str, object]:
+    return {"oldSecretExpiresAt": _instant(row[3])}
+
+
+def _ends_within(row: Sequence[Any], now: datetime, time: timedelta) -> bool:
+    return from_microseconds(row[3]) <= now + time
+
+
+def _instant(microseconds: int) -> str:
+    return rfc3339(from_microseconds(microseconds))
