@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from support.console_window import CHROMIUM, FLAGS, PATIENCE, Server
+from support.console_window import CHROMIUM, FLAGS, PATIENCE, Server, Window
 
 _HERE = Path(__file__).parent
 _SECONDS = 180
@@ -146,8 +146,10 @@ def test_a_person_without_a_role_learns_why(page: Page, server: Server) -> None:
     sign_in(page, server, "nobody")
 
     expect(page.get_by_role("alert")).to_contain_text("it gives you no role here")
+    Window(page, server).look("sign-in-without-a-role")
     expect(page.get_by_role("link", name="Sign in with localhost")).to_be_visible()
     expect_signed_out(page, server)
+    Window(page, server).look("sign-in-with-a-provider")
 
 
 def test_a_one_time_link_is_still_the_way_back_in(page: Page, server: Server) -> None:
