@@ -41,6 +41,7 @@ class WebhookEventType(StrEnum):
     SECRET_EXPIRED = "secret.expired"  # noqa: S105
     SECRET_DUE = "secret.due"  # noqa: S105
     ROLLOVER_ENDING = "rollover.ending"
+    STRAGGLER_REFUSED = "straggler.refused"
     ROLLOVER_SAFE_TO_REVOKE = "rollover.safe_to_revoke"
 
 

@@ -417,3 +417,24 @@ async def test_what_is_safe_to_revoke_and_what_is_due_is_reported_once(
     await courier.release()
     await run_until_idle(courier_of(await open_node(), receiver))
     assert len(receiver.got) == 2
+
+
+async def test_a_secret_that_has_ended_and_is_tried_is_reported_once_an_hour(
+    services: Services, courier: Courier, receiver: Receiver, client: Made, clock: Clock
+) -> None:
+    await services.webhooks.create(URL, [WebhookEventType.STRAGGLER_REFUSED], by=ADMIN)
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    await run_until_idle(courier)
+    for wait, reported in ((MINUTE, 1), (30 * MINUTE, 1), (30 * MINUTE, 2)):
+        clock.move(wait)
+        for address in ("198.51.100.7", "198.51.100.8"):
+            await verify(services, client.id, client.secret, address)
+        await services.usage.flush()
+        await run_until_idle(courier)
+        await run_until_idle(courier)
+        assert len(receiver.got) == reported, wait
+    assert receiver.got[0][0] != receiver.got[1][0]
+    data = receiver.got[0][1]["data"]
+    assert isinstance(data, dict)
+    assert (data["clientId"], data["count"]) == (client.id, 2)
+    assert client.secret not in json.dumps(receiver.got)

@@ -221,6 +221,8 @@ _describe(
     SECRET_DUE="A client's current secret has reached its maximum age (secret.due).",  # noqa: S106
     ROLLOVER_ENDING="A client's old secret is still in use and expires within 24 hours, and again within an hour "
     "(rollover.ending).",
+    STRAGGLER_REFUSED="A secret of a client that has ended was tried: a source may be locked out. At most once an hour "
+    "for a client (straggler.refused).",
     ROLLOVER_SAFE_TO_REVOKE="A client's old secret is safe to revoke (rollover.safe_to_revoke).",
 )
 _describe(

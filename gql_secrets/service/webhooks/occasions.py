@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from gql_secrets.domain.credentials import sha256_of_parts
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.webhooks import WebhookEventType
 from gql_secrets.service.usage.queries import UsageQueries
 from gql_secrets.storage.client_conditions import Condition, Conditions
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.fields import from_microseconds
+from gql_secrets.storage.fields import from_microseconds, to_microseconds
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(hours=24)
@@ -25,6 +26,15 @@ _NEW: Final = """
         SELECT 1 FROM webhook_delivery d WHERE d.webhook_id = ? AND d.event_id = ? || x.id
     ) ORDER BY x.id LIMIT ?
 """
+
+
+_STRAGGLERS: Final = """
+    SELECT x.client_id, x.id FROM client_secret x
+    WHERE x.state IN ('EXPIRED', 'REVOKED') AND x.last_refused_at >= ? AND EXISTS (
+        SELECT 1 FROM client k WHERE k.client_id = x.client_id AND k.deleted_at IS NULL
+    ) ORDER BY x.last_refused_at LIMIT ?
+"""
+_MAX_STRAGGLERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,34 @@ class Occasions:
                 last = {row[1] for row in hour} | {row[1] for row in day if _ends_within(row, now, _HOUR)}
                 ending = [(1, row) for row in hour] + [(24, row) for row in day if row[1] not in last]
                 return [await self._ending(kind, hours, row) for hours, row in ending]
+            case WebhookEventType.STRAGGLER_REFUSED:
+                return await self._stragglers(now)
         return []
+
+    async def _stragglers(self, now: datetime) -> list[Occasion]:
+        """Return the clients of which a secret that has ended was tried since the beginning of the hour."""
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        rows = await self._database.fetch_rows(_STRAGGLERS, (to_microseconds(hour), _MAX_STRAGGLERS))
+        if not rows:
+            return []
+        tried: dict[str, list[int]] = {}
+        for client_id, number in rows:
+            tried.setdefault(client_id, []).append(number)
+        uses = await self._usage_queries.uses_of([number for numbers in tried.values() for number in numbers])
+        occasions = []
+        for client_id, numbers in tried.items():
+            # By addresses alone: another user agent costs an attacker nothing.
+            sources = {use.address for number in numbers for use in uses.get(number, []) if use.refused}
+            digest = sha256_of_parts(client_id).hex()[:32]
+            occasions.append(
+                Occasion(
+                    WebhookEventType.STRAGGLER_REFUSED,
+                    f"straggler_{digest}_{hour:%Y%m%d%H}",
+                    client_id,
+                    {"count": len(sources)},
+                )
+            )
+        return occasions
 
     async def _new(self, condition: Condition, prefix: str, webhook_number: int, limit: int) -> Sequence[Sequence[Any]]:
         statement = _NEW.format(table=condition.table, test=condition.test)
