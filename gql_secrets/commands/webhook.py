@@ -1,6 +1,6 @@
 """`gql-secrets webhook …`: manage the endpoints that events are delivered to."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,7 +12,8 @@ from gql_secrets.wiring import Services
 
 app = typer.Typer(help="Manage the endpoints that events are delivered to.", no_args_is_help=True)
 
-Number = Annotated[int, typer.Argument(metavar="NUMBER", help="The number of the webhook.")]
+_MAX_NUMBER: Final = 2**63 - 1
+Number = Annotated[int, typer.Argument(metavar="NUMBER", min=1, max=_MAX_NUMBER, help="The number of the webhook.")]
 _EVENTS = f"One of {', '.join(WebhookEventType)}. Repeat the option for more."
 
 
@@ -140,7 +141,9 @@ async def deliveries(services: Services, number: Number, as_json: AsJson = False
 @with_services
 async def redeliver(
     services: Services,
-    delivery: Annotated[int, typer.Argument(metavar="DELIVERY", help="The number of the delivery.")],
+    delivery: Annotated[
+        int, typer.Argument(metavar="DELIVERY", min=1, max=_MAX_NUMBER, help="The number of the delivery.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Deliver an event once more, under the same event id."""
