@@ -1,5 +1,8 @@
 """The explorer: our own copy, offline, with the operations one needs."""
 
+import json
+import os
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -64,3 +67,24 @@ def test_show_query_opens_the_very_operation(window: Window, server: Server, cli
     expect(explorer.page.get_by_text("72")).to_be_visible()
     assert explorer.page.url == f"{server.url}/graphql"
     assert explorer.problems == []
+
+
+def test_one_button_shows_a_page_as_graphql_curl_and_a_command(window: Window, server: Server, client: Client) -> None:
+    window.open(client)
+    window.press("API")
+    expect(window.dialog.get_by_text("query AuthorizedApp(")).to_be_visible()
+    window.look("api")
+    window.dialog.get_by_role("combobox").select_option("Audit trail")
+    expect(window.dialog.get_by_text("query AuditTrail(")).to_be_visible()
+    window.confirm("curl")
+    window.dialog.get_by_role("combobox").select_option("Client")
+    window.confirm("Copy curl")
+    expect(window.dialog.get_by_text("Copied", exact=True)).to_be_visible()
+    command = window.page.evaluate("navigator.clipboard.readText()")
+    window.confirm("CLI")
+    expect(window.dialog.get_by_text(f"gql-secrets client show {client.id}")).to_be_visible()
+
+    viewer = server.create_client("Reads by curl", "viewer")
+    environment = {**os.environ, "CLIENT_ID": viewer.id, "CLIENT_SECRET": viewer.secret}
+    ran = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout)["data"]["client"]["name"] == client.name

@@ -11,7 +11,8 @@ import { ACTIVITY_ADDRESS, activityAddressOf, clientAddress, goTo } from "../lib
 import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
 import { useTitle } from "../shell/title";
 import { Actor } from "../ui/actor";
-import { At, Empty, Loading, ShowQuery } from "../ui/basics";
+import { ApiButton } from "../ui/api";
+import { At, Empty, Loading } from "../ui/basics";
 import { Choice } from "../ui/choice";
 import { FailureNote, Note } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
@@ -37,7 +38,13 @@ export function ActivityPage({ view }: { view: ActivityView }) {
           <h1 tabIndex={-1}>Activity</h1>
           <p class="lead">Every change, who made it, and when. Deleted clients are included.</p>
         </div>
-        {events && <Export filter={filter} total={events.totalCount} />}
+        <div class="head-actions">
+          <ApiButton
+            operations={[{ name: "Activity", document: ACTIVITY, variables }]}
+            command="gql-secrets audit export"
+          />
+          {events && <Export filter={filter} total={events.totalCount} />}
+        </div>
       </div>
       <div class="toolbar">
         <Typed label="Client id" value={view.client} onChange={(client) => change({ client })} />
@@ -89,7 +96,6 @@ export function ActivityPage({ view }: { view: ActivityView }) {
         </div>
       )}
       <div class="below-table">
-        <ShowQuery document={ACTIVITY} variables={variables} of="the activity" />
         {events && (
           <Pager
             paging={paging}

@@ -9,7 +9,8 @@ import { EVERY_CLIENT, type ListView, listArguments } from "../lib/listView";
 import { APPS_ADDRESS, goTo, listAddressOf } from "../lib/router";
 import { createStore } from "../lib/store";
 import { useTitle } from "../shell/title";
-import { Button, Loading, ShowQuery } from "../ui/basics";
+import { ApiButton } from "../ui/api";
+import { Button, Loading } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
 import { FailureNote, Note } from "../ui/notes";
 import { Pager, type Place, usePaging } from "../ui/paging";
@@ -74,11 +75,14 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
           <h1 tabIndex={-1}>Authorized Apps</h1>
           <p class="lead">The clients that may call your APIs, and the state of their secrets.</p>
         </div>
-        {viewer.canCreateClient && (
-          <Button kind="primary" onClick={() => openDialog((close) => <CreateDialog close={close} />)}>
-            Create client
-          </Button>
-        )}
+        <div class="head-actions">
+          <ApiButton operations={[{ name: "This list", document: APPS, variables }]} command={commandFor(view)} />
+          {viewer.canCreateClient && (
+            <Button kind="primary" onClick={() => openDialog((close) => <CreateDialog close={close} />)}>
+              Create client
+            </Button>
+          )}
+        </div>
       </div>
 
       <Filters
@@ -117,7 +121,6 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
         onDone={apps.reload}
       />
       <div class="below-table">
-        <ShowQuery document={APPS} variables={variables} of="this list" />
         {clients && (
           <Pager
             paging={paging}
@@ -132,3 +135,13 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
     </>
   );
 }
+
+/** The list on the command line, as far as that has the same filters. */
+const commandFor = ({ search, show }: ListView): string =>
+  [
+    "gql-secrets client list",
+    search.trim() && `--search '${search.trim().replaceAll("'", "'\\''")}'`,
+    show === "in-rollover" && "--in-rollover",
+  ]
+    .filter(Boolean)
+    .join(" ");

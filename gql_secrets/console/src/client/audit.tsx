@@ -6,7 +6,7 @@ import { detailsOf } from "../lib/auditWords";
 import { useNow } from "../lib/clock";
 import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
 import { Actor } from "../ui/actor";
-import { At, Loading, Panel, Scrolled, ShowQuery } from "../ui/basics";
+import { At, Loading, Panel, Scrolled } from "../ui/basics";
 import { FailureNote } from "../ui/notes";
 import { Pager, type Paging, usePaging } from "../ui/paging";
 
@@ -21,14 +21,7 @@ export function Audit({ clientId, follow }: AuditProps) {
   const paging = usePaging();
   const variables = { clientId, first: PAGE_SIZE, after: paging.after };
   const asked = useQuery(CLIENT_AUDIT, variables, { follow, poll: false });
-  return (
-    <AuditPanel
-      asked={asked}
-      events={asked.answer?.data.client?.auditEvents}
-      paging={paging}
-      show={{ document: CLIENT_AUDIT, variables }}
-    />
-  );
+  return <AuditPanel asked={asked} events={asked.answer?.data.client?.auditEvents} paging={paging} />;
 }
 
 /** The audit trail of a client that no longer exists. */
@@ -38,7 +31,7 @@ export function DeletedAudit({ clientId }: { clientId: string }) {
   const asked = useQuery(DELETED_AUDIT, variables, { follow: () => false, poll: false });
   const events = asked.answer?.data.auditEvents;
   if (events?.totalCount === 0) return null; // there was never such a client
-  return <AuditPanel asked={asked} events={events} paging={paging} show={{ document: DELETED_AUDIT, variables }} />;
+  return <AuditPanel asked={asked} events={events} paging={paging} />;
 }
 
 interface AuditPanelProps {
@@ -52,10 +45,9 @@ interface AuditPanelProps {
     | null
     | undefined;
   paging: Paging;
-  show: { readonly document: object; readonly variables: Readonly<Record<string, unknown>> };
 }
 
-function AuditPanel({ asked, events, paging, show }: AuditPanelProps) {
+function AuditPanel({ asked, events, paging }: AuditPanelProps) {
   const now = useNow();
   if (asked.failure?.kind === "forbidden" || asked.answer?.denied.has("auditEvents")) return null;
   return (
@@ -103,7 +95,6 @@ function AuditPanel({ asked, events, paging, show }: AuditPanelProps) {
         </Scrolled>
       )}
       <div class="panel-foot">
-        <ShowQuery {...show} of="the audit trail" />
         {events && (
           <Pager
             paging={paging}

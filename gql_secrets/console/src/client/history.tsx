@@ -5,7 +5,7 @@ import { useQuery } from "../graphql/useQuery";
 import { formatNumber, plural } from "../lib/format";
 import { END_WORDS, STATE_WORDS } from "../lib/words";
 import { Actor } from "../ui/actor";
-import { At, Chip, Hint, Loading, Panel, Scrolled, ShowQuery, When } from "../ui/basics";
+import { At, Chip, Hint, Loading, Panel, Scrolled, When } from "../ui/basics";
 import { FailureNote } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
 
@@ -83,7 +83,6 @@ export function History({ clientId, follow }: HistoryProps) {
         </Scrolled>
       )}
       <div class="panel-foot">
-        <ShowQuery document={CLIENT_HISTORY} variables={variables} of="the history" />
         {secrets && (
           <Pager
             paging={paging}

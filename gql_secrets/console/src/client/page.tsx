@@ -4,14 +4,23 @@ import { useMemo } from "preact/hooks";
 import { EditDialog } from "../dialogs/edit";
 import { DeleteDialog, EnableDialog } from "../dialogs/lifecycle";
 import { ResetDialog } from "../dialogs/reset";
-import { CLIENT, CLIENT_SOURCES, type ClientSources, type ClientView } from "../graphql/queries";
+import {
+  CLIENT,
+  CLIENT_AUDIT,
+  CLIENT_HISTORY,
+  CLIENT_SOURCES,
+  CLIENT_USAGE,
+  type ClientSources,
+  type ClientView,
+} from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { serverNow } from "../lib/clock";
 import { APPS_ADDRESS, listAddress } from "../lib/router";
 import { ADMINISTERS, FEATURES, featureName } from "../lib/words";
 import { type Source, sourcesOf } from "../rollover/sources";
 import { useTitle } from "../shell/title";
-import { At, Button, Chip, Loading, Panel, ShowQuery } from "../ui/basics";
+import { ApiButton, type Operation } from "../ui/api";
+import { At, Button, Chip, Loading, Panel } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
 import { openDialog } from "../ui/dialog";
 import { Icon } from "../ui/icons";
@@ -63,7 +72,7 @@ export function ClientPage({ clientId }: { clientId: string }) {
           <Verdict client={client} sources={joined} onEnd={asked.reload} />
           {!client.rollover && <Summary client={client} sources={joined} />}
           <Secrets client={client} />
-          {joined && <Sources clientId={clientId} sources={joined} rollover={client.rollover} />}
+          {joined && <Sources sources={joined} rollover={client.rollover} />}
           <Usage
             clientId={clientId}
             follow={follow}
@@ -120,18 +129,31 @@ function Head({ client, sources }: { client: ClientView; sources: readonly Sourc
         </div>
         {client.description && <p class="lead">{client.description}</p>}
       </div>
-      {client.viewerCanResetSecret && (
-        <div class="head-actions">
+      <div class="head-actions">
+        <ApiButton operations={operationsOf(client)} command={`gql-secrets client show ${client.clientId}`} />
+        {client.viewerCanResetSecret && (
           <Button
             kind="primary"
             onClick={() => openDialog((close) => <ResetDialog client={client} sources={sources} close={close} />)}
           >
             Reset Secret
           </Button>
-        </div>
-      )}
+        )}
+      </div>
     </div>
   );
+}
+
+/** Everything that the page of a client asks for. */
+function operationsOf({ clientId, viewerCanEdit }: ClientView): readonly Operation[] {
+  const page = { clientId, first: 10, after: null };
+  return [
+    { name: "Client", document: CLIENT, variables: { clientId } },
+    { name: "Sources", document: CLIENT_SOURCES, variables: { clientId } },
+    { name: "Uses per hour", document: CLIENT_USAGE, variables: { clientId } },
+    { name: "History of secrets", document: CLIENT_HISTORY, variables: page },
+    ...(viewerCanEdit ? [{ name: "Audit trail", document: CLIENT_AUDIT, variables: page }] : []),
+  ];
 }
 
 const isEverywhere = (allowList: readonly string[]): boolean =>
@@ -182,9 +204,6 @@ function About({ client }: { client: ClientView }) {
         <dt>Generation</dt>
         <dd>{client.generation}</dd>
       </dl>
-      <p class="panel-foot">
-        <ShowQuery document={CLIENT} variables={{ clientId: client.clientId }} of="this page" />
-      </p>
     </Panel>
   );
 }

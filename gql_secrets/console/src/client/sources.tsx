@@ -1,10 +1,9 @@
 /** Who uses which secret, the greatest danger first. */
 
 import { useState } from "preact/hooks";
-import { CLIENT_SOURCES } from "../graphql/queries";
 import { formatNumber, plural } from "../lib/format";
 import { type Source, type SourceState, sourceName } from "../rollover/sources";
-import { Button, Chip, Panel, Scrolled, ShowQuery, type Tone, When } from "../ui/basics";
+import { Button, Chip, Panel, Scrolled, type Tone, When } from "../ui/basics";
 import type { IconName } from "../ui/icons";
 
 const SHOWN_AT_FIRST = 10;
@@ -19,13 +18,12 @@ const STATE_WORDS: Readonly<Record<SourceState, { tone: Tone; icon?: IconName; w
 };
 
 interface SourcesProps {
-  clientId: string;
   sources: readonly Source[];
   /** Null without a rollover. */
   rollover: { readonly sourcesMoved: number | null; readonly sourcesTotal: number | null } | null;
 }
 
-export function Sources({ clientId, sources, rollover }: SourcesProps) {
+export function Sources({ sources, rollover }: SourcesProps) {
   const inRollover = rollover !== null;
   const [all, setAll] = useState(false);
   const shown = all ? sources : sources.slice(0, SHOWN_AT_FIRST);
@@ -80,14 +78,13 @@ export function Sources({ clientId, sources, rollover }: SourcesProps) {
           </table>
         </Scrolled>
       )}
-      <div class="panel-foot">
-        <ShowQuery document={CLIENT_SOURCES} variables={{ clientId }} of="the sources" />
-        {sources.length > SHOWN_AT_FIRST && (
+      {sources.length > SHOWN_AT_FIRST && (
+        <p class="panel-foot">
           <Button onClick={() => setAll(!all)}>
             {all ? `Show the first ${SHOWN_AT_FIRST}` : `Show all ${sources.length}`}
           </Button>
-        )}
-      </div>
+        </p>
+      )}
     </Panel>
   );
 }

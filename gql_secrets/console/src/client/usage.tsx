@@ -5,7 +5,7 @@ import { CLIENT_USAGE } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { serverNow } from "../lib/clock";
 import { formatHour, formatNumber } from "../lib/format";
-import { Empty, Loading, Panel, Scrolled, ShowQuery } from "../ui/basics";
+import { Empty, Loading, Panel, Scrolled } from "../ui/basics";
 import { FailureNote } from "../ui/notes";
 import { Chart } from "./chart";
 import { isUnused, type UsageHours, usageOf } from "./usageHours";
@@ -50,9 +50,6 @@ export function Usage({ clientId, follow, resetAt, firstUsedAt }: UsageProps) {
           <Chart usage={usage} firstUsedAt={firstUsedAt ? Date.parse(firstUsedAt) : null} now={serverNow()} />
         ))
       )}
-      <p class="panel-foot">
-        <ShowQuery document={CLIENT_USAGE} variables={{ clientId }} of="the uses" />
-      </p>
     </Panel>
   );
 }

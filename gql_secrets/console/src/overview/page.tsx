@@ -10,7 +10,8 @@ import { formatNumber, plural } from "../lib/format";
 import type { Show, Sort } from "../lib/listView";
 import { listAddressOf } from "../lib/router";
 import { useTitle } from "../shell/title";
-import { Button, Loading, ShowQuery } from "../ui/basics";
+import { ApiButton } from "../ui/api";
+import { Button, Loading } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
 import { Icon, type IconName } from "../ui/icons";
 import { FailureNote } from "../ui/notes";
@@ -106,14 +107,20 @@ export function OverviewPage({ viewer }: { viewer: Viewer }) {
             {counts ? headline(counts.total, urgent ?? 0, counts.safeToRevoke) : "What needs you today."}
           </p>
         </div>
-        {viewer.canCreateClient && (
-          <Button
-            kind={counts && counts.total <= 1 ? "primary" : "plain"}
-            onClick={() => openDialog((close) => <CreateDialog close={close} />)}
-          >
-            {counts && counts.total <= 1 ? "Create your first client" : "Create client"}
-          </Button>
-        )}
+        <div class="head-actions">
+          <ApiButton
+            operations={[{ name: "Overview", document: OVERVIEW, variables: {} }]}
+            command="gql-secrets client list --in-rollover"
+          />
+          {viewer.canCreateClient && (
+            <Button
+              kind={counts && counts.total <= 1 ? "primary" : "plain"}
+              onClick={() => openDialog((close) => <CreateDialog close={close} />)}
+            >
+              {counts && counts.total <= 1 ? "Create your first client" : "Create client"}
+            </Button>
+          )}
+        </div>
       </div>
       {asked.failure && asked.failure.kind !== "signed-out" && (
         <FailureNote failure={asked.failure} retry={asked.reload} />
@@ -146,7 +153,6 @@ export function OverviewPage({ viewer }: { viewer: Viewer }) {
             </div>
           </section>
           <p class="below-table">
-            <ShowQuery document={OVERVIEW} variables={{}} of="the overview" />
             <a href={listAddressOf({})}>All {plural(counts.total, "client")}</a>
           </p>
         </>

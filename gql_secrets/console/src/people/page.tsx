@@ -4,7 +4,8 @@ import { SESSIONS, type SessionRow, type Viewer } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { ROLE_WORDS, WAY_WORDS } from "../lib/words";
 import { useTitle } from "../shell/title";
-import { At, Button, Empty, Loading, Scrolled, ShowQuery, When } from "../ui/basics";
+import { ApiButton } from "../ui/api";
+import { At, Button, Empty, Loading, Scrolled, When } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
 import { FailureNote, Note } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
@@ -27,11 +28,17 @@ export function PeoplePage({ viewer }: { viewer: Viewer }) {
           <h1 tabIndex={-1}>People & sessions</h1>
           <p class="lead">Who is signed in with a browser.</p>
         </div>
-        {viewer.canCreateSignInLink && (
-          <Button kind="primary" onClick={() => openDialog((close) => <LinkDialog close={close} />)}>
-            Create sign-in link
-          </Button>
-        )}
+        <div class="head-actions">
+          <ApiButton
+            operations={[{ name: "Sessions", document: SESSIONS, variables }]}
+            command="gql-secrets session list"
+          />
+          {viewer.canCreateSignInLink && (
+            <Button kind="primary" onClick={() => openDialog((close) => <LinkDialog close={close} />)}>
+              Create sign-in link
+            </Button>
+          )}
+        </div>
       </div>
       {forbidden && (
         <Note tone="warn" title="Only administrators see who is signed in.">
@@ -52,7 +59,6 @@ export function PeoplePage({ viewer }: { viewer: Viewer }) {
         </div>
       )}
       <div class="below-table">
-        <ShowQuery document={SESSIONS} variables={variables} of="the sessions" />
         {sessions && (
           <Pager
             paging={paging}
