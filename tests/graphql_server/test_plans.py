@@ -79,6 +79,9 @@ SMALL, LARGE = (
 NAMELESS, BROKEN = Part(id=strawberry.ID("3"), name=None), Part(id=strawberry.ID("4"), name="broken", broken=True)
 NOT_A_NUMBER = Part(id=strawberry.ID("5"), name="x", size="many")  # type: ignore[arg-type]
 NO_SIZE = Part(id=strawberry.ID("6"), name="x", size=None)  # type: ignore[arg-type]
+NUMBERED = Part(id=7, name="x")  # type: ignore[arg-type]
+NO_ID = Part(id=None, name="x")  # type: ignore[arg-type]
+NO_TEXT = Part(id=strawberry.ID("8"), name=["x"])  # type: ignore[arg-type]
 
 
 @strawberry.type
@@ -96,6 +99,10 @@ class Query:
             first=BROKEN,
             thing=BROKEN,
         )
+
+    @strawberry.field
+    def odd_texts(self) -> Box | None:
+        return Box(id=strawberry.ID("b"), parts=[SMALL], optional=[NUMBERED, NO_ID, NO_TEXT, NAMELESS, SMALL])
 
     @strawberry.field
     def not_a_box(self) -> Box | None:
@@ -126,6 +133,8 @@ DOCUMENTS = [
     f"{{ bad {{ optional {{ {LEAVES} }} }} }}",
     "{ bad { optional { label } first { maybe name } } }",
     "{ bad { first { label } } box { first { label } } }",
+    "{ oddTexts { optional { id name } } }",
+    "{ oddTexts { optional { name id size } parts { name id } } }",
     "{ notABox { id } }",
     "{ required { label } }",
     "{ required { name maybe } }",
