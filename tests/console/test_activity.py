@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import expect
@@ -21,8 +22,11 @@ def test_changes_are_sentences_with_names_and_filters_are_in_the_address(
     expect(event.get_by_text(f"Ada Lovelace reset the secret of {client.name}")).to_be_visible()
     expect(event.get_by_text("Old secret kept until")).to_be_visible()
     window.look("activity")
+    # The second filter is chosen before the pause after typing is over: neither is lost.
     window.page.get_by_label("Client id").fill(client.id)
-    expect(window.page.get_by_text("2 events")).to_be_visible()
+    window.page.get_by_label("Made through").select_option("GRAPHQL")
+    expect(window.page).to_have_url(re.compile(f"client={client.id}.*surface=graphql"))
+    expect(window.page.get_by_text("2 events", exact=True)).to_be_visible()
     window.page.get_by_label("Action").select_option("SECRET_RESET")
     expect(window.page.get_by_text("1 event", exact=True)).to_be_visible()
     address = window.page.url
@@ -40,7 +44,7 @@ def test_changes_are_sentences_with_names_and_filters_are_in_the_address(
 def test_the_events_of_a_deleted_client_are_found_and_exported(window: Window, server: Server, client: Client) -> None:
     server.run("client", "delete", client.id, "--yes")
     window.page.goto(f"{server.url}/#/activity?client={client.id}")
-    expect(window.page.get_by_text("2 events")).to_be_visible()
+    expect(window.page.get_by_text("2 events", exact=True)).to_be_visible()
     expect(window.page.get_by_role("link", name=f"deleted client {client.id}").first).to_be_visible()
 
     with window.page.expect_download() as downloading:

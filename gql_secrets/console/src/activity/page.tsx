@@ -1,6 +1,6 @@
 /** Activity: the audit of the whole installation, deleted clients included. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ACTIVITY, type ActivityEntry } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { type ActivityView, activityArguments, EVERY_EVENT } from "../lib/activityView";
@@ -167,10 +167,13 @@ interface FieldProps {
 /** A text filter: it is used when typing pauses. */
 function Typed({ label, value, onChange }: FieldProps) {
   const [typed, setTyped] = useState(value);
+  // Another filter may change before the pause is over.
+  const latest = useRef(onChange);
+  latest.current = onChange;
   useEffect(() => setTyped(value), [value]);
   useEffect(() => {
     if (typed === value) return undefined;
-    const timer = setTimeout(() => onChange(typed), TYPING_PAUSE);
+    const timer = setTimeout(() => latest.current(typed), TYPING_PAUSE);
     return () => clearTimeout(timer);
   }, [typed]);
   return (

@@ -37,11 +37,14 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
 
   // The address follows the box, and the box an address that comes from elsewhere.
   const written = useRef(view.search);
+  // A filter may change before the pause is over.
+  const latest = useRef(view);
+  latest.current = view;
   useEffect(() => {
     if (typed === view.search || looksLikeSecret(typed)) return undefined;
     const timer = setTimeout(() => {
       written.current = typed;
-      goTo(listAddressOf({ ...view, search: typed }), { replace: true });
+      goTo(listAddressOf({ ...latest.current, search: typed }), { replace: true });
     }, TYPING_PAUSE);
     return () => clearTimeout(timer);
   }, [typed]);
