@@ -31,6 +31,7 @@ MARKERS = {
     "console": "browser",
     "console_build": "processes",
     "docs": "processes",
+    "frontends": "processes",
     "gateways": "gateway",
     "identity": "browser",
     "storage/test_migrations.py": "processes",

@@ -39,10 +39,11 @@ from gql_secrets.graphql_server.negotiation import (
     check_accepted,
     check_content_type,
     check_method,
+    may_be_streamed,
 )
 from gql_secrets.graphql_server.protocols import RequestContext
 from gql_secrets.graphql_server.requests import GraphQLRequest, MalformedRequest, parse_json
-from gql_secrets.graphql_server.sse import stream_events
+from gql_secrets.graphql_server.sse import stream_events, stream_of_one
 
 # Failures of a field that proxies and clients must see as a status, though the response may hold data.
 _STATUS_OF_FIELD: Final = {UNAVAILABLE: 503, RATE_LIMITED: 429}
@@ -113,11 +114,7 @@ class GraphQLEndpoint:
                 if self._check_operation is not None:
                     self._check_operation(request, prepared.kind, context)
                 if prepared.kind is not OperationType.SUBSCRIPTION:
-                    check_accepted(accepted)
-                    result = await self.engine.execute(prepared, context)
-                    return self._respond(
-                        request, accepted, result.errors, _status_of(result), data=result.data, has_data=True
-                    )
+                    return await self._execute(request, accepted, prepared, context)
             if not accepted.event_stream:
                 raise MalformedRequest(406, f"A subscription is answered as an event stream: accept {EVENT_STREAM}.")
             return await stream_events(self.engine, request, prepared, context)
@@ -135,6 +132,18 @@ class GraphQLEndpoint:
                 raise
             self.engine.mask.log(failure, context, "", self.engine.hidden_values(prepared))
             return self._respond(request, accepted, [internal_entry(context)], 500)
+
+    async def _execute(
+        self, request: web.Request, accepted: AcceptedTypes, prepared: PreparedOperation, context: RequestContext
+    ) -> web.Response:
+        is_stream = may_be_streamed(accepted, prepared.kind)
+        if not is_stream:
+            check_accepted(accepted)
+        result = await self.engine.execute(prepared, context)
+        status = _status_of(result)
+        if is_stream and status == web.HTTPOk.status_code:
+            return stream_of_one(result)
+        return self._respond(request, accepted, result.errors, status, data=result.data, has_data=True)
 
     def refuse(
         self, request: web.Request, refused: RequestRefused, *, status: int, challenges: Sequence[str] | None = None

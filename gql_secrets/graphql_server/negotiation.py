@@ -60,13 +60,19 @@ def _accepted(header: str) -> AcceptedTypes:
 def check_accepted(accepted: AcceptedTypes) -> None:
     """Pass if the request accepts a JSON response: checked before anything runs.
 
-    An event stream is not one: a new secret must not get lost in a stream that nobody reads.
-
     Raises:
         MalformedRequest: it does not.
     """
     if accepted.json_type is None:
         raise MalformedRequest(406, f"The response is {GRAPHQL_JSON} or {JSON}: accept one of them.")
+
+
+def may_be_streamed(accepted: AcceptedTypes, kind: OperationType) -> bool:
+    """Return whether the result is sent as the only event of a stream, for readers that accept nothing else.
+
+    The result of a mutation is not: a new secret must not get lost in a stream that nobody reads.
+    """
+    return kind is OperationType.QUERY and accepted.event_stream and accepted.json_type is None
 
 
 def check_content_type(request: web.Request) -> None:

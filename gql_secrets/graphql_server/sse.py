@@ -1,4 +1,4 @@
-"""A subscription as an event stream: server-sent events, one connection for each (graphql-sse's "distinct" mode)."""
+"""Operations as event streams: server-sent events, one connection for each (graphql-sse's "distinct" mode)."""
 
 import asyncio
 import random
@@ -18,6 +18,7 @@ KEEP_ALIVE_SECONDS: Final = 10.0
 SEND_SECONDS: Final = 10.0
 # How long a reader is asked to wait before it subscribes again, after a stream that failed or whose server stops.
 RETRY_MILLISECONDS: Final = (1_000, 5_000)
+_COMPLETE: Final = b"event: complete\ndata: \n"
 
 
 async def stream_events(
@@ -58,7 +59,7 @@ async def stream_events(
                     break
                 has_failed = result.data is None
                 await _send(request, response, _next(result))
-            await _send(request, response, b"event: complete\ndata: \n" + (_retry() if has_failed else b"") + b"\n")
+            await _send(request, response, _COMPLETE + (_retry() if has_failed else b"") + b"\n")
             await response.write_eof()
         except (ConnectionError, TimeoutError):
             pass  # the reader disconnected, or reads too slowly
@@ -67,6 +68,14 @@ async def stream_events(
                 upcoming.cancel()
                 await asyncio.gather(upcoming, return_exceptions=True)
     return response
+
+
+def stream_of_one(result: OperationResult) -> web.Response:
+    """Return the result of a query as a whole event stream: one `next` and a `complete`."""
+    return web.Response(
+        body=_next(result) + _COMPLETE + b"\n",
+        headers={hdrs.CONTENT_TYPE: f"{EVENT_STREAM}; charset=utf-8", hdrs.CACHE_CONTROL: "no-store"},
+    )
 
 
 def _next(result: OperationResult) -> bytes:

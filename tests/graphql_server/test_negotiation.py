@@ -131,7 +131,16 @@ async def test_a_subscription_without_an_event_stream_is_a_clear_4xx(
     assert "text/event-stream" in (await content_of(response))["errors"][0]["message"]
 
 
-async def test_only_a_subscription_is_answered_as_an_event_stream(client: Client) -> None:
+async def test_a_query_is_answered_as_a_stream_of_one_event_to_a_reader_of_streams_alone(client: Client) -> None:
+    response = await post(client, {"query": "{ viewer { name } }"}, accept="text/event-stream")
+
+    assert (response.status, response.content_type) == (200, "text/event-stream")
+    first, second, rest = (await response.text()).split("\n\n")
+    assert first.startswith('event: next\ndata: {"data":{"viewer":')
+    assert (second, rest) == ("event: complete\ndata: ", "")
+
+
+async def test_where_json_is_accepted_only_a_subscription_is_answered_as_a_stream(client: Client) -> None:
     for query in ("{ viewer { name } }", RESET):
         response = await post(client, {"query": query}, accept=URQL)
         assert response.content_type == GRAPHQL_JSON
