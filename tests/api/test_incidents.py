@@ -189,7 +189,13 @@ async def test_no_query_returns_a_secret(api: Api, services: Services, owner: Ma
         for field in type_.fields
         if "secret" in field.lower() and graphql.is_leaf_type(graphql.get_named_type(type_.fields[field].type))
     }
-    exits = {"CreateClientPayload.secret", "ResetSecretPayload.newSecret"}
+    exits = {
+        "CreateClientPayload.secret",
+        "ResetSecretPayload.newSecret",
+        "ResetSecretResult.newSecret",
+        "CreateWebhookPayload.signingSecret",
+        "RotateWebhookSecretPayload.signingSecret",
+    }
     assert exits <= texts
     assert {text for text in texts - exits if not text.endswith(("SecretId", "secretId", "ResetSecret"))} <= {
         "Client.unknownSecretAttempts",
@@ -197,6 +203,10 @@ async def test_no_query_returns_a_secret(api: Api, services: Services, owner: Ma
         "Client.viewerCanSmoothReset",
         "Client.viewerCanRevokeOldSecret",
         "ResetSecretPayload.oldSecretExpiresAt",
+        "ResetSecretResult.oldSecretExpiresAt",
+        "RolloverSource.newSecretLastUsedAt",
+        "RolloverSource.oldSecretLastUsedAt",
+        "Webhook.previousSecretUntil",
         "ChangeRetentionPayload.oldSecretExpiresAt",
         "RolloverInProgress.currentSecretCreatedBy",
         "RolloverInProgress.currentSecretCreatedByName",

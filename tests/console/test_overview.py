@@ -1,4 +1,4 @@
-"""What needs attention today: the home page, the lists behind its tiles, and changes of many clients together."""
+"""What needs attention today: the overview, the lists behind its tiles, and changes of many clients together."""
 
 import json
 import re
@@ -15,7 +15,7 @@ def tile(window: Window, title: str) -> Locator:
     return window.page.get_by_role("link", name=re.compile(f"^{title}"))
 
 
-def test_the_home_page_counts_what_needs_attention_and_each_tile_is_a_list(
+def test_the_overview_counts_what_needs_attention_and_each_tile_is_a_list(
     window: Window, server: Server, client: Client
 ) -> None:
     assert server.is_good(client.id, client.secret)
@@ -91,7 +91,7 @@ def test_old_secrets_that_are_safe_to_revoke_are_revoked_together(
     window.look("revoke-many")
     window.confirm("Revoke 2 old secrets")
 
-    # Neither new secret was used, so neither is safe: nothing ends, and the reason stands at each.
+    # Neither new secret was used, so neither is safe: nothing ends, and each has its reason.
     expect(window.dialog.get_by_text("No old secret was revoked.")).to_be_visible()
     window.look("revoke-many-refused")
     window.confirm("Done")

@@ -20,7 +20,7 @@ def pgbouncer_program() -> str | None:
 
 @contextlib.contextmanager
 def pgbouncer(url: str, *, sessions: int) -> Iterator[str]:
-    """Run it with so many sessions on the server; yield the URL of the database through it."""
+    """Run it with this number of sessions on the server; yield the URL of the database through it."""
     program = pgbouncer_program()
     assert program
     with tempfile.TemporaryDirectory(prefix="gqls-pb-", ignore_cleanup_errors=True) as name:

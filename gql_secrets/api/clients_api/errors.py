@@ -67,6 +67,21 @@ TABLE: Final[Mapping[ErrorCode, tuple[Code, str | None]]] = {
     ErrorCode.NEW_SECRET_IN_USE: (Code.INVALID_ARGUMENT, TARGET),
     ErrorCode.SECRET_NOT_OLD: (Code.INVALID_ARGUMENT, TARGET),
     ErrorCode.INVALID_REASON: (Code.INVALID_ARGUMENT, None),
+    # No call of these endpoints raises the following ones: what they are about is only in GraphQL and the command line.
+    **dict.fromkeys(
+        (
+            ErrorCode.INVALID_CONTACT,
+            ErrorCode.INVALID_LABELS,
+            ErrorCode.INVALID_MAXIMUM_AGE,
+            ErrorCode.INVALID_TARGETS,
+            ErrorCode.INVALID_WEBHOOK,
+            ErrorCode.NOT_ATTEMPTED,
+            ErrorCode.NOT_SAFE_TO_REVOKE,
+            ErrorCode.SESSION_NOT_FOUND,
+            ErrorCode.WEBHOOK_NOT_FOUND,
+        ),
+        (Code.INVALID_ARGUMENT, None),
+    ),
     ErrorCode.CONFLICT: (Code.UNEXPECTED_ERROR, None),
     ErrorCode.RATE_LIMITED: (Code.API_LIMIT_ERROR, None),
 }
