@@ -186,7 +186,7 @@ def test_the_backup_command_makes_a_backup_for_its_owner_alone(tmp_path: Path) -
     ]
     with serving(tmp_path):
         subprocess.run(["bash", "-c", f"umask 022\n{backup}"], cwd=tmp_path, check=True, timeout=60)
-    made = (tmp_path / "backup.db").stat()
+    made = (tmp_path / "copy.db").stat()
     assert made.st_size > 0
     assert made.st_mode & 0o777 == 0o600
 

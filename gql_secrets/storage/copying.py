@@ -1,0 +1,74 @@
+"""Copying every row of one database into another one, of either kind."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from gql_secrets.storage.address import DatabaseAddress
+from gql_secrets.storage.errors import translated
+from gql_secrets.storage.postgres import copying as postgres
+from gql_secrets.storage.sqlite import copying as sqlite
+
+_BATCH: Final = 5000
+# Rows of these tables are deleted in time, and their ids are never used again: audit events name people by them.
+_NAMED_BY_EVENTS: Final = {"sign_in_link": "link_number", "session": "session_number", "webhook": "webhook_number"}
+
+
+class Rows(Protocol):
+    """The rows of one database."""
+
+    def read(self, table: str, columns: Sequence[str], size: int) -> AsyncIterator[Sequence[Sequence[Any]]]:
+        """Yield the rows of a table in batches."""
+
+    async def write(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Write rows to a table."""
+
+    async def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+
+    async def highest(self, table: str, column: str) -> int:
+        """Return the highest value of a column of whole numbers; 0 without rows."""
+
+    async def use_ids_above(self, table: str, number: int) -> None:
+        """Let the ids of new rows be above this number, and above those of the rows that there are."""
+
+
+@contextlib.asynccontextmanager
+async def snapshot(address: DatabaseAddress) -> AsyncIterator[Rows]:
+    """Yield the rows of a database as they are now; verification and changes go on."""
+    rows: contextlib.AbstractAsyncContextManager[Rows] = (
+        postgres.snapshot(address) if address.path is None else sqlite.snapshot(address.path)
+    )
+    with translated():
+        async with rows as found:
+            yield found
+
+
+@contextlib.asynccontextmanager
+async def filling(address: DatabaseAddress) -> AsyncIterator[Rows]:
+    """Yield a database to write rows to: all of them are there in the end, or none."""
+    rows: contextlib.AbstractAsyncContextManager[Rows] = (
+        postgres.filling(address) if address.path is None else sqlite.filling(address.path)
+    )
+    with translated():
+        async with rows as found:
+            yield found
+
+
+async def copy_rows(source: Rows, target: Rows, tables: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Copy these columns of these tables; return how many rows each had.
+
+    Raises:
+        LookupError: the target does not have as many rows afterwards.
+    """
+    copied = {}
+    for table, columns in tables.items():
+        copied[table] = 0
+        async for rows in source.read(table, columns, _BATCH):
+            await target.write(table, columns, rows)
+            copied[table] += len(rows)
+        if await target.count(table) != copied[table]:
+            raise LookupError(f"Not every row of {table} was copied.")
+    for table, column in _NAMED_BY_EVENTS.items():
+        await target.use_ids_above(table, await target.highest("audit_event", column))
+    return copied

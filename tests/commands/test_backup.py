@@ -1,0 +1,40 @@
+"""`gql-secrets backup` and `gql-secrets restore`, as an operator runs them."""
+
+from pathlib import Path
+
+import pytest
+from support.commands import RunCommand
+
+from gql_secrets.settings import Settings
+
+
+def test_two_commands_move_an_installation(run: RunCommand, settings: Settings, data_dir: Path) -> None:
+    del settings
+    made = run("client", "create", "Shop", "--json").data
+    backup = data_dir / "backup"
+    outcome = run("backup", str(backup), "--json")
+    assert (outcome.code, outcome.data["clients"], outcome.data["problems"]) == (0, 2, [])
+    assert "a backup is worthless without" in outcome.err
+
+    elsewhere = ("--database-url", f"sqlite:///{data_dir / 'new.db'}")
+    restored = run("restore", str(backup), *elsewhere, "--json")
+    assert restored.code == 0
+    assert restored.data == outcome.data
+    assert "client revoke-old --all" in restored.err
+    assert run("client", "show", made["clientId"], *elsewhere, "--json").data["name"] == "Shop"
+
+    again = run("restore", str(backup), *elsewhere)
+    assert again.code == 1
+    assert "The database is not empty" in again.err
+
+
+def test_a_restore_without_the_pepper_is_refused(
+    run: RunCommand, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = data_dir / "backup"
+    assert run("backup", str(backup)).code == 0
+    other = data_dir / "other"
+    monkeypatch.delenv("GQL_SECRETS_PEPPER")
+    outcome = run("restore", str(backup), "--data-dir", str(other), "--database-url", f"sqlite:///{other}/new.db")
+    assert outcome.code == 1
+    assert "Without the pepper" in outcome.err
