@@ -4,12 +4,12 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
 from support.callers import ADMIN, DAY, HARD, Made, is_good
 from support.clocks import HOUR, MINUTE, NOW, SECOND, Clock
 from support.installation import MakeClient, OpenNode
+from support.usage import buckets, call, first_id, secrets_of, totals, uses
 
 from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.errors import Conflict, Unavailable
@@ -17,39 +17,8 @@ from gql_secrets.domain.rotation import Retention, SecretState
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
-from gql_secrets.service.verification import Accepted
-from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.usage import MAX_SOURCES, SecretUse, Totals, UsageBucket
 from gql_secrets.wiring import Services, background
-
-
-async def call(services: Services, client: Made, secret: str | None = None, source: Source | None = None) -> bool:
-    verdict = await services.verifier.verify(
-        client.id, secret or client.secret, source or Source("198.51.100.7", "curl/8")
-    )
-    return isinstance(verdict, Accepted)
-
-
-async def secrets_of(services: Services, client: Made) -> list[ClientSecret]:
-    """All of the client's secrets, oldest first."""
-    page = await services.queries.page_of_secrets(client.id, PageRequest(first=100))
-    return list(reversed(page.rows))
-
-
-async def first_id(services: Services, client: Made) -> int:
-    return (await secrets_of(services, client))[0].id
-
-
-async def uses(services: Services, secret_id: int) -> list[SecretUse]:
-    return (await services.usage_queries.uses_of([secret_id]))[secret_id]
-
-
-async def buckets(services: Services, secret_id: int) -> list[UsageBucket]:
-    return (await services.usage_queries.usage_of([secret_id]))[secret_id]
-
-
-async def totals(services: Services, secret_id: int) -> Totals:
-    return (await services.usage_queries.totals_of([secret_id]))[secret_id]
 
 
 async def rollover(services: Services, client: Made) -> Rollover:
@@ -456,117 +425,6 @@ async def test_a_server_that_starts_writes_down_what_time_has_ended(
         "system",
         event.generation_after,
     )
-
-
-async def test_tidying_goes_on_when_a_change_holds_a_client(
-    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clients = [await make_client(name=f"c{number}") for number in range(2)]
-    for client in clients:
-        await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
-    clock.move(HOUR)
-    expire = services.changes.expire_old_secret
-
-    async def expire_or_wait(client_id: str) -> bool:
-        if client_id == clients[0].id:
-            raise Conflict("busy")
-        return await expire(client_id)
-
-    maintenance = services.maintenance
-    with monkeypatch.context() as trouble:
-        trouble.setattr(services.changes, "expire_old_secret", expire_or_wait)
-        assert await maintenance.expire_due_secrets() == 1
-    assert await maintenance.expire_due_secrets() == 1
-    assert await maintenance.expire_due_secrets() == 0
-
-
-async def test_nonces_are_deleted_when_they_can_be_replayed_no_more(
-    services: Services, client: Made, clock: Clock
-) -> None:
-    async def rows() -> int:
-        return int((await services.database.fetch("SELECT count(*) AS rows FROM idempotent_reset"))[0]["rows"])
-
-    maintenance = services.maintenance
-    await services.rotation.reset_secret(client.id, DAY, by=ADMIN, idempotency_key="k" * 16)
-    clock.move(10 * MINUTE - SECOND)
-    await maintenance.prune()
-    assert await rows() == 1
-    clock.move(2 * SECOND)
-    await maintenance.prune()
-    assert await rows() == 0
-
-
-async def test_hours_are_kept_for_a_day_and_around_a_rollover_for_its_life(
-    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gql_secrets.storage.usage_pruning._BATCH", 7)
-    quiet, rolling = await make_client(name="quiet"), await make_client(name="rolling")
-    quiet_id, rolling_id = await first_id(services, quiet), await first_id(services, rolling)
-    maintenance = services.maintenance
-    most = {quiet_id: 0, rolling_id: 0}
-    for hour in range(230):
-        for client in (quiet, rolling):
-            await call(services, client)
-        if hour == 24:
-            await services.rotation.reset_secret(rolling.id, Retention(168), by=ADMIN)
-        await services.usage.flush()
-        if hour % 5 == 0 or hour > 215:
-            await maintenance.expire_due_secrets()
-            await maintenance.prune()
-            for secret_id, before in most.items():
-                rows = await services.database.fetch(
-                    "SELECT count(*) AS rows FROM secret_usage_hour WHERE secret_id = ?", [secret_id]
-                )
-                most[secret_id] = max(before, rows[0]["rows"])
-        clock.move(HOUR)
-
-    assert 24 <= most[quiet_id] <= 31  # a day, and what the test's five hours between two prunings add
-    assert 168 + 24 <= most[rolling_id] <= 168 + 24 + 2
-    shown = await buckets(services, rolling_id)
-    assert len(shown) <= 168 + 24 + 1
-    assert shown == sorted(shown, key=lambda bucket: bucket.starts_at)
-    clock.move(timedelta(hours=300))
-    await maintenance.prune()
-    assert (await services.database.fetch("SELECT count(*) AS rows FROM secret_usage_hour"))[0]["rows"] == 0
-
-
-async def test_sources_are_deleted_after_the_retention_time_and_their_counts_remain(
-    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gql_secrets.storage.usage_pruning._SECRETS", 2)
-    clients = [await make_client(name=f"client {number}") for number in range(5)]
-    ids = [await first_id(services, client) for client in clients]
-    old, new = Source("198.51.100.7", "curl/8"), Source("203.0.113.9", "curl/9")
-    for client in clients:
-        await call(services, client, source=old)
-        await call(services, client, source=old)
-    await services.rotation.reset_secret(clients[0].id, HARD, by=ADMIN)
-    assert not await call(services, clients[0], source=old)
-    await services.usage.flush()
-    before = [await totals(services, secret_id) for secret_id in ids]
-    clock.move(timedelta(days=90) - MINUTE)
-    await services.maintenance.prune()
-    assert [len(await uses(services, secret_id)) for secret_id in ids] == [2, 1, 1, 1, 1]
-
-    await call(services, clients[4], source=new)
-    await services.usage.flush()
-    clock.move(2 * MINUTE)
-    await services.maintenance.prune()
-    assert [len(await uses(services, secret_id)) for secret_id in ids] == [2, 1, 1, 1, 2]  # read six hours later
-    clock.move(6 * HOUR)
-    await services.maintenance.prune()
-
-    assert [[use.address for use in await uses(services, secret_id)] for secret_id in ids] == [
-        [], [], [], [], [new.address]
-    ]  # fmt: skip
-    assert [await totals(services, secret_id) for secret_id in ids[:4]] == before[:4]
-    last = await totals(services, ids[4])
-    assert last.use_count == before[4].use_count + 1
-    assert last.last_used_at is not None
-    assert last.last_used_at > NOW + timedelta(days=89)
-    clock.move(12 * HOUR)
-    await services.maintenance.prune()
-    assert await totals(services, ids[0]) == before[0]
 
 
 # The verdict
