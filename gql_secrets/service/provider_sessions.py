@@ -16,8 +16,13 @@ from gql_secrets.domain.sign_in import ProviderPerson, ProviderTokens, RoleSourc
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.service.sealing import seal, unseal
 from gql_secrets.service.session_ends import end_sessions
-from gql_secrets.service.session_rows import is_valid, is_valid_but_for_role
-from gql_secrets.service.sessions import NewSession, delete_old_sessions, session_digest
+from gql_secrets.service.session_rows import (
+    delete_old_sessions,
+    is_valid,
+    is_valid_but_for_role,
+    session_digest,
+)
+from gql_secrets.service.sessions import NewSession
 from gql_secrets.storage.change_rows import read_locked
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session

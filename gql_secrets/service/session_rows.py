@@ -1,10 +1,12 @@
-"""What the row of a session says: whether it is valid, whose it is, and when it ends."""
+"""What the row of a session says: whether it is valid, whose it is, and when it ends; and how long it is kept."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from tortoise.expressions import Q
 
 from gql_secrets.domain.access import ActorKind, identity_of_link
+from gql_secrets.domain.credentials import sha256_of_parts
 from gql_secrets.domain.identity import identity_at
 from gql_secrets.domain.sessions import (
     MAX_IDLE,
@@ -17,7 +19,17 @@ from gql_secrets.domain.sessions import (
     session_expiry,
 )
 from gql_secrets.storage.change_rows import CallerSession
+from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session
+from gql_secrets.storage.transaction import Transaction
+
+# How long sessions and links stay in the database after they have ended.
+KEPT: Final = timedelta(days=1)
+
+
+def session_digest(token: str) -> bytes:
+    """Return what a session's cookie is stored as: 256 random bits need neither a key nor a slow hash."""
+    return sha256_of_parts("session", token)
 
 
 def is_valid(session: Session | CallerSession, now: datetime) -> bool:
@@ -78,3 +90,8 @@ def expiry_of(session: Session) -> datetime:
         return end
     longest = MAX_ROLE_AGE if session.tokens is None else MAX_UNCONFIRMED_ROLE_AGE
     return min(end, session.looked_at + longest)
+
+
+async def delete_old_sessions(tx: Transaction, now: datetime) -> None:
+    """Delete sessions that ended long ago."""
+    await tx.execute("DELETE FROM session WHERE created_at < ?", to_microseconds(now - KEPT))

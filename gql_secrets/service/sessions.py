@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -33,7 +33,16 @@ from gql_secrets.domain.sessions import (
 from gql_secrets.service.caller_check import CallerSnapshot
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.service.session_ends import end_sessions, void_links
-from gql_secrets.service.session_rows import actor_of, identity_of, is_valid, is_valid_but_for_role, valid_at
+from gql_secrets.service.session_rows import (
+    KEPT,
+    actor_of,
+    delete_old_sessions,
+    identity_of,
+    is_valid,
+    is_valid_but_for_role,
+    session_digest,
+    valid_at,
+)
 from gql_secrets.storage.change_rows import read_locked
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session, SignInLink
@@ -41,7 +50,6 @@ from gql_secrets.storage.transaction import Transaction
 
 _log: Final = logging.getLogger(__name__)
 # Links and sessions that ended are kept for a day, to find out why a sign-in did not work.
-_KEPT: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ class Sessions:
         async def work(change: Change) -> NewSignInLink:
             _require_admin(change)
             now, caller = change.now, change.caller
-            await change.tx.execute("DELETE FROM sign_in_link WHERE expires_at < ?", to_microseconds(now - _KEPT))
+            await change.tx.execute("DELETE FROM sign_in_link WHERE expires_at < ?", to_microseconds(now - KEPT))
             maker = await Session.filter(id=caller.session_id or 0).using_db(change.connection).first()
             row = await SignInLink.create(
                 using_db=change.connection,
@@ -382,11 +390,6 @@ def _require_admin(change: Change) -> None:
     require_no_old_secret(change.caller)
 
 
-async def delete_old_sessions(tx: Transaction, now: datetime) -> None:
-    """Delete sessions that ended long ago."""
-    await tx.execute("DELETE FROM session WHERE created_at < ?", to_microseconds(now - _KEPT))
-
-
 def _is_valid_link(link: SignInLink, now: datetime) -> bool:
     return is_link_valid(expires_at=link.expires_at, spent_at=link.spent_at, voided_at=link.voided_at, now=now)
 
@@ -394,8 +397,3 @@ def _is_valid_link(link: SignInLink, now: datetime) -> bool:
 def _link_digest(token: str) -> bytes:
     # 256 random bits need neither a key nor a slow hash.
     return sha256_of_parts("sign-in link", token)
-
-
-def session_digest(token: str) -> bytes:
-    """Return what a session's cookie is stored as."""
-    return sha256_of_parts("session", token)
