@@ -11,6 +11,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from gql_secrets.api import console
 from gql_secrets.api.console import add_console_routes, explorer_page, read_ionapi_template, wants_explorer
 from gql_secrets.api.keys import OWN_ORIGIN, TRUSTED_PROXIES
+from gql_secrets.api.sign_in.provider import PROVIDER_CLIENTS
 from gql_secrets.api.web.client_address import TrustedProxies
 from gql_secrets.api.web.middleware import surround_request
 from gql_secrets.api.web.origin import OwnOrigin
@@ -36,6 +37,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def an_app() -> web.Application:
     app = web.Application(middlewares=[surround_request])
     app[OWN_ORIGIN], app[TRUSTED_PROXIES] = OwnOrigin("http://127.0.0.1:8080", is_chosen=False), TrustedProxies()
+    app[PROVIDER_CLIENTS] = {}
     add_security_headers(app)
     add_console_routes(app, public_url="https://secrets.example", ionapi_template=TEMPLATE)
     return app
@@ -100,7 +102,11 @@ async def test_without_a_built_console_one_sentence_says_how_to_get_it(
 async def test_the_settings_are_what_the_operator_gave(aiohttp_client: AiohttpClient) -> None:
     answer = await (await aiohttp_client(an_app())).get("/console/settings")
 
-    assert await answer.json() == {"ionapiTemplate": TEMPLATE, "publicUrl": "https://secrets.example"}
+    assert await answer.json() == {
+        "ionapiTemplate": TEMPLATE,
+        "publicUrl": "https://secrets.example",
+        "identityProviders": [],
+    }
     assert answer.headers["Cache-Control"] == "no-store"
 
 
