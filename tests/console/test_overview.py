@@ -103,6 +103,7 @@ def test_several_secrets_are_reset_together_and_shown_once(
 ) -> None:
     clients = [make_client() for _ in range(2)]
     window.page.get_by_role("searchbox").fill(clients[0].name.removesuffix(" 1"))
+    expect(window.page.get_by_text("2 clients")).to_be_visible()  # a selection is of the list that is shown
     for client in clients:
         window.page.get_by_role("checkbox", name=f"Select {client.name}").check()
     window.press("Reset 2 secrets")
