@@ -114,6 +114,10 @@ NOT_OF_A_CLIENT = {
     AuditAction.SIGN_IN_LINK_VOIDED,
     AuditAction.SIGNED_IN,
     AuditAction.SESSION_ENDED,
+    AuditAction.WEBHOOK_CREATED,
+    AuditAction.WEBHOOK_UPDATED,
+    AuditAction.WEBHOOK_DELETED,
+    AuditAction.WEBHOOK_SECRET_ROTATED,
 }
 
 
