@@ -203,7 +203,7 @@ async def test_a_migration_may_take_longer_than_a_question(empty: Settings, monk
 async def test_what_an_earlier_release_remembered_is_still_there(empty: Settings, earlier: str) -> None:
     database = await open_database(empty)
     try:
-        await run_in(database, go_to(database, earlier))
+        await go_to(database, earlier)
         assert await pending(database) == NAMES[NAMES.index(earlier) + 1 :]
 
         async def remember(tx: Transaction) -> None:
@@ -236,7 +236,7 @@ async def test_what_an_earlier_release_counted_is_counted_once(empty: Settings) 
     """Totals held all uses once, those of their sources too; a sum of both would tell twice as many."""
     database = await open_database(empty)
     try:
-        await run_in(database, go_to(database, "0003_sessions"))
+        await go_to(database, "0003_sessions")
 
         async def remember(tx: Transaction) -> None:
             await tx.execute(
@@ -269,9 +269,15 @@ async def test_what_an_earlier_release_counted_is_counted_once(empty: Settings) 
 
 
 async def go_to(database: Database, name: str) -> None:
-    connection = get_current_context().connections.get(database.dialect.writer)  # type: ignore[union-attr]
-    executor = MigrationExecutor(connection, database.tortoise_config()["apps"])
-    await executor.migrate([MigrationTarget("models", name)])
+    """Apply the migrations up to this one, without time limits, as a start does."""
+
+    async def apply(patient: Database) -> None:
+        connection = get_current_context().connections.get(patient.dialect.writer)  # type: ignore[union-attr]
+        executor = MigrationExecutor(connection, patient.tortoise_config()["apps"])
+        await executor.migrate([MigrationTarget("models", name)])
+
+    async with database.patient() as patient:
+        await run_in(patient, apply(patient))
 
 
 @both_kinds

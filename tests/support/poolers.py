@@ -35,6 +35,7 @@ listen_addr =
 listen_port = 5432
 auth_type = any
 pool_mode = transaction
+max_client_conn = 1000
 default_pool_size = {sessions}
 ignore_startup_parameters = extra_float_digits
 """
