@@ -296,7 +296,7 @@ class _Cursor:
         """Return what happened after a revision, up to a position.
 
         Raises:
-            ResyncRequired: it is too much, or it is no longer known.
+            ResyncRequired: there were too many changes, or they are no longer in the log.
             Unavailable: the database does not answer.
         """
         answer = await self._log.between(after, newest, MAX_REPLAYED, client_id=client_id)

@@ -106,7 +106,7 @@ interface Placed {
   readonly place: number;
 }
 
-/** The words of two markers that are near each other stand in rows of their own. */
+/** Labels of markers that are close together go into separate rows. */
 function rowOf(markers: readonly Placed[], at: number): number {
   const index = markers.findIndex((marker) => marker.at === at);
   const near = markers
