@@ -34,6 +34,7 @@ MARKERS = {
     "frontends": "processes",
     "gateways": "gateway",
     "identity": "browser",
+    "storage/postgres": "postgres",
     "storage/test_migrations.py": "processes",
     "system": "processes",
 }
@@ -42,18 +43,22 @@ LONG = {
     "api/authentication",
     "api/clients_api",
     "api/graphql/test_roles.py",
+    "api/graphql/test_self_in_roles.py",
     "api/sign_in/test_provider.py",
     "api/sign_in/test_role_looks.py",
     "api/test_incidents.py",
+    "api/test_rate_limits.py",
     "api/web/test_cors.py",
     "api/web/test_origin.py",
     "graphql_server/test_documents.py",
     "graphql_server/test_http_audits.py",
+    "service/test_backup.py",
     "service/test_caller_check.py",
     "service/test_client_lists.py",
     "service/test_event_feed.py",
     "service/test_invariants.py",
     "storage/test_schema_version.py",
+    "storage/test_transactions.py",
 }
 
 

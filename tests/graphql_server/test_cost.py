@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import re
 import runpy
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -356,7 +357,12 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 instants = st.just(StringValueNode(value="2026-11-21T12:00:00Z"))
 
 
-@given(text=from_schema(schema.as_str(), custom_scalars={"DateTime": instants}))
+# A schema cannot say that the arguments of `notes` may be left out but not be null, as Strawberry's own rule demands.
+SAYS_ALL, WITHOUT_NOTES = re.subn(r"\n +notes\(.*", "", schema.as_str())
+assert WITHOUT_NOTES == 1
+
+
+@given(text=from_schema(SAYS_ALL, custom_scalars={"DateTime": instants}))
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_a_valid_document_is_refused_for_its_weight_alone(text: str) -> None:
     try:
