@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from support.callers import ADMIN, Made
 from support.clocks import Clock
@@ -16,6 +17,10 @@ from gql_secrets.domain.access import Caller
 from gql_secrets.settings import Settings
 from gql_secrets.storage import errors
 from gql_secrets.wiring import Services, open_services
+
+# A property holds however long a loaded machine takes for an example.
+hypothesis.settings.register_profile("untimed", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
