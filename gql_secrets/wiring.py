@@ -36,6 +36,7 @@ from gql_secrets.service.webhooks.occasions import Occasions
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.errors import lost_statement
 from gql_secrets.storage.migrate import pending, upgrade
 from gql_secrets.storage.secret_index.lookup import Lookup
 from gql_secrets.storage.secret_index.opening import open_lookup
@@ -191,8 +192,10 @@ async def open_services(
             webhooks=Webhooks(changes, allows_http=bool(settings.allowed_webhook_networks)),
             first_owner=first_owner,
         )
-    except BaseException:
+    except BaseException as error:
         await database.close()
+        if failure := lost_statement(error):
+            raise failure from error
         raise
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "is_damage",
     "is_outdated_statement",
     "log_rarely",
+    "lost_statement",
     "translate",
     "translate_read",
     "translate_start",
@@ -168,11 +169,8 @@ def translate_start(error: Exception, address: DatabaseAddress) -> SetupError | 
         return SetupError(f"The role {address.user} lacks a privilege on the database {address.database}: {cause}.")
     if isinstance(cause, asyncpg.ClientConfigurationError):
         return SetupError(f"The database URL is not valid: {cause}.")
-    if isinstance(cause, _NO_STATEMENTS):
-        return SetupError(
-            "A connection pooler between this node and PostgreSQL does not keep prepared statements (PgBouncer in "
-            "transaction mode). Remove GQL_SECRETS_STATEMENT_CACHE_SIZE, or set it to 0."
-        )
+    if lost := lost_statement(cause):
+        return lost
     if isinstance(cause, (ssl.SSLError, ConnectionError)) and (tls := _tls_failure(cause)):
         return tls
     if is_damage(cause):
@@ -180,6 +178,19 @@ def translate_start(error: Exception, address: DatabaseAddress) -> SetupError | 
     if isinstance(cause, _UNAVAILABLE):
         detail = f": {cause}" if str(cause) else ""
         return Unavailable(f"The database cannot be reached ({type(cause).__name__}{detail}).")
+    return None
+
+
+def lost_statement(error: BaseException) -> SetupError | None:
+    """Return the failure to report when a start ended because a pooler lost a prepared statement."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(_cause_of(cause), _NO_STATEMENTS):
+            return SetupError(
+                "A connection pooler between this node and PostgreSQL does not keep prepared statements (PgBouncer in "
+                "transaction mode). Remove GQL_SECRETS_STATEMENT_CACHE_SIZE, or set it to 0."
+            )
+        cause = cause.__cause__
     return None
 
 

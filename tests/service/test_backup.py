@@ -1,6 +1,5 @@
 """A backup is whole and of one moment, though the server goes on; a restore brings all of it, or changes nothing."""
 
-import asyncio
 import base64
 import os
 import sqlite3
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.callers import ADMIN, CLI, DAY, HARD, Made, is_good
+from support.callers import ADMIN, CLI, DAY, HARD, is_good
 from support.databases import temporary_directory
 from support.installation import MakeClient, OpenNode
 
@@ -19,7 +18,7 @@ from gql_secrets.domain.access import Role
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.service.audit_log import AuditLog
-from gql_secrets.service.backup import Copied, back_up, restore
+from gql_secrets.service.backup import back_up, restore
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_database
 
@@ -49,14 +48,6 @@ async def restored(empty: Settings, pepper: Pepper, path: Path) -> None:
     try:
         copied = await restore(database, pepper, path)
         assert copied.problems == ()
-    finally:
-        await database.close()
-
-
-async def backed_up(settings: Settings, pepper: Pepper, path: Path) -> Copied:
-    database = await open_database(settings)
-    try:
-        return await back_up(database, pepper, path)
     finally:
         await database.close()
 
@@ -111,32 +102,6 @@ async def test_a_number_that_events_name_a_person_by_is_never_used_again(
     await node.sessions.create_sign_in_link("Bob", Role.VIEWER, by=CLI)
     [after] = await node.sessions.unspent_links()
     assert after.id == link.id + 1
-
-
-async def test_a_backup_is_of_one_moment_while_changes_go_on(
-    services: Services, settings: Settings, client: Made, folder: Path
-) -> None:
-    """The backup has an event loop of its own, as the command does: a change waits for none of its work."""
-    stop = asyncio.Event()
-
-    async def change() -> int:
-        changes = 0
-        while not stop.is_set():
-            await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
-            changes += 1
-        return changes
-
-    changing = asyncio.create_task(change())
-    copies = [
-        await asyncio.to_thread(asyncio.run, backed_up(settings, services.changes.pepper, folder / f"backup-{n}"))
-        for n in range(3)
-    ]
-    stop.set()
-    assert await changing > 3
-    for copied in copies:
-        assert copied.problems == (), "the audit of the copy ends with the event that the installation names"
-        assert copied.events == copied.revision
-    assert copies[0].revision < copies[-1].revision
 
 
 async def test_a_backup_is_one_file_of_its_owner_and_has_no_pepper(services: Services, folder: Path) -> None:
