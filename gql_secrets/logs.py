@@ -49,7 +49,7 @@ def set_up_logging(level: str, style: str = "text") -> None:
         root.removeHandler(handler)
     root.addHandler(StderrHandler(JsonFormatter() if style == "json" else LineFormatter()))
     root.setLevel(logging.WARNING)
-    logging.getLogger(_OURS).setLevel(level)
+    set_log_level(level)
     for name in _QUIET_AT_WARNING:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in _SILENT:
@@ -57,6 +57,11 @@ def set_up_logging(level: str, style: str = "text") -> None:
     logging.captureWarnings(capture=True)
     # No line says it, and finding it out takes a fifth of the time of a line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+def set_log_level(level: str) -> None:
+    """Write our records from `level` on."""
+    logging.getLogger(_OURS).setLevel(level)
 
 
 class StderrHandler(logging.Handler):

@@ -72,6 +72,15 @@ class Services:
     occasions: Occasions
     first_owner: Registration | None
 
+    def set_limits(self, settings: Settings) -> None:
+        """Apply the limits of settings that were read again."""
+        self.rotation.limit_resets(settings.limit(settings.limit_resets_per_client))
+        self.limits.set_rates(
+            failures_per_address=settings.limit(settings.limit_failures_per_address),
+            failures_per_client=settings.limit(settings.limit_failures_per_client),
+            sign_ins_per_address=settings.limit(settings.limit_sign_ins_per_address),
+        )
+
     async def close(self) -> None:
         """Close everything, even if a part cannot be closed."""
         try:

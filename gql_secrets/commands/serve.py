@@ -19,6 +19,7 @@ from gql_secrets import __version__
 from gql_secrets.commands.context import DatabaseUrl, DataDir, read_settings
 from gql_secrets.commands.first_start import first_start_text
 from gql_secrets.commands.output import require_stdout, say, write_text
+from gql_secrets.commands.serve_reload import hangups, ignore_other_signals, reloading
 from gql_secrets.commands.sign_in_link import first_link_text, remember_address
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
@@ -33,8 +34,6 @@ _SECONDS_TO_STOP: Final = 10.0
 # How many collections of younger objects come before one of all objects: 10 by default.
 _COLLECTIONS_PER_FULL_ONE: Final = 100
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-# Each would end the process, and means something else to other servers: a reload, a new log file.
-_IGNORED_SIGNALS: Final = () if sys.platform == "win32" else (signal.SIGHUP, signal.SIGUSR1)
 
 
 def serve(
@@ -53,18 +52,25 @@ def serve(
     ] = False,
 ) -> None:
     """Start the server. The first start creates the installation and prints the owner's credentials once."""
-    settings = read_settings(ctx, data_dir, database_url, host=host, port=port, insecure=insecure or None)
+    ignore_other_signals()
+
+    def read() -> Settings:
+        return read_settings(ctx, data_dir, database_url, host=host, port=port, insecure=insecure or None)
+
+    settings = read()
     set_up_logging(settings.log_level, settings.log_format)
-    for number in _IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
     if settings.ignored_variables:
         _log.info("service_links_ignored", extra={"variables": ", ".join(settings.ignored_variables)})
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run_server(settings))
+        runner.run(run_server(settings, read))
 
 
-async def run_server(settings: Settings) -> None:
+async def run_server(settings: Settings, read: Callable[[], Settings]) -> None:
     """Serve until SIGTERM or SIGINT; then drain, finish the requests in progress and close everything.
+
+    Args:
+        settings: the operator's settings.
+        read: reads them again, at SIGHUP.
 
     Raises:
         SetupError: it cannot listen on the address, or the installation cannot start.
@@ -75,13 +81,16 @@ async def run_server(settings: Settings) -> None:
     from gql_secrets.api.app import build_app  # noqa: PLC0415
     from gql_secrets.api.keys import SERVICES  # noqa: PLC0415
     from gql_secrets.api.metrics.listener import build_metrics_app  # noqa: PLC0415
+    from gql_secrets.api.reloading import Reloader  # noqa: PLC0415
     from gql_secrets.api.web.aiohttp_internals import BoundedRunner  # noqa: PLC0415
 
     # A start that fails because its port is in use must not have created an owner whose secret nobody saw.
     with (
         _listening_sockets(settings.host, settings.port) as sockets,
         _metrics_sockets(settings) as metrics_sockets,
+        hangups() as hangup,
     ):
+        started_with = settings
         settings = replace(settings, port=sockets[0].getsockname()[1])
         path = DatabaseAddress.parse(settings.resolved_database_url).path
         if path is not None and not path.exists():
@@ -98,7 +107,8 @@ async def run_server(settings: Settings) -> None:
                 await _listen(metrics, settings, metrics_sockets)
             remember_address(settings)
             _shorten_collections()
-            await _run_until_stopped(f"gql-secrets {__version__} listens on {settings.address_url}")
+            async with reloading(Reloader(app, started_with, read).reload, hangup):
+                await _run_until_stopped(f"gql-secrets {__version__} listens on {settings.address_url}")
             # From here on another signal ends the process immediately.
             _log.info("draining", extra={"seconds": settings.drain_delay.total_seconds()})
             runner.drain()

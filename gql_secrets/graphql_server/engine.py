@@ -122,7 +122,7 @@ class Engine:
         self._schema = schema._schema  # noqa: SLF001
         self._limits = limits
         self._redact = redact
-        self._trusted = trusted_documents
+        self._trusted: TrustedDocuments | None = trusted_documents
         self._introspection = introspection
         self._known_documents = known_documents
         self._observe = observe
@@ -133,9 +133,20 @@ class Engine:
             try:
                 self.documents.read_now(text)
             except DocumentRefused as refused:
-                raise InvalidTrustedDocuments(
-                    f"A trusted document cannot be executed: {refused.errors[0]['message']}"
-                ) from refused
+                raise _not_executable(refused) from refused
+
+    async def trust(self, documents: TrustedDocuments | None) -> None:
+        """Execute only these documents from now on, or any document if None; operations in progress go on.
+
+        Raises:
+            InvalidTrustedDocuments: one cannot be executed: nothing was changed.
+        """
+        for text in documents or ():
+            try:
+                await self.documents.read(text)
+            except DocumentRefused as refused:
+                raise _not_executable(refused) from refused
+        self._trusted = documents
 
     async def prepare(self, request: GraphQLRequest, context: RequestContext) -> PreparedOperation:
         """Return the operation that the request names, ready to be executed.
@@ -289,3 +300,7 @@ class Engine:
 
 def _is_about_variable(error: GraphQLError) -> bool:
     return any(isinstance(node, VariableDefinitionNode) for node in error.nodes or ())
+
+
+def _not_executable(refused: DocumentRefused) -> InvalidTrustedDocuments:
+    return InvalidTrustedDocuments(f"A trusted document cannot be executed: {refused.errors[0]['message']}")

@@ -34,6 +34,12 @@ class Counter:
     def __len__(self) -> int:
         return len(self._empty_at)
 
+    def set_rate(self, rate: Rate | None) -> None:
+        """Count against another rate, from nothing: what was counted against the old one says nothing about it."""
+        if rate != self._rate:
+            self._rate = rate
+            self._empty_at.clear()
+
     def count(self, key: str, now: int) -> int:
         """Count one attempt; return by how many nanoseconds it came too early, 0 if it is within the limit."""
         if self._rate is None:
@@ -68,6 +74,14 @@ class FailureCounters:
         self._failures_per_address = Counter(failures_per_address)
         self._failures_per_client = Counter(failures_per_client)
         self._sign_ins_per_address = Counter(sign_ins_per_address)
+
+    def set_rates(
+        self, *, failures_per_address: Rate | None, failures_per_client: Rate | None, sign_ins_per_address: Rate | None
+    ) -> None:
+        """Count against these rates from now on; None means unlimited."""
+        self._failures_per_address.set_rate(failures_per_address)
+        self._failures_per_client.set_rate(failures_per_client)
+        self._sign_ins_per_address.set_rate(sign_ins_per_address)
 
     def failed(self, address: str | None, client_id: str | None) -> int:
         """Count refused credentials; return by how many seconds they came too early, 0 within the limits.

@@ -101,6 +101,10 @@ class Rotation:
         self._changes = changes
         self._resets_per_client = resets_per_client
 
+    def limit_resets(self, per_client: Rate | None) -> None:
+        """Limit the resets of a client from now on, or no longer if None."""
+        self._resets_per_client = per_client
+
     async def reset_secret(
         self,
         client_id: str,

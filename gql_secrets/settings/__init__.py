@@ -1,4 +1,4 @@
-"""Settings: read once from the environment; an unknown or invalid one is refused with a sentence."""
+"""Settings: read from the environment and a file; an unknown or invalid one is refused with a sentence."""
 
 import ipaddress
 import os
@@ -29,6 +29,7 @@ from gql_secrets.domain.webhooks import parse_webhook_networks
 from gql_secrets.settings.identity import parse_issuers
 from gql_secrets.settings.private_files import open_unlinked, require_private
 from gql_secrets.settings.service_links import is_service_link
+from gql_secrets.settings.settings_file import with_settings_file
 
 PREFIX: Final = "GQL_SECRETS_"
 PEPPER_FILE: Final = "pepper.keys"
@@ -64,6 +65,7 @@ class Settings:
         ignored_variables: variables that Kubernetes made for a Service, and no settings.
     """
 
+    settings_file: str = ""
     data_dir: Path = Path(".gql-secrets")
     host: str = "127.0.0.1"
     port: int = 8080
@@ -111,7 +113,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: object) -> Self:
-        """Read `GQL_SECRETS_*`. Values that are `given` (on the command line) take precedence.
+        """Read `GQL_SECRETS_*`, also from the settings file. Values that are `given` (on the command line) come first.
 
         Raises:
             SetupError: a variable is unknown, or a value is invalid.
@@ -120,7 +122,7 @@ class Settings:
         known = {f"{PREFIX}{name.upper()}": name for name in names}
         values: dict[str, object] = {}
         ignored = []
-        for variable, text in environment.items():
+        for variable, text in with_settings_file(environment).items():
             if not variable.startswith(PREFIX):
                 continue
             if is_service_link(variable, text):

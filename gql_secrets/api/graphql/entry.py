@@ -59,31 +59,38 @@ def add_graphql_routes(app: web.Application, settings: Settings) -> None:
     app.router.add_route("*", GRAPHQL_PATH, _handle)
 
 
-def _endpoint(settings: Settings, observe: OperationObserver) -> GraphQLEndpoint:
-    schema = build_schema()
-    of_console = console_documents()
+def load_trusted_documents(settings: Settings) -> TrustedDocuments | None:
+    """Return the documents of the operator's manifest and the console's; None without a manifest.
+
+    Raises:
+        SetupError: the manifest cannot be read, or is malformed.
+    """
+    if not settings.trusted_documents:
+        return None
     try:
-        trusted = (
-            TrustedDocuments.load(Path(settings.trusted_documents), additional=of_console)
-            if settings.trusted_documents
-            else None
-        )
-        return GraphQLEndpoint(
-            schema,
-            limits=LIMITS,
-            introspection=_MAY_INTROSPECT[settings.introspection],
-            present=present,
-            redact=without_credentials,
-            trusted_documents=trusted,
-            check_operation=_check_mutation_origin,
-            challenges=_challenges,
-            known_documents=frozenset(of_console),
-            observe=observe,
-        )
+        return TrustedDocuments.load(Path(settings.trusted_documents), additional=console_documents())
     except OSError as error:
         raise SetupError(
             f"GQL_SECRETS_TRUSTED_DOCUMENTS: {settings.trusted_documents} cannot be read: {error.strerror}."
         ) from error
+    except InvalidTrustedDocuments as error:
+        raise SetupError(f"GQL_SECRETS_TRUSTED_DOCUMENTS: {error}") from error
+
+
+def _endpoint(settings: Settings, observe: OperationObserver) -> GraphQLEndpoint:
+    try:
+        return GraphQLEndpoint(
+            build_schema(),
+            limits=LIMITS,
+            introspection=_MAY_INTROSPECT[settings.introspection],
+            present=present,
+            redact=without_credentials,
+            trusted_documents=load_trusted_documents(settings),
+            check_operation=_check_mutation_origin,
+            challenges=_challenges,
+            known_documents=frozenset(console_documents()),
+            observe=observe,
+        )
     except InvalidTrustedDocuments as error:
         raise SetupError(f"GQL_SECRETS_TRUSTED_DOCUMENTS: {error}") from error
 

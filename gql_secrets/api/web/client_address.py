@@ -61,7 +61,7 @@ class RequestSource(NamedTuple):
         return self.source.address
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class TrustedProxies:
     """The proxies whose reports about the caller's address count (`GQL_SECRETS_TRUSTED_PROXIES`).
 
@@ -92,6 +92,11 @@ class TrustedProxies:
                 "Write the addresses of your gateways."
             )
         return cls(networks, unix=len(names) < len(parts))
+
+    def become(self, other: Self) -> None:
+        """Trust what the other one trusts, wherever this object is in use: the settings were read again."""
+        self.networks, self.unix = other.networks, other.unix
+        _of_peer.cache_clear()
 
     def trusts(self, address: str) -> bool:
         """Whether this address is a trusted proxy's."""

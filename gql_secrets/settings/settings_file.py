@@ -1,0 +1,70 @@
+"""The settings file (`GQL_SECRETS_SETTINGS_FILE`): lines `NAME=value`, read at the start and again at each SIGHUP.
+
+A variable of the environment takes precedence over the same setting in the file.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from gql_secrets.domain.errors import SetupError
+
+SETTINGS_FILE: Final = "GQL_SECRETS_SETTINGS_FILE"
+_PREFIX: Final = "GQL_SECRETS_"
+_OTHERS_MAY_WRITE: Final = 0o022
+_FILE: Final = "_FILE"
+
+
+def with_settings_file(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment with the settings of its settings file, if it names one.
+
+    Raises:
+        SetupError: the file cannot be read, other users can change it, or a line is not `NAME=value`.
+    """
+    named = environment.get(SETTINGS_FILE)
+    if named is None:
+        return environment
+    path = Path(named.strip())
+    if not named.strip():
+        raise SetupError(f"{SETTINGS_FILE} is set and empty. Give it a value, or unset it.")
+    values: dict[str, str] = {}
+    for number, name, value in _lines_of(path, _read(path)):
+        if name in values:
+            raise SetupError(f"{path}, line {number}: {name} is set twice.")
+        values[name] = value
+    return {name: value for name, value in values.items() if _other_form_of(name) not in environment} | dict(
+        environment
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SetupError(f"Cannot read the file of {SETTINGS_FILE}, {path}: {why}.") from error
+    if os.name == "posix" and mode & _OTHERS_MAY_WRITE:
+        raise SetupError(f"Other users can change {path}. Run: chmod go-w {path}")
+    return text
+
+
+def _lines_of(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield each setting with the number of its line. A value may be a secret: no message repeats a line."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        name = name.strip()
+        if not equals or not name.startswith(_PREFIX):
+            raise SetupError(f"{path}, line {number}: write a setting as {_PREFIX}NAME=value, or a comment as # text.")
+        if name == SETTINGS_FILE:
+            raise SetupError(f"{path}, line {number}: a settings file cannot name another one.")
+        yield number, name, value.strip()
+
+
+def _other_form_of(name: str) -> str:
+    """Return the variable that sets the same: `GQL_SECRETS_PEPPER` for `GQL_SECRETS_PEPPER_FILE`, or the reverse."""
+    return name.removesuffix(_FILE) if name.endswith(_FILE) else f"{name}{_FILE}"
