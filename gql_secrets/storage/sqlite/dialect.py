@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
@@ -16,7 +16,7 @@ from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import IntegrityError, is_busy
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.sqlite.engine import TRY_SECONDS
+from gql_secrets.storage.sqlite.engine import TRY_SECONDS, ImmediateTransaction
 from gql_secrets.storage.sqlite.file import prepare_file
 from gql_secrets.storage.urgency import LOCK_SECONDS
 
@@ -85,25 +85,14 @@ class SqliteDialect:
     async def fetch_rows(  # noqa: D102
         self, connection: BaseDBAsyncClient, statement: str, values: Sequence[object]
     ) -> Sequence[Sequence[Any]]:
-        async with connection.acquire_connection() as own:
-            try:
-                rows: Sequence[Sequence[Any]] = await own.execute_fetchall(statement, values)
-            except sqlite3.IntegrityError as error:
-                raise IntegrityError(error) from error
-        return rows
+        try:
+            return cast("ImmediateTransaction", connection).run_now(statement, values)
+        except sqlite3.IntegrityError as error:
+            raise IntegrityError(error) from error
 
     async def write(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> None:  # noqa: D102
-        async with connection.acquire_connection() as own:
-
-            def run() -> None:
-                for statement, values in statements:
-                    own._conn.execute(statement, values)  # noqa: SLF001
-
-            try:
-                # One errand of the connection's thread for all of them.
-                await own._execute(run)  # noqa: SLF001  aiosqlite has no public way to run several
-            except sqlite3.IntegrityError as error:
-                raise IntegrityError(error) from error
+        for statement, values in statements:
+            await self.fetch_rows(connection, statement, values)
 
     def placeholders(self, statement: str) -> str:  # noqa: D102
         return statement

@@ -1,12 +1,17 @@
-"""Tortoise's SQLite backend, with what several processes on one file need."""
+"""Tortoise's SQLite backend, with what several processes on one file need.
+
+The short statements of a change run on the event loop: handing one to the connection's thread and back takes several
+times as long as the statement. What may take longer is left to the thread: a commit, which waits for the disk, waiting
+for another process's lock, and everything that goes through Tortoise.
+"""
 
 import asyncio
 import logging
 import sqlite3
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final, cast
 
+import aiosqlite
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContext
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
 from tortoise.connection import get_connections
@@ -14,6 +19,7 @@ from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.storage.errors import is_busy
+from gql_secrets.storage.sqlite.groups import ChangeQueue
 from gql_secrets.storage.urgency import lock_seconds
 
 _log: Final = logging.getLogger(__name__)
@@ -22,6 +28,8 @@ _log: Final = logging.getLogger(__name__)
 TRY_SECONDS: Final = 0.1
 # A wait this long is logged: other processes hold the lock for milliseconds.
 _WORTH_A_LINE: Final = 0.5
+_DO_NOT_WAIT: Final = "PRAGMA busy_timeout = 0"
+_WAIT: Final = f"PRAGMA busy_timeout = {int(TRY_SECONDS * 1000)}"
 
 
 class ImmediateTransaction(SqliteTransactionWrapper):
@@ -38,6 +46,8 @@ class ImmediateTransaction(SqliteTransactionWrapper):
             Conflict: another process held the lock.
             OperationalError: the file cannot be used.
         """
+        if self._begin_now():
+            return
         loop = asyncio.get_running_loop()
         began = loop.time()
         is_reported = False
@@ -56,6 +66,20 @@ class ImmediateTransaction(SqliteTransactionWrapper):
             else:
                 return
 
+    def _begin_now(self) -> bool:
+        """Take the write lock if no other process has it; return whether it was taken."""
+        try:
+            self.run_now(_DO_NOT_WAIT)
+            try:
+                self.run_now("BEGIN IMMEDIATE")
+            finally:
+                self.run_now(_WAIT)
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise OperationalError(error) from error
+            return False
+        return True
+
     async def execute_script(self, query: str) -> None:
         """Run one statement: sqlite3's own `executescript` would commit what the transaction did so far."""
         await self.execute_query(query)
@@ -69,43 +93,28 @@ class ImmediateTransaction(SqliteTransactionWrapper):
         """Run a statement that controls the transaction."""
         await self._connection.execute_fetchall(statement)
 
-    async def write_out(self) -> None:
-        """Commit, and wait for the disk."""
-        await self._connection.commit()
+    def run_now(self, statement: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Run a short statement on the event loop, and return its rows."""
+        return self._connection._conn.execute(statement, values).fetchall()  # noqa: SLF001  aiosqlite only has a thread
 
-
-@dataclass(slots=True)
-class Group:
-    """Changes that are committed together, each in a savepoint of its own, so that the disk is waited for once.
-
-    A change that is done lets those that already wait for the lock go first, and queues for the lock again behind them.
-    The first one that comes back commits for all. No change is answered before that, so none is lost that was answered.
-    """
-
-    is_finished: bool = False
-    failure: OperationalError | None = None
-
-    def finish(self, failure: OperationalError | None = None) -> None:
-        """Record how it ended."""
-        self.is_finished, self.failure = True, failure
+    def begin_commit(self) -> "asyncio.Future[None]":
+        """Commit on the connection's thread, which waits for the disk."""
+        return asyncio.get_running_loop().create_task(self._connection.commit())
 
 
 class ImmediateContext(SqliteTransactionContext):
     """A transaction context that waits at most `lock_seconds` for all its locks, and commits together with others."""
 
-    def __init__(self, connection: ImmediateTransaction, client: "ImmediateSqliteClient", lock: "ChangeLock") -> None:
-        super().__init__(connection, lock)
-        self._client = client
-        self._lock = lock
-        self._has_lock = False
-        self._group = Group()
+    def __init__(self, connection: ImmediateTransaction, queue: ChangeQueue) -> None:
+        super().__init__(connection, queue)
+        self._queue = queue
         self._is_first = True
 
     async def __aenter__(self) -> TransactionalDBClient:
         deadline = asyncio.get_running_loop().time() + lock_seconds()
         try:
             async with asyncio.timeout_at(deadline):
-                await self._acquire()
+                await self._queue.acquire(for_change=True)
         except TimeoutError as error:
             raise Conflict("Another change holds the lock. Try again.") from error
         try:
@@ -113,106 +122,72 @@ class ImmediateContext(SqliteTransactionContext):
             await self._join(deadline)
             self.token = get_connections().set(self.connection_name, self.connection)
         except BaseException:
-            self._release()
+            self._queue.release()
             raise
         return cast(TransactionalDBClient, self.connection)
 
     async def __aexit__(self, exc_type: object, exc_val: object, exc_tb: object) -> None:
+        end = None
         try:
             if exc_type is None:
-                await self._keep()
+                end = self._keep()
             else:
                 await self._undo()
         finally:
             get_connections().reset(self.token)
-            self._release()
-
-    async def _acquire(self) -> None:
-        await self._lock.acquire()
-        self._has_lock = True
-
-    def _release(self) -> None:
-        if self._has_lock:
-            self._has_lock = False
-            self._lock.release()
+            self._queue.release()
+        if end is not None and (failure := await end) is not None:
+            raise OperationalError(*failure.args) from failure
 
     async def _join(self, deadline: float) -> None:
-        group = self._client.group
-        self._is_first = group.is_finished
-        if not self._is_first:
-            self._group = group
-            await self.connection.run("SAVEPOINT change")
-            return
-        await self.connection.begin_until(deadline)
-        self._client.group = self._group
+        """Begin a transaction, or a savepoint in the one of the changes before, which is not committed yet."""
+        self._is_first = self._queue.group is None
+        if self._is_first:
+            await self.connection.begin_until(deadline)
+            self._queue.open_group(self.connection)
+        else:
+            self.connection.run_now("SAVEPOINT change")
 
-    async def _keep(self) -> None:
-        """Return when the change is committed.
-
-        Raises:
-            OperationalError: the disk is full or broken; nothing was written.
-        """
-        group = self._group
+    def _keep(self) -> "asyncio.Future[OperationalError | None]":
+        """Return a future of the commit: the disk may be full or broken, and then nothing was written."""
         if not self._is_first:
-            await self.connection.run("RELEASE change")
-        if self._lock.is_contended:
-            self._release()
-            await self._acquire()
-        if not group.is_finished:
-            await self._commit()
-        if group.failure is not None:
-            raise OperationalError(*group.failure.args) from group.failure
+            self.connection.run_now("RELEASE change")
+        return self._queue.keep()
 
     async def _undo(self) -> None:
-        """Roll back this change, and only this one."""
-        group = self._group
+        """Roll back this change, and only this one. The thread may be in the middle of one of its statements."""
         if not self.connection.is_open:
             # SQLite rolled back everything: the changes before this one, which still wait for the commit, too.
-            group.finish(OperationalError("the transaction was rolled back"))
+            self._queue.end_group(OperationalError("the transaction was rolled back"))
         elif self._is_first:
             await self.connection.run("ROLLBACK")
-            group.finish()
+            self._queue.end_group()
         else:
             await self.connection.run("ROLLBACK TO change")
             await self.connection.run("RELEASE change")
 
-    async def _commit(self) -> None:
-        try:
-            if not self.connection.is_open:
-                raise sqlite3.OperationalError("the transaction was rolled back")
-            await self.connection.write_out()
-        except sqlite3.OperationalError as error:
-            # A commit that fails is rolled back, so that the next transaction can begin.
-            if self.connection.is_open:
-                await self.connection.run("ROLLBACK")
-            self._group.finish(OperationalError(error))
-        else:
-            self._group.finish()
-
-
-class ChangeLock(asyncio.Lock):
-    """A lock that knows whether somebody waits for it. asyncio hands it out in the order of asking."""
-
-    _waiters: "deque[asyncio.Future[bool]] | None"
-
-    @property
-    def is_contended(self) -> bool:
-        """Whether somebody waits for it."""
-        return bool(self._waiters)
-
 
 class ImmediateSqliteClient(SqliteClient):
-    """A SQLite client whose transactions begin IMMEDIATE."""
+    """A SQLite client whose transactions begin IMMEDIATE, and whose connection the event loop may use too."""
 
     def __init__(self, file_path: str, **options: object) -> None:
         super().__init__(file_path, **options)
-        self._change_lock = ChangeLock()
-        self._lock = self._change_lock
-        # No transaction is open.
-        self.group = Group(is_finished=True)
+        self._queue = ChangeQueue()
+        self._lock = self._queue
+
+    async def create_connection(self, with_db: bool) -> None:  # noqa: ARG002  Tortoise's signature
+        """Connect, as Tortoise does, but for any thread: the event loop and the connection's own take turns."""
+        if self._connection:
+            return
+        connection = await aiosqlite.connect(self.filename, isolation_level=None, check_same_thread=False)
+        self._connection = connection
+        connection.row_factory = sqlite3.Row
+        for pragma, value in self.pragmas.items():
+            await connection.execute_fetchall(f"PRAGMA {pragma}={value}")
+        await self._post_connect()
 
     def _in_transaction(self) -> TransactionContext:
-        return ImmediateContext(ImmediateTransaction(self), self, self._change_lock)
+        return ImmediateContext(ImmediateTransaction(self), self._queue)
 
 
 client_class = ImmediateSqliteClient
