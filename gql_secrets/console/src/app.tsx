@@ -8,6 +8,7 @@ import { checkSession, type Session, session } from "./graphql/session";
 import { OVERVIEW_ADDRESS, onNavigation, useRoute } from "./lib/router";
 import { useStore } from "./lib/store";
 import { OverviewPage } from "./overview/page";
+import { openPalette, useShortcuts } from "./palette/keys";
 import { PeoplePage } from "./people/page";
 import { Shell } from "./shell/shell";
 import { SignIn, Unreachable } from "./shell/signin";
@@ -24,6 +25,8 @@ const scrolled = new Map<string, number>();
 export function App() {
   const now = useStore(session);
   useReturn(now);
+  const viewer = now.state === "signed-in" ? now.viewer : null;
+  useShortcuts(viewer);
   // A dialog about a page that is gone would change what nobody sees.
   useEffect(() => onNavigation(closeUnlessKept), []);
   useEffect(() => {
@@ -31,7 +34,7 @@ export function App() {
   }, [now.state]);
   return (
     <>
-      <Shell viewer={now.state === "signed-in" ? now.viewer : null}>
+      <Shell viewer={viewer} onFind={() => viewer && openPalette(viewer)}>
         <Content now={now} />
       </Shell>
       <DialogHost />
@@ -94,7 +97,8 @@ function useFocusOnArrival(place: string | null): void {
     if (place === null) return undefined;
     if (arrived.current && !document.querySelector("dialog[open]")) {
       scrollTo(0, scrolled.get(place) ?? 0);
-      document.querySelector<HTMLElement>("h1, main")?.focus({ preventScroll: true });
+      const heading = document.querySelector<HTMLElement>("h1") ?? document.getElementById("content");
+      heading?.focus({ preventScroll: true });
     }
     arrived.current = true;
     const remember = () => scrolled.set(place, scrollY);

@@ -1,6 +1,5 @@
 /** What narrows and orders the list: the search box, the filters, the feature and the order. */
 
-import { useEffect, useRef } from "preact/hooks";
 import type { Feature } from "../graphql/queries";
 import { type ListView, SHOWS, type Show, SORTS, type Sort } from "../lib/listView";
 import { FEATURES, featureName } from "../lib/words";
@@ -16,15 +15,12 @@ interface FiltersProps {
 }
 
 export function Filters({ view, typed, onType, onChange, count }: FiltersProps) {
-  const searchBox = useRef<HTMLInputElement>(null);
-  useSlashToSearch(searchBox);
   return (
     <>
       <div class="toolbar">
         <div class="search">
           <Icon name="search" />
           <input
-            ref={searchBox}
             type="search"
             aria-label="Search by name, description or client id"
             placeholder="Search by name, description or client id"
@@ -65,18 +61,4 @@ export function Filters({ view, typed, onType, onChange, count }: FiltersProps) 
       </div>
     </>
   );
-}
-
-/** "/" goes to the search box, as on many sites, unless one is typing. */
-function useSlashToSearch(box: { readonly current: HTMLInputElement | null }): void {
-  useEffect(() => {
-    const follow = (event: KeyboardEvent) => {
-      const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select, dialog");
-      if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-      event.preventDefault();
-      box.current?.focus();
-    };
-    addEventListener("keydown", follow);
-    return () => removeEventListener("keydown", follow);
-  }, []);
 }

@@ -4,9 +4,11 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { CreateDialog } from "../dialogs/create";
 import { APPS, APPS_ATTEMPTS, type AppRow, type Viewer } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
+import { useCommands } from "../lib/commands";
 import { plural } from "../lib/format";
 import { EVERY_CLIENT, type ListView, listArguments } from "../lib/listView";
 import { APPS_ADDRESS, goTo, listAddressOf } from "../lib/router";
+import { looksLikeSecret } from "../lib/secrets";
 import { createStore } from "../lib/store";
 import { useTitle } from "../shell/title";
 import { ApiButton } from "../ui/api";
@@ -25,8 +27,6 @@ const NO_ROWS: readonly AppRow[] = [];
 
 /** The page on which the list was left, for the way back to it. */
 const left = createStore<Place>({ scope: APPS_ADDRESS, cursors: [] });
-
-const looksLikeSecret = (text: string): boolean => /^\s*gqls_/i.test(text);
 
 export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
   useTitle("Authorized Apps");
@@ -70,6 +70,8 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   useEffect(() => setChosen(new Set()), [address, paging.after]);
   const selectable = viewer.roles.includes("ADMIN");
+  const create = () => openDialog((close) => <CreateDialog close={close} />);
+  useCommands([viewer.canCreateClient && { words: "Create client", run: create }]);
 
   return (
     <>
@@ -81,7 +83,7 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
         <div class="head-actions">
           <ApiButton operations={[{ name: "This list", document: APPS, variables }]} command={commandFor(view)} />
           {viewer.canCreateClient && (
-            <Button kind="primary" onClick={() => openDialog((close) => <CreateDialog close={close} />)}>
+            <Button kind="primary" onClick={create}>
               Create client
             </Button>
           )}

@@ -1,6 +1,6 @@
 /** One client: the state of its secrets, who uses them, and what one may do about it. */
 
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { EditDialog } from "../dialogs/edit";
 import { DeleteDialog, EnableDialog } from "../dialogs/lifecycle";
 import { ResetDialog } from "../dialogs/reset";
@@ -15,6 +15,7 @@ import {
 } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { serverNow } from "../lib/clock";
+import { useCommands } from "../lib/commands";
 import { APPS_ADDRESS, listAddress } from "../lib/router";
 import { ADMINISTERS, FEATURES, featureName } from "../lib/words";
 import { type Source, sourcesOf } from "../rollover/sources";
@@ -55,11 +56,7 @@ export function ClientPage({ clientId }: { clientId: string }) {
           Authorized Apps
         </a>
       </nav>
-      {!asked.answer && (
-        <h1 class="hidden" tabIndex={-1}>
-          Authorized App
-        </h1>
-      )}
+      {!asked.answer && <PassingHeading />}
       {asked.failure && asked.failure.kind !== "signed-out" && (
         <FailureNote failure={asked.failure} retry={asked.reload} />
       )}
@@ -88,6 +85,29 @@ export function ClientPage({ clientId }: { clientId: string }) {
   );
 }
 
+/** The heading until the client's name is known; the focus then stays on the heading. */
+function PassingHeading() {
+  const hadFocus = useRef(false);
+  useEffect(
+    () => () => {
+      // An element that is removed leaves the focus to the body.
+      if (!hadFocus.current) return;
+      setTimeout(() => {
+        if (document.activeElement === document.body) document.querySelector<HTMLElement>("h1")?.focus();
+      });
+    },
+    [],
+  );
+  const focused = () => {
+    hadFocus.current = true;
+  };
+  return (
+    <h1 class="hidden" tabIndex={-1} onFocus={focused}>
+      Authorized App
+    </h1>
+  );
+}
+
 function isOfSameMoment(client: ClientView, sources: ClientSources | null | undefined): boolean {
   return sources?.currentSecret?.id === client.currentSecret?.id && sources?.oldSecret?.id === client.oldSecret?.id;
 }
@@ -110,6 +130,8 @@ function Gone({ clientId }: { clientId: string }) {
 }
 
 function Head({ client, sources }: { client: ClientView; sources: readonly Source[] | null }) {
+  const reset = () => openDialog((close) => <ResetDialog client={client} sources={sources} close={close} />);
+  useCommands([client.viewerCanResetSecret && { words: "Reset Secret", run: reset }]);
   return (
     <div class="page-head">
       <div class="identity">
@@ -132,10 +154,7 @@ function Head({ client, sources }: { client: ClientView; sources: readonly Sourc
       <div class="head-actions">
         <ApiButton operations={operationsOf(client)} command={`gql-secrets client show ${client.clientId}`} />
         {client.viewerCanResetSecret && (
-          <Button
-            kind="primary"
-            onClick={() => openDialog((close) => <ResetDialog client={client} sources={sources} close={close} />)}
-          >
+          <Button kind="primary" onClick={reset}>
             Reset Secret
           </Button>
         )}
@@ -163,6 +182,15 @@ function About({ client }: { client: ClientView }) {
   const edit = () => openDialog((close) => <EditDialog client={client} close={close} />);
   const toggle = () => openDialog((close) => <EnableDialog client={client} close={close} />);
   const remove = () => openDialog((close) => <DeleteDialog client={client} close={close} />);
+  useCommands(
+    client.viewerCanEdit
+      ? [
+          { words: "Edit client", run: edit },
+          { words: client.enabled ? "Disable client" : "Enable client", run: toggle },
+          { words: "Delete client", run: remove },
+        ]
+      : [],
+  );
   return (
     <Panel
       id="about"

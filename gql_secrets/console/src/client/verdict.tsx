@@ -4,6 +4,7 @@ import { useEffect } from "preact/hooks";
 import { CancelDialog, RetentionDialog, RevokeDialog } from "../dialogs/rollover";
 import type { ClientView } from "../graphql/queries";
 import { useNow } from "../lib/clock";
+import { type Command, useCommands } from "../lib/commands";
 import { formatCountdown, formatMoment, withLocalInstants } from "../lib/format";
 import { rolloverFacts } from "../rollover/facts";
 import type { Source } from "../rollover/sources";
@@ -14,6 +15,26 @@ import { Icon, type IconName } from "../ui/icons";
 import { Timeline } from "./timeline";
 
 const ICONS: Readonly<Record<Finding["tone"], IconName>> = { good: "check", warn: "warn", bad: "warn", calm: "pause" };
+
+/** The buttons of a running rollover, for the command palette. */
+function commandsOf(client: ClientView, sources: readonly Source[] | null): readonly Command[] {
+  const { oldSecret } = client;
+  if (!client.rollover || !oldSecret || !client.viewerCanRevokeOldSecret) return [];
+  const shared = { client, oldSecret, sources };
+  return [
+    {
+      words: "Revoke Old Secret",
+      run: () => openDialog((close) => <RevokeDialog {...shared} close={close} />),
+    },
+    {
+      words: "Change retention",
+      run: () => openDialog((close) => <RetentionDialog {...shared} close={close} />),
+    },
+    ...(client.currentSecret?.firstUsedAt
+      ? []
+      : [{ words: "Cancel rollover", run: () => openDialog((close) => <CancelDialog {...shared} close={close} />) }]),
+  ];
+}
 
 interface VerdictProps {
   client: ClientView;
@@ -30,6 +51,7 @@ export function Verdict({ client, sources, onEnd }: VerdictProps) {
     if (ended) onEnd();
   }, [ended]);
   const facts = rolloverFacts(client, sources);
+  useCommands(commandsOf(client, sources));
   if (!rollover || !oldSecret || !facts) return null;
   const { tone, headline, detail, first } = verdictOf(facts, now);
   const [starts, ends] = [Date.parse(rollover.startedAt), Date.parse(rollover.endsAt)];

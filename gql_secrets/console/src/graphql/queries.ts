@@ -89,6 +89,17 @@ export const APPS = graphql(`
   }
 `);
 
+/** What the command palette finds. */
+export const FIND_CLIENTS = graphql(`
+  query FindClients($search: String!, $first: Int!) {
+    clients(first: $first, search: $search) {
+      nodes { clientId name }
+    }
+  }
+`);
+
+export type FoundClient = NonNullable<ResultOf<typeof FIND_CLIENTS>["clients"]>["nodes"][number];
+
 /** Attempts with ended secrets, for the rows of the list: a query of its own, so that the list itself stays cheap. */
 export const APPS_ATTEMPTS = graphql(`
   query RefusedAttempts($first: Int!, $after: String, $search: String, $filter: ClientFilter, $orderBy: ClientOrder) {

@@ -6,6 +6,7 @@ import { RequestFailed, request } from "../graphql/client";
 import { OVERVIEW, SAFE_TO_REVOKE, type Viewer } from "../graphql/queries";
 import { useAction } from "../graphql/useAction";
 import { useQuery } from "../graphql/useQuery";
+import { useCommands } from "../lib/commands";
 import { formatNumber, plural } from "../lib/format";
 import type { Show, Sort } from "../lib/listView";
 import { listAddressOf } from "../lib/router";
@@ -97,6 +98,8 @@ export function OverviewPage({ viewer }: { viewer: Viewer }) {
   useTitle("Overview");
   const asked = useQuery(OVERVIEW, {}, { follow: () => true, lag: COUNTED_EVERY });
   const counts = asked.answer?.data.overview;
+  const create = () => openDialog((close) => <CreateDialog close={close} />);
+  useCommands([viewer.canCreateClient && { words: "Create client", run: create }]);
   const urgent = counts && counts.lockedOut + counts.endingSoon;
   return (
     <>
@@ -113,10 +116,7 @@ export function OverviewPage({ viewer }: { viewer: Viewer }) {
             command="gql-secrets client list --in-rollover"
           />
           {viewer.canCreateClient && (
-            <Button
-              kind={counts && counts.total <= 1 ? "primary" : "plain"}
-              onClick={() => openDialog((close) => <CreateDialog close={close} />)}
-            >
+            <Button kind={counts && counts.total <= 1 ? "primary" : "plain"} onClick={create}>
               {counts && counts.total <= 1 ? "Create your first client" : "Create client"}
             </Button>
           )}

@@ -2,6 +2,7 @@
 
 import { SESSIONS, type SessionRow, type Viewer } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
+import { useCommands } from "../lib/commands";
 import { ROLE_WORDS, WAY_WORDS } from "../lib/words";
 import { useTitle } from "../shell/title";
 import { ApiButton } from "../ui/api";
@@ -19,6 +20,8 @@ export function PeoplePage({ viewer }: { viewer: Viewer }) {
   const paging = usePaging();
   const variables = { first: PAGE_SIZE, after: paging.after };
   const asked = useQuery(SESSIONS, variables, { follow: () => false });
+  const makeLink = () => openDialog((close) => <LinkDialog close={close} />);
+  useCommands([viewer.canCreateSignInLink && { words: "Create sign-in link", run: makeLink }]);
   const sessions = asked.answer?.data.sessions;
   const forbidden = asked.failure?.kind === "forbidden";
   return (
@@ -34,7 +37,7 @@ export function PeoplePage({ viewer }: { viewer: Viewer }) {
             command="gql-secrets session list"
           />
           {viewer.canCreateSignInLink && (
-            <Button kind="primary" onClick={() => openDialog((close) => <LinkDialog close={close} />)}>
+            <Button kind="primary" onClick={makeLink}>
               Create sign-in link
             </Button>
           )}

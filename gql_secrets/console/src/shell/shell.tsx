@@ -5,13 +5,23 @@ import { useState } from "preact/hooks";
 import { liveness } from "../graphql/live";
 import type { Viewer } from "../graphql/queries";
 import { signOut } from "../graphql/session";
-import { ACTIVITY_ADDRESS, APPS_ADDRESS, OVERVIEW_ADDRESS, PEOPLE_ADDRESS, useRoute } from "../lib/router";
+import { paletteKeys } from "../lib/keys";
+import { OVERVIEW_ADDRESS, useRoute } from "../lib/router";
 import { useStore } from "../lib/store";
 import { Button } from "../ui/basics";
+import { Icon } from "../ui/icons";
 import { say } from "../ui/toast";
 import { OfflineBanner } from "./offline";
+import { placesFor } from "./places";
 
-export function Shell({ viewer, children }: { viewer: Viewer | null; children: ComponentChildren }) {
+interface ShellProps {
+  viewer: Viewer | null;
+  /** Opens the command palette. */
+  onFind: () => void;
+  children: ComponentChildren;
+}
+
+export function Shell({ viewer, onFind, children }: ShellProps) {
   const { page } = useRoute();
   return (
     <>
@@ -27,26 +37,14 @@ export function Shell({ viewer, children }: { viewer: Viewer | null; children: C
           </a>
           {viewer && (
             <nav aria-label="Main">
-              <Place to={OVERVIEW_ADDRESS} here={page === "overview"}>
-                Overview
-              </Place>
-              <Place to={APPS_ADDRESS} here={page === "apps" || page === "client"}>
-                Authorized Apps
-              </Place>
-              {viewer.roles.includes("ADMIN") && (
-                <Place to={ACTIVITY_ADDRESS} here={page === "activity"}>
-                  Activity
-                </Place>
-              )}
-              {viewer.roles.includes("ADMIN") && (
-                <Place to={PEOPLE_ADDRESS} here={page === "people"}>
-                  People & sessions
-                </Place>
-              )}
-              <a href="/graphql">Explorer</a>
+              {placesFor(viewer).map(({ words, address, pages }) => (
+                <a key={address} href={address} aria-current={pages.includes(page) ? "page" : undefined}>
+                  {words}
+                </a>
+              ))}
             </nav>
           )}
-          {viewer && <Who viewer={viewer} />}
+          {viewer && <Who viewer={viewer} onFind={onFind} />}
         </div>
       </header>
       {viewer && <OfflineBanner />}
@@ -57,21 +55,13 @@ export function Shell({ viewer, children }: { viewer: Viewer | null; children: C
   );
 }
 
-function Place({ to, here, children }: { to: string; here: boolean; children: ComponentChildren }) {
-  return (
-    <a href={to} aria-current={here ? "page" : undefined}>
-      {children}
-    </a>
-  );
-}
-
 // The fragment is the console's own address, so a plain link to #content would leave the page.
 function skipToContent(event: Event): void {
   event.preventDefault();
   document.getElementById("content")?.focus();
 }
 
-function Who({ viewer }: { viewer: Viewer }) {
+function Who({ viewer, onFind }: { viewer: Viewer; onFind: () => void }) {
   const [leaving, setLeaving] = useState(false);
   const leave = () => {
     setLeaving(true);
@@ -81,6 +71,11 @@ function Who({ viewer }: { viewer: Viewer }) {
   };
   return (
     <div class="who">
+      <button type="button" class="find" aria-keyshortcuts="Control+K Meta+K" onClick={onFind}>
+        <Icon name="search" />
+        <span class="hidden">Find</span>
+        <kbd>{paletteKeys()}</kbd>
+      </button>
       <Liveness />
       {/* The widest role comes first; it includes the others. */}
       <span class="who-name">

@@ -56,12 +56,13 @@ export function DialogHost() {
 
 interface DialogProps {
   title: string;
+  kind?: "plain" | "palette";
   children: ComponentChildren;
   /** Called on Escape; a dialog that must ask first stays open. */
   onDismiss: () => void;
 }
 
-export function Dialog({ title, children, onDismiss }: DialogProps) {
+export function Dialog({ title, kind = "plain", children, onDismiss }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const gone = useRef(false);
   const id = useId();
@@ -92,6 +93,7 @@ export function Dialog({ title, children, onDismiss }: DialogProps) {
   return (
     <dialog
       ref={element}
+      class={kind}
       aria-labelledby={id}
       onKeyDown={(event) => guardKey(event, onDismiss)}
       onCancel={(event) => {
@@ -100,7 +102,7 @@ export function Dialog({ title, children, onDismiss }: DialogProps) {
       }}
       onClose={closedByBrowser}
     >
-      <h2 id={id} class="dialog-title">
+      <h2 id={id} class={kind === "palette" ? "hidden" : "dialog-title"}>
         {title}
       </h2>
       {children}
