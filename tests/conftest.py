@@ -57,6 +57,7 @@ LONG = {
     "api/web/test_origin.py",
     "graphql_server/test_documents.py",
     "graphql_server/test_http_audits.py",
+    "model",
     "service/test_backup.py",
     "service/test_caller_check.py",
     "service/test_client_lists.py",
