@@ -35,9 +35,11 @@ from gql_secrets.service.webhooks.management import Webhooks
 from gql_secrets.service.webhooks.occasions import Occasions
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
+from gql_secrets.storage.cluster import FROM_MEMORY
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import lost_statement
 from gql_secrets.storage.migrate import pending, upgrade
+from gql_secrets.storage.postgres.membership import Membership
 from gql_secrets.storage.secret_index.lookup import Lookup
 from gql_secrets.storage.secret_index.opening import open_lookup
 
@@ -60,6 +62,7 @@ class Services:
     source_queries: SourceQueries
     verifier: Verifier
     lookup: Lookup
+    membership: Membership | None
     sessions: Sessions
     provider_sessions: ProviderSessions
     feed: Feed
@@ -115,10 +118,14 @@ async def background(services: Services, send: Send | None = None) -> AsyncItera
     )
     if courier:
         tasks.append(asyncio.create_task(repeat(courier.run, stop)))
+    if services.membership:
+        tasks.append(asyncio.create_task(services.membership.run()))
     try:
         yield
     finally:
         stop.set()
+        if services.membership:
+            services.membership.stop()
         await asyncio.gather(*tasks)
         if courier:
             with contextlib.suppress(Failure):
@@ -169,7 +176,9 @@ async def open_services(
         usage, queries = Usage(database), Queries(database, settings.quiet_time, settings.rotation_policy)
         usage_queries = UsageQueries(database, queries, usage, settings.quiet_time)
         rotation = Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client))
-        lookup = await open_lookup(database)
+        lookup, membership = await open_lookup(database, from_memory=settings.verify_from == FROM_MEMORY)
+        if membership is not None:
+            changes.fence.before_wait.append(membership.wake)
         await report_replication(database)
         maintenance = Maintenance(database, changes, settings.source_retention)
         return Services(
@@ -185,6 +194,7 @@ async def open_services(
             source_queries=SourceQueries(database, queries, usage_queries),
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
+            membership=membership,
             sessions=Sessions(changes, links_only_from_cli=settings.sign_in_links == "off"),
             provider_sessions=ProviderSessions(changes),
             feed=Feed(database, expire_due_secrets=maintenance.expire_due_secrets),

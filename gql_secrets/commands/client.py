@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gql_secrets.commands.context import cli_caller, with_services
-from gql_secrets.commands.output import AsJson, client_data, printable, say, to_json, write, write_text
+from gql_secrets.commands.output import AsJson, client_data, effect_data, printable, say, to_json, write, write_text
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.audit import MAX_REASON
 from gql_secrets.domain.details import ClientDetails, parse_labels
@@ -180,7 +180,7 @@ async def update(
     as_json: AsJson = False,
 ) -> None:
     """Edit a client. Only what is passed changes."""
-    client = await services.clients.update_client(
+    edit = await services.clients.update_client(
         client_id,
         by=cli_caller(),
         name=UNCHANGED if name is None else name,
@@ -195,8 +195,8 @@ async def update(
             inherit_maximum_age=inherit_maximum_age,
         ),
     )
-    [data] = await _described(services, [client])
-    write(data, as_json=as_json, done="The client was edited.")
+    [data] = await _described(services, [edit.client])
+    write(data | effect_data(edit.effect), as_json=as_json, done="The client was edited.")
 
 
 @app.command()
@@ -226,7 +226,11 @@ async def delete(
         confirm(f"Delete {client.name} ({client_id}) permanently?")
     deleted = await services.clients.delete_client(client_id, by=cli_caller(), reason=reason)
     say("Deleted. Its audit events remain.")
-    write({"deletedClientId": deleted}, as_json=as_json, done="The client was deleted.")
+    write(
+        {"deletedClientId": deleted.client_id} | effect_data(deleted.effect),
+        as_json=as_json,
+        done="The client was deleted.",
+    )
 
 
 def _rotation_in_words(due_at: str, now: datetime) -> str:
@@ -261,10 +265,14 @@ def confirm(question: str) -> None:
 
 
 async def _set_enabled(services: Services, client_id: str, *, enabled: bool, reason: str | None, as_json: bool) -> None:
-    client = await services.clients.set_client_enabled(client_id, enabled=enabled, by=cli_caller(), reason=reason)
+    edit = await services.clients.set_client_enabled(client_id, enabled=enabled, by=cli_caller(), reason=reason)
     state = "enabled" if enabled else "disabled"
     say(f"{state.capitalize()}.")
-    write({"clientId": client_id, "enabled": client.enabled}, as_json=as_json, done=f"The client was {state}.")
+    write(
+        {"clientId": client_id, "enabled": edit.client.enabled} | effect_data(edit.effect),
+        as_json=as_json,
+        done=f"The client was {state}.",
+    )
 
 
 async def _described(services: Services, clients: Sequence[Client | ClientRow]) -> list[dict[str, object]]:

@@ -10,12 +10,12 @@ import typer
 from gql_secrets.commands.client import ClientId, Reason, Yes, confirm, each_client
 from gql_secrets.commands.client_bulk import reset_many, revoke_safe
 from gql_secrets.commands.context import cli_caller, with_services
-from gql_secrets.commands.output import AsJson, instant, say, secret_data, to_json, write, write_text
+from gql_secrets.commands.output import AsJson, effect_data, instant, say, secret_data, to_json, write, write_text
 from gql_secrets.domain.access import Feature, parse_features
 from gql_secrets.domain.errors import Failure, Refusal
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.client_filter import ClientFilter
-from gql_secrets.service.rotation import Reset
+from gql_secrets.service.rotation import Reset, Revoke
 from gql_secrets.wiring import Services
 
 _Hours = Annotated[
@@ -91,7 +91,8 @@ async def reset(
             "withdrawnSecret": secret_data(done.withdrawn_secret),
             "displacedSecret": secret_data(done.displaced_secret),
             "replayed": done.replayed,
-        },
+        }
+        | effect_data(done.effect),
         as_json=as_json,
         done=_lost_secret(client_id, hours, until, idempotency_key),
     )
@@ -135,7 +136,7 @@ async def revoke_old(
         outcome = "This client has never had an old secret."
     say(outcome)
     write(
-        _revoked(client_id, secret_data(done.revoked_secret), already_ended=done.already_ended),
+        _revoked(client_id, done),
         as_json=as_json,
         done=outcome,
     )
@@ -160,7 +161,11 @@ async def change_retention(
     clamped = " (168 hours after its reset, the maximum)" if done.clamped else ""
     outcome = f"The old secret is valid until {until}{clamped}."
     say(outcome)
-    write({"clientId": client_id, "oldSecretExpiresAt": until, "clamped": done.clamped}, as_json=as_json, done=outcome)
+    write(
+        {"clientId": client_id, "oldSecretExpiresAt": until, "clamped": done.clamped} | effect_data(done.effect),
+        as_json=as_json,
+        done=outcome,
+    )
 
 
 @with_services
@@ -182,7 +187,8 @@ async def cancel_rollover(
             "clientId": client_id,
             "currentSecret": secret_data(done.current_secret),
             "withdrawnSecret": secret_data(done.withdrawn_secret),
-        },
+        }
+        | effect_data(done.effect),
         as_json=as_json,
         done=outcome,
     )
@@ -223,7 +229,7 @@ async def _revoke_all(services: Services, reason: str | None, *, as_json: bool) 
             say(f"{client_id}: {refusal}")
             failures += 1
             continue
-        results.append(_revoked(client_id, secret_data(done.revoked_secret), already_ended=done.already_ended))
+        results.append(_revoked(client_id, done))
     outcome = f"Old secrets revoked: {len(results)}."
     say(outcome)
     write_text(
@@ -233,5 +239,10 @@ async def _revoke_all(services: Services, reason: str | None, *, as_json: bool) 
         raise Failure(f"Old secrets that could not be revoked: {failures}. Run the command again.")
 
 
-def _revoked(client_id: str, secret: object, *, already_ended: bool) -> dict[str, object]:
-    return {"clientId": client_id, "revokedSecret": secret, "alreadyEnded": already_ended}
+def _revoked(client_id: str, done: Revoke) -> dict[str, object]:
+    data = {
+        "clientId": client_id,
+        "revokedSecret": secret_data(done.revoked_secret),
+        "alreadyEnded": done.already_ended,
+    }
+    return data | effect_data(done.effect)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, TextIO, cast
 
 import typer
 
+from gql_secrets.domain.effects import Effect
 from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.policies import RotationPolicy
@@ -227,6 +228,13 @@ def client_data(
 def secret_data(secret: ClientSecret | None) -> dict[str, object] | None:
     """Return a secret with the field names of GraphQL's `ClientSecret`."""
     return _fields_of(secret, _SECRET_FIELDS) if secret else None
+
+
+def effect_data(effect: Effect) -> dict[str, object]:
+    """Return whether a change is effective on every node, with GraphQL's names; if it may not be, tell the user."""
+    if effect.reason is not None:
+        say(effect.reason)
+    return {"effectiveEverywhere": effect.everywhere, "notEffectiveReason": effect.reason}
 
 
 def _fields_of(row: Client | ClientRow | ClientSecret, names: Iterable[str]) -> dict[str, object]:

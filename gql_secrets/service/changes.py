@@ -9,7 +9,7 @@ be due is written EXPIRED in a transaction of its own before the change runs aga
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypedDict, TypeVar, Unpack
 
@@ -18,6 +18,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from gql_secrets.domain.access import ActorKind, Caller, Feature, parse_features, system_caller
 from gql_secrets.domain.audit import AuditAction, AuditEntry, EndedSecret
 from gql_secrets.domain.credentials import Pepper, is_client_id
+from gql_secrets.domain.effects import NOT_CHANGED, Effect
 from gql_secrets.domain.errors import ClientNotFound, Conflict
 from gql_secrets.domain.rotation import (
     ActiveSecret,
@@ -35,6 +36,7 @@ from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.service.session_ends import end_what_secrets_made
 from gql_secrets.storage.change_rows import LockedRows, read_locked
+from gql_secrets.storage.cluster import Fence
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import AuditEvent, Client, ClientSecret, Installation
@@ -88,6 +90,8 @@ class Change:
     caller: Caller
     installation: Installation
     pepper: Pepper
+    # The revision of the last event that was made; 0 where nothing was changed.
+    last_revision: int = field(default=0, init=False)
 
     @property
     def connection(self) -> BaseDBAsyncClient:
@@ -104,8 +108,9 @@ class Change:
 
     def entry(self, action: AuditAction, *, place: int = 0, **facts: Unpack[Facts]) -> AuditEntry:
         """Return the audit entry of this change; `place` counts from 0 if the change has several."""
+        self.last_revision = self.installation.revision + 1 + place
         return AuditEntry(
-            revision=self.installation.revision + 1 + place,
+            revision=self.last_revision,
             at=self.now,
             action=action.value,
             actor=self.caller.actor,
@@ -197,6 +202,26 @@ class Changes:
         """Run changes of this database."""
         self.database = database
         self.pepper = pepper
+        self.fence = Fence(database)
+
+    async def change_client_everywhere(
+        self, client_id: str, caller: Caller, work: Callable[[ClientChange], Awaitable[T]]
+    ) -> tuple[T, Effect]:
+        """Run `change_client`, then wait until every node follows the change; from the commit on nothing is raised.
+
+        Raises:
+            Failure: as `change_client` does.
+        """
+        revision = 0
+
+        async def noted(change: ClientChange) -> T:
+            nonlocal revision
+            result = await work(change)
+            revision = change.last_revision
+            return result
+
+        result = await self.change_client(client_id, caller, noted)
+        return result, await self.fence.wait(revision) if revision else NOT_CHANGED
 
     async def change_client(self, client_id: str, caller: Caller, work: Callable[[ClientChange], Awaitable[T]]) -> T:
         """Run `work` on a locked client in one transaction.

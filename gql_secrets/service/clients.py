@@ -29,6 +29,7 @@ from gql_secrets.domain.sessions import SessionEndReason
 from gql_secrets.domain.texts import folded
 from gql_secrets.service.changes import Change, Changes, ClientChange
 from gql_secrets.service.client_details import COLUMNS, NO_EDIT, DetailsEdit, values_of_details, values_of_labels
+from gql_secrets.service.client_results import Deletion, Edit
 from gql_secrets.service.secret_store import store_secret
 from gql_secrets.service.session_ends import end_what_client_made
 from gql_secrets.storage.errors import IntegrityError
@@ -112,7 +113,7 @@ class Clients:
         allow_list: Sequence[str] | Unchanged = UNCHANGED,
         self_reset: bool | Unchanged = UNCHANGED,
         details: DetailsEdit = NO_EDIT,
-    ) -> Client:
+    ) -> Edit:
         """Edit the given fields. If nothing differs, nothing is written and there is no audit event.
 
         Raises:
@@ -157,11 +158,9 @@ class Clients:
                     await end_what_client_made(change, client_id, SessionEndReason.ROLE_LOST)
             return client
 
-        return await self._changes.change_client(client_id, by, work)
+        return Edit(*await self._changes.change_client_everywhere(client_id, by, work))
 
-    async def set_client_enabled(
-        self, client_id: str, *, enabled: bool, by: Caller, reason: str | None = None
-    ) -> Client:
+    async def set_client_enabled(self, client_id: str, *, enabled: bool, by: Caller, reason: str | None = None) -> Edit:
         """Enable or disable a client. Its retained secret still expires while it is disabled (rule 12).
 
         Raises:
@@ -187,10 +186,10 @@ class Clients:
                 await end_what_client_made(change, client_id)
             return client
 
-        return await self._changes.change_client(client_id, by, work)
+        return Edit(*await self._changes.change_client_everywhere(client_id, by, work))
 
-    async def delete_client(self, client_id: str, *, by: Caller, reason: str | None = None) -> str:
-        """Delete a client and end its secrets. Its row stays, so that its id is never reused; return the client id.
+    async def delete_client(self, client_id: str, *, by: Caller, reason: str | None = None) -> Deletion:
+        """Delete a client and end its secrets. Its row stays, so that its id is never reused.
 
         Raises:
             Refusal: INVALID_REASON, CLIENT_NOT_FOUND, LAST_OWNER or CONFLICT.
@@ -213,7 +212,7 @@ class Clients:
             await end_what_client_made(change, client_id)
             return change.client.client_id
 
-        return await self._changes.change_client(client_id, by, work)
+        return Deletion(*await self._changes.change_client_everywhere(client_id, by, work))
 
 
 def _edit(client: Client, **values: str | bool | Unchanged | None) -> list[str]:

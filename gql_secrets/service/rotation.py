@@ -1,7 +1,7 @@
 """The changes of the secrets of a client: reset, revoke, change the retention, cancel a rollover."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +20,7 @@ from gql_secrets.domain.advice import Opinion
 from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.bulk import NotSafeToRevoke
 from gql_secrets.domain.credentials import PlaintextSecret
+from gql_secrets.domain.effects import NOT_CHANGED, Effect
 from gql_secrets.domain.errors import TooManyResets
 from gql_secrets.domain.limits import Rate, seconds_until_next
 from gql_secrets.domain.rotation import (
@@ -53,6 +54,7 @@ class Reset:
     displaced_secret: ClientSecret | None
     ended_secrets: tuple[ClientSecret, ...]
     replayed: bool
+    effect: Effect = NOT_CHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Revoke:
     client: Client
     revoked_secret: ClientSecret | None
     already_ended: bool
+    effect: Effect = NOT_CHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class RetentionChange:
     client: Client
     old_secret: ClientSecret
     clamped: bool
+    effect: Effect = NOT_CHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Cancellation:
     client: Client
     current_secret: ClientSecret
     withdrawn_secret: ClientSecret
+    effect: Effect = NOT_CHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,8 @@ class Rotation:
                 replayed=False,
             )
 
-        return await self._changes.change_client(client_id, by, work)
+        reset, effect = await self._changes.change_client_everywhere(client_id, by, work)
+        return replace(reset, effect=effect)
 
     async def preview_reset(
         self,
@@ -283,7 +289,8 @@ class Rotation:
             )
             return Revoke(change.client, change.secrets[end.secret.id], already_ended=False)
 
-        return await self._changes.change_client(client_id, by, work)
+        revoke, effect = await self._changes.change_client_everywhere(client_id, by, work)
+        return replace(revoke, effect=effect)
 
     async def change_retention(
         self,
@@ -319,7 +326,8 @@ class Rotation:
             )
             return RetentionChange(change.client, change.secrets[keep.secret.id], clamped)
 
-        return await self._changes.change_client(client_id, by, work)
+        change, effect = await self._changes.change_client_everywhere(client_id, by, work)
+        return replace(change, effect=effect)
 
     async def cancel_rollover(
         self, client_id: str, *, by: Caller, if_generation: int | None = None, reason: str | None = None
@@ -343,7 +351,8 @@ class Rotation:
             )
             return Cancellation(change.client, change.secrets[old.id], change.secrets[end.secret.id])
 
-        return await self._changes.change_client(client_id, by, work)
+        cancellation, effect = await self._changes.change_client_everywhere(client_id, by, work)
+        return replace(cancellation, effect=effect)
 
 
 def _require_admin_or_self(change: ClientChange, if_generation: int | None) -> None:

@@ -135,7 +135,11 @@ class Verifier:
         except Unavailable:
             self._note_failed_read()
             raise
-        return None if answer is None else self._evaluate(client_id, answer[0] or _NO_SECRET, answer[1], source)
+        if answer is None:
+            return None
+        verdict = self._evaluate(client_id, answer[0] or _NO_SECRET, answer[1], source)
+        # The process may have been stopped since it looked.
+        return verdict if self._lookup.is_current() else None
 
     def _note_failed_read(self) -> None:
         self._database.can_read = False

@@ -44,6 +44,7 @@ _CHOICES: Final = {
     "log_format": ("text", "json"),
     "rate_limits": ("on", "off"),
     "sign_in_links": ("on", "off"),
+    "verify_from": ("memory", "database"),
 }
 _MAX_PORT: Final = 65535
 _MAX_DRAIN_DELAY: Final = timedelta(minutes=5)
@@ -75,6 +76,7 @@ class Settings:
     database_url_file: str = ""
     database_pool_size: int = 10
     statement_cache_size: int | None = None
+    verify_from: str = "database"
     public_url: str = ""
     pepper: str = field(default="", repr=False)
     pepper_file: str = ""

@@ -117,7 +117,11 @@ class Database:
             "connections": self.dialect.connections(),
             "apps": {
                 "models": {
-                    "models": ["gql_secrets.storage.models", "gql_secrets.storage.webhook_models"],
+                    "models": [
+                        "gql_secrets.storage.models",
+                        "gql_secrets.storage.webhook_models",
+                        "gql_secrets.storage.cluster_models",
+                    ],
                     "default_connection": self.dialect.writer,
                     "migrations": "gql_secrets.storage.migrations",
                 }

@@ -24,8 +24,10 @@ def test_create_prints_the_secret_on_stdout_and_the_prose_on_stderr(run: RunComm
 def test_disable_enable_update_delete(run: RunCommand, settings: Settings) -> None:
     made = create(run, "Shop", "--feature", "viewer", "--description", "first", "--allow", "192.0.2.0/24")
 
-    assert run("client", "disable", made["clientId"], "--json").data == {"clientId": made["clientId"], "enabled": False}
-    assert run("client", "enable", made["clientId"], "--json").data == {"clientId": made["clientId"], "enabled": True}
+    effect = {"effectiveEverywhere": True, "notEffectiveReason": None}
+    for command, enabled in (("disable", False), ("enable", True)):
+        state = {"clientId": made["clientId"], "enabled": enabled}
+        assert run("client", command, made["clientId"], "--json").data == state | effect
 
     shown = run("client", "show", made["clientId"], "--json").data
     assert (shown["features"], shown["allowList"], shown["description"]) == (["viewer"], ["192.0.2.0/24"], "first")
@@ -37,7 +39,7 @@ def test_disable_enable_update_delete(run: RunCommand, settings: Settings) -> No
     assert edited["description"] == "first"
 
     gone = run("client", "delete", made["clientId"], "--yes", "--json")
-    assert gone.data == {"deletedClientId": made["clientId"]}
+    assert gone.data == {"deletedClientId": made["clientId"]} | effect
     assert are_valid(settings, made["clientId"], made["secret"]) == [False]
     assert run("client", "show", made["clientId"]).code == 1
 

@@ -10,6 +10,7 @@ from support.secrets import is_well_formed
 
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.credentials import is_client_id, mint_client_id
+from gql_secrets.domain.effects import EFFECTIVE, NOT_CHANGED
 from gql_secrets.domain.errors import (
     ClientNotFound,
     Conflict,
@@ -88,13 +89,15 @@ async def test_an_edit_changes_what_was_given_and_says_so_in_one_event(services:
     edited = await services.clients.update_client(
         client.id, by=ADMIN, name="New", description="for tests", features=["operator"], allow_list=["192.0.2.0/24"]
     )
-    assert (edited.name, edited.description, edited.generation, edited.is_restricted) == ("New", "for tests", 2, True)
+    row = edited.client
+    assert (row.name, row.description, row.generation, row.is_restricted) == ("New", "for tests", 2, True)
+    assert edited.effect == EFFECTIVE
     event = await last_event(services)
     assert event.action == "CLIENT_UPDATED"
     assert entry_of(event).edited_fields == ("name", "description", "features", "allowList")
     assert (event.generation_before, event.generation_after) == (1, 2)
     again = await services.clients.update_client(client.id, by=ADMIN, description=None)
-    assert (again.description, again.name) == (None, "New")
+    assert (again.client.description, again.client.name) == (None, "New")
     assert (await services.queries.allow_lists([client.id]))[client.id] == ["192.0.2.0/24"]
 
 
@@ -104,7 +107,8 @@ async def test_an_edit_that_changes_nothing_is_no_change(services: Services, cli
         client.id, by=ADMIN, name="Shop", description=None, features=[], allow_list=["0.0.0.0/0", "::/0"]
     )
     await services.clients.set_client_enabled(client.id, enabled=True, by=ADMIN)
-    assert edited.generation == 1
+    assert edited.client.generation == 1
+    assert edited.effect == NOT_CHANGED
     assert (await last_event(services)).revision == before
 
 

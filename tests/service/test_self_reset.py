@@ -9,6 +9,7 @@ from support.clocks import DAYS, HOUR, MINUTE, NOW, Clock
 from support.installation import MakeClient
 
 from gql_secrets.domain.access import ActorKind, Caller
+from gql_secrets.domain.effects import NOT_CHANGED
 from gql_secrets.domain.errors import (
     Forbidden,
     IdempotencyKeyReused,
@@ -232,12 +233,14 @@ async def test_granting_and_taking_away_is_edited_like_every_field(
     by: Caller, services: Services, client: Made
 ) -> None:
     for granted in (True, False):
-        row = await services.clients.update_client(client.id, by=by, self_reset=granted)
+        row = (await services.clients.update_client(client.id, by=by, self_reset=granted)).client
         assert row.self_reset is granted
         [event, *_] = (await services.queries.page_of_audit_events(PageRequest())).rows
         assert event.edited_fields == "selfReset"
-    generation = (await services.clients.update_client(client.id, by=by, self_reset=False)).generation
-    assert (await services.clients.update_client(client.id, by=by, self_reset=UNCHANGED)).generation == generation
+    generation = (await services.clients.update_client(client.id, by=by, self_reset=False)).client.generation
+    edit = await services.clients.update_client(client.id, by=by, self_reset=UNCHANGED)
+    assert edit.client.generation == generation
+    assert edit.effect == NOT_CHANGED
     [found] = (await services.queries.find_clients([client.id])).values()
     assert not found.self_reset
 

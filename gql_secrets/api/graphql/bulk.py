@@ -10,7 +10,7 @@ from gql_secrets.api.graphql.enums import Role
 from gql_secrets.api.graphql.errors import RefusalsAreData, UserError
 from gql_secrets.api.graphql.guards import CurrentSecretGuard, Guard
 from gql_secrets.api.graphql.nodes import secret_number
-from gql_secrets.api.graphql.payloads import ERRORS
+from gql_secrets.api.graphql.payloads import EFFECTIVE_EVERYWHERE, ERRORS, NOT_EFFECTIVE_REASON
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.api.graphql.weights import BULK, FOUND_TOGETHER
@@ -45,6 +45,9 @@ class _TargetResult:
     user_errors: list[UserError] = strawberry.field(
         default_factory=list, description="Why this client was refused or not attempted. Empty on success."
     )
+
+    effective_everywhere: bool | None = strawberry.field(default=None, description=EFFECTIVE_EVERYWHERE)
+    not_effective_reason: str | None = strawberry.field(default=None, description=NOT_EFFECTIVE_REASON)
 
     @strawberry.field(
         description="The client after the change, or unchanged if the change was refused.", metadata=FOUND_TOGETHER
@@ -95,6 +98,7 @@ class ResetSecretResult(_TargetResult):
         made.replayed = result.replayed
         if isinstance(result, Reset):
             made.new_secret = result.new_secret.reveal()
+            made.effective_everywhere, made.not_effective_reason = result.effect
             made.old_secret_expires_at = old_secret.expires_at if old_secret else None
         else:
             made.old_secret_expires_at = result.old_secret_expires_at
@@ -124,6 +128,7 @@ class RevokeOldSecretResult(_TargetResult):
         if outcome.result:
             made.revoked_secret = ClientSecret.of_optional(outcome.result.revoked_secret)
             made.already_ended = outcome.result.already_ended
+            made.effective_everywhere, made.not_effective_reason = outcome.result.effect
         return made
 
 

@@ -150,7 +150,7 @@ class Mutation(SessionMutations, WebhookMutations):
             ),
         ] = None,
     ) -> UpdateClientPayload | None:
-        client = await info.context.services.clients.update_client(
+        edit = await info.context.services.clients.update_client(
             client_id,
             name=UNCHANGED if name is None else name,
             description=UNCHANGED if description is None else description,
@@ -165,7 +165,7 @@ class Mutation(SessionMutations, WebhookMutations):
             ),
             by=info.context.caller,
         )
-        return UpdateClientPayload.of(client)
+        return UpdateClientPayload.of(edit)
 
     @strawberry.mutation(
         description="Enables or disables a client. The secrets of a disabled client are refused, and a retained secret "
@@ -179,10 +179,10 @@ class Mutation(SessionMutations, WebhookMutations):
         enabled: Annotated[bool, strawberry.argument(description="Whether the client's secrets are accepted.")],
         reason: Reason = None,
     ) -> SetClientEnabledPayload | None:
-        client = await info.context.services.clients.set_client_enabled(
+        edit = await info.context.services.clients.set_client_enabled(
             client_id, enabled=enabled, reason=reason, by=info.context.caller
         )
-        return SetClientEnabledPayload.of(client)
+        return SetClientEnabledPayload.of(edit)
 
     @strawberry.mutation(
         description="Deletes a client. Its secrets end immediately, its client id is never reused, and its audit "

@@ -1,7 +1,7 @@
 """The payloads of mutations. Every field has a default, so that a refusal can be returned as data."""
 
 from datetime import datetime
-from typing import Final, Self
+from typing import Final, Self, TypedDict
 
 import strawberry
 
@@ -11,14 +11,33 @@ from gql_secrets.api.graphql.nodes import global_id
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.secret import ClientSecret
 from gql_secrets.api.graphql.weights import FOUND
+from gql_secrets.domain.effects import Effect
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.sessions import link_url
+from gql_secrets.service.client_results import Deletion, Edit
 from gql_secrets.service.clients import Registration
 from gql_secrets.service.rotation import Cancellation, Reset, RetentionChange, Revoke
 from gql_secrets.service.sessions import NewSignInLink
-from gql_secrets.storage import models
 
 ERRORS: Final = "Why the change was refused. Empty on success."
+EFFECTIVE_EVERYWHERE: Final = (
+    "Whether the change is effective on every node: no verification that starts after this answer accepts what the "
+    "change ended, on any of them. False if that was not confirmed within 5 seconds; the change was made all the same. "
+    "Null if nothing was changed."
+)
+NOT_EFFECTIVE_REASON: Final = "Why effectiveEverywhere is false. Null otherwise."
+
+
+class EffectFields(TypedDict):
+    """The fields of a payload that say when the change is in effect."""
+
+    effective_everywhere: bool | None
+    not_effective_reason: str | None
+
+
+def effect_fields(effect: Effect) -> EffectFields:
+    """Return these fields for a change."""
+    return {"effective_everywhere": effect.everywhere, "not_effective_reason": effect.reason}
 
 
 @strawberry.type
@@ -35,6 +54,12 @@ class _ClientPayload:
             return None
 
 
+@strawberry.type
+class _ChangePayload(_ClientPayload):
+    effective_everywhere: bool | None = strawberry.field(default=None, description=EFFECTIVE_EVERYWHERE)
+    not_effective_reason: str | None = strawberry.field(default=None, description=NOT_EFFECTIVE_REASON)
+
+
 @strawberry.type(description="The result of createClient.")
 class CreateClientPayload(_ClientPayload):
     secret: str | None = strawberry.field(
@@ -49,27 +74,27 @@ class CreateClientPayload(_ClientPayload):
 
 
 @strawberry.type(description="The result of updateClient.")
-class UpdateClientPayload(_ClientPayload):
+class UpdateClientPayload(_ChangePayload):
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
-    def of(cls, row: models.Client) -> Self:
+    def of(cls, edit: Edit) -> Self:
         """Return the payload."""
-        return cls(client_id=row.client_id)
+        return cls(client_id=edit.client.client_id, **effect_fields(edit.effect))
 
 
 @strawberry.type(description="The result of setClientEnabled.")
-class SetClientEnabledPayload(_ClientPayload):
+class SetClientEnabledPayload(_ChangePayload):
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
-    def of(cls, row: models.Client) -> Self:
+    def of(cls, edit: Edit) -> Self:
         """Return the payload."""
-        return cls(client_id=row.client_id)
+        return cls(client_id=edit.client.client_id, **effect_fields(edit.effect))
 
 
 @strawberry.type(description="The result of deleteClient.")
-class DeleteClientPayload(_ClientPayload):
+class DeleteClientPayload(_ChangePayload):
     deleted_id: strawberry.ID | None = strawberry.field(
         default=None, description="The global id of the deleted client. Use it to remove the client from a cache."
     )
@@ -79,13 +104,17 @@ class DeleteClientPayload(_ClientPayload):
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
 
     @classmethod
-    def of(cls, client_id: str) -> Self:
+    def of(cls, deletion: Deletion) -> Self:
         """Return the payload of a deletion."""
-        return cls(deleted_id=global_id("Client", client_id), deleted_client_id=strawberry.ID(client_id))
+        return cls(
+            deleted_id=global_id("Client", deletion.client_id),
+            deleted_client_id=strawberry.ID(deletion.client_id),
+            **effect_fields(deletion.effect),
+        )
 
 
 @strawberry.type(description="The result of resetSecret.")
-class ResetSecretPayload(_ClientPayload):
+class ResetSecretPayload(_ChangePayload):
     new_secret: str | None = strawberry.field(
         default=None,
         description="The new secret, valid immediately. Returned only here, and again for the same idempotencyKey.",
@@ -118,11 +147,12 @@ class ResetSecretPayload(_ClientPayload):
             withdrawn_secret=ClientSecret.of_optional(reset.withdrawn_secret),
             displaced_secret=ClientSecret.of_optional(reset.displaced_secret),
             replayed=reset.replayed,
+            **effect_fields(reset.effect),
         )
 
 
 @strawberry.type(description="The result of revokeOldSecret.")
-class RevokeOldSecretPayload(_ClientPayload):
+class RevokeOldSecretPayload(_ChangePayload):
     revoked_secret: ClientSecret | None = strawberry.field(
         default=None,
         description="The old secret that was revoked now or had already ended. Null if there never was one.",
@@ -139,11 +169,12 @@ class RevokeOldSecretPayload(_ClientPayload):
             client_id=revoke.client.client_id,
             revoked_secret=ClientSecret.of_optional(revoke.revoked_secret),
             already_ended=revoke.already_ended,
+            **effect_fields(revoke.effect),
         )
 
 
 @strawberry.type(description="The result of changeRetention.")
-class ChangeRetentionPayload(_ClientPayload):
+class ChangeRetentionPayload(_ChangePayload):
     old_secret: ClientSecret | None = strawberry.field(default=None, description="The old secret.")
     old_secret_expires_at: datetime | None = strawberry.field(
         default=None, description="When the old secret now expires."
@@ -162,11 +193,12 @@ class ChangeRetentionPayload(_ClientPayload):
             old_secret=ClientSecret.of(change.old_secret),
             old_secret_expires_at=change.old_secret.expires_at,
             clamped=change.clamped,
+            **effect_fields(change.effect),
         )
 
 
 @strawberry.type(description="The result of cancelRollover.")
-class CancelRolloverPayload(_ClientPayload):
+class CancelRolloverPayload(_ChangePayload):
     current_secret: ClientSecret | None = strawberry.field(
         default=None, description="The secret that is current again."
     )
@@ -182,6 +214,7 @@ class CancelRolloverPayload(_ClientPayload):
             client_id=cancellation.client.client_id,
             current_secret=ClientSecret.of(cancellation.current_secret),
             withdrawn_secret=ClientSecret.of(cancellation.withdrawn_secret),
+            **effect_fields(cancellation.effect),
         )
 
 

@@ -71,6 +71,9 @@ class PostgresDialect:
         self._settings = pool
         self._is_patient = is_patient
         self._pool: ConnectionPool | None = None
+        self.pool_size = pool.size
+        # Whether a session may be another one for each transaction.
+        self.is_pooled = False
 
     async def prepare(self) -> None:
         """Ask the server, over a connection of its own, whether a pooler is between; then make the pool.
@@ -89,6 +92,7 @@ class PostgresDialect:
             if is_pooled:
                 _log.info("connection_pooler_found", extra={"prepared_statements": "off"})
             cache_size = 0 if is_pooled else _STATEMENT_CACHE_SIZE
+        self.is_pooled = cache_size == 0
         connector = await asyncio.to_thread(
             Connector,
             self._address,

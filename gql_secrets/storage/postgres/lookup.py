@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import asyncpg
 
@@ -22,13 +22,22 @@ _SELECTED: Final = columns("string_agg(f.feature, ',')")
 _QUERY: Final = f"""
     SELECT x.*, {CLOCK} AS now, pg_is_in_recovery() AS is_standby, ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
-    ) AS networks
+    ) AS networks, (SELECT revision FROM installation WHERE id = 1) AS revision
     FROM (SELECT 1) one LEFT JOIN (
-        SELECT {_SELECTED} FROM {TABLES} WHERE s.digest = ANY($1::bytea[]) LIMIT 1
+        SELECT {_SELECTED}, s.digest FROM {TABLES} WHERE s.digest = ANY($1::bytea[]) LIMIT 1
     ) x ON true
 """  # noqa: S608  put together from constants
 _COLUMNS: Final = len(SecretRow._fields)
 _NOTHING_AHEAD: Final = 3600.0
+
+
+class FoundSecret(NamedTuple):
+    """What one snapshot of the database has: the secret or None, its digest, the clock and the revision."""
+
+    secret: StoredSecret | None
+    digest: bytes | None
+    now: datetime
+    revision: int | None
 
 
 class PostgresLookup:
@@ -49,12 +58,21 @@ class PostgresLookup:
 
     async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:  # noqa: ARG002
         """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
+        found = await self.read(digests)
+        return found.secret, found.now
+
+    async def read(self, digests: Sequence[bytes]) -> FoundSecret:
+        """Return what the database has, within 0.8 seconds.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
         try:
-            return await self._find(digests)
+            return await self._read(digests)
         except READ_ERRORS as error:
             raise translate_read(error) from error
 
-    async def _find(self, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
+    async def _read(self, digests: Sequence[bytes]) -> FoundSecret:
         connection = None
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
@@ -70,7 +88,8 @@ class PostgresLookup:
         finally:
             if connection is not None:
                 await self._pool.release(connection)
-        return secret, self._adjust_clock(from_microseconds(record["now"]))
+        now = self._adjust_clock(from_microseconds(record["now"]))
+        return FoundSecret(secret, record["digest"], now, record["revision"])
 
     async def _secret_of(self, record: asyncpg.Record, connection: asyncpg.Connection) -> StoredSecret | None:
         row = _row_of(record)
@@ -88,6 +107,10 @@ class PostgresLookup:
 
     def find_nowait(self, client_id: str, digests: Sequence[bytes]) -> None:
         """Return None: the answer comes over a network."""
+
+    def is_current(self) -> bool:
+        """Return True: every verification reads the database."""
+        return True
 
     def expire_view(self) -> None:
         """Do nothing: every verification reads the database."""

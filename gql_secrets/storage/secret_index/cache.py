@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.storage.secret_index.stored_secret import StoredSecret
 
-# About 370 bytes each, so a gigabyte at most: two dictionary entries, a client id, and a few numbers.
+# Under 300 bytes each, so 900 megabytes at most: two dictionary entries, a digest, a client id, and a number.
 MAX_REMEMBERED: Final = 3_000_000
 
 
@@ -22,15 +22,18 @@ _Remembered = int | _Retained | StoredSecret
 
 
 class SecretCache:
-    """Valid secrets that have been used, found by digest and forgotten by client."""
+    """Valid secrets that have been used, found by digest and forgotten by client.
 
-    __slots__ = ("_by_digest", "_digests", "_of_client")
+    A client's digests are those under which its secrets are remembered, which need not be what the database has now: a
+    secret whose digest was changed there is forgotten with its client all the same.
+    """
+
+    __slots__ = ("_by_digest", "_of_client")
 
     def __init__(self) -> None:
         self._by_digest: dict[bytes, _Remembered] = {}
-        self._digests: dict[int, bytes] = {}
-        # A client has at most two valid secrets.
-        self._of_client: dict[str, int | tuple[int, ...]] = {}
+        # A client has at most two valid secrets, so mostly one digest.
+        self._of_client: dict[str, bytes | tuple[bytes, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._by_digest)
@@ -56,21 +59,21 @@ class SecretCache:
         if not secret.was_used or len(self._by_digest) >= MAX_REMEMBERED:
             return
         secret_id, client_id = secret.secret_id, secret.client_id
+        is_new = digest not in self._by_digest
         if secret.allow_list is not None or secret.features or secret.self_reset:
             self._by_digest[digest] = secret
         elif secret.expires_at is not None:
             self._by_digest[digest] = _Retained(secret_id, secret.expires_at)
         else:
             self._by_digest[digest] = secret_id
-        if secret_id not in self._digests:
-            self._digests[secret_id] = digest
-            ids = self._ids_of(client_id)
-            self._of_client[client_id] = (*ids, secret_id) if ids else secret_id
+        if is_new:
+            digests = self._digests_of(client_id)
+            self._of_client[client_id] = (*digests, digest) if digests else digest
 
     def forget_client(self, client_id: str) -> None:
         """Forget every secret of this client."""
-        for secret_id in self._ids_of(client_id):
-            self._by_digest.pop(self._digests.pop(secret_id), None)
+        for digest in self._digests_of(client_id):
+            self._by_digest.pop(digest, None)
         self._of_client.pop(client_id, None)
 
     def forget_clients(self, client_ids: Iterable[str]) -> None:
@@ -80,8 +83,8 @@ class SecretCache:
 
     def clear(self) -> None:
         """Forget every secret."""
-        self._by_digest, self._digests, self._of_client = {}, {}, {}
+        self._by_digest, self._of_client = {}, {}
 
-    def _ids_of(self, client_id: str) -> tuple[int, ...]:
-        ids = self._of_client.get(client_id, ())
-        return (ids,) if isinstance(ids, int) else ids
+    def _digests_of(self, client_id: str) -> tuple[bytes, ...]:
+        digests = self._of_client.get(client_id, ())
+        return (digests,) if isinstance(digests, bytes) else digests

@@ -32,6 +32,10 @@ class Lookup(Protocol):
             Unavailable: the database does not answer.
         """
 
+    def is_current(self) -> bool:
+        """Return whether what `find_nowait` returned just now may be answered: ask right before."""
+        ...
+
     def expire_view(self) -> None:
         """Let the next `find_nowait` look at the database again.
 

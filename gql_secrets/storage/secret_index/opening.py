@@ -1,19 +1,45 @@
-"""Opening the lookup of a database."""
+"""Opening what verification reads."""
+
+from typing import NamedTuple
 
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import translated
+from gql_secrets.storage.node_lease import NodeLease
+from gql_secrets.storage.postgres.dialect import PostgresDialect
 from gql_secrets.storage.postgres.lookup import PostgresLookup
+from gql_secrets.storage.postgres.membership import Membership
+from gql_secrets.storage.postgres.memory_lookup import MemoryLookup
 from gql_secrets.storage.secret_index.lookup import Lookup
+from gql_secrets.storage.secret_index.memory import SecretMemory
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
 
 
-async def open_lookup(database: Database) -> Lookup:
-    """Return a lookup with connections of its own; each commit of this process expires its view.
+class Opened(NamedTuple):
+    """The lookup, and on PostgreSQL the membership of this node: a server runs it, a command does not."""
+
+    lookup: Lookup
+    membership: Membership | None
+
+
+async def open_lookup(database: Database, *, from_memory: bool = False) -> Opened:
+    """Return a lookup of this database; each commit of this process expires its view.
+
+    Args:
+        database: the database.
+        from_memory: on PostgreSQL, answer from memory while the membership runs and holds its lease.
 
     Raises:
         Unavailable: the database does not answer.
     """
+    lookup: Lookup
+    membership = None
     with translated():
-        lookup: Lookup = await (SqliteLookup if database.dialect.name == "sqlite" else PostgresLookup).open(database)
+        if isinstance(database.dialect, PostgresDialect):
+            reader, lease = await PostgresLookup.open(database), NodeLease()
+            memory = SecretMemory() if from_memory else None
+            lookup = reader if memory is None else MemoryLookup(database, reader, memory, lease)
+            membership = Membership(database.dialect, lease, memory)
+        else:
+            lookup = await SqliteLookup.open(database)
     database.after_commit.append(lookup.expire_view)
-    return lookup
+    return Opened(lookup, membership)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 # What each database makes for itself: its migrations, the index of the search with its parts, and which node delivers.
-_NOT_COPIED: Final = ("sqlite_", "tortoise_migrations", "schema_version", "client_search", "webhook_lease")
+_NOT_COPIED: Final = ("sqlite_", "tortoise_migrations", "schema_version", "client_search", "webhook_lease", "cluster")
 _RAISE_IDS: Final = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?"
 _FIRST_IDS: Final = "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)"
 

@@ -1,4 +1,6 @@
-"""What verification remembers is found by digest, and forgotten by client or by secret id."""
+"""What verification remembers is found by digest, and forgotten by client."""
+
+import sys
 
 import pytest
 from support.clocks import DAYS, NOW
@@ -56,7 +58,6 @@ def test_a_client_is_forgotten_with_all_its_secrets_and_no_other() -> None:
     assert remembered(known) == {3}
     known.forget_clients(["other", "shop"])
     assert len(known) == 0
-    assert not known._digests
     assert not known._of_client
 
 
@@ -66,6 +67,25 @@ def test_a_secret_that_is_remembered_again_is_remembered_as_it_is_now() -> None:
     assert known.find("shop", digest(2)) == secret(2)
     known.forget_client("shop")
     assert remembered(known) == {3}
+
+
+def test_a_secret_whose_digest_was_changed_is_forgotten_with_its_client() -> None:
+    known = filled()
+    known.remember(digest(8), CURRENT)
+    known.forget_client("shop")
+    assert known.find("shop", digest(1)) is None
+    assert known.find("shop", digest(8)) is None
+
+
+def test_a_remembered_secret_takes_less_than_300_bytes() -> None:
+    known, count = SecretCache(), 50_000
+    for number in range(1000, 1000 + count):
+        known.remember(digest(number), secret(number, f"client-{number:020}"))
+    tables = (known._by_digest, known._of_client)
+    # A digest is in both tables, as one object.
+    contents = (*known._by_digest.items(), *((client_id,) for client_id in known._of_client))
+    size = sum(map(sys.getsizeof, tables)) + sum(sys.getsizeof(part) for parts in contents for part in parts)
+    assert size / count < 300
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

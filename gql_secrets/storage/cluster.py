@@ -1,0 +1,193 @@
+"""The nodes on one database, and the fence: a change is acknowledged when it is effective on every one of them.
+
+A node that verifies from memory has a row in `cluster_member`, with the revision of the last change that it applied.
+After its commit a change waits (`Fence.wait`) until every such row has its revision, or until `LEASE_SECONDS` have
+passed: a lease that does not have the change was given by a poll sent before the commit, so it is over by then. These
+must hold (tests/model tries every order of the steps, with and without each of them):
+
+- Revisions become visible in the order of the commits: the installation's row is locked until the commit.
+- A node's row is committed before the poll that gives it a lease is sent. A poll that finds no row gives no lease.
+- The wait is measured by the clock of the process that waits, never by a column: a poll whose snapshot is older than
+  its own commit would extend such a lease without being seen. No machine's wall clock matters, the database's included.
+- A row is deleted only by its node, after that stopped verifying from memory, or when its `poll` has not changed for
+  `LEASE_SECONDS`. So only the first change waits for a node that died.
+- A server that was promoted, or that recovered, may have lost rows. `cluster.server` names the one on which the leases
+  were given. On any other a change waits for `LEASE_SECONDS`, until a process has known it for that long.
+
+A node that reads the database for each verification, as nodes of earlier versions do, needs no row: the commit is
+effective on it. On SQLite the commit is effective everywhere.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from gql_secrets.domain.effects import EFFECTIVE, Effect
+from gql_secrets.domain.errors import Failure, Unavailable
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.fields import from_microseconds
+from gql_secrets.storage.node_lease import LEASE_SECONDS
+from gql_secrets.storage.transaction import Transaction
+
+_log: Final = logging.getLogger(__name__)
+# Listening nodes poll when they are notified on it.
+CHANNEL: Final = "gql_secrets_changes"
+FROM_MEMORY: Final = "memory"
+FROM_DATABASE: Final = "database"
+# A server by its start and its timeline, which a promotion changes.
+SERVER: Final = """
+    floor(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text || '/' ||
+    substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+"""
+_MAX_WAIT_SECONDS: Final = 5.0
+_FIRST_PAUSE: Final = 0.002
+_LONGEST_PAUSE: Final = 0.04
+_AFTER_FAILURE: Final = 0.25
+_UNCONFIRMED: Final = f"""
+    SELECT c.server <> '' AND c.server <> {SERVER} AS is_new, m.id, m.poll
+    FROM cluster c LEFT JOIN cluster_member m ON m.serves_from = '{FROM_MEMORY}' AND m.applied_revision < ?
+"""  # noqa: S608  constants
+_NOTIFY: Final = f"SELECT pg_notify('{CHANNEL}', '')"
+_KNOW_SERVER: Final = f"UPDATE cluster SET server = {SERVER}"  # noqa: S608  constants
+_REMOVE: Final = "DELETE FROM cluster_member WHERE id = ? AND poll = ?"
+_MEMBERS: Final = """
+    SELECT m.id, m.version, m.serves_from, m.started_at, m.last_seen_at, m.applied_revision, i.revision
+    FROM cluster_member m CROSS JOIN installation i ORDER BY m.started_at, m.id
+"""
+_TOO_SLOW: Final = f"It was not confirmed within {_MAX_WAIT_SECONDS:.0f} seconds that every node follows the change."
+_LOST: Final = (
+    "The database stopped answering after the change was committed, so it is not confirmed that every node follows it."
+)
+
+
+class Member(NamedTuple):
+    """A node that joined. `lag` counts the changes that it has not applied; None where it needs to apply none."""
+
+    id: str
+    version: str
+    serves_from: str
+    started_at: datetime
+    last_seen_at: datetime
+    lag: int | None
+
+
+async def read_members(database: Database) -> list[Member]:
+    """Return the nodes that joined and did not leave, the one that started first first.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    return [
+        Member(
+            node,
+            version,
+            serves_from,
+            from_microseconds(started_at),
+            from_microseconds(last_seen_at),
+            max(0, revision - applied) if serves_from == FROM_MEMORY else None,
+        )
+        for node, version, serves_from, started_at, last_seen_at, applied, revision in await database.fetch_rows(
+            _MEMBERS
+        )
+    ]
+
+
+class Fence:
+    """Waits until a committed change is effective on every node."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # Called before each wait: a node in this process need not wait for the notification.
+        self.before_wait: list[Callable[[], None]] = []
+
+    async def wait(self, revision: int) -> Effect:
+        """Return whether the change with this revision, which was committed just now, is effective on every node.
+
+        It never raises: the change was made, and its answer must not be lost.
+        """
+        if self._database.dialect.name == "sqlite":
+            return EFFECTIVE
+        for notify in self.before_wait:
+            notify()
+        failure = _TOO_SLOW
+        wait = _Wait(self._database, revision)
+        try:
+            async with asyncio.timeout(_MAX_WAIT_SECONDS):
+                while True:
+                    try:
+                        await wait.finish()
+                    except Unavailable:
+                        failure = _LOST
+                        await asyncio.sleep(_AFTER_FAILURE)
+                    else:
+                        return EFFECTIVE
+        except TimeoutError:
+            _log.warning("effect_not_confirmed", extra={"revision": revision, "reason": failure})
+        except Exception:  # noqa: BLE001  the change was made
+            failure = _LOST
+            _log.exception("effect_not_confirmed", extra={"revision": revision})
+        return Effect(everywhere=False, reason=failure)
+
+
+class _Wait:
+    """One wait. The leases that do not have the change are over a lease after it was first read who has it."""
+
+    def __init__(self, database: Database, revision: int) -> None:
+        self._database = database
+        self._revision = revision
+        self._first_read_at: float | None = None
+        self._new_server_at: float | None = None
+        # The polls of the members that have not confirmed the change, and since when they are the same.
+        self._polls: dict[str, tuple[int, float]] = {}
+
+    async def finish(self) -> None:
+        """Return when the change is effective on every node.
+
+        Raises:
+            Unavailable: the database does not answer; call it again.
+        """
+        now = asyncio.get_running_loop().time
+        pause = _FIRST_PAUSE
+        while await self._is_unconfirmed(now):
+            if self._first_read_at is None:
+                self._first_read_at = now()
+                await self._database.fetch_rows(_NOTIFY)
+            left = self._first_read_at + LEASE_SECONDS - now()
+            if left <= 0:
+                await self._forget_dead(now())
+                return
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _is_unconfirmed(self, now: Callable[[], float]) -> bool:
+        rows = await self._database.fetch_rows(_UNCONFIRMED, (self._revision,))
+        at = now()
+        is_new = any(row[0] for row in rows)
+        self._new_server_at = (self._new_server_at or at) if is_new else None
+        unconfirmed = {node: poll for _, node, poll in rows if node is not None}
+        self._polls = {
+            node: known if (known := self._polls.get(node)) and known[0] == poll else (poll, at)
+            for node, poll in unconfirmed.items()
+        }
+        return is_new or bool(unconfirmed)
+
+    async def _forget_dead(self, now: float) -> None:
+        """Let the next change not wait for what this one waited for."""
+        silent = [(node, poll) for node, (poll, since) in self._polls.items() if now >= since + LEASE_SECONDS]
+        is_known = self._new_server_at is not None and now >= self._new_server_at + LEASE_SECONDS
+
+        async def work(tx: Transaction) -> None:
+            for node, poll in silent:
+                await tx.execute(_REMOVE, node, poll)
+            if is_known:
+                await tx.execute(_KNOW_SERVER)
+
+        if silent or is_known:
+            try:
+                await self._database.run_tx(work)
+            except Failure as failure:
+                _log.info("dead_nodes_not_removed", extra={"reason": str(failure)})
+            else:
+                _log.warning("dead_nodes_removed", extra={"nodes": [node for node, _ in silent]})

@@ -1,0 +1,41 @@
+"""The tables of the nodes that run on one database."""
+
+from datetime import datetime
+
+from tortoise import fields
+from tortoise.models import Model
+
+from gql_secrets.storage.fields import InstantField
+
+
+class Cluster(Model):
+    """The one row (id 1) that says which server the leases were given on, so that a failover is noticed.
+
+    `server` names it by its start and its timeline. It is empty before the first node joined.
+    """
+
+    id = fields.IntField(primary_key=True, generated=False)
+    server = fields.CharField(max_length=100)
+
+    class Meta:
+        table = "cluster"
+
+
+class ClusterMember(Model):
+    """A node on PostgreSQL, by a random id of its process.
+
+    An acknowledgement waits for each member that verifies from memory (`serves_from`) until `applied_revision` reaches
+    the change's. `poll` is a random number that each poll replaces: a row that has had the same one for a whole lease
+    is of a node that has none, and is deleted.
+    """
+
+    id = fields.CharField(max_length=32, primary_key=True)
+    version = fields.CharField(max_length=40)
+    serves_from = fields.CharField(max_length=16)
+    started_at: datetime = InstantField()
+    last_seen_at: datetime = InstantField()
+    applied_revision = fields.BigIntField()
+    poll = fields.BigIntField()
+
+    class Meta:
+        table = "cluster_member"

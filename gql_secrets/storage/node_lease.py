@@ -1,0 +1,83 @@
+"""The lease under which a node verifies from memory.
+
+While a node holds its lease, everything that it remembers is as new as the last poll of the database. A change is
+acknowledged when each node has confirmed it, or when `LEASE_SECONDS` have passed since its commit (storage/cluster.py).
+So these must hold (tests/model tries every order of the steps, with and without each of them):
+
+- The lease ends at most `LEASE_SECONDS` after its poll was *sent*. An answer may take long, and what it has is as old
+  as the poll.
+- It is measured by a clock that goes on while the machine is suspended. A jump of the wall clock against it ends the
+  lease until the next poll. The wall clock itself decides nothing: it may be wrong by any amount.
+- It is checked at each verification, and once more before the answer is written, because a process can be stopped
+  between any two instructions.
+- What changed is applied before the lease is extended.
+- The instant that a verification compares with a secret's expiry is an upper bound of the database's clock: a secret is
+  never accepted late, and is read from the database at most a round trip early.
+
+A virtual machine whose clocks all stop while it is paused can accept for up to 0.9 seconds after it resumes.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+# How long an acknowledgement waits for a node that does not confirm.
+LEASE_SECONDS: Final = 1.0
+# A tenth is left for clocks that do not run equally fast.
+_HELD_NANOSECONDS: Final = 900_000_000
+_MAX_JUMP_NANOSECONDS: Final = 100_000_000
+# Not every system has the first one; there the second one goes on while the machine is suspended.
+_BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class Clocks(NamedTuple):
+    """Both clocks at one moment, in nanoseconds."""
+
+    boot: int
+    wall: int
+
+
+def read_clocks() -> Clocks:
+    """Return the clock since the machine started, and the wall clock."""
+    return Clocks(time.clock_gettime_ns(_BOOT_CLOCK), time.time_ns())
+
+
+class NodeLease:
+    """The lease of one node. It knows no database: its owner polls."""
+
+    __slots__ = ("_database_offset", "_end", "_wall_offset", "read_clocks")
+
+    def __init__(self, read: Callable[[], Clocks] = read_clocks) -> None:
+        """Begin without a lease; `read` replaces the clocks in tests."""
+        self.read_clocks = read
+        self._end = 0
+        self._wall_offset = 0
+        self._database_offset = 0
+
+    def extend(self, sent: Clocks, database_now: int) -> None:
+        """Hold the lease from the sending of a poll on.
+
+        Args:
+            sent: the clocks before the poll was sent.
+            database_now: the database's clock that the poll returned, in microseconds.
+        """
+        self._end = sent.boot + _HELD_NANOSECONDS
+        self._wall_offset = sent.wall - sent.boot
+        # It was read after the poll was sent, so the sum with a later clock is never too low.
+        self._database_offset = database_now - sent.boot // 1000
+
+    def end(self) -> None:
+        """Hold it no longer."""
+        self._end = 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether what is remembered may be used now."""
+        return self.database_now() is not None
+
+    def database_now(self) -> int | None:
+        """Return an upper bound of the database's clock, in microseconds, or None if the lease is not held."""
+        boot, wall = self.read_clocks()
+        if boot >= self._end or abs(wall - boot - self._wall_offset) > _MAX_JUMP_NANOSECONDS:
+            return None
+        return boot // 1000 + self._database_offset + 1

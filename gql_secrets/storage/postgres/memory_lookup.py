@@ -1,0 +1,71 @@
+"""The lookup of verification on PostgreSQL that answers from memory while the node holds its lease."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.fields import from_microseconds
+from gql_secrets.storage.node_lease import NodeLease
+from gql_secrets.storage.postgres.lookup import PostgresLookup
+from gql_secrets.storage.secret_index.memory import SecretMemory
+from gql_secrets.storage.secret_index.stored_secret import StoredSecret
+
+_NOTHING_AHEAD: Final = 3600.0
+
+
+class MemoryLookup:
+    """Answers for valid secrets in use from memory, while the node holds its lease; everything else from PostgreSQL.
+
+    A refusal is never remembered, so a new secret is valid on every node as soon as it is committed.
+    """
+
+    def __init__(self, database: Database, reader: PostgresLookup, memory: SecretMemory, lease: NodeLease) -> None:
+        """Read with `reader` what is not in `memory`; the node's membership keeps both it and the lease."""
+        self._adjust_clock = database.adjust_clock
+        self._reader = reader
+        self._memory = memory
+        self._lease = lease
+
+    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
+        """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
+        remembered = self.find_nowait(client_id, digests)
+        if remembered is not None:
+            return remembered
+        epoch = self._memory.epoch
+        found = await self._reader.read(digests)
+        if found.secret is not None and found.digest is not None and found.revision is not None:
+            if found.secret.was_used:  # as only those are read that may be valid
+                self._memory.remember(found.digest, found.secret, revision=found.revision, epoch=epoch)
+            else:
+                self._memory.forget_client(found.secret.client_id)
+        return found.secret, found.now
+
+    def find_nowait(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime] | None:
+        """Return a remembered secret, and an upper bound of the database's clock; None if there is none, or no lease.
+
+        A secret that may have expired is read from the database, whose clock decides.
+        """
+        database_now = self._lease.database_now()
+        if database_now is None:
+            return None
+        for digest in digests:
+            secret = self._memory.find(client_id, digest)
+            if secret is not None:
+                now = self._adjust_clock(from_microseconds(database_now))
+                return (secret, now) if secret.expires_at is None or now < secret.expires_at else None
+        return None
+
+    def is_current(self) -> bool:
+        """Return whether the node still holds its lease."""
+        return self._lease.is_held
+
+    def expire_view(self) -> None:
+        """Do nothing: the lease is checked at each verification."""
+
+    async def read_ahead(self) -> float:
+        """Read nothing: what is in use comes into memory with its first verification."""
+        return _NOTHING_AHEAD
+
+    async def close(self) -> None:
+        """Do nothing: the pool is the database's."""

@@ -1,0 +1,189 @@
+"""Nodes verify from memory under a lease, and a change is acknowledged when every one of them follows it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from support.callers import ADMIN, DAY, HARD, Made, is_good
+from support.clocks import DAYS, HOUR, Clock
+from support.installation import MakeClient, OpenNode
+from support.members import SOURCE, Join, Node, joining, rows_of, until_joined
+
+from gql_secrets.domain.effects import EFFECTIVE, Effect
+from gql_secrets.domain.errors import Unavailable
+from gql_secrets.service.verification import Accepted
+from gql_secrets.settings import Settings
+from gql_secrets.storage import cluster
+from gql_secrets.storage.node_lease import LEASE_SECONDS
+from gql_secrets.storage.postgres.lookup import PostgresLookup
+from gql_secrets.wiring import Services
+
+LEASE = LEASE_SECONDS
+
+
+@pytest.fixture
+def settings(postgres_url: str, settings: Settings) -> Settings:
+    return replace(settings, database_url=postgres_url, verify_from="memory", rate_limits="off")
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> str:
+    return postgres_url
+
+
+@pytest.fixture
+async def join(open_node: OpenNode) -> AsyncIterator[Join]:
+    async with joining(open_node) as function:
+        yield function
+
+
+@pytest.fixture
+async def node(join: Join) -> Node:
+    return await join()
+
+
+@pytest.fixture
+def services(node: Node) -> Services:
+    return node.services
+
+
+ENDINGS = {
+    "revoke": lambda services, client: services.rotation.revoke_old_secret(client, by=ADMIN),
+    "hard reset": lambda services, client: services.rotation.reset_secret(client, HARD, by=ADMIN),
+    "disable": lambda services, client: services.clients.set_client_enabled(client, enabled=False, by=ADMIN),
+    "delete": lambda services, client: services.clients.delete_client(client, by=ADMIN),
+    "allow list": lambda services, client: services.clients.update_client(
+        client, allow_list=["192.0.2.0/24"], by=ADMIN
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_no_node_accepts_from_memory_after_the_answer(
+    node: Node, join: Join, make_client: MakeClient, ending: str
+) -> None:
+    other = await join()
+    for _ in range(5):
+        client = await make_client()
+        await is_good(node.services, client.id, client.secret)
+        await node.services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+        for each in (node, other):
+            assert isinstance(await each.verify_from_memory(client), Accepted)
+        result = await ENDINGS[ending](node.services, client.id)
+        assert result.effect == EFFECTIVE
+        assert not await is_good(other.services, client.id, client.secret)
+        assert not await is_good(node.services, client.id, client.secret)
+
+
+async def test_a_secret_whose_digest_was_changed_is_not_accepted_after_its_end(node: Node, client: Made) -> None:
+    await is_good(node.services, client.id, client.secret)
+    await node.services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    assert isinstance(await node.verify_from_memory(client), Accepted)
+    change = "UPDATE client_secret SET digest = ? WHERE state = 'RETAINED'"
+    await node.services.database.fetch_rows(change, [bytes(32)])
+    await node.services.rotation.revoke_old_secret(client.id, by=ADMIN)
+    assert not await is_good(node.services, client.id, client.secret)
+
+
+async def test_a_remembered_secret_expires_on_time(node: Node, client: Made, clock: Clock) -> None:
+    await is_good(node.services, client.id, client.secret)
+    await node.services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    assert isinstance(await node.verify_from_memory(client), Accepted)
+    clock.move(24 * HOUR)
+    assert not await is_good(node.services, client.id, client.secret)
+    clock.move(-DAYS)
+    assert not await is_good(node.services, client.id, client.secret)
+
+
+async def test_only_the_first_change_waits_for_a_node_that_died(
+    node: Node, join: Join, make_client: MakeClient
+) -> None:
+    dead = await join()
+    client = await make_client()
+    await dead.die()
+    began = time.monotonic()
+    edit = await node.services.clients.update_client(client.id, name="One", by=ADMIN)
+    assert edit.effect == EFFECTIVE
+    assert time.monotonic() - began >= LEASE * 0.9
+    assert [row["id"] for row in await rows_of(node.services)] == [node.membership.id]
+
+
+async def test_a_node_that_was_removed_joins_again(node: Node, client: Made) -> None:
+    assert isinstance(await node.verify_from_memory(client), Accepted)
+    await node.services.database.fetch_rows("DELETE FROM cluster_member")
+    await until_joined(node)
+    assert isinstance(await node.verify_from_memory(client), Accepted)
+    assert (await node.services.clients.update_client(client.id, name="One", by=ADMIN)).effect == EFFECTIVE
+
+
+async def test_a_node_that_stops_gives_its_lease_back(node: Node, join: Join, client: Made) -> None:
+    leaving = await join()
+    assert isinstance(await leaving.verify_from_memory(client), Accepted)
+    leaving.membership.stop()
+    assert leaving.services.verifier.verify_nowait(client.id, client.secret, SOURCE) is None
+    await leaving.running
+    assert [row["id"] for row in await rows_of(node.services)] == [node.membership.id]
+
+
+async def test_changes_wait_after_a_failover_until_the_leases_of_the_old_server_are_over(
+    node: Node, client: Made
+) -> None:
+    await node.services.database.fetch_rows("UPDATE cluster SET server = 'another'")
+    began = time.monotonic()
+    edit = await node.services.clients.update_client(client.id, name="One", by=ADMIN)
+    assert edit.effect == EFFECTIVE
+    assert time.monotonic() - began >= LEASE * 0.9
+    [row] = await node.services.database.fetch("SELECT server FROM cluster")
+    while row["server"] == "another":
+        await asyncio.sleep(0.05)
+        [row] = await node.services.database.fetch("SELECT server FROM cluster")
+
+
+async def test_a_node_that_reads_the_database_is_waited_for_by_nobody(
+    node: Node, join: Join, settings: Settings, client: Made
+) -> None:
+    reader = await join(settings=replace(settings, verify_from="database"))
+    await reader.die()
+    edit = await node.services.clients.update_client(client.id, name="One", by=ADMIN)
+    assert edit.effect == EFFECTIVE
+    assert {row["serves_from"] for row in await rows_of(node.services)} == {"memory", "database"}
+
+
+async def test_a_change_whose_effect_is_not_confirmed_is_answered_with_the_reason(
+    node: Node, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> bool:
+        raise Unavailable
+
+    monkeypatch.setattr(cluster, "_MAX_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(cluster._Wait, "_is_unconfirmed", fail)
+    edit = await node.services.clients.update_client(client.id, name="One", by=ADMIN)
+    assert edit.client.name == "One"
+    assert edit.effect == Effect(everywhere=False, reason=cluster._LOST)
+
+
+async def test_a_wait_that_takes_too_long_is_answered_with_the_reason(
+    node: Node, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wait(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(cluster, "_MAX_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(cluster._Wait, "_is_unconfirmed", wait)
+    edit = await node.services.clients.update_client(client.id, name="One", by=ADMIN)
+    assert edit.effect == Effect(everywhere=False, reason=cluster._TOO_SLOW)
+
+
+async def test_a_secret_in_use_is_accepted_from_memory_without_the_database(
+    node: Node, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(await node.verify_from_memory(client), Accepted)
+
+    async def fail(*_: object) -> None:
+        raise AssertionError("the database was read")
+
+    await node.wait_for_lease()
+    monkeypatch.setattr(PostgresLookup, "read", fail)
+    assert isinstance(node.services.verifier.verify_nowait(client.id, client.secret, SOURCE), Accepted)
