@@ -224,12 +224,12 @@ async def append_to_audit(
     moved = (_MOVE_HEAD, (installation.revision, head, installation.audit_key_id, installation.audit_mac))
     if len(rows) == 1:
         await tx.write(
-            [insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended), moved, *also]
+            [*also, insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended), moved]
         )
         return
     await tx.insert(AuditEvent, rows)
     await tx.insert(AuditEndedSecret, ended)
-    await tx.write([moved, *also])
+    await tx.write([*also, moved])
 
 
 async def read_start(connection: BaseDBAsyncClient) -> Start:

@@ -23,22 +23,30 @@ from gql_secrets.domain.errors import ClientNotFound, Conflict
 from gql_secrets.domain.rotation import (
     ActiveSecret,
     ActiveSecrets,
-    CurrentSecret,
     End,
-    RetainedSecret,
+    Keep,
+    ResetPlan,
     SecretEndReason,
     SecretState,
     SecretStatus,
     evaluate,
 )
 from gql_secrets.domain.sessions import SessionEndReason
+from gql_secrets.service.active_secrets import (
+    SavedSecret,
+    active_secrets_of,
+    retained_secret,
+    save_active_secret,
+    save_active_secrets,
+)
 from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.service.session_ends import end_what_secrets_made
 from gql_secrets.storage.change_rows import LockedRows, read_locked
 from gql_secrets.storage.cluster import Fence
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.fields import to_microseconds
+from gql_secrets.storage.dialect import Statement
+from gql_secrets.storage.errors import IntegrityError
 from gql_secrets.storage.models import AuditEvent, Client, ClientSecret, Installation
 from gql_secrets.storage.transaction import Transaction
 
@@ -70,6 +78,8 @@ class Facts(TypedDict, total=False):
 
 ACTIVE_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)
 _ATTEMPTS: Final = 3
+_END: Final = ("state", "ended_at", "end_reason")
+_RETENTION: Final = ("state", "replaced_at", "expires_at")
 _SET_GENERATION: Final = "UPDATE client SET generation = ? WHERE client_id = ?"
 
 
@@ -148,18 +158,32 @@ class ClientChange(Change):
     features: frozenset[Feature]
     secrets: dict[int, ClientSecret]
     active: ActiveSecrets
+    are_makers: bool
+    new_secret_id: int | None
+    # What is written together with the audit event.
+    unwritten: list[Statement] = field(default_factory=list)
 
     async def record_next_generation(self, action: AuditAction, **facts: Unpack[Facts]) -> None:
-        """Add one to the client's generation and write the audit event.
+        """Add one to the client's generation, and write the audit event and what is unwritten.
 
         Links and sessions that come from a secret which this change ends are ended too.
+
+        Raises:
+            Conflict: this client had the new secret before (only an imported client can).
         """
         before = self.client.generation
         self.client.generation = before + 1
         facts |= {"client_id": self.client.client_id, "generation_before": before, "generation_after": before + 1}
-        generation = (_SET_GENERATION, (before + 1, self.client.client_id))
-        await append_to_audit(self.tx, self.installation, [self.entry(action, **facts)], self.pepper, also=[generation])
-        await end_what_secrets_made(self, [end.secret.id for end in facts.get("ended", ())])
+        also = [*self.unwritten, (_SET_GENERATION, (before + 1, self.client.client_id))]
+        try:
+            await append_to_audit(self.tx, self.installation, [self.entry(action, **facts)], self.pepper, also=also)
+        except IntegrityError as error:
+            if not self.unwritten:
+                raise
+            raise Conflict("This client had this secret before.") from error
+        self.unwritten.clear()
+        if self.are_makers:
+            await end_what_secrets_made(self, [end.secret.id for end in facts.get("ended", ())])
 
     def require_generation(self, expected: int | None) -> None:
         """Pass if the caller gave no generation, or the current one.
@@ -173,26 +197,36 @@ class ClientChange(Change):
                 argument="if_generation",
             )
 
+    async def apply(self, plan: ResetPlan) -> None:
+        """End and retain secrets as a reset is planned."""
+        rows = [self._ended(end) for end in plan.ends]
+        if plan.keep:
+            rows.append(self._retained(plan.keep))
+        await save_active_secrets(self.tx, rows)
+
     async def end(self, *ends: End) -> None:
         """End secrets. This is permanent."""
-        for end in ends:
-            row = self.secrets[end.secret.id]
-            row.state = end.reason.state.value
-            row.ended_at = self.now
-            row.end_reason = end.reason.value
-            await save_active_secret(row, self.tx, "state", "ended_at", "end_reason")
+        await save_active_secrets(self.tx, [self._ended(end) for end in ends])
 
-    async def retain(self, secret: ActiveSecret, *, replaced_at: datetime, expires_at: datetime) -> None:
-        """Make an active secret the old one, valid until `expires_at`."""
-        row = self.secrets[secret.id]
-        row.state, row.replaced_at, row.expires_at = SecretState.RETAINED.value, replaced_at, expires_at
-        await save_active_secret(row, self.tx, "state", "replaced_at", "expires_at")
+    async def retain(self, keep: Keep) -> None:
+        """Make an active secret the old one, or change until when it is."""
+        await save_active_secrets(self.tx, [self._retained(keep)])
 
     async def make_current(self, secret: ActiveSecret) -> None:
         """Make the old secret the current one again."""
         row = self.secrets[secret.id]
         row.state, row.replaced_at, row.expires_at = SecretState.CURRENT.value, None, None
-        await save_active_secret(row, self.tx, "state", "replaced_at", "expires_at")
+        await save_active_secret(row, self.tx, *_RETENTION)
+
+    def _ended(self, end: End) -> SavedSecret:
+        row = self.secrets[end.secret.id]
+        row.state, row.ended_at, row.end_reason = end.reason.state.value, self.now, end.reason.value
+        return row, _END
+
+    def _retained(self, keep: Keep) -> SavedSecret:
+        row = self.secrets[keep.secret.id]
+        row.state, row.replaced_at, row.expires_at = SecretState.RETAINED.value, keep.replaced_at, keep.expires_at
+        return row, _RETENTION
 
 
 class Changes:
@@ -205,7 +239,12 @@ class Changes:
         self.fence = Fence(database)
 
     async def change_client_everywhere(
-        self, client_id: str, caller: Caller, work: Callable[[ClientChange], Awaitable[T]]
+        self,
+        client_id: str,
+        caller: Caller,
+        work: Callable[[ClientChange], Awaitable[T]],
+        *,
+        creates_secret: bool = False,
     ) -> tuple[T, Effect]:
         """Run `change_client`, then wait until every node follows the change; from the commit on nothing is raised.
 
@@ -220,14 +259,27 @@ class Changes:
             revision = change.last_revision
             return result
 
-        result = await self.change_client(client_id, caller, noted)
+        result = await self.change_client(client_id, caller, noted, creates_secret=creates_secret)
         return result, await self.fence.wait(revision) if revision else NOT_CHANGED
 
-    async def change_client(self, client_id: str, caller: Caller, work: Callable[[ClientChange], Awaitable[T]]) -> T:
+    async def change_client(
+        self,
+        client_id: str,
+        caller: Caller,
+        work: Callable[[ClientChange], Awaitable[T]],
+        *,
+        creates_secret: bool = False,
+    ) -> T:
         """Run `work` on a locked client in one transaction.
 
         An old secret that has expired, the client's or the caller's own, is written EXPIRED first in a transaction of
         its own, so that it stays ended even if the change fails.
+
+        Args:
+            client_id: which client.
+            caller: who asks.
+            work: what to do.
+            creates_secret: whether `work` stores a new secret.
 
         Raises:
             ClientNotFound: the client does not exist, or was deleted.
@@ -238,7 +290,7 @@ class Changes:
             raise ClientNotFound
 
         async def body(tx: Transaction) -> T:
-            return await work(await self._begin_client_change(tx, client_id, caller))
+            return await work(await self._begin_client_change(tx, client_id, caller, creates_secret))
 
         return await self._run(body)
 
@@ -296,7 +348,7 @@ class Changes:
             retained.state = SecretState.EXPIRED.value
             retained.ended_at = retained.expires_at
             retained.end_reason = SecretEndReason.EXPIRED.value
-            await save_active_secret(retained, tx, "state", "ended_at", "end_reason")
+            await save_active_secret(retained, tx, *_END)
             change = Change(tx, rows.now, system_caller(), rows.installation, self.pepper)
             await change.record(
                 AuditAction.OLD_SECRET_EXPIRED,
@@ -311,8 +363,16 @@ class Changes:
 
         return await self.database.run_tx(body, is_urgent=is_urgent)
 
-    async def _begin_client_change(self, tx: Transaction, client_id: str, caller: Caller) -> ClientChange:
-        rows = await read_locked(tx, client_id, secret_id=caller.secret_id, session_id=caller.session_id)
+    async def _begin_client_change(
+        self, tx: Transaction, client_id: str, caller: Caller, creates_secret: bool
+    ) -> ClientChange:
+        rows = await read_locked(
+            tx,
+            client_id,
+            secret_id=caller.secret_id,
+            session_id=caller.session_id,
+            creates_secret=creates_secret,
+        )
         caller = evaluate_caller(rows, caller)
         if rows.client is None:
             raise ClientNotFound
@@ -329,6 +389,8 @@ class Changes:
             features=parse_features(rows.features),
             secrets={row.id: row for row in rows.secrets},
             active=active,
+            are_makers=rows.are_makers,
+            new_secret_id=rows.new_secret_id,
         )
 
 
@@ -352,50 +414,3 @@ def evaluate_caller(rows: LockedRows, caller: Caller) -> Caller:
         return CallerSnapshot.of(rows).evaluate(caller)
     except SecretDue as due:
         raise _ExpiryDue(due.client_id) from due
-
-
-async def save_active_secret(row: ClientSecret, tx: Transaction, *fields: str) -> None:
-    """Write these fields of a secret, but only if it is active: nothing makes an ended secret active again."""
-    assignments = ", ".join(f"{field} = ?" for field in fields)
-    statement = f"UPDATE client_secret SET {assignments} WHERE id = ? AND state IN ('CURRENT', 'RETAINED') RETURNING id"  # noqa: S608  names of our own fields
-    values = [
-        to_microseconds(value) if isinstance(value := getattr(row, field), datetime) else value for field in fields
-    ]
-    if len(await tx.fetch_rows(tx.dialect.placeholders(statement), [*values, row.id])) != 1:
-        raise Conflict("The secret has ended.")
-
-
-def active_secrets_of(rows: Iterable[ClientSecret]) -> ActiveSecrets:
-    """Return the rules' view of the active secrets of a client (rule 1: there is always a current one)."""
-    by_state = {row.state: row for row in rows}
-    retained = by_state.get(SecretState.RETAINED)
-    return ActiveSecrets(
-        current_secret(by_state[SecretState.CURRENT]), retained_secret(retained) if retained is not None else None
-    )
-
-
-def current_secret(row: ClientSecret) -> CurrentSecret:
-    """Return the rules' view of a current secret."""
-    return CurrentSecret(
-        row.id, row.created_at, row.created_by, row.first_used_at, row.last_used_at, row.created_by_name
-    )
-
-
-def retained_secret(row: ClientSecret) -> RetainedSecret:
-    """Return the rules' view of a retained secret.
-
-    Raises:
-        ValueError: it has no dates, which a constraint of its table excludes.
-    """
-    if row.replaced_at is None or row.expires_at is None:
-        raise ValueError(f"The retained secret {row.id} has no dates.")
-    return RetainedSecret(
-        row.id,
-        row.created_at,
-        row.created_by,
-        row.first_used_at,
-        row.last_used_at,
-        row.created_by_name,
-        replaced_at=row.replaced_at,
-        expires_at=row.expires_at,
-    )

@@ -11,8 +11,14 @@ from gql_secrets.domain.rotation import Retention, SecretState, SecretStatus, ev
 from gql_secrets.service.changes import ClientChange
 from gql_secrets.service.secret_store import store_secret
 from gql_secrets.storage.models import ClientSecret, IdempotentReset
+from gql_secrets.storage.transaction import insertion
 
 _NONCE_BYTES: Final = 32
+# An earlier reset with the same key can no longer be replayed.
+_REPLACE: Final = "ON CONFLICT (actor, key_hash) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}"
+    for name in ("arguments_hash", "nonce", "pepper_key_id", "secret_id", "created_at", "is_self_reset")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +69,20 @@ async def mint_secret(change: ClientChange, request: ResetRequest | None) -> tup
     nonce = secrets.token_bytes(_NONCE_BYTES)
     plaintext = change.pepper.first.derive_secret(request.key, nonce)
     row = await store_secret(change, change.client, plaintext)
-    actor = change.caller.actor
-    await IdempotentReset.filter(actor=actor, key_hash=request.key_hash).using_db(change.connection).delete()
-    await IdempotentReset.create(
-        using_db=change.connection,
-        actor=actor,
-        key_hash=request.key_hash,
-        arguments_hash=request.arguments_hash,
-        nonce=nonce,
-        pepper_key_id=change.pepper.first.key_id,
-        secret_id=row.id,
-        created_at=change.now,
-        is_self_reset=change.caller.may_reset_itself(change.client.client_id),
+    statement, values = insertion(
+        IdempotentReset,
+        {
+            "actor": change.caller.actor,
+            "key_hash": request.key_hash,
+            "arguments_hash": request.arguments_hash,
+            "nonce": nonce,
+            "pepper_key_id": change.pepper.first.key_id,
+            "secret_id": row.id,
+            "created_at": change.now,
+            "is_self_reset": change.caller.may_reset_itself(change.client.client_id),
+        },
     )
+    change.unwritten.append((f"{statement} {_REPLACE}", values))
     return plaintext, row
 
 

@@ -139,11 +139,7 @@ class Rotation:
             if request and (replay := await find_replay(change, request)):
                 return Reset(change.client, replay.new_secret, replay.old_secret, None, None, (), replayed=True)
             plan = await self._plan_reset(change, retention, if_generation, end_active_rollover=end_active_rollover)
-            await change.end(*plan.ends)
-            if plan.keep:
-                await change.retain(
-                    plan.keep.secret, replaced_at=plan.keep.replaced_at, expires_at=plan.keep.expires_at
-                )
+            await change.apply(plan)
             plaintext, row = await mint_secret(change, request)
             await change.record_next_generation(
                 AuditAction.SECRET_RESET,
@@ -167,7 +163,7 @@ class Rotation:
                 replayed=False,
             )
 
-        reset, effect = await self._changes.change_client_everywhere(client_id, by, work)
+        reset, effect = await self._changes.change_client_everywhere(client_id, by, work, creates_secret=True)
         return replace(reset, effect=effect)
 
     async def preview_reset(
@@ -315,7 +311,7 @@ class Rotation:
             _require_current_secret(change)
             change.require_generation(if_generation)
             keep, clamped = plan_change_retention(change.active, retention, now=change.now)
-            await change.retain(keep.secret, replaced_at=keep.replaced_at, expires_at=keep.expires_at)
+            await change.retain(keep)
             await change.record_next_generation(
                 AuditAction.RETENTION_CHANGED,
                 secret_id=keep.secret.id,

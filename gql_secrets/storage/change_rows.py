@@ -5,25 +5,25 @@ client as its predecessor left it, but not the secret that the predecessor added
 own, and everything is read after them: the clock, the installation, the client with its active secrets, the caller.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeVar
-
-from tortoise.models import Model
+from typing import Any, Final, NamedTuple
 
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.models import Client, ClientSecret, Installation
+from gql_secrets.storage.objects import object_of_row, plan_of
 from gql_secrets.storage.transaction import Transaction
-
-ModelT = TypeVar("ModelT", bound=Model)
 
 # Tortoise's own lists of columns; it adds that of the foreign key only when it opens a database.
 _CLIENT: Final = tuple(Client._meta.fields_db_projection)  # noqa: SLF001
 _SECRET: Final = ("id", *sorted({*ClientSecret._meta.fields_db_projection, "client_id"} - {"id"}))  # noqa: SLF001
 _INSTALLATION: Final = tuple(Installation._meta.fields_db_projection)  # noqa: SLF001
+_CLIENT_PLAN: Final = plan_of(Client, _CLIENT)
+_SECRET_PLAN: Final = plan_of(ClientSecret, _SECRET)
+_INSTALLATION_PLAN: Final = plan_of(Installation, _INSTALLATION)
 _CALLER_SECRET_COLUMNS: Final = 9
 _statements: Final[dict[str, str]] = {}
 _SESSION_COLUMNS: Final = (
@@ -59,19 +59,38 @@ class CallerSession(NamedTuple):
 
 
 class LockedRows(NamedTuple):
-    """What a change reads after its locks. `secrets` are the client's active ones, with their last use."""
+    """What a change reads after its locks.
+
+    Attributes:
+        now: the database's clock.
+        installation: the revision, and the head of the audit log.
+        client: the client, unless it was deleted.
+        features: its features.
+        secrets: its active secrets, with their last use.
+        are_makers: whether a link or a session comes from one of them.
+        new_secret_id: the id of the secret that the change will create, if it asked for one.
+        caller_secret: the secret that the caller signed in with.
+        caller_session: the caller's session.
+    """
 
     now: datetime
     installation: Installation
     client: Client | None
     features: tuple[str, ...]
     secrets: tuple[ClientSecret, ...]
+    are_makers: bool
+    new_secret_id: int | None
     caller_secret: CallerSecret | None
     caller_session: CallerSession | None
 
 
 async def read_locked(
-    tx: Transaction, client_id: str | None, *, secret_id: int | None = None, session_id: int | None = None
+    tx: Transaction,
+    client_id: str | None,
+    *,
+    secret_id: int | None = None,
+    session_id: int | None = None,
+    creates_secret: bool = False,
 ) -> LockedRows:
     """Lock the client, its active secrets and the installation, in this order; then read what a change decides on.
 
@@ -80,17 +99,17 @@ async def read_locked(
         client_id: which client is changed; None for none.
         secret_id: the secret that the caller signed in with.
         session_id: the caller's session.
+        creates_secret: whether the change needs the id of a new secret.
     """
     await tx.lock_for_change(client_id)
-    [row] = await tx.fetch_rows(_statement(tx.dialect), (client_id, secret_id, session_id))
+    [row] = await tx.fetch_rows(_statement(tx.dialect), (creates_secret, client_id, secret_id, session_id))
     values = iter(row)
     now = tx.instant_of(next(values))
-    installation = _model(Installation, _INSTALLATION, values)
-    newest = next(values)
-    features = next(values)
-    last_uses = (next(values), next(values))
-    client = _model(Client, _CLIENT, values)
-    secrets = [_model(ClientSecret, _SECRET, values) for _ in last_uses]
+    newest, new_secret_id, are_makers, features = islice(values, 4)
+    last_uses = tuple(islice(values, 2))
+    installation = object_of_row(Installation, _INSTALLATION_PLAN, islice(values, len(_INSTALLATION)))
+    client = object_of_row(Client, _CLIENT_PLAN, islice(values, len(_CLIENT)))
+    secrets = [object_of_row(ClientSecret, _SECRET_PLAN, islice(values, len(_SECRET))) for _ in last_uses]
     for secret, last_seen_at in zip(secrets, last_uses, strict=True):
         if secret is not None and last_seen_at is not None:
             seen_at = from_microseconds(last_seen_at)
@@ -104,10 +123,16 @@ async def read_locked(
         installation=installation,
         client=client,
         features=_words(features),
-        secrets=tuple(sorted((secret for secret in secrets if secret), key=lambda secret: secret.id)),
+        secrets=tuple(sorted((secret for secret in secrets if secret), key=_id_of)),
+        are_makers=bool(are_makers),
+        new_secret_id=new_secret_id,
         caller_secret=_caller_secret(tuple(islice(values, _CALLER_SECRET_COLUMNS))),
         caller_session=_caller_session(tuple(values)),
     )
+
+
+def _id_of(secret: ClientSecret) -> int:
+    return int(secret.id)
 
 
 async def find_caller_secrets(database: Database, secret_ids: Collection[int | None]) -> list[CallerSecret]:
@@ -157,10 +182,15 @@ def _read_everything(dialect: Dialect) -> str:
     def last_use(alias: str) -> str:
         return f"(SELECT max(u.last_seen_at) FROM secret_use u WHERE u.secret_id = {alias}.id AND NOT u.refused)"  # noqa: S608  names of our own
 
+    made = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} x WHERE x.maker_secret_id IN (cur.id, ret.id))"  # noqa: S608
+        for table in ("session", "sign_in_link")
+    )
     features = f"(SELECT {dialect.joined('f.feature')} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608
     return f"""
-        SELECT {dialect.clock}, {columns("i", _INSTALLATION)}, (SELECT max(e.revision) FROM audit_event e), {features},
-            {last_use("cur")}, {last_use("ret")}, {columns("c", _CLIENT)}, {columns("cur", _SECRET)},
+        SELECT {dialect.clock}, (SELECT max(e.revision) FROM audit_event e),
+            CASE WHEN ? THEN {dialect.next_secret_id} END, {made}, {features}, {last_use("cur")}, {last_use("ret")},
+            {columns("i", _INSTALLATION)}, {columns("c", _CLIENT)}, {columns("cur", _SECRET)},
             {columns("ret", _SECRET)}, {_caller_secret_columns(dialect)}, {_SESSION_COLUMNS}
         FROM installation i
         LEFT JOIN client c ON c.client_id = ? AND c.deleted_at IS NULL
@@ -214,13 +244,6 @@ def _caller_session(row: Sequence[Any]) -> CallerSession | None:
         _instant(looked_at),
         _instant(look_failed_at),
     )
-
-
-def _model(model: type[ModelT], columns: Sequence[str], values: Iterator[Any]) -> ModelT | None:
-    row = dict(zip(columns, islice(values, len(columns)), strict=True))
-    if row[columns[0]] is None:
-        return None
-    return model._init_from_db(**row)  # noqa: SLF001  as Tortoise makes an object of a row
 
 
 def _words(joined: str | None) -> tuple[str, ...]:

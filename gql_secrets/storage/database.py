@@ -170,7 +170,8 @@ class Database:
             Unavailable: the database does not answer, or cannot write.
         """
         context = self.context
-        context.run(IS_URGENT.set, is_urgent)
+        if is_urgent:
+            context.run(IS_URGENT.set, True)
         task = asyncio.get_running_loop().create_task(self._run(work), context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

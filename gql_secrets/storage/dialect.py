@@ -74,6 +74,14 @@ class Dialect(Protocol):
             IntegrityError: a constraint does not allow what it writes.
         """
 
+    async def count_changed(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> list[int]:
+        """Run statements that write different rows, together, and return how many rows each of them changed.
+
+        Raises:
+            IntegrityError: a constraint does not allow it.
+        """
+        ...
+
     async def write(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> None:
         """Run statements that write different rows and do not depend on each other's order, together.
 
@@ -84,6 +92,8 @@ class Dialect(Protocol):
     def placeholders(self, statement: str) -> str:
         """Return the statement with each `?` written as the database expects it."""
 
+    next_secret_id: str
+    """SQL for the id of the next new secret, which no other transaction gets."""
     clock: str
     """SQL for the clock in microseconds since 1970; NULL where the machine's clock is the database's."""
 

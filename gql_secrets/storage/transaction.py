@@ -54,6 +54,14 @@ class Transaction:
         """
         return await self.dialect.fetch_rows(self.connection, statement, values)
 
+    async def count_changed(self, statements: Sequence[Statement]) -> list[int]:
+        """Write different rows together, and return how many rows each statement changed: with `?` placeholders.
+
+        Raises:
+            IntegrityError: a constraint does not allow it.
+        """
+        return await self.dialect.count_changed(self.connection, statements)
+
     async def write(self, statements: Sequence[Statement]) -> None:
         """Write what does not depend on each other's order, together: each has `?` placeholders and its values.
 

@@ -27,7 +27,7 @@ from gql_secrets.domain.errors import (
     Unauthenticated,
 )
 from gql_secrets.domain.rotation import Retention, SecretState
-from gql_secrets.service.changes import save_active_secret
+from gql_secrets.service.active_secrets import save_active_secret
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.rotation import Reset
 from gql_secrets.service.verification import Accepted

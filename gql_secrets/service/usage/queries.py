@@ -14,7 +14,8 @@ from gql_secrets.domain.errors import NoRollover
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.sources import first_allowed_use
-from gql_secrets.service.changes import ClientChange, retained_secret
+from gql_secrets.service.active_secrets import retained_secret
+from gql_secrets.service.changes import ClientChange
 from gql_secrets.service.clients import allow_list_of
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.usage.counter import Source, Usage, total_of

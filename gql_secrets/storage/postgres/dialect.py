@@ -63,6 +63,7 @@ class PostgresDialect:
     writer = "postgres"
     reader = "postgres"
     clock = CLOCK
+    next_secret_id = "nextval('client_secret_id_seq')"  # noqa: S105  SQL
     # Every row that a transaction writes is locked until it ends, so batches are small.
     usage_batch = 1000
 
@@ -163,6 +164,16 @@ class PostgresDialect:
             except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as error:
                 raise OperationalError(error) from error
         return rows
+
+    async def count_changed(  # noqa: D102
+        self, connection: BaseDBAsyncClient, statements: Sequence[Statement]
+    ) -> list[int]:
+        places = range(len(statements))
+        parts = ", ".join(f"w{place} AS ({statement} RETURNING 1)" for place, (statement, _) in enumerate(statements))
+        counts = ", ".join(f"(SELECT count(*) FROM w{place})" for place in places)  # noqa: S608  numbers
+        values = [value for _, values in statements for value in values]
+        rows = await self.fetch_rows(connection, self.placeholders(f"WITH {parts} SELECT {counts}"), values)
+        return list(rows[0])
 
     async def write(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> None:  # noqa: D102
         *first, last = [statement for statement, _ in statements]

@@ -37,6 +37,8 @@ class SqliteDialect:
     usage_batch = 20_000
 
     clock = "NULL"
+    # Nothing else writes before the transaction ends.
+    next_secret_id = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'client_secret'), 0) + 1"  # noqa: S105  SQL
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -90,9 +92,17 @@ class SqliteDialect:
         except sqlite3.IntegrityError as error:
             raise IntegrityError(error) from error
 
+    async def count_changed(  # noqa: D102
+        self, connection: BaseDBAsyncClient, statements: Sequence[Statement]
+    ) -> list[int]:
+        own = cast("ImmediateTransaction", connection)
+        try:
+            return [own.count_now(statement, values) for statement, values in statements]
+        except sqlite3.IntegrityError as error:
+            raise IntegrityError(error) from error
+
     async def write(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> None:  # noqa: D102
-        for statement, values in statements:
-            await self.fetch_rows(connection, statement, values)
+        await self.count_changed(connection, statements)
 
     def placeholders(self, statement: str) -> str:  # noqa: D102
         return statement

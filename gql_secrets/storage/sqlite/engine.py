@@ -97,6 +97,10 @@ class ImmediateTransaction(SqliteTransactionWrapper):
         """Run a short statement on the event loop, and return its rows."""
         return self._connection._conn.execute(statement, values).fetchall()  # noqa: SLF001  aiosqlite only has a thread
 
+    def count_now(self, statement: str, values: Sequence[object]) -> int:
+        """Run a short statement on the event loop, and return how many rows it changed."""
+        return self._connection._conn.execute(statement, values).rowcount  # noqa: SLF001
+
     def begin_commit(self) -> "asyncio.Future[None]":
         """Commit on the connection's thread, which waits for the disk."""
         return asyncio.get_running_loop().create_task(self._connection.commit())

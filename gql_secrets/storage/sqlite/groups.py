@@ -95,7 +95,7 @@ class ChangeQueue(asyncio.Lock):
         return end
 
     def end_group(self, failure: OperationalError | None = None) -> None:
-        """Tell every change of the group how it ended; there is no open transaction any more."""
+        """Report to every change of the group how it ended: no transaction is open now."""
         group, self.group = self.group, None
         for end in group.done if group else ():
             if not end.done():
