@@ -292,7 +292,7 @@ class Changes:
         async def body(tx: Transaction) -> T:
             return await work(await self._begin_client_change(tx, client_id, caller, creates_secret))
 
-        return await self._run(body)
+        return await self._run(body, client_id)
 
     async def change_installation(self, caller: Caller, work: Callable[[Change], Awaitable[T]]) -> T:
         """Run `work` in one transaction that changes no existing client.
@@ -321,10 +321,10 @@ class Changes:
 
         return await self._run(body)
 
-    async def _run(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def _run(self, body: Callable[[Transaction], Awaitable[T]], client_id: str | None = None) -> T:
         for _ in range(_ATTEMPTS):
             try:
-                return await self.database.run_tx(body)
+                return await self.database.run_tx(body, for_client=client_id)
             except _ExpiryDue as due:
                 await self.expire_old_secret(due.client_id)
         raise Conflict("Concurrent changes of this client. Try again.")
@@ -361,7 +361,7 @@ class Changes:
             )
             return True
 
-        return await self.database.run_tx(body, is_urgent=is_urgent)
+        return await self.database.run_tx(body, is_urgent=is_urgent, for_client=client_id)
 
     async def _begin_client_change(
         self, tx: Transaction, client_id: str, caller: Caller, creates_secret: bool

@@ -21,7 +21,7 @@ from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.dialect import PostgresDialect
 from gql_secrets.storage.sqlite.dialect import SqliteDialect
 from gql_secrets.storage.transaction import Transaction
-from gql_secrets.storage.urgency import IS_URGENT
+from gql_secrets.storage.urgency import CLIENT_TO_LOCK, IS_URGENT
 
 T = TypeVar("T")
 
@@ -154,7 +154,9 @@ class Database:
         finally:
             await other.close()
 
-    async def run_tx(self, work: Callable[[Transaction], Awaitable[T]], *, is_urgent: bool = False) -> T:
+    async def run_tx(
+        self, work: Callable[[Transaction], Awaitable[T]], *, is_urgent: bool = False, for_client: str | None = None
+    ) -> T:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises.
 
         `work` runs a second time when its statements turn out to be prepared for an older schema. The transaction has
@@ -164,6 +166,7 @@ class Database:
         Args:
             work: what to do.
             is_urgent: a verification waits for it.
+            for_client: the client that `work` locks first.
 
         Raises:
             Conflict: the lock was not free within 5 seconds, or 0.6 where it is urgent.
@@ -172,6 +175,8 @@ class Database:
         context = self.context
         if is_urgent:
             context.run(IS_URGENT.set, True)
+        if for_client is not None:
+            context.run(CLIENT_TO_LOCK.set, for_client)
         task = asyncio.get_running_loop().create_task(self._run(work), context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

@@ -1,4 +1,4 @@
-"""Whether a transaction is one that a verification waits for."""
+"""What is asked of a transaction as it begins: Tortoise, which begins it, has no arguments for that."""
 
 from contextvars import ContextVar
 from typing import Final
@@ -8,6 +8,8 @@ IS_URGENT: Final[ContextVar[bool]] = ContextVar("is_urgent", default=False)
 
 It may use the connections that are kept for verification, and waits for locks for `URGENT_LOCK_SECONDS` only.
 """
+CLIENT_TO_LOCK: Final[ContextVar[str | None]] = ContextVar("client_to_lock", default=None)
+"""Set in the context of a transaction that locks a client first: where that is possible, as it begins."""
 LOCK_SECONDS: Final = 5.0
 """How long every other transaction waits for its locks."""
 URGENT_LOCK_SECONDS: Final = 0.6

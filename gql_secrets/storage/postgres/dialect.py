@@ -19,7 +19,14 @@ from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import IntegrityError, translated
 from gql_secrets.storage.fields import from_microseconds
-from gql_secrets.storage.postgres.connection import Connector, PatientConnection, PooledConnection
+from gql_secrets.storage.postgres.connection import (
+    LOCK_CLIENT,
+    LOCK_THE_REST,
+    Connector,
+    PatientConnection,
+    PooledConnection,
+)
+from gql_secrets.storage.postgres.engine import SharedPoolTransaction
 from gql_secrets.storage.postgres.pool import ConnectionPool
 
 _log: Final = logging.getLogger(__name__)
@@ -45,14 +52,6 @@ _REPLICATION: Final = """
         WHEN current_setting('synchronous_commit') IN ('local', 'off') THEN 'asynchronous'
         ELSE 'synchronous'
     END AS replication
-"""
-_LOCK_CLIENT: Final = "SELECT 1 FROM client WHERE client_id = $1 AND deleted_at IS NULL FOR UPDATE"
-# The condition on the count makes PostgreSQL lock every secret before it comes to the installation.
-_LOCK_THE_REST: Final = """
-    WITH secret AS MATERIALIZED (
-        SELECT id FROM client_secret WHERE client_id = $1 AND state IN ('CURRENT', 'RETAINED') ORDER BY id FOR UPDATE
-    )
-    SELECT 1 FROM installation WHERE id = 1 AND (SELECT count(*) FROM secret) >= 0 FOR UPDATE
 """
 
 
@@ -149,9 +148,11 @@ class PostgresDialect:
         if client_id is None:
             await self.lock_row(connection, "installation", "id", 1)
             return
+        if isinstance(connection, SharedPoolTransaction) and connection.locked_client == client_id:
+            return
         # A statement of its own: the secrets that another change added are visible only to the next one.
-        await self.fetch_rows(connection, _LOCK_CLIENT, (client_id,))
-        await self.fetch_rows(connection, _LOCK_THE_REST, (client_id,))
+        await self.fetch_rows(connection, LOCK_CLIENT, (client_id,))
+        await self.fetch_rows(connection, LOCK_THE_REST, (client_id,))
 
     async def fetch_rows(  # noqa: D102
         self, connection: BaseDBAsyncClient, statement: str, values: Sequence[object]
