@@ -33,7 +33,7 @@ class Group:
 
     def __init__(self) -> None:
         self.done: list[asyncio.Future[OperationalError | None]] = []
-        # How many more changes may join; unknown until the first one is done.
+        # How many more changes may join; unknown until shortly after the first one is done.
         self.room: int | None = None
 
 
@@ -72,12 +72,15 @@ class ChangeQueue(asyncio.Lock):
 
     def release(self) -> None:
         """Give the connection to the next one, after a commit where the group is complete."""
-        self._drop_gone()
         group = self.group
-        if group is None or (group.done and self._queue and self._queue[0][1] and group.room):
+        if group is None:
             self._hand_over()
+        elif group.room is None:
+            # Changes that are about to ask are seen in the next turn of the event loop.
+            asyncio.get_running_loop().call_soon(self._close, group)
         else:
-            self._commit(group)
+            group.room -= 1
+            self._go_on(group)
 
     def open_group(self, connection: WritingConnection) -> None:
         """Note that the change which has the connection began a transaction: the next ones may join it."""
@@ -88,8 +91,6 @@ class ChangeQueue(asyncio.Lock):
         group = self.group
         if group is None:
             raise RuntimeError("There is no open transaction.")
-        self._drop_gone()
-        group.room = len(self._queue) if group.room is None else group.room - 1
         end: asyncio.Future[OperationalError | None] = asyncio.get_running_loop().create_future()
         group.done.append(end)
         return end
@@ -100,6 +101,19 @@ class ChangeQueue(asyncio.Lock):
         for end in group.done if group else ():
             if not end.done():
                 end.set_result(failure)
+
+    def _close(self, group: Group) -> None:
+        """Let those that wait now join the group, and nobody else."""
+        self._drop_gone()
+        group.room = len(self._queue)
+        self._go_on(group)
+
+    def _go_on(self, group: Group) -> None:
+        self._drop_gone()
+        if group.done and group.room and self._queue and self._queue[0][1]:
+            self._hand_over()
+        else:
+            self._commit(group)
 
     def _commit(self, group: Group) -> None:
         connection = self._connection

@@ -1,0 +1,120 @@
+"""A change on PostgreSQL: few round trips, the locks first, and no commit that did not happen."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+import pytest
+from support.callers import ADMIN, DAY, HARD, Made
+from support.installation import OpenNode
+from tortoise.exceptions import OperationalError
+
+from gql_secrets.domain.errors import Conflict
+from gql_secrets.settings import Settings
+from gql_secrets.storage.errors import IntegrityError
+from gql_secrets.storage.postgres.connection import PooledConnection
+from gql_secrets.storage.transaction import Transaction
+from gql_secrets.wiring import Services
+
+pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
+
+@pytest.fixture
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that are sent from now on, one entry for each round trip."""
+    sent: list[str] = []
+    execute, fetch = PooledConnection.execute, PooledConnection.fetch
+
+    async def note_execute(self: PooledConnection, query: str, *args: object, **options: Any) -> str:
+        sent.append(query)
+        return await execute(self, query, *args, **options)
+
+    async def note_fetch(self: PooledConnection, query: str, *args: object, **options: Any) -> Any:
+        sent.append(query)
+        return await fetch(self, query, *args, **options)
+
+    monkeypatch.setattr(PooledConnection, "execute", note_execute)
+    monkeypatch.setattr(PooledConnection, "fetch", note_fetch)
+    return sent
+
+
+@pytest.fixture
+async def other(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.parametrize("retention", [HARD, DAY])
+async def test_a_reset_takes_five_round_trips(
+    retention: Any, services: Services, client: Made, round_trips: list[str]
+) -> None:
+    """Begin and lock, read, write the old secrets, write the rest, commit: also where it ends two secrets."""
+    await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    await services.database.now()  # the connection is warm
+    round_trips.clear()
+    await services.rotation.reset_secret(client.id, retention, by=ADMIN)
+    assert len(round_trips) == 5, round_trips
+    assert round_trips[-1] == "COMMIT"
+
+
+async def test_a_client_is_locked_as_the_transaction_begins(
+    services: Services, client: Made, other: asyncpg.Connection
+) -> None:
+    async def work(_: Transaction) -> None:
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await other.fetch("SELECT 1 FROM client WHERE client_id = $1 FOR UPDATE NOWAIT", client.id)
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await other.fetch("SELECT 1 FROM installation FOR UPDATE NOWAIT")
+
+    for _ in range(2):
+        await services.database.run_tx(work, for_client=client.id)
+
+
+async def test_a_lock_that_is_not_free_in_time_leaves_the_connection_ready(
+    services: Services, client: Made, other: asyncpg.Connection
+) -> None:
+    pid = await services.database.fetch("SELECT pg_backend_pid() AS pid")
+
+    async def work(_: Transaction) -> None:
+        raise AssertionError
+
+    async with other.transaction():
+        await other.fetch("SELECT 1 FROM client WHERE client_id = $1 FOR UPDATE", client.id)
+        with pytest.raises(Conflict):
+            await services.database.run_tx(work, is_urgent=True, for_client=client.id)
+    assert await services.database.fetch("SELECT pg_backend_pid() AS pid") == pid
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+
+
+async def test_a_node_behind_a_pooler_locks_the_same(
+    settings: Settings, open_node: OpenNode, client: Made, other: asyncpg.Connection
+) -> None:
+    node = await open_node(settings=replace(settings, statement_cache_size=0))
+
+    async def work(tx: Transaction) -> None:
+        await tx.lock_for_change(client.id)
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await other.fetch("SELECT 1 FROM client WHERE client_id = $1 FOR UPDATE NOWAIT", client.id)
+
+    await node.database.run_tx(work, for_client=client.id)
+    await asyncio.gather(*(node.rotation.reset_secret(client.id, HARD, by=ADMIN) for _ in range(5)))
+
+
+async def test_a_transaction_that_postgresql_gave_up_is_not_taken_for_a_commit(
+    services: Services, client: Made
+) -> None:
+    """PostgreSQL answers a COMMIT after an error with a rollback, which is not an error to it."""
+
+    async def work(tx: Transaction) -> None:
+        await tx.execute("UPDATE client SET name = 'renamed'")
+        with pytest.raises(IntegrityError):
+            await tx.fetch_rows("INSERT INTO installation SELECT * FROM installation", ())
+
+    with pytest.raises(OperationalError):
+        await services.database.run_tx(work)
+    found = await services.queries.find_client(client.id)
+    assert found is not None
+    assert found.name != "renamed"
