@@ -8,10 +8,10 @@ A change is a function `work(change)` that `Changes` calls: it may run twice, si
 be due is written EXPIRED in a transaction of its own before the change runs again.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, TypedDict, TypeVar, Unpack
+from typing import Final, TypeVar, Unpack
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
@@ -31,7 +31,6 @@ from gql_secrets.domain.rotation import (
     SecretStatus,
     evaluate,
 )
-from gql_secrets.domain.sessions import SessionEndReason
 from gql_secrets.service.active_secrets import (
     SavedSecret,
     active_secrets_of,
@@ -39,6 +38,7 @@ from gql_secrets.service.active_secrets import (
     save_active_secret,
     save_active_secrets,
 )
+from gql_secrets.service.audit_facts import Facts
 from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.service.session_ends import end_what_secrets_made
@@ -51,29 +51,6 @@ from gql_secrets.storage.models import AuditEvent, Client, ClientSecret, Install
 from gql_secrets.storage.transaction import Transaction
 
 T = TypeVar("T")
-
-
-class Facts(TypedDict, total=False):
-    """The optional facts of an audit event."""
-
-    client_id: str | None
-    generation_before: int | None
-    generation_after: int | None
-    secret_id: int | None
-    ended: Iterable[End]
-    hours_to_live: int | None
-    expires_at: datetime | None
-    edited_fields: Iterable[str]
-    clamped: bool
-    weak_secret: bool
-    reason: str | None
-    accepted: str | None
-    link_number: int | None
-    session_number: int
-    person_name: str
-    person_role: str
-    session_end_reason: SessionEndReason
-    webhook_number: int
 
 
 ACTIVE_STATES: Final = (SecretState.CURRENT, SecretState.RETAINED)

@@ -162,7 +162,7 @@ class _Wait:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _is_unconfirmed(self, now: Callable[[], float]) -> bool:
-        rows = await self._database.fetch_rows(_UNCONFIRMED, (self._revision,))
+        rows = await self._database.fetch_quickly(_UNCONFIRMED, (self._revision,))
         at = now()
         is_new = any(row[0] for row in rows)
         self._new_server_at = (self._new_server_at or at) if is_new else None
