@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -12,8 +13,10 @@ from gql_secrets.commands import audit, client, client_rollover, db, pepper, ses
 from gql_secrets.commands.backup import backup, restore
 from gql_secrets.commands.client_import import import_clients
 from gql_secrets.commands.client_wait import wait_unused
-from gql_secrets.commands.context import DatabaseUrl, DataDir
+from gql_secrets.commands.context import REMOTE, DatabaseUrl, DataDir
+from gql_secrets.commands.installation import RefusedByServer
 from gql_secrets.commands.output import OutputLost, guarded_stdout, say, write_text
+from gql_secrets.commands.remote.profile import Remote
 from gql_secrets.commands.schema import schema
 from gql_secrets.commands.serve import serve
 from gql_secrets.commands.sign_in_link import sign_in_link
@@ -58,6 +61,17 @@ def options(
     ctx: typer.Context,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Act on this server over GraphQL, such as https://secrets.example.com")
+    ] = None,
+    client_id: Annotated[
+        str | None,
+        typer.Option("--client-id", help="The client to sign in as at that server. [env: GQL_SECRETS_CLIENT_ID]"),
+    ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option("--profile", help="A file (0600) with url=…, client_id=… and client_secret=… of a server."),
+    ] = None,
     version: Annotated[  # noqa: ARG001  the callback acts on it
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
@@ -65,6 +79,12 @@ def options(
     """Remember the options that apply to every command."""
     given = {"data_dir": data_dir, "database_url": database_url}
     ctx.obj = {name: value for name, value in given.items() if value is not None}
+    remote = Remote.find(url=url, client_id=client_id, profile=profile)
+    if remote is None:
+        return
+    if ctx.obj:
+        raise typer.BadParameter("--data-dir and --database-url are for a database, not for a remote server.")
+    ctx.meta[REMOTE] = remote
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,9 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _message(failure: Failure) -> str:
-    code = f"{failure.code}: " if isinstance(failure, Refusal) else ""
-    hint = " On the command line, that is --end-active-rollover." if isinstance(failure, RolloverInProgress) else ""
-    return f"gql-secrets: {code}{failure}{hint}"
+    code = failure.code if isinstance(failure, Refusal | RefusedByServer) else None
+    hint = " On the command line, that is --end-active-rollover." if code == RolloverInProgress.code else ""
+    return f"gql-secrets: {f'{code}: ' if code else ''}{failure}{hint}"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gql_secrets.commands.sign_in_link import remember_address
+from gql_secrets.commands.sign_in_address import remember_address
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.domain.identity import Issuer

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gql_secrets.commands.context import cli_caller, with_services
+from gql_secrets.commands.context import cli_caller, with_installation, with_services
+from gql_secrets.commands.installation import Installation
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure
 from gql_secrets.service.audit_acceptance import accept_audit
@@ -57,9 +58,9 @@ async def accept(
 
 
 @app.command()
-@with_services
+@with_installation
 async def export(
-    services: Services,
+    installation: Installation,
     output: Annotated[
         Path | None,
         typer.Option(help="A file to append to; the export continues after its last event. Default: stdout."),
@@ -67,9 +68,8 @@ async def export(
     after: Annotated[int, typer.Option(help="Start after this revision (without --output).", min=0)] = 0,
 ) -> None:
     """Write the events as JSON lines, oldest first."""
-    audit_log = AuditLog(services.database, services.changes.pepper)
     if output is None:
-        async for line in audit_log.export(after=after):
+        async for line in installation.audit_lines(after=after):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         return
@@ -77,7 +77,7 @@ async def export(
     try:
         lines = _whole_lines_of(output)
         with output.open("a", encoding="utf-8") as file:
-            async for line in audit_log.export(after=last_revision_of(lines)):
+            async for line in installation.audit_lines(after=last_revision_of(lines)):
                 file.write(f"{line}\n")
                 written += 1
     except OSError as error:

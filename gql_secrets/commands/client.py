@@ -1,27 +1,20 @@
-"""`gql-secrets client …`: register, list, edit and delete clients, without a server and without credentials."""
+"""`gql-secrets client …`: register, list, edit and delete clients."""
 
 import sys
-from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from gql_secrets.commands.context import cli_caller, with_services
-from gql_secrets.commands.output import AsJson, client_data, effect_data, printable, say, to_json, write, write_text
+from gql_secrets.commands.context import with_installation
+from gql_secrets.commands.installation import ClientEdit, Fields, Installation
+from gql_secrets.commands.output import AsJson, effect_data, printable, say, to_json, write, write_text
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.audit import MAX_REASON
-from gql_secrets.domain.details import ClientDetails, parse_labels
+from gql_secrets.domain.details import parse_labels
 from gql_secrets.domain.errors import ClientNotFound, Failure
 from gql_secrets.domain.policies import RotationState, rotation_state
-from gql_secrets.service.client_details import DetailsEdit
 from gql_secrets.service.client_filter import ClientFilter
-from gql_secrets.service.clients import UNCHANGED
-from gql_secrets.service.pages import MAX_PAGE, PageRequest
-from gql_secrets.storage.client_rows import ClientRow
-from gql_secrets.storage.models import Client
-from gql_secrets.storage.usage import add_last_uses
-from gql_secrets.wiring import Services
 
 app = typer.Typer(help="Register clients and change their secrets.", no_args_is_help=True)
 
@@ -51,9 +44,9 @@ _MaximumAgeDays = Annotated[
 
 
 @app.command()
-@with_services
+@with_installation
 async def create(
-    services: Services,
+    installation: Installation,
     name: Annotated[str, typer.Argument(help="The name that people see.")],
     feature: _Features = [],  # noqa: B006  typer makes a list of its own
     description: Annotated[str | None, typer.Option("--description", help="What the client is for.")] = None,
@@ -67,19 +60,22 @@ async def create(
     as_json: AsJson = False,
 ) -> None:
     """Register a client and show its secret once."""
-    made = await services.clients.create_client(
-        name,
-        by=cli_caller(),
-        description=description,
-        features=feature,
-        allow_list=allow or None,
-        self_reset=self_reset,
-        details=ClientDetails.parse(contact=contact, labels=label, maximum_age_days=maximum_age_days),
+    made = await installation.create_client(
+        ClientEdit(
+            name=name,
+            description=description,
+            features=feature,
+            allow_list=allow or None,
+            self_reset=self_reset,
+            contact=contact,
+            labels=label,
+            maximum_age_days=maximum_age_days,
+        )
     )
-    client_id = made.client.client_id
+    client_id = made.client_id
     say("Registered. The secret is shown only once:")
     write(
-        {"clientId": client_id, "name": made.client.name, "secret": made.secret.reveal()},
+        {"clientId": client_id, "name": made.name, "secret": made.secret.reveal()},
         as_json=as_json,
         done=f"The client {client_id} was registered, and its secret cannot be shown again. To get a new one, run: "
         f"gql-secrets client reset {client_id} --hours 0",
@@ -87,9 +83,9 @@ async def create(
 
 
 @app.command("list")
-@with_services
+@with_installation
 async def list_clients(
-    services: Services,
+    installation: Installation,
     search: Annotated[
         str | None, typer.Option("--search", help="A part of the name, the description or the client id.")
     ] = None,
@@ -113,10 +109,10 @@ async def list_clients(
     wanted = ClientFilter(
         in_rollover=in_rollover, due_within_days=due, labels=parse_labels(label), contact=contact or None
     )
-    now = await services.queries.now()
+    now = await installation.now()
     heading = "OLD SECRET EXPIRES AT" if due is None else "ROTATION"
     count = 0
-    async for data in each_client(services, search, wanted):
+    async for data in installation.each_client(search, wanted):
         if as_json:
             write_text(("[\n" if count == 0 else ",\n") + to_json(data))
         else:
@@ -137,20 +133,16 @@ async def list_clients(
 
 
 @app.command()
-@with_services
-async def show(services: Services, client_id: ClientId, as_json: AsJson = False) -> None:
+@with_installation
+async def show(installation: Installation, client_id: ClientId, as_json: AsJson = False) -> None:
     """Show a client and the state of its secrets."""
-    client = await services.queries.find_client(client_id)
-    if client is None:
-        raise ClientNotFound
-    [data] = await _described(services, [client])
-    write(data, as_json=as_json)
+    write(await _find(installation, client_id), as_json=as_json)
 
 
 @app.command()
-@with_services
+@with_installation
 async def update(
-    services: Services,
+    installation: Installation,
     client_id: ClientId,
     name: Annotated[str | None, typer.Option("--name", help="The new name.")] = None,
     description: Annotated[
@@ -180,77 +172,59 @@ async def update(
     as_json: AsJson = False,
 ) -> None:
     """Edit a client. Only what is passed changes."""
-    edit = await services.clients.update_client(
+    data, effect = await installation.update_client(
         client_id,
-        by=cli_caller(),
-        name=UNCHANGED if name is None else name,
-        description=UNCHANGED if description is None else description,
-        features=[each for each in feature if each] if feature else UNCHANGED,
-        allow_list=allow or UNCHANGED,
-        self_reset=UNCHANGED if self_reset is None else self_reset,
-        details=DetailsEdit.parse(
+        ClientEdit(
+            name=name,
+            description=description,
+            features=[each for each in feature if each] if feature else None,
+            allow_list=allow or None,
+            self_reset=self_reset,
             contact=contact,
             labels=[each for each in label if each] if label else None,
             maximum_age_days=maximum_age_days,
             inherit_maximum_age=inherit_maximum_age,
         ),
     )
-    [data] = await _described(services, [edit.client])
-    write(data | effect_data(edit.effect), as_json=as_json, done="The client was edited.")
+    write(data | effect_data(effect), as_json=as_json, done="The client was edited.")
 
 
 @app.command()
-@with_services
-async def enable(services: Services, client_id: ClientId, reason: Reason = None, as_json: AsJson = False) -> None:
+@with_installation
+async def enable(
+    installation: Installation, client_id: ClientId, reason: Reason = None, as_json: AsJson = False
+) -> None:
     """Accept the client's secrets again, except those that have ended."""
-    await _set_enabled(services, client_id, enabled=True, reason=reason, as_json=as_json)
+    await _set_enabled(installation, client_id, enabled=True, reason=reason, as_json=as_json)
 
 
 @app.command()
-@with_services
-async def disable(services: Services, client_id: ClientId, reason: Reason = None, as_json: AsJson = False) -> None:
+@with_installation
+async def disable(
+    installation: Installation, client_id: ClientId, reason: Reason = None, as_json: AsJson = False
+) -> None:
     """Refuse the client's secrets until it is enabled. An old secret still expires on time."""
-    await _set_enabled(services, client_id, enabled=False, reason=reason, as_json=as_json)
+    await _set_enabled(installation, client_id, enabled=False, reason=reason, as_json=as_json)
 
 
 @app.command()
-@with_services
+@with_installation
 async def delete(
-    services: Services, client_id: ClientId, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
+    installation: Installation, client_id: ClientId, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Delete a client and end its secrets permanently. Its id is never used again."""
     if not yes:
-        client = await services.queries.find_client(client_id)
-        if client is None:
-            raise ClientNotFound
-        confirm(f"Delete {client.name} ({client_id}) permanently?")
-    deleted = await services.clients.delete_client(client_id, by=cli_caller(), reason=reason)
+        client = await _find(installation, client_id)
+        confirm(f"Delete {client['name']} ({client_id}) permanently?")
+    deleted, effect = await installation.delete_client(client_id, reason=reason)
     say("Deleted. Its audit events remain.")
-    write(
-        {"deletedClientId": deleted.client_id} | effect_data(deleted.effect),
-        as_json=as_json,
-        done="The client was deleted.",
-    )
+    write({"deletedClientId": deleted} | effect_data(effect), as_json=as_json, done="The client was deleted.")
 
 
 def _rotation_in_words(due_at: str, now: datetime) -> str:
     instant = datetime.fromisoformat(due_at)
     is_overdue = rotation_state(instant, now=now) is RotationState.OVERDUE
     return f"{'overdue since' if is_overdue else 'due on'} {instant:%Y-%m-%d}"
-
-
-async def each_client(services: Services, search: str | None, wanted: ClientFilter) -> AsyncIterator[dict[str, object]]:
-    """Yield every client that matches, newest first, with the field names of GraphQL."""
-    after = None
-    while True:
-        page = await services.queries.page_of_clients(
-            PageRequest(first=MAX_PAGE, after=after), search=search, filter=wanted
-        )
-        for data in await _described(services, page.rows):
-            yield data
-        if not page.has_next:
-            return
-        after = page.cursors[-1]
 
 
 def confirm(question: str) -> None:
@@ -264,32 +238,18 @@ def confirm(question: str) -> None:
         raise Failure("Nothing was changed. To skip the question, pass --yes.")
 
 
-async def _set_enabled(services: Services, client_id: str, *, enabled: bool, reason: str | None, as_json: bool) -> None:
-    edit = await services.clients.set_client_enabled(client_id, enabled=enabled, by=cli_caller(), reason=reason)
+async def _find(installation: Installation, client_id: str) -> Fields:
+    client = await installation.find_client(client_id)
+    if client is None:
+        raise ClientNotFound
+    return client
+
+
+async def _set_enabled(
+    installation: Installation, client_id: str, *, enabled: bool, reason: str | None, as_json: bool
+) -> None:
+    is_enabled, effect = await installation.set_client_enabled(client_id, enabled=enabled, reason=reason)
     state = "enabled" if enabled else "disabled"
     say(f"{state.capitalize()}.")
-    write(
-        {"clientId": client_id, "enabled": edit.client.enabled} | effect_data(edit.effect),
-        as_json=as_json,
-        done=f"The client was {state}.",
-    )
-
-
-async def _described(services: Services, clients: Sequence[Client | ClientRow]) -> list[dict[str, object]]:
-    ids = [client.client_id for client in clients]
-    secrets = await services.queries.active_secrets(ids)
-    await add_last_uses(services.database, [row for each in secrets.values() for row in each.values()])
-    features = await services.queries.features(ids)
-    allow_lists = await services.queries.allow_lists(ids)
-    labels = await services.queries.labels(ids)
-    return [
-        client_data(
-            client,
-            features[client.client_id],
-            allow_lists[client.client_id],
-            labels[client.client_id],
-            secrets.get(client.client_id, {}),
-            services.rotation_policy,
-        )
-        for client in clients
-    ]
+    data = {"clientId": client_id, "enabled": is_enabled} | effect_data(effect)
+    write(data, as_json=as_json, done=f"The client was {state}.")

@@ -14,18 +14,13 @@ from urllib.parse import quote
 import typer
 
 from gql_secrets.commands.client import confirm
-from gql_secrets.commands.context import cli_caller
-from gql_secrets.commands.output import instant, printable, say, secret_data, to_json, write_text
-from gql_secrets.domain.access import Feature
+from gql_secrets.commands.installation import BulkReset, Installation
+from gql_secrets.commands.output import printable, say, to_json, write_text
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.bulk import Outcome, ResetTarget, RevokeTarget
-from gql_secrets.service.client_filter import ClientFilter
-from gql_secrets.service.pages import MAX_PAGE, PageRequest
-from gql_secrets.service.rotation import Reset
+from gql_secrets.service.pages import MAX_PAGE
 from gql_secrets.settings.private_files import require_private
-from gql_secrets.wiring import Services
 
 T = TypeVar("T")
 
@@ -48,7 +43,7 @@ class _Row:
 
 
 async def reset_many(
-    services: Services, ids: IO[str], hours: int, directory: Path, *, yes: bool, as_json: bool
+    installation: Installation, ids: IO[str], hours: int, directory: Path, *, yes: bool, as_json: bool
 ) -> None:
     """Reset the clients of a file, and write each new secret into a file of its own (0600) in the directory.
 
@@ -57,7 +52,7 @@ async def reset_many(
     """
     retention = Retention(hours)
     client_ids = _ids_of(ids)
-    if not yes and await _owners_among(services, client_ids):
+    if not yes and await installation.has_owner_among(client_ids):
         confirm("Some of these clients administer gql-secrets. Reset the secrets of all clients in the file?")
     key = _open_run(directory, hours)
     done = {client_id for client_id in client_ids if (directory / _file_name(client_id)).exists()}
@@ -68,9 +63,7 @@ async def reset_many(
             length=len(waiting), label="Resetting", file=sys.stderr, hidden=not (sys.stderr and sys.stderr.isatty())
         ) as bar:
             for batch in _batches(waiting, _BATCH):
-                outcomes = await services.bulk.reset_secrets(
-                    [ResetTarget(client_id) for client_id in batch], retention, by=cli_caller(), idempotency_key=key
-                )
+                outcomes = await installation.reset_secrets(batch, retention, idempotency_key=key)
                 rows += [_written(directory, outcome) for outcome in outcomes]
                 bar.update(len(batch))
     finally:  # what was done is reported even if a later batch fails
@@ -79,21 +72,21 @@ async def reset_many(
         raise typer.Exit(1)
 
 
-async def revoke_safe(services: Services, *, as_json: bool) -> None:
+async def revoke_safe(installation: Installation, *, as_json: bool) -> None:
     """Revoke the old secret of every client whose advice is REVOKE, evaluated again for each."""
-    targets = await _safe_targets(services)
+    targets = await installation.safe_to_revoke()
     revoked, refused = [], 0
     for batch in _batches(targets, MAX_PAGE):
-        for outcome in await services.bulk.revoke_old_secrets(batch, by=cli_caller()):
-            if outcome.result is None:
-                say(f"{outcome.client_id}: {outcome.refusal}")
+        for outcome in await installation.revoke_if_safe(batch):
+            if outcome.done is None:
+                say(f"{outcome.client_id}: {outcome.message}")
                 refused += 1
             else:
                 revoked.append(
                     {
                         "clientId": outcome.client_id,
-                        "revokedSecret": secret_data(outcome.result.revoked_secret),
-                        "alreadyEnded": outcome.result.already_ended,
+                        "revokedSecret": outcome.done.revoked_secret,
+                        "alreadyEnded": outcome.done.already_ended,
                     }
                 )
     summary = f"Old secrets revoked: {len(revoked)}."
@@ -103,27 +96,6 @@ async def revoke_safe(services: Services, *, as_json: bool) -> None:
     )
     if refused:
         raise Failure(f"Old secrets that were not revoked: {refused}. Run the command again later.")
-
-
-async def _safe_targets(services: Services) -> list[RevokeTarget]:
-    targets: list[RevokeTarget] = []
-    after = None
-    while True:
-        page = await services.queries.page_of_clients(
-            PageRequest(first=MAX_PAGE, after=after), filter=ClientFilter(safe_to_revoke=True)
-        )
-        targets += [RevokeTarget(row.client_id, row.old_secret.id) for row in page.rows if row.old_secret]
-        if not page.has_next:
-            return targets
-        after = page.cursors[-1]
-
-
-async def _owners_among(services: Services, client_ids: Sequence[str]) -> bool:
-    for batch in _batches(client_ids, MAX_PAGE):
-        found = await services.queries.features(batch)
-        if any(Feature.OWNER in features for features in found.values()):
-            return True
-    return False
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -182,26 +154,23 @@ def _open_run(directory: Path, hours: int) -> str:
     return key
 
 
-def _written(directory: Path, outcome: Outcome[Reset]) -> _Row:
+def _written(directory: Path, outcome: BulkReset) -> _Row:
     """Write the new secret of a client into its file.
 
     Raises:
         Failure: the file cannot be written; the text says how to get the secret.
     """
-    if outcome.result is None:
-        refusal = outcome.refusal
-        code = refusal.code.value if refusal else None
-        return _Row(outcome.client_id, "refused", code=code, message=str(refusal))
+    if outcome.new_secret is None:
+        return _Row(outcome.client_id, "refused", code=outcome.code, message=outcome.message)
     name = _file_name(outcome.client_id)
     try:
-        _write_private(directory / name, outcome.result.new_secret.reveal() + "\n")
+        _write_private(directory / name, outcome.new_secret.reveal() + "\n")
     except OSError as error:
         raise Failure(
             f"The secret of {outcome.client_id} was reset, and {directory / name} cannot be written: {error.strerror}. "
             "Run the same command again within ten minutes to get the same secret."
         ) from error
-    old = outcome.result.old_secret
-    return _Row(outcome.client_id, "reset", name, instant(old.expires_at) if old else None)
+    return _Row(outcome.client_id, "reset", name, outcome.old_secret_expires_at)
 
 
 def _file_name(client_id: str) -> str:

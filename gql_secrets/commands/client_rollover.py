@@ -7,16 +7,14 @@ from typing import Annotated, Final
 
 import typer
 
-from gql_secrets.commands.client import ClientId, Reason, Yes, confirm, each_client
+from gql_secrets.commands.client import ClientId, Reason, Yes, confirm
 from gql_secrets.commands.client_bulk import reset_many, revoke_safe
-from gql_secrets.commands.context import cli_caller, with_services
-from gql_secrets.commands.output import AsJson, effect_data, instant, say, secret_data, to_json, write, write_text
-from gql_secrets.domain.access import Feature, parse_features
-from gql_secrets.domain.errors import Failure, Refusal
+from gql_secrets.commands.context import with_installation
+from gql_secrets.commands.installation import REFUSALS, Installation, ResetDone, RevokeDone
+from gql_secrets.commands.output import AsJson, effect_data, say, to_json, write, write_text
+from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.client_filter import ClientFilter
-from gql_secrets.service.rotation import Reset, Revoke
-from gql_secrets.wiring import Services
 
 _Hours = Annotated[
     int, typer.Option("--hours", help="How long the old secret stays valid: 0 (it ends now) to 168 hours.")
@@ -29,9 +27,9 @@ _Generation = Annotated[
 _OWNER_WARNING: Final = "This client administers gql-secrets. Put the new secret in place before the old one ends."
 
 
-@with_services
+@with_installation
 async def reset(
-    services: Services,
+    installation: Installation,
     hours: _Hours,
     client_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The client id; or pass --ids and --out.")
@@ -62,34 +60,33 @@ async def reset(
             raise typer.BadParameter("Pass --ids and --out together, without an id and the options of a single reset.")
         if idempotency_key or if_generation is not None:
             raise typer.BadParameter("--idempotency-key and --if-generation are for a single client.")
-        await reset_many(services, ids, hours, out, yes=yes, as_json=as_json)
+        await reset_many(installation, ids, hours, out, yes=yes, as_json=as_json)
         return
     if client_id is None:
         raise typer.BadParameter("Pass a client id, or --ids and --out.")
     retention = Retention(hours)
-    if not yes and Feature.OWNER in parse_features((await services.queries.features([client_id]))[client_id]):
+    if not yes and await installation.has_owner_among([client_id]):
         confirm(f"{_OWNER_WARNING} Reset its secret?")
-    done = await services.rotation.reset_secret(
+    done = await installation.reset_secret(
         client_id,
         retention,
-        by=cli_caller(),
         end_active_rollover=end_active_rollover,
         idempotency_key=idempotency_key,
         if_generation=if_generation,
         reason=reason,
     )
-    until = instant(done.old_secret.expires_at) if done.old_secret else None
+    until = done.old_secret_expires_at
     for sentence in _sentences(done, until):
         say(sentence)
     write(
         {
             "clientId": client_id,
-            "generation": done.client.generation,
+            "generation": done.generation,
             "newSecret": done.new_secret.reveal(),
             "oldSecretExpiresAt": until,
-            "oldSecret": secret_data(done.old_secret),
-            "withdrawnSecret": secret_data(done.withdrawn_secret),
-            "displacedSecret": secret_data(done.displaced_secret),
+            "oldSecret": done.old_secret,
+            "withdrawnSecret": done.withdrawn_secret,
+            "displacedSecret": done.displaced_secret,
             "replayed": done.replayed,
         }
         | effect_data(done.effect),
@@ -98,9 +95,9 @@ async def reset(
     )
 
 
-@with_services
+@with_installation
 async def revoke_old(
-    services: Services,
+    installation: Installation,
     client_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The client id; or pass --all or --safe.")
     ] = None,
@@ -120,14 +117,12 @@ async def revoke_old(
     if safe:
         if reason or if_generation is not None:
             raise typer.BadParameter("--safe takes neither --reason nor --if-generation.")
-        await revoke_safe(services, as_json=as_json)
+        await revoke_safe(installation, as_json=as_json)
         return
     if client_id is None:
-        await _revoke_all(services, reason, as_json=as_json)
+        await _revoke_all(installation, reason, as_json=as_json)
         return
-    done = await services.rotation.revoke_old_secret(
-        client_id, by=cli_caller(), if_generation=if_generation, reason=reason
-    )
+    done = await installation.revoke_old_secret(client_id, if_generation=if_generation, reason=reason)
     if not done.already_ended:
         outcome = "The old secret was revoked."
     elif done.revoked_secret:
@@ -142,9 +137,9 @@ async def revoke_old(
     )
 
 
-@with_services
+@with_installation
 async def change_retention(
-    services: Services,
+    installation: Installation,
     client_id: ClientId,
     hours: Annotated[
         int, typer.Option("--hours", help="How long from now the old secret stays valid: 1 to 168 hours.")
@@ -154,47 +149,43 @@ async def change_retention(
     as_json: AsJson = False,
 ) -> None:
     """Change when the old secret expires, to at most 168 hours after its reset."""
-    done = await services.rotation.change_retention(
-        client_id, Retention(hours, minimum=1), by=cli_caller(), if_generation=if_generation, reason=reason
+    until, clamped, effect = await installation.change_retention(
+        client_id, Retention(hours, minimum=1), if_generation=if_generation, reason=reason
     )
-    until = instant(done.old_secret.expires_at)
-    clamped = " (168 hours after its reset, the maximum)" if done.clamped else ""
-    outcome = f"The old secret is valid until {until}{clamped}."
+    why = " (168 hours after its reset, the maximum)" if clamped else ""
+    outcome = f"The old secret is valid until {until}{why}."
     say(outcome)
-    write(
-        {"clientId": client_id, "oldSecretExpiresAt": until, "clamped": done.clamped} | effect_data(done.effect),
-        as_json=as_json,
-        done=outcome,
-    )
+    data = {"clientId": client_id, "oldSecretExpiresAt": until, "clamped": clamped} | effect_data(effect)
+    write(data, as_json=as_json, done=outcome)
 
 
-@with_services
+@with_installation
 async def cancel_rollover(
-    services: Services,
+    installation: Installation,
     client_id: ClientId,
     if_generation: _Generation = None,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
     """Undo a reset, provided that the new secret has not been used."""
-    done = await services.rotation.cancel_rollover(
-        client_id, by=cli_caller(), if_generation=if_generation, reason=reason
+    current, withdrawn, effect = await installation.cancel_rollover(
+        client_id, if_generation=if_generation, reason=reason
     )
     outcome = "The unused new secret was withdrawn; the old secret is the current one again."
     say(outcome)
     write(
         {
             "clientId": client_id,
-            "currentSecret": secret_data(done.current_secret),
-            "withdrawnSecret": secret_data(done.withdrawn_secret),
+            "currentSecret": current,
+            "withdrawnSecret": withdrawn,
         }
-        | effect_data(done.effect),
+        | effect_data(effect),
         as_json=as_json,
         done=outcome,
     )
 
 
-def _sentences(done: Reset, until: str | None) -> Sequence[str]:
+def _sentences(done: ResetDone, until: str | None) -> Sequence[str]:
     sentences = ["The new secret is valid now. It is shown only once."]
     if done.replayed:
         sentences.insert(0, "This idempotency key was used before: returning the same secret.")
@@ -218,14 +209,14 @@ def _lost_secret(client_id: str, hours: int, until: str | None, idempotency_key:
     return f"The secret was reset, and the new one cannot be shown again. {old} {way_out}"
 
 
-async def _revoke_all(services: Services, reason: str | None, *, as_json: bool) -> None:
+async def _revoke_all(installation: Installation, reason: str | None, *, as_json: bool) -> None:
     wanted = ClientFilter(in_rollover=True)
-    client_ids = [str(data["clientId"]) async for data in each_client(services, None, wanted)]
+    client_ids = [str(data["clientId"]) async for data in installation.each_client(None, wanted)]
     results, failures = [], 0
     for client_id in client_ids:
         try:
-            done = await services.rotation.revoke_old_secret(client_id, by=cli_caller(), reason=reason)
-        except Refusal as refusal:  # deleted or locked since it was listed: go on with the others
+            done = await installation.revoke_old_secret(client_id, reason=reason)
+        except REFUSALS as refusal:  # deleted or locked since it was listed: go on with the others
             say(f"{client_id}: {refusal}")
             failures += 1
             continue
@@ -239,10 +230,6 @@ async def _revoke_all(services: Services, reason: str | None, *, as_json: bool) 
         raise Failure(f"Old secrets that could not be revoked: {failures}. Run the command again.")
 
 
-def _revoked(client_id: str, done: Revoke) -> dict[str, object]:
-    data = {
-        "clientId": client_id,
-        "revokedSecret": secret_data(done.revoked_secret),
-        "alreadyEnded": done.already_ended,
-    }
+def _revoked(client_id: str, done: RevokeDone) -> dict[str, object]:
+    data = {"clientId": client_id, "revokedSecret": done.revoked_secret, "alreadyEnded": done.already_ended}
     return data | effect_data(done.effect)

@@ -8,17 +8,13 @@ from typing import Annotated, Final
 import typer
 
 from gql_secrets.commands.client import Reason
-from gql_secrets.commands.context import cli_caller, with_services
-from gql_secrets.commands.output import AsJson, instant, say, secret_data, write
+from gql_secrets.commands.context import with_installation
+from gql_secrets.commands.installation import EndedOldSecret, Installation, RunningRollover
+from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.audit import parse_reason
 from gql_secrets.domain.durations import format_duration, parse_duration
-from gql_secrets.domain.errors import ClientNotFound, NoRollover, Unavailable
-from gql_secrets.service.pages import PageRequest
+from gql_secrets.domain.errors import Unavailable
 from gql_secrets.service.usage.counter import MAX_WAIT
-from gql_secrets.service.usage.queries import Rollover
-from gql_secrets.storage.models import ClientSecret
-from gql_secrets.storage.usage import add_last_uses
-from gql_secrets.wiring import Services
 
 TIMED_OUT: Final = 3  # an exit code of this command alone
 _POLL_SECONDS: Final = 1.0
@@ -34,9 +30,9 @@ def _duration(text: str) -> timedelta:
         raise typer.BadParameter(str(error)) from None
 
 
-@with_services
+@with_installation
 async def wait_unused(
-    services: Services,
+    installation: Installation,
     client_id: Annotated[str, typer.Argument(metavar="ID", help="The client id.")],
     quiet: Annotated[
         timedelta | None,
@@ -61,34 +57,32 @@ async def wait_unused(
     old secret has ended.
     """
     parse_reason(reason)  # before a wait of hours
-    safe = await wait_until_unused(services, client_id, quiet=quiet, within=within)
+    safe = await wait_until_unused(installation, client_id, quiet=quiet, within=within)
     if safe is None:
         say(f"Timed out after {format_duration(within)}: it is not yet safe to revoke the old secret.")
         raise typer.Exit(TIMED_OUT)
-    if isinstance(safe, Rollover):
+    if isinstance(safe, RunningRollover):
         old, already_ended, outcome = safe.old_secret, False, ""
         say(safe.reason)
         if revoke:
-            done = await services.rotation.revoke_old_secret(
-                client_id, by=cli_caller(), secret_id=old.id, reason=reason
-            )
+            done = await installation.revoke_old_secret(client_id, secret_id=safe.secret_id, reason=reason)
             old, already_ended = done.revoked_secret or old, done.already_ended
             outcome = "The old secret had already ended." if already_ended else "The old secret was revoked."
             say(outcome)
     else:
-        old, already_ended = safe, True
-        outcome = f"The old secret ended at {instant(old.ended_at or old.expires_at)}."
+        old, already_ended = safe.old_secret, True
+        outcome = f"The old secret ended at {old['endedAt'] or old['expiresAt']}."
         say(outcome)
     write(
-        {"clientId": client_id, "oldSecret": secret_data(old), "alreadyEnded": already_ended},
+        {"clientId": client_id, "oldSecret": old, "alreadyEnded": already_ended},
         as_json=as_json,
         done=outcome,
     )
 
 
 async def wait_until_unused(
-    services: Services, client_id: str, *, quiet: timedelta | None, within: timedelta
-) -> Rollover | ClientSecret | None:
+    installation: Installation, client_id: str, *, quiet: timedelta | None, within: timedelta
+) -> RunningRollover | EndedOldSecret | None:
     """Wait until the client's old secret is safe to revoke.
 
     Returns:
@@ -99,15 +93,15 @@ async def wait_until_unused(
         NoRollover: it has never had an old secret.
     """
     ends_at = time.monotonic() + within.total_seconds()
-    waited_for: int | None = None
+    waited_for: str | None = None
     safe_since: float | None = None
     reported, reported_at = "", 0.0
     while True:
         try:
-            rollover = await services.usage_queries.rollover_of(client_id, quiet_time=quiet)
-            if rollover is None or waited_for not in (None, rollover.old_secret.id):
-                return await _ended(services, client_id, waited_for)
-            waited_for, news, reason = rollover.old_secret.id, rollover.advice.value, rollover.reason
+            rollover = await installation.rollover_of(client_id, quiet=quiet)
+            if rollover is None or waited_for not in (None, rollover.secret_id):
+                return await installation.ended_old_secret(client_id, waited_for)
+            waited_for, news, reason = rollover.secret_id, rollover.advice, rollover.reason
         except Unavailable as failure:  # a long wait survives a restart of the database
             rollover, news, reason = None, "", str(failure)
         now = time.monotonic()
@@ -123,13 +117,3 @@ async def wait_until_unused(
         if now >= ends_at and safe_since is None:
             return None
         await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _ended(services: Services, client_id: str, secret_id: int | None) -> ClientSecret:
-    if await services.queries.find_client(client_id) is None:
-        raise ClientNotFound
-    for row in (await services.queries.page_of_secrets(client_id, PageRequest(first=100))).rows:
-        if row.replaced_at is not None and secret_id in (None, row.id):
-            await add_last_uses(services.database, [row])
-            return row
-    raise NoRollover

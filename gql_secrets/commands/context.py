@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 import typer
 
+from gql_secrets.commands.installation import Installation, NeedsDatabase
 from gql_secrets.commands.output import require_stdout, say
+from gql_secrets.commands.remote.profile import Remote
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
@@ -37,11 +39,16 @@ DatabaseUrl = Annotated[
     typer.Option("--database-url", help="postgres://… or sqlite:///…  [env: GQL_SECRETS_DATABASE_URL]"),
 ]
 
+# Where the options of the command line leave the remote server that they name.
+REMOTE: Final = "gql_secrets.remote"
 _OPTIONS: Final = (
     inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
     inspect.Parameter("data_dir", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=DataDir),
     inspect.Parameter("database_url", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=DatabaseUrl),
 )
+
+
+_DATABASE_OPTIONS: Final = tuple(parameter.name for parameter in _OPTIONS)
 
 
 def read_settings(context: typer.Context, data_dir: Path | None, database_url: str | None, **given: object) -> Settings:
@@ -51,7 +58,10 @@ def read_settings(context: typer.Context, data_dir: Path | None, database_url: s
 
     Raises:
         SetupError: a setting is unknown or invalid.
+        NeedsDatabase: the command line names a remote server.
     """
+    if REMOTE in context.meta:
+        raise NeedsDatabase("This command")
     nearby = {"data_dir": data_dir, "database_url": database_url}
     given |= context.obj or {}
     given |= {name: value for name, value in nearby.items() if value is not None}
@@ -87,11 +97,16 @@ def with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callable
         require_stdout()
         command(settings, *args, **kwargs)
 
-    _settings, *own = inspect.signature(command).parameters.values()
+    _give_options(run, command)
+    return run
+
+
+def _give_options(run: Callable[..., None], command: Callable[..., object]) -> None:
+    """Let typer see the command's own options, and those that choose the database."""
+    _first, *own = inspect.signature(command).parameters.values()
     keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
     run.__signature__ = inspect.Signature([*keywords, *_OPTIONS])  # type: ignore[attr-defined]  # what typer reads
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*keywords, *_OPTIONS)}
-    return run
 
 
 def with_services(command: Callable[Concatenate[Services, P], Awaitable[None]]) -> Callable[..., None]:
@@ -110,6 +125,49 @@ def with_services(command: Callable[Concatenate[Services, P], Awaitable[None]]) 
 
     functools.update_wrapper(run, command)
     return with_settings(run)
+
+
+def with_installation(command: Callable[Concatenate[Installation, P], Awaitable[None]]) -> Callable[..., None]:
+    """Make a command of a coroutine that takes the installation first: that of the database, or of a remote server."""
+
+    def run_locally(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        async def work() -> None:
+            from gql_secrets.commands.local import LocalInstallation  # noqa: PLC0415  it needs this module
+
+            require_database(settings)
+            services = await open_services(settings, migrate=False, with_owner=False)
+            try:
+                await command(LocalInstallation(services, settings), *args, **kwargs)
+            finally:
+                await services.close()
+
+        run_to_end(work())
+
+    locally = with_settings(functools.update_wrapper(run_locally, command))
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        context: Any = kwargs["ctx"]
+        remote: Remote | None = context.meta.get(REMOTE)
+        if remote is None:
+            locally(*args, **kwargs)
+            return
+        if any(kwargs[name] is not None for name in ("data_dir", "database_url")):
+            raise typer.BadParameter("--data-dir and --database-url are for a database, not for a remote server.")
+        own: dict[str, Any] = {name: value for name, value in kwargs.items() if name not in _DATABASE_OPTIONS}
+
+        async def work() -> None:
+            from gql_secrets.commands.remote.installation import RemoteInstallation  # noqa: PLC0415  a quick start
+
+            async with remote.connect() as connection:
+                await command(RemoteInstallation(connection), *args, **own)
+
+        set_up_logging("WARNING")
+        require_stdout()
+        run_to_end(work())
+
+    _give_options(run, command)
+    return run
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:

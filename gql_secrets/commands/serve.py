@@ -20,7 +20,8 @@ from gql_secrets.commands.context import DatabaseUrl, DataDir, read_settings
 from gql_secrets.commands.first_start import first_start_text
 from gql_secrets.commands.output import require_stdout, say, write_text
 from gql_secrets.commands.serve_reload import hangups, ignore_other_signals, reloading
-from gql_secrets.commands.sign_in_link import first_link_text, remember_address
+from gql_secrets.commands.sign_in_address import remember_address
+from gql_secrets.commands.sign_in_link import first_link_text
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
 from gql_secrets.settings import Settings

@@ -4,21 +4,21 @@ from typing import Annotated
 
 import typer
 
-from gql_secrets.commands.context import cli_caller, with_services
-from gql_secrets.commands.output import AsJson, instant, printable, say, to_json, write, write_text
-from gql_secrets.service.session_rows import actor_of, expiry_of, way_of
-from gql_secrets.storage.models import Session, SignInLink
-from gql_secrets.wiring import Services
+from gql_secrets.commands.context import with_installation
+from gql_secrets.commands.installation import Installation
+from gql_secrets.commands.output import AsJson, printable, say, to_json, write, write_text
 
 app = typer.Typer(help="List and end the sessions of people, and void sign-in links.", no_args_is_help=True)
 
 
 @app.command("list")
-@with_services
-async def list_sessions(services: Services, as_json: AsJson = False) -> None:
+@with_installation
+async def list_sessions(installation: Installation, as_json: AsJson = False) -> None:
     """List the sessions of people who are signed in, and the sign-in links that nobody has used yet."""
-    sessions = [_session_data(row) for row in await services.sessions.valid_sessions()]
-    links = [_link_data(row) for row in await services.sessions.unspent_links()]
+    sessions = await installation.sessions()
+    links = await installation.unused_links()
+    if links is None:
+        say("Sign-in links that nobody has used are listed only where the database is.")
     if as_json:
         write_text(f"{to_json({'sessions': sessions, 'signInLinks': links})}\n")
         return
@@ -46,9 +46,9 @@ async def list_sessions(services: Services, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@with_services
+@with_installation
 async def end(
-    services: Services,
+    installation: Installation,
     number: Annotated[
         int | None, typer.Argument(metavar="[ID]", help="The number of the session; or pass --actor or --all.")
     ] = None,
@@ -65,58 +65,32 @@ async def end(
     if [number is not None, actor is not None, all_sessions].count(True) != 1:
         raise typer.BadParameter("Pass the number of a session, --actor, or --all.")
     if actor is not None:
-        count = await services.sessions.end_all_of(actor, by=cli_caller())
+        count = await installation.end_sessions_of(actor)
         outcome = f"Sessions ended: {count}."
         say(outcome)
         write({"actor": actor, "endedSessions": count}, as_json=as_json, done=outcome)
         return
     if number is None:
-        ended, voided = await services.sessions.end_all(by=cli_caller())
+        ended, voided = await installation.end_all_sessions()
         outcome = f"Sessions ended: {ended}. Sign-in links voided: {voided}."
         say(outcome)
         write({"endedSessions": ended, "voidedLinks": voided}, as_json=as_json, done=outcome)
         return
-    was_valid = await services.sessions.end(number, by=cli_caller())
+    was_valid = await installation.end_session(number)
     outcome = "The session was ended." if was_valid else "The session had already ended."
     say(outcome)
     write({"session": number, "alreadyEnded": not was_valid}, as_json=as_json, done=outcome)
 
 
 @app.command("void-link")
-@with_services
+@with_installation
 async def void_link(
-    services: Services,
+    installation: Installation,
     number: Annotated[int, typer.Argument(help="The number of the sign-in link, as in the list.")],
     as_json: AsJson = False,
 ) -> None:
     """Void a sign-in link that nobody has used yet."""
-    was_valid = await services.sessions.void_link(number, by=cli_caller())
+    was_valid = await installation.void_link(number)
     outcome = "The sign-in link was voided." if was_valid else "The sign-in link had already ended."
     say(outcome)
     write({"signInLink": number, "alreadyEnded": not was_valid}, as_json=as_json, done=outcome)
-
-
-def _session_data(row: Session) -> dict[str, object]:
-    return {
-        "number": row.id,
-        "actor": actor_of(row),
-        "way": way_of(row).value,
-        "name": row.name,
-        "role": row.role,
-        "address": row.address,
-        "createdAt": instant(row.created_at),
-        "lastSeenAt": instant(row.last_seen_at),
-        "expiresAt": instant(expiry_of(row)),
-    }
-
-
-def _link_data(row: SignInLink) -> dict[str, object]:
-    return {
-        "number": row.id,
-        "name": row.name,
-        "role": row.role,
-        "createdBy": row.created_by,
-        "createdByName": row.created_by_name,
-        "createdAt": instant(row.created_at),
-        "expiresAt": instant(row.expires_at),
-    }

@@ -28,6 +28,8 @@ from gql_secrets.storage.transaction import Transaction, insertion
 
 _log: Final = logging.getLogger(__name__)
 _BATCH: Final = 1000
+# How many lines of an export one page has, at most.
+MAX_EXPORT: Final = 500
 _MOVE_HEAD: Final = """
     UPDATE installation SET revision = ?, audit_head = ?, audit_key_id = ?, audit_mac = ? WHERE id = 1
 """
@@ -146,6 +148,16 @@ class AuditLog:
             until = (await self._database.read(_read_head)).revision
         async for event in self._events(after=after, until=until):
             yield line_of(entry_of(event), written_in=event.format, digest=event.hash)
+
+    async def page(self, *, after: int, count: int) -> list[str]:
+        """Return the first lines of an export after this revision, at most this many."""
+
+        async def read(connection: BaseDBAsyncClient) -> list[AuditEvent]:
+            query = AuditEvent.filter(revision__gt=after).using_db(connection)
+            return await query.prefetch_related("ended_secrets").order_by("revision").limit(count)
+
+        rows = await self._database.read(read) if count else []
+        return [line_of(entry_of(event), written_in=event.format, digest=event.hash) for event in rows]
 
     async def _events(self, *, after: int, until: int) -> AsyncIterator[AuditEvent]:
         while after < until:

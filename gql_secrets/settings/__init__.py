@@ -36,6 +36,8 @@ PEPPER_FILE: Final = "pepper.keys"
 DATABASE_FILE: Final = "gql-secrets.db"
 ADDRESS_FILE: Final = "server.url"
 _DATABASE_FILES: Final = tuple(f"{DATABASE_FILE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))
+# The credentials of the command line at a remote server.
+FOR_REMOTE_SERVERS: Final = ("GQL_SECRETS_CLIENT_ID", "GQL_SECRETS_CLIENT_SECRET")
 _NOT_VARIABLES: Final = ("insecure", "ignored_variables")
 _READ_FROM_FILES: Final = ("database_url", "pepper", "oidc_client_secret")
 _CHOICES: Final = {
@@ -129,6 +131,8 @@ class Settings:
                 continue
             if is_service_link(variable, text):
                 ignored.append(variable)
+                continue
+            if variable in FOR_REMOTE_SERVERS:
                 continue
             if variable not in known:
                 raise SetupError(f"{variable} is not a setting. The settings are: {', '.join(known)}.")

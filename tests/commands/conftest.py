@@ -8,12 +8,17 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from support.callers import ADMIN, HARD
 from support.commands import Outcome, RunCommand, ask_services
 from support.installation import PEPPER
+from support.listening import listening
 
 from gql_secrets.cli import main
+from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
+
+REMOTE_COMMANDS = (("client",), ("session",), ("webhook",), ("sign-in-link",))
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +56,39 @@ def bare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.fixture
-def run(bare: RunCommand, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> RunCommand:
+def where(request: pytest.FixtureRequest) -> str:
+    """Where commands run that a remote server can run: `BOTH_WAYS` runs a test there too."""
+    return str(getattr(request, "param", "local"))
+
+
+@pytest.fixture
+def run(bare: RunCommand, settings: Settings, monkeypatch: pytest.MonkeyPatch, where: str) -> Iterator[RunCommand]:
     """Run a command on an installation that has one owner."""
     monkeypatch.setenv("GQL_SECRETS_DATA_DIR", str(settings.data_dir))
     monkeypatch.setenv("GQL_SECRETS_DATABASE_URL", settings.database_url)
     monkeypatch.setenv("GQL_SECRETS_PEPPER", PEPPER)
     ask_services(settings, _create_owner)
-    return bare
+    if where == "local":
+        yield bare
+        return
+    client_id, secret = ask_services(settings, _reset_owner)
+    monkeypatch.setenv("GQL_SECRETS_CLIENT_ID", client_id)
+    monkeypatch.setenv("GQL_SECRETS_CLIENT_SECRET", secret)
+    with listening(settings) as url:
+
+        def run_there(*arguments: str, stdin: str = "") -> Outcome:
+            is_remote = arguments[:1] in REMOTE_COMMANDS or arguments[:2] == ("audit", "export")
+            return bare(*(("--url", url) if is_remote else ()), *arguments, stdin=stdin)
+
+        yield run_there
 
 
 async def _create_owner(_services: Services) -> None:
     """Opening the services was the first start."""
+
+
+async def _reset_owner(services: Services) -> tuple[str, str]:
+    page = await services.queries.page_of_clients(PageRequest(first=1))
+    client_id = page.rows[0].client_id
+    reset = await services.rotation.reset_secret(client_id, HARD, by=ADMIN)
+    return client_id, reset.new_secret.reveal()

@@ -5,12 +5,13 @@ import re
 
 import pytest
 from support.callers import ADMIN, DAY
-from support.commands import RunCommand, are_valid, ask_services, create, owner_of, revision
+from support.commands import BOTH_WAYS, RunCommand, are_valid, ask_services, create, owner_of, revision
 
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
 
+@BOTH_WAYS
 def test_create_prints_the_secret_on_stdout_and_the_prose_on_stderr(run: RunCommand, settings: Settings) -> None:
     outcome = run("client", "create", "Shop")
 
@@ -21,6 +22,7 @@ def test_create_prints_the_secret_on_stdout_and_the_prose_on_stderr(run: RunComm
     assert are_valid(settings, values["clientId"], values["secret"]) == [True]
 
 
+@BOTH_WAYS
 def test_disable_enable_update_delete(run: RunCommand, settings: Settings) -> None:
     made = create(run, "Shop", "--feature", "viewer", "--description", "first", "--allow", "192.0.2.0/24")
 
@@ -44,6 +46,7 @@ def test_disable_enable_update_delete(run: RunCommand, settings: Settings) -> No
     assert run("client", "show", made["clientId"]).code == 1
 
 
+@BOTH_WAYS
 def test_the_right_of_a_client_to_reset_itself_is_granted_and_taken_away(run: RunCommand) -> None:
     made = create(run, "Shop", "--self-reset")
     assert run("client", "show", made["clientId"], "--json").data["selfReset"] is True
@@ -54,6 +57,7 @@ def test_the_right_of_a_client_to_reset_itself_is_granted_and_taken_away(run: Ru
     assert [each["selfReset"] for each in run("client", "list", "--json").data] == [False, True, False]
 
 
+@BOTH_WAYS
 def test_show_as_text_has_every_field_and_no_secret(run: RunCommand) -> None:
     made = create(run)
     run("client", "reset", made["clientId"], "--hours", "24")
@@ -64,6 +68,7 @@ def test_show_as_text_has_every_field_and_no_secret(run: RunCommand) -> None:
     assert "state=RETAINED" in shown.out
 
 
+@BOTH_WAYS
 def test_list_pages_through_all_clients_newest_first(run: RunCommand, settings: Settings) -> None:
     async def make(services: Services) -> list[str]:
         made = [await services.clients.create_client(f"Shop {number}", by=ADMIN) for number in range(230)]
@@ -90,12 +95,14 @@ def test_list_pages_through_all_clients_newest_first(run: RunCommand, settings: 
     assert len(run("client", "list", "--not-in-rollover", "--json").data) == 228
 
 
+@BOTH_WAYS
 def test_an_empty_list_is_an_empty_list(run: RunCommand) -> None:
     assert run("client", "list", "--search", "nobody", "--json").data == []
     outcome = run("client", "list", "--search", "nobody")
     assert (outcome.code, outcome.out) == (0, "")
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -135,6 +142,7 @@ def test_a_refusal_is_a_sentence_on_stderr_and_changes_nothing(
     assert revision(run) == before
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -152,6 +160,7 @@ def test_a_wrong_command_line_exits_2(run: RunCommand, arguments: tuple[str, ...
     assert "Error: " in outcome.err
 
 
+@BOTH_WAYS
 def test_delete_asks_first(run: RunCommand) -> None:
     made = create(run)
     assert run("client", "delete", made["clientId"], stdin="n\n").code == 1
@@ -183,6 +192,7 @@ def test_every_command_has_help(bare: RunCommand) -> None:
         assert "--data-dir" in outcome.out
 
 
+@BOTH_WAYS
 def test_details_are_set_shown_filtered_and_removed(run: RunCommand) -> None:
     made = create(run, "Shop", "--contact", "Ada", "--label", "team=a", "--label", "env=b", "--maximum-age-days", "10")
     create(run, "Other", "--label", "team=a")
@@ -211,6 +221,7 @@ def test_details_are_set_shown_filtered_and_removed(run: RunCommand) -> None:
     assert (edited["contact"], edited["labels"], edited["maximumAgeDays"]) == (None, [], None)
 
 
+@BOTH_WAYS
 def test_an_overdue_secret_is_listed_as_such(run: RunCommand, settings: Settings) -> None:
     made = create(run, "Shop", "--maximum-age-days", "1")
 

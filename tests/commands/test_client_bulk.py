@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.callers import is_good, verify
-from support.commands import RunCommand, are_valid, ask_services, create, owner_of
+from support.commands import BOTH_WAYS, RunCommand, are_valid, ask_services, create, owner_of
 
 from gql_secrets.commands import client_bulk
 from gql_secrets.settings import Settings
@@ -24,6 +24,7 @@ def ids_file(tmp_path: Path, *lines: str) -> str:
     return str(path)
 
 
+@BOTH_WAYS
 def test_each_new_secret_is_in_a_private_file_and_none_on_stdout(
     run: RunCommand, settings: Settings, tmp_path: Path, out: Path
 ) -> None:
@@ -47,6 +48,7 @@ def test_each_new_secret_is_in_a_private_file_and_none_on_stdout(
     assert ask_services(settings, are_all_valid)
 
 
+@BOTH_WAYS
 def test_an_interrupted_run_continues_with_the_same_secrets(
     run: RunCommand, settings: Settings, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +83,7 @@ def test_an_interrupted_run_continues_with_the_same_secrets(
     assert [line.split()[0] for line in once_more.out.splitlines()] == ["skipped"] * 3
 
 
+@BOTH_WAYS
 def test_a_run_does_not_mix_with_another_or_with_foreign_files(run: RunCommand, tmp_path: Path, out: Path) -> None:
     made = create(run)
     ids = ids_file(tmp_path, made["clientId"])
@@ -98,6 +101,7 @@ def test_a_run_does_not_mix_with_another_or_with_foreign_files(run: RunCommand, 
     assert run("client", "show", made["clientId"], "--json").data["generation"] == 2
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize(
     ("lines", "why"), [(["two words"], "line 1"), (["a", "b", "a"], "line 3"), (["# nothing", ""], "no client ids")]
 )
@@ -115,6 +119,7 @@ def test_owners_among_the_clients_are_asked_about(run: RunCommand, tmp_path: Pat
     assert run("client", "reset", "--ids", ids, "--hours", "24", "--out", str(out), "--yes").code == 0
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize(
     "options",
     [
@@ -139,6 +144,7 @@ def test_names_of_files_are_unique_and_stay_in_the_directory() -> None:
     assert all("/" not in name and len(name) < 255 and name.endswith(".secret") for name in names)
 
 
+@BOTH_WAYS
 def test_safe_revokes_only_what_is_safe_to_revoke(run: RunCommand, settings: Settings) -> None:
     safe, unsafe = create(run, "Safe"), create(run, "Unsafe")
     new = {

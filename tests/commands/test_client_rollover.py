@@ -1,13 +1,14 @@
 """`gql-secrets client reset`, `revoke-old`, `change-retention` and `cancel-rollover`, on both databases."""
 
 import pytest
-from support.commands import RunCommand, are_valid, ask_services, create, owner_of, revision
+from support.commands import BOTH_WAYS, RunCommand, are_valid, ask_services, create, owner_of, revision
 
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
 
+@BOTH_WAYS
 def test_the_first_rollover(run: RunCommand, settings: Settings) -> None:
     made = create(run)
 
@@ -25,6 +26,7 @@ def test_the_first_rollover(run: RunCommand, settings: Settings) -> None:
     assert (again.code, again.data["alreadyEnded"]) == (0, True)
 
 
+@BOTH_WAYS
 def test_a_hard_reset_ends_the_old_secret_now(run: RunCommand, settings: Settings) -> None:
     made = create(run)
     reset = run("client", "reset", made["clientId"], "--hours", "0", "--json")
@@ -32,6 +34,7 @@ def test_a_hard_reset_ends_the_old_secret_now(run: RunCommand, settings: Setting
     assert are_valid(settings, made["clientId"], made["secret"], reset.data["newSecret"]) == [False, True]
 
 
+@BOTH_WAYS
 def test_a_second_reset_is_refused_without_end_active_rollover(run: RunCommand, settings: Settings) -> None:
     made = create(run)
     first = run("client", "reset", made["clientId"], "--hours", "24", "--json").data
@@ -48,6 +51,7 @@ def test_a_second_reset_is_refused_without_end_active_rollover(run: RunCommand, 
     assert are_valid(settings, made["clientId"], *secrets) == [False, True, True]
 
 
+@BOTH_WAYS
 def test_a_retry_with_the_same_key_shows_the_same_secret(run: RunCommand) -> None:
     made = create(run)
     arguments = ("client", "reset", made["clientId"], "--hours", "24", "--idempotency-key", "k" * 16, "--json")
@@ -56,6 +60,7 @@ def test_a_retry_with_the_same_key_shows_the_same_secret(run: RunCommand) -> Non
     assert (first["replayed"], second["replayed"]) == (False, True)
 
 
+@BOTH_WAYS
 def test_retention_and_cancel(run: RunCommand, settings: Settings) -> None:
     made = create(run)
     reset = run("client", "reset", made["clientId"], "--hours", "1", "--json").data
@@ -69,6 +74,7 @@ def test_retention_and_cancel(run: RunCommand, settings: Settings) -> None:
     assert are_valid(settings, made["clientId"], made["secret"], reset["newSecret"]) == [True, False]
 
 
+@BOTH_WAYS
 def test_revoke_all_ends_every_old_secret_and_no_current_one(run: RunCommand, settings: Settings) -> None:
     made = [create(run, f"Shop {number}") for number in range(3)]
     new = [run("client", "reset", each["clientId"], "--hours", "24", "--json").data["newSecret"] for each in made]
@@ -94,6 +100,7 @@ def test_the_reset_of_an_owner_asks_first(run: RunCommand, stdin: str) -> None:
     assert "newSecret: gqls_" in run("client", "reset", owner, "--hours", "24", "--yes").out
 
 
+@BOTH_WAYS
 def test_the_audit_has_the_reason_of_every_change(run: RunCommand, settings: Settings) -> None:
     client_id = create(run)["clientId"]
     commands = [
@@ -120,6 +127,7 @@ def test_the_audit_has_the_reason_of_every_change(run: RunCommand, settings: Set
     assert ask_services(settings, read) == [None, *(f"ticket {number}" for number in range(len(commands)))]
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("reason", ["x" * 201, "a\x07b"])
 def test_an_invalid_reason_is_refused(run: RunCommand, reason: str) -> None:
     client_id = create(run)["clientId"]

@@ -16,10 +16,11 @@ from support.installation import PEPPER, OpenNode
 
 from gql_secrets.commands import client_wait
 from gql_secrets.commands.client_wait import wait_until_unused
+from gql_secrets.commands.installation import EndedOldSecret, RunningRollover
+from gql_secrets.commands.local import LocalInstallation
 from gql_secrets.domain.errors import ClientNotFound, NoRollover, Unavailable
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.usage.queries import Rollover
-from gql_secrets.storage.models import ClientSecret
+from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
 LONG = timedelta(seconds=20)
@@ -32,10 +33,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def command(open_node: OpenNode, services: Services) -> Services:
+async def command(open_node: OpenNode, services: Services, settings: Settings) -> LocalInstallation:
     """What the command has: a process of its own on the database."""
     del services
-    return await open_node(with_owner=False)
+    return LocalInstallation(await open_node(with_owner=False), settings)
 
 
 async def begin_rollover(services: Services, client: Made) -> str:
@@ -43,7 +44,7 @@ async def begin_rollover(services: Services, client: Made) -> str:
 
 
 async def test_it_waits_for_the_new_secret_and_for_quiet(
-    services: Services, command: Services, client: Made, clock: Clock
+    services: Services, command: LocalInstallation, client: Made, clock: Clock
 ) -> None:
     new = await begin_rollover(services, client)
     wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=15 * MINUTE, within=LONG))
@@ -54,12 +55,12 @@ async def test_it_waits_for_the_new_secret_and_for_quiet(
     assert not wait.done()
     clock.move(15 * MINUTE)
     safe = await wait
-    assert isinstance(safe, Rollover)
+    assert isinstance(safe, RunningRollover)
     assert safe.safe_to_revoke
 
 
 async def test_a_use_that_the_server_writes_a_little_later_is_waited_for(
-    services: Services, command: Services, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    services: Services, command: LocalInstallation, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_wait, "STEADY_SECONDS", 0.4)
     new = await begin_rollover(services, client)
@@ -73,28 +74,28 @@ async def test_a_use_that_the_server_writes_a_little_later_is_waited_for(
     await asyncio.sleep(0.6)
     assert not wait.done()
     clock.move(HOUR)
-    assert isinstance(await wait, Rollover)
+    assert isinstance(await wait, RunningRollover)
 
 
-async def test_it_reports_the_timeout(services: Services, command: Services, client: Made) -> None:
+async def test_it_reports_the_timeout(services: Services, command: LocalInstallation, client: Made) -> None:
     await begin_rollover(services, client)
     assert await wait_until_unused(command, client.id, quiet=HOUR, within=timedelta(seconds=0.1)) is None
 
 
 async def test_an_old_secret_that_ends_while_waiting_is_unused(
-    services: Services, command: Services, client: Made
+    services: Services, command: LocalInstallation, client: Made
 ) -> None:
     await begin_rollover(services, client)
     wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
     await asyncio.sleep(0.1)
     await services.rotation.revoke_old_secret(client.id, by=ADMIN)
     ended = await wait
-    assert isinstance(ended, ClientSecret)
-    assert (ended.state, ended.end_reason) == ("REVOKED", "REVOKED")
+    assert isinstance(ended, EndedOldSecret)
+    assert (ended.old_secret["state"], ended.old_secret["endReason"]) == ("REVOKED", "REVOKED")
 
 
 async def test_a_newer_rollover_is_not_the_one_that_was_waited_for(
-    services: Services, command: Services, client: Made
+    services: Services, command: LocalInstallation, client: Made
 ) -> None:
     """With `--revoke` it must never end a secret that nobody asked about."""
     await begin_rollover(services, client)
@@ -104,12 +105,12 @@ async def test_a_newer_rollover_is_not_the_one_that_was_waited_for(
     assert await is_good(services, client.id, hard)
     await begin_rollover(services, client)
     ended = await wait
-    assert isinstance(ended, ClientSecret)
-    assert ended.end_reason == "HARD_RESET"
+    assert isinstance(ended, EndedOldSecret)
+    assert ended.old_secret["endReason"] == "HARD_RESET"
 
 
 async def test_without_a_rollover_there_is_nothing_to_wait_for(
-    services: Services, command: Services, client: Made, clock: Clock
+    services: Services, command: LocalInstallation, client: Made, clock: Clock
 ) -> None:
     with pytest.raises(NoRollover):
         await wait_until_unused(command, client.id, quiet=HOUR, within=LONG)
@@ -117,11 +118,11 @@ async def test_without_a_rollover_there_is_nothing_to_wait_for(
         await wait_until_unused(command, "nobody", quiet=HOUR, within=LONG)
     await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
     clock.move(HOUR + SECOND)
-    assert isinstance(await wait_until_unused(command, client.id, quiet=HOUR, within=LONG), ClientSecret)
+    assert isinstance(await wait_until_unused(command, client.id, quiet=HOUR, within=LONG), EndedOldSecret)
 
 
 async def test_a_restart_of_the_database_does_not_end_the_wait(
-    services: Services, command: Services, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    services: Services, command: LocalInstallation, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = await begin_rollover(services, client)
     assert await is_good(services, client.id, new)
@@ -131,11 +132,11 @@ async def test_a_restart_of_the_database_does_not_end_the_wait(
         raise Unavailable
 
     with monkeypatch.context() as trouble:
-        trouble.setattr(type(command.usage_queries), "rollover_of", gone)
+        trouble.setattr(type(command.services.usage_queries), "rollover_of", gone)
         wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
         await asyncio.sleep(0.1)
         assert not wait.done()
-    assert isinstance(await wait, Rollover)
+    assert isinstance(await wait, RunningRollover)
 
 
 # The command itself, on SQLite and with the machine's clock

@@ -1,7 +1,7 @@
 """`gql-secrets session`: who is signed in, and ending that."""
 
 from support.audits import events_of
-from support.commands import RunCommand, ask_services
+from support.commands import BOTH_WAYS, RunCommand, ask_services
 
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
@@ -38,6 +38,7 @@ def test_the_list_names_who_is_signed_in_and_which_links_are_unused(run: RunComm
     assert "Bob" in table
 
 
+@BOTH_WAYS
 def test_the_list_has_no_token(run: RunCommand, settings: Settings) -> None:
     sign_in(run, settings, "Ada")
     token = link(run, "Bob").partition("#")[2]
@@ -73,6 +74,7 @@ def test_all_sessions_end_and_all_unused_links_are_voided(run: RunCommand, setti
     assert "Nobody is signed in." in run("session", "list").err
 
 
+@BOTH_WAYS
 def test_all_sessions_of_one_person_end(run: RunCommand, settings: Settings) -> None:
     sign_in(run, settings, "Ada")
     sign_in(run, settings, "Bob")

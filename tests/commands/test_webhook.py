@@ -1,8 +1,9 @@
 """`gql-secrets webhook …`, on both databases."""
 
-from support.commands import RunCommand
+from support.commands import BOTH_WAYS, RunCommand
 
 
+@BOTH_WAYS
 def test_a_webhook_is_created_listed_edited_and_deleted(run: RunCommand) -> None:
     made = run("webhook", "create", "https://example.com/x", "--event", "secret.reset", "--json").data
     number = str(made["number"])
@@ -28,11 +29,13 @@ def test_a_webhook_is_created_listed_edited_and_deleted(run: RunCommand) -> None
     assert run("webhook", "list", "--json").data == []
 
 
+@BOTH_WAYS
 def test_a_number_that_no_webhook_can_have_is_refused(run: RunCommand) -> None:
     assert [run("webhook", "delete", number).code for number in ("1", "0", "-1", str(2**63))] == [1, 2, 2, 2]
     assert run("webhook", "redeliver", str(2**64)).code == 2
 
 
+@BOTH_WAYS
 def test_an_invalid_webhook_is_refused(run: RunCommand) -> None:
     for arguments in (["http://example.com/"], ["https://example.com/", "--event", "secret.unknown"]):
         refused = run("webhook", "create", *arguments)

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytest
+
 from gql_secrets.commands import output
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
@@ -13,6 +15,11 @@ from support.callers import is_good
 from support.databases import apart
 
 T = TypeVar("T")
+
+# A test with this mark runs its commands on the database and against a server.
+BOTH_WAYS = pytest.mark.parametrize("where", ["local", "remote"], indirect=True)
+# One with this mark runs them against a server only.
+REMOTELY = pytest.mark.parametrize("where", ["remote"], indirect=True)
 
 
 @dataclass(frozen=True, slots=True)

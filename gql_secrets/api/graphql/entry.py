@@ -11,6 +11,7 @@ from gql_secrets.api.authentication import authenticate
 from gql_secrets.api.authentication.access_tokens import ACCESS_TOKENS
 from gql_secrets.api.authentication.basic import CHALLENGE
 from gql_secrets.api.authentication.bearer import INVALID_TOKEN_CHALLENGE
+from gql_secrets.api.cli_documents import cli_documents
 from gql_secrets.api.console import console_documents, explorer_page, wants_explorer
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import HTTP_STATUS, present
@@ -60,7 +61,7 @@ def add_graphql_routes(app: web.Application, settings: Settings) -> None:
 
 
 def load_trusted_documents(settings: Settings) -> TrustedDocuments | None:
-    """Return the documents of the operator's manifest and the console's; None without a manifest.
+    """Return the documents of the operator's manifest, the console's and the command line's; None without a manifest.
 
     Raises:
         SetupError: the manifest cannot be read, or is malformed.
@@ -68,13 +69,17 @@ def load_trusted_documents(settings: Settings) -> TrustedDocuments | None:
     if not settings.trusted_documents:
         return None
     try:
-        return TrustedDocuments.load(Path(settings.trusted_documents), additional=console_documents())
+        return TrustedDocuments.load(Path(settings.trusted_documents), additional=_own_documents())
     except OSError as error:
         raise SetupError(
             f"GQL_SECRETS_TRUSTED_DOCUMENTS: {settings.trusted_documents} cannot be read: {error.strerror}."
         ) from error
     except InvalidTrustedDocuments as error:
         raise SetupError(f"GQL_SECRETS_TRUSTED_DOCUMENTS: {error}") from error
+
+
+def _own_documents() -> tuple[str, ...]:
+    return (*console_documents(), *cli_documents())
 
 
 def _endpoint(settings: Settings, observe: OperationObserver) -> GraphQLEndpoint:
@@ -88,7 +93,7 @@ def _endpoint(settings: Settings, observe: OperationObserver) -> GraphQLEndpoint
             trusted_documents=load_trusted_documents(settings),
             check_operation=_check_mutation_origin,
             challenges=_challenges,
-            known_documents=frozenset(console_documents()),
+            known_documents=frozenset(_own_documents()),
             observe=observe,
         )
     except InvalidTrustedDocuments as error:

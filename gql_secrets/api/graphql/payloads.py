@@ -246,6 +246,9 @@ class CreateSignInLinkPayload:
     url: str | None = strawberry.field(
         default=None, description="The URL of the link, to hand on to the person. Returned only here, once."
     )
+    number: int | None = strawberry.field(
+        default=None, description="The number of the link, as in AuditEvent.linkNumber."
+    )
     expires_at: datetime | None = strawberry.field(
         default=None, description="When the link expires, if it is not used before."
     )
@@ -254,4 +257,4 @@ class CreateSignInLinkPayload:
     @classmethod
     def of(cls, link: NewSignInLink, public_url: str) -> Self:
         """Return the payload, with the plaintext."""
-        return cls(url=link_url(public_url, link.token), expires_at=link.expires_at)
+        return cls(url=link_url(public_url, link.token), number=link.number, expires_at=link.expires_at)

@@ -24,8 +24,10 @@ from gql_secrets.api.graphql.types.session import Session
 from gql_secrets.api.graphql.types.viewer import Viewer
 from gql_secrets.api.graphql.types.webhook import Webhook
 from gql_secrets.api.graphql.weights import FOUND, OVERVIEW, PAGE, SEARCHED_PAGE
+from gql_secrets.domain.errors import BadRequest
 from gql_secrets.domain.webhooks import MAX_WEBHOOKS
 from gql_secrets.graphql_server.schema_costs import weighs
+from gql_secrets.service.audit_log import MAX_EXPORT, AuditLog
 from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST
 from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
 
@@ -188,6 +190,25 @@ class Query:
             until=until,
         )
         return Connection[AuditEvent].of(page, AuditEvent.of)
+
+    @strawberry.field(
+        description="The lines of an export of the audit log, as gql-secrets audit export writes them, oldest first: "
+        "each a JSON object with its hash. Empty after the newest event.",
+        extensions=[Guard(Role.ADMIN)],
+        metadata=weighs(160, row=10, size=DEFAULT_PAGE),
+    )
+    async def audit_export(
+        self,
+        info: Info,
+        after: Annotated[int, strawberry.argument(description="Returns the events after this revision.")] = 0,
+        first: Annotated[
+            int, strawberry.argument(description=f"Returns at most this many lines (0 to {MAX_EXPORT}).")
+        ] = DEFAULT_PAGE,
+    ) -> list[str] | None:
+        if not 0 <= first <= MAX_EXPORT:
+            raise BadRequest(f"first must be from 0 to {MAX_EXPORT}.", argument="first")
+        services = info.context.services
+        return await AuditLog(services.database, services.changes.pepper).page(after=after, count=first)
 
     @strawberry.field(
         description="The sessions of people who are signed in with a browser, newest first.",

@@ -14,6 +14,7 @@ from gql_secrets.storage import models
 
 @strawberry.type(description="The session of a person who is signed in with a browser.")
 class Session(Node):
+    number: int = strawberry.field(description="The number of the session, as in AuditEvent.sessionNumber.")
     actor: str = strawberry.field(
         description="The person, in the format of AuditEvent.actor: `user:link/<number of the sign-in link>`, or "
         "`user:<issuer without its scheme>/<subject>`. It identifies the person: two people can have the same name."
@@ -37,6 +38,7 @@ class Session(Node):
         """Return the view of a session for a caller."""
         return cls(
             key=row.id,
+            number=row.id,
             actor=actor_of(row),
             name=row.name,
             roles=[role for role in Role if role.rank <= Role(row.role).rank],

@@ -15,6 +15,7 @@ from gql_secrets.storage import webhook_models
 
 @strawberry.type(description="One event on its way to one webhook.")
 class WebhookDelivery:
+    number: int = strawberry.field(description="The number of the delivery.")
     id: strawberry.ID = strawberry.field(description="The global id of the delivery.")
     event_id: str = strawberry.field(
         description="The id of the event, as in the header webhook-id. The same for every attempt."
@@ -42,6 +43,7 @@ class WebhookDelivery:
         """Return the view of a delivery."""
         state = DeliveryState(row.state)
         return cls(
+            number=row.id,
             id=global_id("WebhookDelivery", row.id),
             event_id=row.event_id,
             event_type=row.event_type,

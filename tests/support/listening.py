@@ -1,0 +1,42 @@
+"""A server on these settings in a thread of this process, for tests that run the command line against it."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from gql_secrets.api.app import build_app
+from gql_secrets.settings import Settings
+
+
+@contextlib.contextmanager
+def listening(settings: Settings) -> Iterator[str]:
+    """Serve on a free port of loopback until the end of the block; yield the URL."""
+    started, stop = threading.Event(), asyncio.Event()
+    urls: list[str] = []
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        runner = web.AppRunner(build_app(settings), access_log=None)
+        try:
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
+            started.set()
+            await stop.wait()
+        finally:
+            started.set()
+            await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    started.wait()
+    try:
+        yield urls[0]
+    finally:
+        loops[0].call_soon_threadsafe(stop.set)
+        thread.join()
