@@ -43,6 +43,7 @@ ROOT: Final[dict[str, tuple[int, str]]] = {
     "Query.node": (VIEWER, '{ node(id: "Q2xpZW50Onh4") { id } }'),
     "Query.nodes": (VIEWER, '{ nodes(ids: ["Q2xpZW50Onh4"]) { id } }'),
     "Query.auditEvents": (ADMIN, "{ auditEvents { totalCount } }"),
+    "Query.auditExport": (ADMIN, "{ auditExport(first: 1) }"),
     "Query.sessions": (ADMIN, "{ sessions { totalCount } }"),
     "Mutation.endSession": (ADMIN, 'mutation { endSession(sessionId: "U2Vzc2lvbjox") { userErrors { code } } }'),
     "Mutation.endSessions": (ADMIN, 'mutation { endSessions(actor: "user:link/1") { endedCount } }'),
