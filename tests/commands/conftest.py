@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from support.callers import ADMIN, HARD
@@ -78,7 +79,10 @@ def run(bare: RunCommand, settings: Settings, monkeypatch: pytest.MonkeyPatch, w
 
         def run_there(*arguments: str, stdin: str = "") -> Outcome:
             is_remote = arguments[:1] in REMOTE_COMMANDS or arguments[:2] == ("audit", "export")
-            return bare(*(("--url", url) if is_remote else ()), *arguments, stdin=stdin)
+            outcome = bare(*(("--url", url) if is_remote else ()), *arguments, stdin=stdin)
+            # The server logs in this process too.
+            of_command = [line for line in outcome.err.splitlines(keepends=True) if not line.startswith("at=")]
+            return replace(outcome, err="".join(of_command))
 
         yield run_there
 
