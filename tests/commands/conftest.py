@@ -23,6 +23,13 @@ REMOTE_COMMANDS = (("client",), ("session",), ("webhook",), ("sign-in-link",))
 
 
 @pytest.fixture(autouse=True)
+def patient_verifications(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server of these tests, in a thread, answer for the caller of a command on a busy machine too."""
+    monkeypatch.setattr("gql_secrets.service.verification._ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr("gql_secrets.storage.postgres.lookup._VERIFY_SECONDS", 60.0)
+
+
+@pytest.fixture(autouse=True)
 def _restored_process() -> Iterator[None]:
     """Undo what a command does to the whole process: its log and its umask."""
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]

@@ -92,7 +92,7 @@ class Connection:
 def _failure_of(error: dict[str, Any]) -> Failure:
     code, message = error.get("extensions", {}).get("code"), str(error.get("message"))
     if code == "UNAVAILABLE":
-        return Unavailable(message)
+        return Unavailable(message or "The server is unavailable.")
     if code == "UNAUTHENTICATED":
         return RefusedByServer(code, f"{message} Check the client id and the secret.")
     return RefusedByServer(code, message) if code else Failure(message)
