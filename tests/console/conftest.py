@@ -13,7 +13,7 @@ MakeClient = Callable[..., Client]
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("console"))
+    running = Server(tmp_path_factory.mktemp("console"), GQL_SECRETS_WEBHOOK_NETWORKS="127.0.0.0/8")
     yield running
     running.stop()
 

@@ -16,6 +16,7 @@ import { useTitle } from "./shell/title";
 import { Loading } from "./ui/basics";
 import { closeUnlessKept, DialogHost } from "./ui/dialog";
 import { Toast } from "./ui/toast";
+import { WebhooksPage } from "./webhooks/page";
 
 const ASK_AGAIN_AFTER = 5000;
 
@@ -72,6 +73,8 @@ function Content({ now }: { now: Session }) {
           return <ActivityPage view={route.view} />;
         case "people":
           return <PeoplePage viewer={now.viewer} />;
+        case "webhooks":
+          return <WebhooksPage />;
         case "unknown":
           return <UnknownPage />;
       }

@@ -221,3 +221,89 @@ export const RESET_SECRETS = graphql(
   `,
   [PROBLEM],
 );
+
+export const CREATE_WEBHOOK = graphql(
+  `
+    mutation CreateWebhook($url: String!, $events: [WebhookEventType!]!, $description: String) {
+      createWebhook(url: $url, events: $events, description: $description) {
+        webhook { id }
+        signingSecret
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const UPDATE_WEBHOOK = graphql(
+  `
+    mutation UpdateWebhook(
+      $webhookId: ID!
+      $url: String
+      $events: [WebhookEventType!]
+      $description: String
+      $enabled: Boolean
+    ) {
+      updateWebhook(
+        webhookId: $webhookId
+        url: $url
+        events: $events
+        description: $description
+        enabled: $enabled
+      ) {
+        webhook { id }
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const ROTATE_WEBHOOK_SECRET = graphql(
+  `
+    mutation RotateWebhookSecret($webhookId: ID!) {
+      rotateWebhookSecret(webhookId: $webhookId) {
+        webhook { id }
+        signingSecret
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const DELETE_WEBHOOK = graphql(
+  `
+    mutation DeleteWebhook($webhookId: ID!) {
+      deleteWebhook(webhookId: $webhookId) {
+        deletedId
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const TEST_WEBHOOK = graphql(
+  `
+    mutation TestWebhook($webhookId: ID!) {
+      testWebhook(webhookId: $webhookId) {
+        delivery { id }
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);
+
+export const REDELIVER_WEBHOOK = graphql(
+  `
+    mutation RedeliverWebhook($deliveryId: ID!) {
+      redeliverWebhook(deliveryId: $deliveryId) {
+        delivery { id }
+        userErrors { ...Problem }
+      }
+    }
+  `,
+  [PROBLEM],
+);

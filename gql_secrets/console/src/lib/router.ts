@@ -1,6 +1,6 @@
 /**
  * The place in the console, as the address's fragment names it: `#/` (overview), `#/apps?show=…&search=…` (the list),
- * `#/apps/<client id>`, `#/activity?…`, `#/people`.
+ * `#/apps/<client id>`, `#/activity?…`, `#/people`, `#/webhooks`.
  */
 
 import { type ActivityView, EVERY_EVENT, parseActivityView, writeActivityView } from "./activityView";
@@ -13,12 +13,14 @@ export type Route =
   | { readonly page: "client"; readonly clientId: string }
   | { readonly page: "activity"; readonly view: ActivityView }
   | { readonly page: "people" }
+  | { readonly page: "webhooks" }
   | { readonly page: "unknown" };
 
 export const OVERVIEW_ADDRESS = "#/";
 export const APPS_ADDRESS = "#/apps";
 export const ACTIVITY_ADDRESS = "#/activity";
 export const PEOPLE_ADDRESS = "#/people";
+export const WEBHOOKS_ADDRESS = "#/webhooks";
 export const clientAddress = (clientId: string): string => `#/apps/${encodeURIComponent(clientId)}`;
 
 export function listAddressOf(view: Partial<ListView>): string {
@@ -37,6 +39,7 @@ export function parseRoute(hash: string): Route {
   if (path === APPS_ADDRESS) return { page: "apps", view: parseListView(query) };
   if (path === ACTIVITY_ADDRESS) return { page: "activity", view: parseActivityView(query) };
   if (path === PEOPLE_ADDRESS) return { page: "people" };
+  if (path === WEBHOOKS_ADDRESS) return { page: "webhooks" };
   const clientId = /^#\/apps\/([^/]+)$/.exec(path)?.[1];
   if (clientId === undefined) return { page: "unknown" };
   try {

@@ -23,7 +23,7 @@ export function PeoplePage({ viewer }: { viewer: Viewer }) {
   const makeLink = () => openDialog((close) => <LinkDialog close={close} />);
   useCommands([viewer.canCreateSignInLink && { words: "Create sign-in link", run: makeLink }]);
   const sessions = asked.answer?.data.sessions;
-  const forbidden = asked.failure?.kind === "forbidden";
+  const forbidden = asked.failure?.kind === "forbidden" || Boolean(asked.answer?.denied.has("sessions"));
   return (
     <>
       <div class="page-head">
@@ -51,7 +51,7 @@ export function PeoplePage({ viewer }: { viewer: Viewer }) {
       {asked.failure && !forbidden && asked.failure.kind !== "signed-out" && (
         <FailureNote failure={asked.failure} retry={asked.reload} />
       )}
-      {!sessions && !asked.failure && <Loading what="the sessions" />}
+      {!sessions && !asked.failure && !forbidden && <Loading what="the sessions" />}
       {sessions && (
         <div class={`panel flush ${asked.waiting ? "waiting" : ""}`} aria-busy={asked.waiting}>
           {sessions.nodes.length > 0 ? (

@@ -1,7 +1,14 @@
 /** The pages that a viewer can go to. */
 
 import type { Viewer } from "../graphql/queries";
-import { ACTIVITY_ADDRESS, APPS_ADDRESS, OVERVIEW_ADDRESS, PEOPLE_ADDRESS, type Route } from "../lib/router";
+import {
+  ACTIVITY_ADDRESS,
+  APPS_ADDRESS,
+  OVERVIEW_ADDRESS,
+  PEOPLE_ADDRESS,
+  type Route,
+  WEBHOOKS_ADDRESS,
+} from "../lib/router";
 
 export interface Place {
   readonly words: string;
@@ -14,6 +21,7 @@ export function placesFor(viewer: Viewer): readonly Place[] {
   const forAdmin: readonly Place[] = [
     { words: "Activity", address: ACTIVITY_ADDRESS, pages: ["activity"] },
     { words: "People & sessions", address: PEOPLE_ADDRESS, pages: ["people"] },
+    { words: "Webhooks", address: WEBHOOKS_ADDRESS, pages: ["webhooks"] },
   ];
   return [
     { words: "Overview", address: OVERVIEW_ADDRESS, pages: ["overview"] },
