@@ -173,7 +173,8 @@ async def open_services(
             if made is not None:
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
-        usage, queries = Usage(database), Queries(database, settings.quiet_time, settings.rotation_policy)
+        usage = Usage(database, settings.usage_flush)
+        queries = Queries(database, settings.wait_to_revoke, settings.rotation_policy)
         usage_queries = UsageQueries(database, queries, usage, settings.quiet_time)
         rotation = Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client))
         lookup, membership = await open_lookup(database, from_memory=settings.verify_from == FROM_MEMORY)
@@ -188,7 +189,7 @@ async def open_services(
             bulk=BulkRotation(rotation, usage_queries),
             clients=Clients(changes),
             queries=queries,
-            overviews=Overviews(database, settings.quiet_time, settings.rotation_policy),
+            overviews=Overviews(database, settings.wait_to_revoke, settings.rotation_policy),
             usage=usage,
             usage_queries=usage_queries,
             source_queries=SourceQueries(database, queries, usage_queries),
@@ -203,11 +204,11 @@ async def open_services(
                 failures_per_client=settings.limit(settings.limit_failures_per_client),
                 sign_ins_per_address=settings.limit(settings.limit_sign_ins_per_address),
             ),
-            figures=FigureQueries(database, settings.quiet_time),
+            figures=FigureQueries(database, settings.wait_to_revoke),
             public_url=settings.address_url,
             maintenance=maintenance,
             rotation_policy=settings.rotation_policy,
-            occasions=Occasions(database, usage_queries, settings.quiet_time, settings.rotation_policy),
+            occasions=Occasions(database, usage_queries, settings.wait_to_revoke, settings.rotation_policy),
             webhooks=Webhooks(changes, allows_http=bool(settings.allowed_webhook_networks)),
             first_owner=first_owner,
         )

@@ -35,13 +35,16 @@ def advise(
     old_last_used_at: datetime | None,
     ends_at: datetime,
     quiet_time: timedelta,
+    reporting_time: timedelta = timedelta(0),
     now: datetime,
 ) -> Opinion:
     """Return whether it is safe to revoke the old secret.
 
     It is safe once the new secret was used, and the quiet time has passed since both the first use of the new secret
-    and the last use of the old one. A job that runs less often than the quiet time goes unnoticed.
+    and the last use of the old one, and the reporting time too: how long other nodes count uses before they write them.
+    A job that runs less often than the quiet time goes unnoticed.
     """
+    wait = quiet_time + reporting_time
     quiet = format_duration(quiet_time)
     since = _quiet_since(new_first_used_at, old_last_used_at)
     if new_first_used_at is None or since is None:
@@ -56,13 +59,13 @@ def advise(
         else f"The new secret was first used at {rfc3339_seconds(since)}, and the old secret was not used since"
     )
     if not is_safe_to_revoke(
-        new_first_used_at=new_first_used_at, old_last_used_at=old_last_used_at, quiet_time=quiet_time, now=now
+        new_first_used_at=new_first_used_at, old_last_used_at=old_last_used_at, wait=wait, now=now
     ):
         # After the expiry there is nothing to revoke, so a later instant would be useless advice.
         outlook = (
-            f"Unless it is used again, it is safe to revoke at {rfc3339_seconds(since + quiet_time)}, "
-            f"{quiet} after that."
-            if since + quiet_time < ends_at
+            f"Unless it is used again, it is safe to revoke at {rfc3339_seconds(since + wait)}, "
+            f"after {quiet} without a use."
+            if since + wait < ends_at
             else f"It expires at {rfc3339_seconds(ends_at)}, before {quiet} have passed."
         )
         return Opinion(RolloverAdvice.WAIT_FOR_QUIET, f"{last}. {outlook}")
@@ -70,11 +73,11 @@ def advise(
 
 
 def is_safe_to_revoke(
-    *, new_first_used_at: datetime | None, old_last_used_at: datetime | None, quiet_time: timedelta, now: datetime
+    *, new_first_used_at: datetime | None, old_last_used_at: datetime | None, wait: timedelta, now: datetime
 ) -> bool:
-    """Return whether `advise` would say REVOKE."""
+    """Return whether `advise` would say REVOKE; `wait` is the quiet time and the reporting time."""
     since = _quiet_since(new_first_used_at, old_last_used_at)
-    return since is not None and now >= since + quiet_time
+    return since is not None and now >= since + wait
 
 
 def _quiet_since(new_first_used_at: datetime | None, old_last_used_at: datetime | None) -> datetime | None:

@@ -61,10 +61,10 @@ class Figures:
 class FigureQueries:
     """Reads the figures of one installation, and keeps them for 15 seconds."""
 
-    def __init__(self, database: Database, quiet_time: timedelta) -> None:
-        """Read from an open database; `quiet_time` is how long an old secret must be unused to be safe to revoke."""
+    def __init__(self, database: Database, wait: timedelta) -> None:
+        """Read from an open database; `wait` is how long an old secret must be unused to be safe to revoke."""
         self._database = database
-        self._quiet_time = quiet_time
+        self._wait = wait
         self._one_reading = asyncio.Lock()
         self._kept: Figures | None = None
         self._read_at = 0.0
@@ -102,7 +102,7 @@ class FigureQueries:
             is_safe = is_safe_to_revoke(
                 new_first_used_at=None if new_used_at is None else from_microseconds(new_used_at),
                 old_last_used_at=None if last_used_at is None else from_microseconds(last_used_at),
-                quiet_time=self._quiet_time,
+                wait=self._wait,
                 now=now,
             )
             is_in_use = last_used_at is not None and last_used_at >= replaced_at and not is_safe

@@ -53,7 +53,9 @@ _MAX_DRAIN_DELAY: Final = timedelta(minutes=5)
 # A rollover and the day before it are shown with their sources.
 _MIN_SOURCE_RETENTION: Final = timedelta(days=8)
 _MAX_SOURCE_RETENTION: Final = timedelta(days=3650)
-_DURATIONS: Final = ("quiet_time", "drain_delay", "source_retention")
+_MIN_USAGE_FLUSH: Final = timedelta(seconds=5)
+_MAX_USAGE_FLUSH: Final = timedelta(seconds=60)
+_DURATIONS: Final = ("quiet_time", "usage_flush", "drain_delay", "source_retention")
 _FAILURES: Final = Rate(100, timedelta(minutes=1))
 _SIGN_INS: Final = Rate(20, timedelta(minutes=1))
 _RESETS: Final = Rate(60, timedelta(hours=1))
@@ -88,6 +90,7 @@ class Settings:
     quiet_time: timedelta = timedelta(hours=1)
     maximum_age_days: int = 0
     webhook_networks: str = ""
+    usage_flush: timedelta = timedelta(seconds=60)
     drain_delay: timedelta = timedelta(0)
     source_retention: timedelta = timedelta(days=90)
     clients_api_status: str = "200"
@@ -166,6 +169,8 @@ class Settings:
             raise SetupError("GQL_SECRETS_QUIET_TIME must be from 1s to 168h.")
         if not 0 <= self.maximum_age_days <= MAX_AGE_DAYS:
             raise SetupError(f"GQL_SECRETS_MAXIMUM_AGE_DAYS must be from 1 to {MAX_AGE_DAYS}, or 0 for no maximum.")
+        if not _MIN_USAGE_FLUSH <= self.usage_flush <= _MAX_USAGE_FLUSH:
+            raise SetupError("GQL_SECRETS_USAGE_FLUSH must be from 5s to 60s.")
         if self.drain_delay > _MAX_DRAIN_DELAY:
             raise SetupError("GQL_SECRETS_DRAIN_DELAY must be from 0s to 5m.")
         if not _MIN_SOURCE_RETENTION <= self.source_retention <= _MAX_SOURCE_RETENTION:
@@ -240,6 +245,11 @@ class Settings:
     def rotation_policy(self) -> RotationPolicy:
         """The maximum age of current secrets in the installation."""
         return RotationPolicy(self.maximum_age_days or None)
+
+    @property
+    def wait_to_revoke(self) -> timedelta:
+        """How long an old secret must be unused before it is safe to revoke: uses are known after the second part."""
+        return self.quiet_time + self.usage_flush
 
     def limit(self, rate: Rate) -> Rate | None:
         """Return this limit, or None if all limits are off."""

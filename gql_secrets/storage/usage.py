@@ -8,7 +8,8 @@ page less, and locks no row that a change waits for. `unknown_secret_attempt` co
 secret that was never issued.
 
 A batch is one JSON text: SQLite then processes it without passing Python's lock back and forth for each row, and
-PostgreSQL in one round trip.
+PostgreSQL in one round trip. PostgreSQL first updates the rows that there are: an insert that meets a row writes a lock
+to the WAL before its update.
 """
 
 from collections.abc import Sequence
@@ -36,9 +37,15 @@ _ADD_TOTALS: Final = """
 """
 _ADD_HOURS: Final = """
     INSERT INTO secret_usage_hour (starts_at, secret_id, count, refused)
-    SELECT CAST(? AS BIGINT), t.secret_id, {count}, {refused} FROM {rows} t WHERE true
+    SELECT {starts_at}, t.secret_id, {count}, {refused} FROM {rows} t WHERE true
     ON CONFLICT (starts_at, secret_id) DO UPDATE SET
         count = secret_usage_hour.count + excluded.count, refused = secret_usage_hour.refused + excluded.refused
+"""
+_UPDATE_HOURS: Final = """
+    WITH t AS MATERIALIZED (SELECT * FROM {rows} t), known AS (
+        UPDATE secret_usage_hour u SET count = u.count + {count}, refused = u.refused + {refused}
+        FROM t WHERE u.starts_at = {starts_at} AND u.secret_id = t.secret_id RETURNING u.secret_id
+    ), new AS (SELECT * FROM t WHERE secret_id NOT IN (SELECT secret_id FROM known))
 """
 _ADD_USES: Final = """
     INSERT INTO secret_use (secret_id, refused, address, user_agent, first_seen_at, last_seen_at, count)
@@ -49,6 +56,16 @@ _ADD_USES: Final = """
         last_seen_at = CASE
             WHEN secret_use.last_seen_at >= excluded.last_seen_at THEN secret_use.last_seen_at
             ELSE excluded.last_seen_at END
+"""
+_UPDATE_USES: Final = """
+    WITH t AS MATERIALIZED (SELECT * FROM {rows} t), known AS (
+        UPDATE secret_use u SET count = u.count + t.count, last_seen_at = greatest(u.last_seen_at, t.last_seen_at)
+        FROM t WHERE u.secret_id = t.secret_id AND u.refused = {refused} AND u.address = t.address
+        AND u.user_agent = t.user_agent RETURNING u.secret_id, u.address, u.user_agent
+    ), new AS (
+        SELECT * FROM t
+        WHERE (secret_id, address, user_agent) NOT IN (SELECT secret_id, address, user_agent FROM known)
+    )
 """
 _ADD_UNKNOWN: Final = """
     INSERT INTO unknown_secret_attempt (client_id, count, last_at)
@@ -166,9 +183,9 @@ async def add_usage(
     json = orjson.dumps(hours).decode()
     rows = tx.rows_of_json(_HOUR_COLUMNS)
     counts = {"count": "0", "refused": "t.count"} if refused else {"count": "t.count", "refused": "0"}
-    await tx.execute(_ADD_HOURS.format(rows=rows, **counts), to_microseconds(hour), json)
+    await _add(tx, _UPDATE_HOURS, _ADD_HOURS, json, rows=rows, starts_at=to_microseconds(hour), **counts)
     source_rows = tx.rows_of_json(_SOURCE_COLUMNS)
-    await tx.execute(_ADD_USES.format(rows=source_rows, refused=refused), orjson.dumps(sources).decode())
+    await _add(tx, _UPDATE_USES, _ADD_USES, orjson.dumps(sources).decode(), rows=source_rows, refused=refused)
     await add_totals(tx, secrets, refused=refused)
     count = "refused_attempts" if refused else "use_count"
     oldest = _OLDEST.format(refused=refused)
@@ -176,6 +193,14 @@ async def add_usage(
         secret_id = row["secret_id"]
         await tx.execute(_KEEP_COUNTS.format(count=count, oldest=oldest), secret_id, MAX_SOURCES, secret_id)
         await tx.execute(_DROP_OLDEST.format(oldest=oldest), secret_id, MAX_SOURCES)
+
+
+async def _add(tx: Transaction, update: str, add: str, json: str, *, rows: str, **terms: object) -> None:
+    """Add counts to the rows that there are, and insert the others."""
+    if tx.dialect.name == "sqlite":
+        await tx.execute(add.format(rows=rows, **terms), json)
+    else:
+        await tx.execute(update.format(rows=rows, **terms) + add.format(rows="new", **terms), json)
 
 
 async def add_totals(tx: Transaction, secrets: Sequence[CountedSecret], *, refused: bool) -> None:

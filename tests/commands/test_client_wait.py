@@ -53,7 +53,7 @@ async def test_it_waits_for_the_new_secret_and_for_quiet(
     assert await is_good(services, client.id, new)
     await asyncio.sleep(0.2)
     assert not wait.done()
-    clock.move(15 * MINUTE)
+    clock.move(16 * MINUTE)
     safe = await wait
     assert isinstance(safe, RunningRollover)
     assert safe.safe_to_revoke
@@ -66,14 +66,14 @@ async def test_a_use_that_the_server_writes_a_little_later_is_waited_for(
     new = await begin_rollover(services, client)
     assert await is_good(services, client.id, client.secret)
     assert await is_good(services, client.id, new)
-    clock.move(HOUR)
+    clock.move(HOUR + MINUTE)
     assert await is_good(services, client.id, client.secret)
     wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
     await asyncio.sleep(0.15)
     await services.usage.flush()
     await asyncio.sleep(0.6)
     assert not wait.done()
-    clock.move(HOUR)
+    clock.move(HOUR + MINUTE)
     assert isinstance(await wait, RunningRollover)
 
 
@@ -126,7 +126,7 @@ async def test_a_restart_of_the_database_does_not_end_the_wait(
 ) -> None:
     new = await begin_rollover(services, client)
     assert await is_good(services, client.id, new)
-    clock.move(HOUR)
+    clock.move(HOUR + MINUTE)
 
     async def gone(*_: object, **__: object) -> None:
         raise Unavailable

@@ -137,7 +137,7 @@ def test_localhost_listens_on_all_its_addresses(tmp_path: Path) -> None:
     with serving(tmp_path, "--host", "localhost") as server:
         for family, _, _, _, address in set(socket.getaddrinfo("localhost", server.port, type=socket.SOCK_STREAM)):
             if is_there(family, address[0]):
-                socket.create_connection((str(address[0]), server.port), timeout=5).close()
+                socket.create_connection((str(address[0]), server.port), timeout=30).close()
 
 
 def is_there(family: int, host: str | int) -> bool:

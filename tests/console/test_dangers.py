@@ -163,7 +163,7 @@ def test_a_second_reset_says_before_that_it_withdraws_the_unused_secret(window: 
 @pytest.fixture(scope="module")
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that calls a second without use quiet."""
-    running = Server(tmp_path_factory.mktemp("hasty"), GQL_SECRETS_QUIET_TIME="1s")
+    running = Server(tmp_path_factory.mktemp("hasty"), GQL_SECRETS_QUIET_TIME="1s", GQL_SECRETS_USAGE_FLUSH="5s")
     yield running
     running.stop()
 
@@ -181,7 +181,7 @@ def test_safe_to_revoke_is_said_without_reservation_only_when_every_source_has_m
     window.open(client)
     new = window.reset_smoothly(3)
     assert hasty_server.is_good(client.id, new, "stock/2")
-    window.page.wait_for_timeout(1500)  # the quiet time
+    window.page.wait_for_timeout(6500)  # the quiet time, and the time within which other nodes report uses
     window.page.reload()
 
     sources = window.page.get_by_role("region", name="Sources")

@@ -5,6 +5,7 @@ from support.clocks import HOUR, MICROSECOND, MINUTE, NOW, SECOND
 
 from gql_secrets.domain.advice import Opinion, RolloverAdvice, advise
 from gql_secrets.domain.durations import format_duration, parse_duration
+from gql_secrets.domain.instants import rfc3339_seconds
 
 
 def advice(new: timedelta | None, old: timedelta | None, quiet: timedelta = HOUR) -> RolloverAdvice:
@@ -42,6 +43,22 @@ def test_it_is_safe_when_the_new_one_is_used_and_the_quiet_time_has_passed_since
 def test_the_quiet_time_is_the_askers() -> None:
     assert advice(9 * HOUR, 16 * MINUTE, 15 * MINUTE) is RolloverAdvice.REVOKE
     assert advice(9 * HOUR, 16 * MINUTE, 17 * MINUTE) is RolloverAdvice.WAIT_FOR_QUIET
+
+
+def test_uses_that_other_nodes_have_not_written_yet_are_waited_for() -> None:
+    def opinion(unused_for: timedelta) -> Opinion:
+        return advise(
+            new_first_used_at=NOW - 9 * HOUR,
+            old_last_used_at=NOW - unused_for,
+            ends_at=NOW + 24 * HOUR,
+            quiet_time=HOUR,
+            reporting_time=MINUTE,
+            now=NOW,
+        )
+
+    assert not opinion(HOUR + MINUTE - MICROSECOND).is_safe_to_revoke
+    assert opinion(HOUR + MINUTE).is_safe_to_revoke
+    assert rfc3339_seconds(NOW + MINUTE) in opinion(HOUR).reason
 
 
 def waiting(ends_at: datetime) -> Opinion:

@@ -285,7 +285,7 @@ async def waits_for_a_lock(url: str, count: int = 1) -> None:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     watcher = await asyncpg.connect(url)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await watcher.fetchval(waiting) < count:
                 pass
     finally:

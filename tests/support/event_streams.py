@@ -24,7 +24,7 @@ async def open_event_stream(api: Any, headers: dict[str, str], query: str = EVEN
 
 async def read_event(response: ClientResponse) -> tuple[str, Any] | None:
     """The next event and its data, None for a comment."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         lines = (await response.content.readuntil(b"\n\n")).decode().strip("\n").split("\n")
     if lines[0].startswith(":"):
         return None

@@ -1,8 +1,9 @@
 """Who uses which secret: counted in memory, written in batches.
 
 Counting is on the path of every verification, so it costs about a microsecond and awaits nothing. Counts are written
-every few seconds, and when the server stops: a kill -9 loses no more than those seconds. The first use of a secret is
-not counted here but written before the answer (`service/verification.py`).
+after a second where there are few, after up to `GQL_SECRETS_USAGE_FLUSH` where there are many, and when the server
+stops: a kill -9 loses no more than that. The first use of a secret is not counted here but written before the answer
+(`service/verification.py`).
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import islice
 from typing import Final, NamedTuple, Self, TypeVar
@@ -35,10 +36,11 @@ _MAX_USER_AGENT: Final = 256
 _MAX_ADDRESS: Final = 64
 # A credential in a user agent must not be stored.
 _CREDENTIAL: Final = re.compile(r"gqls_\w+|\b(?:basic|bearer)\s+\S+", re.IGNORECASE)
-_MIN_WAIT: Final = 1.0
-# After this long other processes know our counts, unless the flushes fail.
-MAX_WAIT: Final = 5.0
+_MIN_WAIT: Final = timedelta(seconds=1)
 _WORK_TO_WAIT: Final = 20  # writing takes at most a twentieth of the time
+# Each row costs PostgreSQL some 90 bytes of WAL (tests/benchmarks/usage_wal.py), and a secret's next uses cost no more
+# when they are written together with these.
+_SECRETS_PER_SECOND: Final = 100
 # How many secrets are processed before others get their turn on the event loop.
 _PIECE: Final = 1000
 _MAX_SOURCES_IN_MEMORY: Final = 100_000
@@ -130,8 +132,10 @@ class Usage:
     client ids that attempts with unknown secrets name, `MAX_UNKNOWN_CLIENTS` are kept, whether they exist or not.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, longest_wait: timedelta) -> None:
+        """Count for a database; after `longest_wait` other processes know the counts, unless the flushes fail."""
         self._database = database
+        self.longest_wait = longest_wait
         self._hours: list[Hour] = []
         self._hour = Hour(_BEFORE_ALL)
         self._flushing: list[Hour] = []
@@ -204,9 +208,15 @@ class Usage:
 
     async def keep_flushing(self) -> float:
         """Flush once; return after how many seconds to do it again: soon while there is little to write."""
+        secrets = sum(len(hour.used) + len(hour.refused) for hour in self._hours)
         began = time.monotonic()
         await self.flush()
-        return min(max(_MIN_WAIT, _WORK_TO_WAIT * (time.monotonic() - began)), MAX_WAIT)
+        return self.wait_after(secrets, timedelta(seconds=time.monotonic() - began)).total_seconds()
+
+    def wait_after(self, secrets: int, work: timedelta) -> timedelta:
+        """Return how long to count before the next flush, from what the last one wrote and the time that it took."""
+        pause = max(_MIN_WAIT, secrets * timedelta(seconds=1) / _SECRETS_PER_SECOND, _WORK_TO_WAIT * work)
+        return min(pause, self.longest_wait)
 
     def _begin_hour(self, now: datetime) -> Hour:
         self._hour = Hour(now.replace(minute=0, second=0, microsecond=0))

@@ -136,6 +136,7 @@ class UsageQueries:
             old_last_used_at=max((at for at in (old.last_used_at, unwritten) if at), default=None),
             ends_at=old.expires_at,
             quiet_time=self._quiet_time,
+            reporting_time=self._usage.longest_wait,
             now=change.now,
         )
 
@@ -168,6 +169,7 @@ class UsageQueries:
                     .last_used_at,
                     ends_at=retained.expires_at,
                     quiet_time=self._quiet_time if quiet_time is None else quiet_time,
+                    reporting_time=self._usage.longest_wait,
                     now=now,
                 )
                 rollovers[old.client_id] = Rollover(

@@ -43,7 +43,7 @@ class EventSource:
     async def read(self, response: Any) -> tuple[dict[str, Any] | None, str | None]:
         """The data of the next event, and its id."""
         while True:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 text = (await response.content.readuntil(b"\n\n")).decode()
             if text.startswith(":"):
                 continue
@@ -170,7 +170,7 @@ async def test_a_socket_that_cannot_resume_is_closed_with_4409(
         await socket.subscribe(AFTER, variables={"after": 0})
         [error] = await socket.errors()
         assert error["extensions"]["code"] == "RESYNC_REQUIRED"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             message = await socket.raw.receive()
         assert message.data == 4409
     assert len(services.feed) == 0

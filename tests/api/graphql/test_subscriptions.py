@@ -308,7 +308,7 @@ async def test_a_stopping_server_ends_its_streams(api: Any, viewer: Made):
         assert (await socket.errors())[0]["extensions"]["code"] == "UNAVAILABLE"
         assert await socket.closing() == 1001
         assert await read_error_codes(stream) == ["UNAVAILABLE"]
-        await asyncio.wait_for(stopping, 5)
+        await asyncio.wait_for(stopping, 30)
 
 
 async def test_two_pages_of_one_session_are_the_same_viewer(browser: Browser):
