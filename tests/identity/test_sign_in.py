@@ -1,44 +1,21 @@
 """The whole sign-in, walked in a real browser against a real OpenID provider on another site."""
 
 import contextlib
-import os
 import re
-import shutil
-import socket
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from support.console_window import CHROMIUM, FLAGS, PATIENCE, Server, Window
-
-_HERE = Path(__file__).parent
-_SECONDS = 180
-
-
-@pytest.fixture(scope="module")
-def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the provider is installed, as the committed lock says."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("the identity provider is an npm package: node and npm are not installed")
-    folder = tmp_path_factory.mktemp("identity")
-    for name in ("package.json", "package-lock.json", "provider.mjs"):
-        shutil.copy(_HERE / name, folder)
-    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    if done.returncode:
-        pytest.skip(f"npm could not install oidc-provider: {done.stderr.strip().splitlines()[-1:]}")
-    return folder
+from playwright.sync_api import Page, expect
+from support.console_window import Server, Window
+from support.provider_processes import free_port, provider_process
 
 
 @pytest.fixture(scope="module")
 def server(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server on 127.0.0.1, and its provider on `localhost`, which for a browser is another site."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     running = Server(
         tmp_path_factory.mktemp("server"),
         GQL_SECRETS_OIDC_ISSUER=f"http://localhost:{port}",
@@ -47,35 +24,11 @@ def server(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         GQL_SECRETS_OIDC_CLIENT_SECRET="a secret of the tests: with a colon",
         GQL_SECRETS_OIDC_VIEWER_ROLES="look",
     )
-    command = ["node", "provider.mjs", str(port), running.url]
-    with (modules / "errors.log").open("wb") as errors:
-        environment = {**os.environ, "NODE_ENV": "test"}
-        provider = subprocess.Popen(command, cwd=modules, env=environment, stdout=subprocess.PIPE, stderr=errors)
     try:
-        assert provider.stdout is not None
-        said = iter(provider.stdout.readline, b"")
-        assert any(b"ready" in line for line in said), (modules / "errors.log").read_text()
-        yield running
+        with provider_process(["node", "provider.mjs", str(port), running.url], modules):
+            yield running
     finally:
         running.stop()
-        provider.kill()
-        provider.communicate()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
-    context.set_default_timeout(PATIENCE)
-    yield context.new_page()
-    context.close()
 
 
 def sign_in(page: Page, server: Server, person: str, place: str = "") -> None:
