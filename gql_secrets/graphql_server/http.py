@@ -53,6 +53,8 @@ _STATUS_OF_REFUSAL: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, INTERNAL: 500
 # The name of the operation that a request asks for, as its document has it; empty without a name.
 OPERATION_NAME: Final = web.RequestKey("operation_name", str)
 
+# Makes the response with the status 200, of the request, the content type and the body.
+ResponseFactory = Callable[[web.Request, str, bytes], web.StreamResponse]
 # Raises RequestRefused if a request may not ask for an operation of this kind; nothing was executed then.
 OperationCheck = Callable[[web.Request, OperationType, RequestContext], None]
 
@@ -71,6 +73,7 @@ class GraphQLEndpoint:
         challenges: the `WWW-Authenticate` headers of a 401.
         known_documents: documents whose operations are reported by name, in addition to the trusted ones.
         observe: is called with the name and the outcome of each operation.
+        make_response: makes the responses with the status 200.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class GraphQLEndpoint:
         challenges: Callable[[web.Request], Sequence[str]] = lambda _request: (),
         known_documents: Container[str] = frozenset(),
         observe: OperationObserver = lambda _name, _outcome: None,
+        make_response: ResponseFactory | None = None,
     ) -> None:
         self.engine = Engine(
             schema,
@@ -100,6 +104,7 @@ class GraphQLEndpoint:
         self._limits = limits
         self._check_operation = check_operation
         self._challenges = challenges
+        self._make_response = make_response or _response
 
     async def handle(self, request: web.Request, context: RequestContext) -> web.StreamResponse:
         """Answer a request; every failure is answered too, and no internal detail of it leaves."""
@@ -135,7 +140,7 @@ class GraphQLEndpoint:
 
     async def _execute(
         self, request: web.Request, accepted: AcceptedTypes, prepared: PreparedOperation, context: RequestContext
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         is_stream = may_be_streamed(accepted, prepared.kind)
         if not is_stream:
             check_accepted(accepted)
@@ -147,7 +152,7 @@ class GraphQLEndpoint:
 
     def refuse(
         self, request: web.Request, refused: RequestRefused, *, status: int, challenges: Sequence[str] | None = None
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         """Return the GraphQL response that refuses a whole request, for what is decided before `handle`.
 
         Args:
@@ -207,7 +212,10 @@ class GraphQLEndpoint:
         has_data: bool = False,
         headers: Mapping[str, str] | None = None,
         challenges: Sequence[str] | None = None,
-    ) -> web.Response:
+    ) -> web.StreamResponse:
+        if status == web.HTTPOk.status_code and not headers:
+            body = _body_of(errors, data, has_data=has_data)
+            return self._make_response(request, _content_type_of(accepted), body)
         response = json_response(accepted, errors, status, data=data, has_data=has_data, headers=headers)
         if status == web.HTTPUnauthorized.status_code:
             for challenge in self._challenges(request) if challenges is None else challenges:
@@ -225,23 +233,35 @@ def json_response(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """Return the response: `errors` first, so that they are seen, and `data` only where execution began."""
-    content: dict[str, object] = {}
-    if errors:
-        content["errors"] = errors
-    if has_data:
-        content["data"] = data
-    # A response can hold a new secret: nothing on its way may store it.
-    all_headers = {
-        hdrs.CONTENT_TYPE: f"{accepted.json_type or JSON}; charset=utf-8",
-        hdrs.CACHE_CONTROL: "no-store",
-        **(headers or {}),
-    }
+    all_headers = {**_headers_of(_content_type_of(accepted)), **(headers or {})}
     if status in (429, 503):
         for entry in errors:
             extensions = entry["extensions"]
             if isinstance(extensions, dict) and isinstance(seconds := extensions.get("retryAfter"), int):
                 all_headers[hdrs.RETRY_AFTER] = str(seconds)
-    return web.Response(body=orjson.dumps(content), status=status, headers=all_headers)
+    return web.Response(body=_body_of(errors, data, has_data=has_data), status=status, headers=all_headers)
+
+
+def _body_of(errors: list[dict[str, object]], data: Mapping[str, object] | None, *, has_data: bool) -> bytes:
+    content: dict[str, object] = {}
+    if errors:
+        content["errors"] = errors
+    if has_data:
+        content["data"] = data
+    return orjson.dumps(content)
+
+
+def _content_type_of(accepted: AcceptedTypes) -> str:
+    return f"{accepted.json_type or JSON}; charset=utf-8"
+
+
+def _headers_of(content_type: str) -> dict[str, str]:
+    # A response can hold a new secret: nothing on its way may store it.
+    return {hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "no-store"}
+
+
+def _response(_request: web.Request, content_type: str, body: bytes) -> web.Response:
+    return web.Response(body=body, headers=_headers_of(content_type))
 
 
 def _status_of(result: OperationResult) -> int:

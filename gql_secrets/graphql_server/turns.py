@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import Hashable
 from inspect import isawaitable
 from typing import Any, Final
 
@@ -22,27 +22,57 @@ class Turns:
     """Runs the operations of one key one after another, in the order of their arrival."""
 
     def __init__(self) -> None:
-        self._locks: dict[Hashable, asyncio.Lock] = {}
-        self._waiting: dict[Hashable, int] = {}
+        self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
     def __len__(self) -> int:
-        return len(self._locks)
+        return len(self._queues)
 
-    @asynccontextmanager
-    async def take(self, key: Hashable) -> AsyncIterator[None]:
-        """Wait for the turn of this key's next operation, and hold it. None: no turn is waited for."""
-        if key is None:
-            yield
+    def take(self, key: Hashable) -> "Turn":
+        """Return the turn of this key's next operation: `async with` waits for it and holds it.
+
+        With None as the key, no turn is waited for.
+        """
+        return Turn(self._queues, key)
+
+
+class Turn:
+    """A turn of one key. Nothing is awaited where nobody else has one."""
+
+    __slots__ = ("_key", "_queues")
+
+    def __init__(self, queues: dict[Hashable, deque[asyncio.Future[None]]], key: Hashable) -> None:
+        # A key has a queue while one of its operations runs: of those that wait.
+        self._queues = queues
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        if self._key is None:
             return
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        self._waiting[key] = self._waiting.get(key, 0) + 1
+        queue = self._queues.get(self._key)
+        if queue is None:
+            self._queues[self._key] = deque()
+            return
+        mine = asyncio.get_running_loop().create_future()
+        queue.append(mine)
         try:
-            async with lock:
-                yield
-        finally:
-            self._waiting[key] -= 1
-            if not self._waiting[key]:
-                del self._locks[key], self._waiting[key]
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():
+                self._pass_on()  # it was given the turn, and cannot use it
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._key is not None:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        queue = self._queues[self._key]
+        while queue:
+            following = queue.popleft()
+            if not following.done():
+                following.set_result(None)
+                return
+        del self._queues[self._key]
 
 
 class TimeSlice:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -93,15 +94,7 @@ class Verifier:
         deadline = asyncio.get_running_loop().time() + _ANSWER_SECONDS
         digests = self._pepper.digests(client_id, secret)
         for _ in range(_ATTEMPTS):
-            try:
-                async with asyncio.timeout_at(deadline):
-                    found, now = await self._lookup.find(client_id, digests)
-            except Unavailable:
-                self._note_failed_read()
-                raise
-            except TimeoutError as error:
-                self._note_failed_read()
-                raise Unavailable from error
+            found, now = await self._find(client_id, digests, deadline)
             self._database.can_read = True
             stored = found or _NO_SECRET
             verdict = self._evaluate(client_id, stored, now, source)
@@ -140,6 +133,27 @@ class Verifier:
         verdict = self._evaluate(client_id, answer[0] or _NO_SECRET, answer[1], source)
         # The process may have been stopped since it looked.
         return verdict if self._lookup.is_current() else None
+
+    async def _find(
+        self, client_id: str, digests: Sequence[bytes], deadline: float
+    ) -> tuple[StoredSecret | None, datetime]:
+        try:
+            # A time limit would take longer than a lookup that awaits nothing.
+            self._lookup.expire_view()
+            try:
+                answer = self._lookup.find_nowait(client_id, digests)
+            finally:
+                self._lookup.expire_view()
+            if answer is not None:
+                return answer
+            async with asyncio.timeout_at(deadline):
+                return await self._lookup.find(client_id, digests)
+        except Unavailable:
+            self._note_failed_read()
+            raise
+        except TimeoutError as error:
+            self._note_failed_read()
+            raise Unavailable from error
 
     def _note_failed_read(self) -> None:
         self._database.can_read = False

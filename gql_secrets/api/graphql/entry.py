@@ -24,8 +24,11 @@ from gql_secrets.api.graphql.streaming import (
     wants_socket,
 )
 from gql_secrets.api.keys import COUNTERS, GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS
+from gql_secrets.api.web.aiohttp_internals import DIRECT_ROUTE
 from gql_secrets.api.web.cors import GRAPHQL_PATH, answer_preflight
+from gql_secrets.api.web.direct_route import make_direct_route
 from gql_secrets.api.web.origin import CrossOriginRefused
+from gql_secrets.api.web.security_headers import api_response
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Failure, InvalidToken, SetupError
 from gql_secrets.graphql_server.documents import InvalidTrustedDocuments, TrustedDocuments
@@ -57,7 +60,12 @@ def add_graphql_routes(app: web.Application, settings: Settings) -> None:
     app[GRAPHQL] = _endpoint(settings, app[COUNTERS].operations.observe)
     app[SOCKETS] = Sockets(app[GRAPHQL].engine)
     app.on_shutdown.append(end_streams)
-    app.router.add_route("*", GRAPHQL_PATH, _handle)
+    route = app.router.add_route("*", GRAPHQL_PATH, _handle)
+
+    async def make_direct(app: web.Application) -> None:
+        app[DIRECT_ROUTE] = make_direct_route(app, GRAPHQL_PATH, route)
+
+    app.on_startup.append(make_direct)
 
 
 def load_trusted_documents(settings: Settings) -> TrustedDocuments | None:
@@ -95,6 +103,7 @@ def _endpoint(settings: Settings, observe: OperationObserver) -> GraphQLEndpoint
             challenges=_challenges,
             known_documents=frozenset(_own_documents()),
             observe=observe,
+            make_response=api_response,
         )
     except InvalidTrustedDocuments as error:
         raise SetupError(f"GQL_SECRETS_TRUSTED_DOCUMENTS: {error}") from error

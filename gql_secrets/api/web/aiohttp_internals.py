@@ -10,6 +10,7 @@ bound, `tests/api/web/test_aiohttp_internals.py` the list):
 - `web.AppRunner._make_server`
 - `web.Server`: `_kwargs`, `_loop`
 - `web.RequestHandler`: `_loop`, `_messages`, `_request_count`, `_waiter`, `_drain_helper` (of its base class)
+- `web.Request`: `_match_info`
 - `web.StreamResponse`: `_eof_sent`, `_keep_alive`
 - `aiohttp.helpers.rfc822_formatted_time`
 """
@@ -19,7 +20,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
@@ -57,7 +58,15 @@ class FastPath(NamedTuple):
     on_activity: Callable[[], None]
 
 
+class DirectRoute(NamedTuple):
+    """Answers requests for exactly this path without a search for their route."""
+
+    path: str
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
 FAST_PATH: Final = web.AppKey("fast_path", FastPath)
+DIRECT_ROUTE: Final = web.AppKey("direct_route", DirectRoute)
 
 
 class BodyTooSlow(web.RequestPayloadError, TimeoutError):  # noqa: N818  named like the rest of the family
@@ -89,7 +98,7 @@ class BoundedRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
         server = BoundedServer(plain, self._limits, self.app.get(TRUSTED_PROXIES, TrustedProxies()))
-        server.fast_path = self.app.get(FAST_PATH)
+        server.fast_path, server.direct_route = self.app.get(FAST_PATH), self.app.get(DIRECT_ROUTE)
         self._bounded = server
         return server
 
@@ -108,6 +117,7 @@ class BoundedServer(web.Server):
         """Serve the application of this aiohttp server."""
         super().__init__(self._answer, request_factory=plain.request_factory, **plain._kwargs)  # noqa: SLF001
         self.fast_path: FastPath | None = None
+        self.direct_route: DirectRoute | None = None
         self.is_draining = False
         self.limits = limits
         self.heads: dict[Connection, float] = {}
@@ -134,10 +144,14 @@ class BoundedServer(web.Server):
         fast_path = self.fast_path
         if fast_path is not None and fast_path.matches(request.raw_path):
             return await fast_path.answer(request)
-        if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() != _CONTINUE:
+        expected = request.headers.get(hdrs.EXPECT)
+        if expected is not None and expected.lower() != _CONTINUE:
             # aiohttp would repeat the header's value.
             return _response(HTTPStatus.EXPECTATION_FAILED, "Unsupported Expect header.\n")
         try:
+            direct = self.direct_route
+            if direct is not None and request.raw_path == direct.path and expected is None:
+                return await direct.answer(request)
             return await self._application(request)
         finally:
             self.note_activity()
@@ -307,15 +321,16 @@ class Connection(web.RequestHandler):
 
 
 class HeadResponse(web.StreamResponse):
-    """A response without a body, written in one piece: aiohttp's way with headers costs more than a verification.
+    """A response that is written in one piece: aiohttp's way with headers costs more than a verification.
 
     It has no headers but those given: no security headers, and no CORS headers.
     """
 
-    def __init__(self, head: tuple[HTTPStatus, str], more: str = "") -> None:
-        """Make it of a head that `make_head` returned, and more header lines, each with its line end."""
+    def __init__(self, head: tuple[HTTPStatus, str], more: str = "", body: bytes = b"") -> None:
+        """Make it of a head that `make_head` returned, more header lines, each with its line end, and a body."""
         super().__init__(status=head[0])
-        self._text = f"{head[1]}Date: {rfc822_formatted_time()}\r\n{more}"
+        self._text = f"{head[1]}Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n{more}"
+        self._content = body
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write it, and wait while the peer reads more slowly than responses are written.
@@ -334,7 +349,7 @@ class HeadResponse(web.StreamResponse):
             self._text += "Connection: close\r\n"
         elif request.version < HttpVersion11:
             self._text += "Connection: keep-alive\r\n"
-        request.transport.write(f"{self._text}\r\n".encode())
+        request.transport.write(f"{self._text}\r\n".encode() + self._content)
         self._eof_sent = True
         await protocol._drain_helper()  # noqa: SLF001
 
@@ -347,7 +362,6 @@ def make_head(status: HTTPStatus, *lines: str) -> tuple[HTTPStatus, str]:
             f"HTTP/1.1 {status.value} {status.phrase}",
             f"Server: {SERVER_NAME}",
             "Cache-Control: no-store",
-            "Content-Length: 0",
             *lines,
         )
     )
@@ -360,6 +374,13 @@ def protect_connection(request: web.BaseRequest) -> None:
     """Let the connection of an authenticated request be closed last when there are too many."""
     if isinstance(request.protocol, Connection):
         request.protocol.protect()
+
+
+def set_route(request: web.BaseRequest, found: web.UrlMappingMatchInfo) -> web.Request:
+    """Set the route of an application's request."""
+    own = cast("web.Request", request)
+    own._match_info = found  # noqa: SLF001
+    return own
 
 
 def _response(status: int, text: str) -> web.Response:

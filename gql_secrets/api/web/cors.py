@@ -5,6 +5,7 @@ arrives with a request from another site is refused (api/web/origin.py).
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -20,6 +21,8 @@ _HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _MAX_HEADERS: Final = 64
 _RESPONSE_HEADERS: Final = "X-Request-Id, Retry-After"
 _MAX_AGE_SECONDS: Final = 600
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+_VARIES: Final[Mapping[str, str]] = {hdrs.VARY: hdrs.ORIGIN}
 
 
 def answer_preflight(request: web.Request) -> web.Response | None:
@@ -54,12 +57,15 @@ def _allowed_headers(request: web.Request) -> tuple[str, ...]:
     return (*_REQUEST_HEADERS, *others)
 
 
-def set_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Let a page of an allowed origin read the response to its request to `/graphql`."""
+def cors_headers(request: web.Request) -> Mapping[str, str]:
+    """Return what lets a page of an allowed origin read the response to its request to `/graphql`."""
     own = request.app[OWN_ORIGIN]
     if not own.allowed or request.path != GRAPHQL_PATH:
-        return
-    response.headers.add(hdrs.VARY, hdrs.ORIGIN)
-    if own.is_allowed(request):
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = request.headers[hdrs.ORIGIN]
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = _RESPONSE_HEADERS
+        return _NO_HEADERS
+    if not own.is_allowed(request):
+        return _VARIES
+    return {
+        **_VARIES,
+        hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: request.headers[hdrs.ORIGIN],
+        hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: _RESPONSE_HEADERS,
+    }

@@ -6,12 +6,15 @@ headers on to the callers of another site.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVER_NAME
-from gql_secrets.api.web.cors import set_cors_headers
+from gql_secrets.api.web.aiohttp_internals import HeadResponse, make_head
+from gql_secrets.api.web.cors import cors_headers
 from gql_secrets.api.web.request_id import X_REQUEST_ID
 
 CONTENT_SECURITY_POLICY: Final = "Content-Security-Policy"
@@ -61,9 +64,31 @@ def add_security_headers(app: web.Application) -> None:
 
 async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers[hdrs.SERVER] = SERVER_NAME  # aiohttp has set its own
-    for name, value in API.items():
+    for name, value in _api_headers(is_https=_is_https(request)).items():
         response.headers.setdefault(name, value)
     response.headers.setdefault(X_REQUEST_ID, request[REQUEST_ID])
-    if request.app[OWN_ORIGIN].public.startswith("https:"):
-        response.headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, _HTTPS_ONLY)
-    set_cors_headers(request, response)
+    for name, value in cors_headers(request).items():
+        response.headers.add(name, value)
+
+
+def api_response(request: web.Request, content_type: str, body: bytes) -> web.StreamResponse:
+    """Return a response with the status 200 and the headers of the API, written in one piece."""
+    lines = {X_REQUEST_ID: request[REQUEST_ID], **cors_headers(request)}
+    more = "".join([f"{name}: {value}\r\n" for name, value in lines.items()])
+    return HeadResponse(_head(content_type, is_https=_is_https(request)), more, body)
+
+
+@lru_cache(maxsize=16)
+def _head(content_type: str, *, is_https: bool) -> tuple[HTTPStatus, str]:
+    headers = {hdrs.CONTENT_TYPE: content_type, **_api_headers(is_https=is_https)}
+    del headers[hdrs.CACHE_CONTROL]  # every head has it
+    return make_head(HTTPStatus.OK, *(f"{name}: {value}" for name, value in headers.items()))
+
+
+@lru_cache(maxsize=2)
+def _api_headers(*, is_https: bool) -> Mapping[str, str]:
+    return {**API, hdrs.STRICT_TRANSPORT_SECURITY: _HTTPS_ONLY} if is_https else API
+
+
+def _is_https(request: web.Request) -> bool:
+    return request.app[OWN_ORIGIN].public.startswith("https:")

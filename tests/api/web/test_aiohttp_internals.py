@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import helpers, web
+from aiohttp.test_utils import make_mocked_request
 
 from gql_secrets.api.web import aiohttp_internals
 from gql_secrets.api.web.aiohttp_internals import BoundedRunner, Connection, HeadResponse
@@ -13,6 +14,7 @@ USED = {
     web.AppRunner: ("_make_server",),
     web.Server: ("_kwargs", "_loop"),
     web.RequestHandler: ("_loop", "_messages", "_request_count", "_waiter", "_drain_helper"),
+    web.Request: ("_match_info",),
     web.StreamResponse: ("_eof_sent", "_keep_alive"),
 }
 FRAMEWORK = [(kind, name) for kind, names in USED.items() for name in names]
@@ -28,6 +30,7 @@ async def objects() -> AsyncIterator[dict[type, object]]:
         web.AppRunner: runner,
         web.Server: server,
         web.RequestHandler: server(),
+        web.Request: make_mocked_request("GET", "/"),
         web.StreamResponse: web.StreamResponse(),
     }
     await runner.cleanup()
