@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -64,6 +64,15 @@ def set_up_logging(level: str, style: str = "text") -> None:
 def set_log_level(level: str) -> None:
     """Write our records from `level` on."""
     logging.getLogger(_OURS).setLevel(level)
+
+
+def log_without_place(logger: logging.Logger, event: str, facts: Mapping[str, object]) -> None:
+    """Log an event as `logger.info` does, which would first find out the line of code that calls it.
+
+    Nothing writes that line, and the search takes a fifth of the time.
+    """
+    if logger.isEnabledFor(logging.INFO):
+        logger.handle(logger.makeRecord(logger.name, logging.INFO, "", 0, event, (), None, extra=facts))
 
 
 class StderrHandler(logging.Handler):

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import strawberry
+from graphql import FieldNode
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.networks import address_block
@@ -120,3 +121,9 @@ def turn_key_of(caller: Caller) -> Hashable:
 
 
 Info: TypeAlias = strawberry.Info[Context, Any]
+
+
+def is_only_field(info: Info) -> bool:
+    """Return whether the operation selects this field alone, so that no other field asks together with it."""
+    selections = info.operation.selection_set.selections
+    return len(selections) == 1 and isinstance(selections[0], FieldNode)

@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 import strawberry
 
-from gql_secrets.api.graphql.context import Info
+from gql_secrets.api.graphql.context import Info, is_only_field
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
 from gql_secrets.api.graphql.guards import CurrentSecretGuard, Guard, client_of_argument
 from gql_secrets.api.graphql.node_lookup import find_node, find_nodes
@@ -56,7 +56,7 @@ class Query:
         metadata=FOUND,
     )
     async def client(self, info: Info, client_id: ClientId) -> Client | None:
-        return await Client.find(client_id, info)
+        return await Client.find(client_id, info, is_alone=is_only_field(info))
 
     @strawberry.field(
         description="The clients that are not deleted, newest first unless orderBy is given. Returns the first 20 if "

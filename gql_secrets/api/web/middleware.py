@@ -13,6 +13,7 @@ from gql_secrets.api.web.request_id import find_request_id, find_trace_id
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.graphql_server.disconnects import is_disconnected
 from gql_secrets.graphql_server.http import OPERATION_NAME
+from gql_secrets.logs import log_without_place
 
 _log: Final = logging.getLogger(__name__)
 _MAX_OPERATION: Final = 64
@@ -54,10 +55,8 @@ async def surround_request(request: web.Request, handler: Handler) -> web.Stream
         status = response.status
         return response
     finally:
-        if _log.isEnabledFor(logging.INFO):
-            facts = _facts_of(request, status, (time.perf_counter() - began) * 1000)
-            # `Logger.info` would first find out which line of code calls it, which nothing writes.
-            _log.handle(_log.makeRecord(_log.name, logging.INFO, "", 0, "request", (), None, extra=facts))
+        milliseconds = (time.perf_counter() - began) * 1000
+        log_without_place(_log, "request", _facts_of(request, status, milliseconds))
 
 
 @web.middleware

@@ -18,7 +18,7 @@ from gql_secrets.settings import Settings
 APP = "https://app.example.com"
 # A path that only the search finds, and that is the same route.
 SEARCHED = "/graphql?a=b"
-VIEWER: Mapping[str, Any] = {"json": {"query": "{ viewer { name } }"}}
+VIEWER: dict[str, Any] = {"json": {"query": "{ viewer { name } }"}}
 CASES: Mapping[str, Mapping[str, Any]] = {
     "query": VIEWER,
     "query of an allowed frontend": VIEWER | {"headers": {"Origin": APP}},

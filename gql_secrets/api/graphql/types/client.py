@@ -204,7 +204,13 @@ class Client(Node):
         )
 
     @classmethod
-    async def find(cls, client_id: str, info: Info) -> Self | None:
-        """Return a client as the viewer sees it, or None if there is no such client or it was deleted."""
-        row = await info.context.loaders.clients.find(client_id)
+    async def find(cls, client_id: str, info: Info, *, is_alone: bool = False) -> Self | None:
+        """Return a client as the viewer sees it, or None if there is no such client or it was deleted.
+
+        Args:
+            client_id: its client id.
+            info: the field that asks.
+            is_alone: no other field asks together with this one.
+        """
+        row = await info.context.loaders.clients.find(client_id, is_alone=is_alone)
         return cls.of(row, info.context) if row else None
