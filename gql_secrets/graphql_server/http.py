@@ -152,7 +152,7 @@ class GraphQLEndpoint:
 
     def refuse(
         self, request: web.Request, refused: RequestRefused, *, status: int, challenges: Sequence[str] | None = None
-    ) -> web.StreamResponse:
+    ) -> web.Response:
         """Return the GraphQL response that refuses a whole request, for what is decided before `handle`.
 
         Args:
@@ -162,7 +162,7 @@ class GraphQLEndpoint:
             challenges: with the status 401, the `WWW-Authenticate` headers in place of the usual ones.
         """
         entry = self.engine.mask.refused_entry(refused)
-        return self._respond(request, accepted_types(request), [entry], status, challenges=challenges)
+        return self._with_challenges(request, json_response(accepted_types(request), [entry], status), challenges)
 
     async def _read(self, request: web.Request, accepted: AcceptedTypes) -> GraphQLRequest:
         if request.method == hdrs.METH_POST:
@@ -211,13 +211,18 @@ class GraphQLEndpoint:
         data: Mapping[str, object] | None = None,
         has_data: bool = False,
         headers: Mapping[str, str] | None = None,
-        challenges: Sequence[str] | None = None,
     ) -> web.StreamResponse:
         if status == web.HTTPOk.status_code and not headers:
             body = _body_of(errors, data, has_data=has_data)
             return self._make_response(request, _content_type_of(accepted), body)
-        response = json_response(accepted, errors, status, data=data, has_data=has_data, headers=headers)
-        if status == web.HTTPUnauthorized.status_code:
+        return self._with_challenges(
+            request, json_response(accepted, errors, status, data=data, has_data=has_data, headers=headers)
+        )
+
+    def _with_challenges(
+        self, request: web.Request, response: web.Response, challenges: Sequence[str] | None = None
+    ) -> web.Response:
+        if response.status == web.HTTPUnauthorized.status_code:
             for challenge in self._challenges(request) if challenges is None else challenges:
                 response.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
         return response
