@@ -12,7 +12,7 @@ test("filters, order and search are in the address", () => {
   for (const show of [null, ...(Object.keys(SHOWS) as Show[])]) {
     for (const sort of Object.keys(SORTS) as Sort[]) {
       for (const search of ["", "50% off & more?", "ü#"]) {
-        const view = { show, sort, search, feature: "OWNER" } as const;
+        const view = { show, sort, search, feature: "OWNER", labels: ["team=payments", "tier=1"] } as const;
         assert.deepEqual(parseRoute(listAddressOf(view)), { page: "apps", view });
       }
     }
@@ -21,18 +21,27 @@ test("filters, order and search are in the address", () => {
 });
 
 test("what is unknown in an address is ignored", () => {
-  assert.deepEqual(parseRoute("#/apps?show=constructor&sort=x&feature=%3C&more=1"), {
+  assert.deepEqual(parseRoute("#/apps?show=constructor&sort=x&feature=%3C&label=no+label&more=1"), {
     page: "apps",
     view: EVERY_CLIENT,
   });
 });
 
 test("a view becomes the arguments of the API", () => {
-  assert.deepEqual(listArguments({ show: "ending-soon", feature: "OWNER", search: " pay ", sort: "rollover-end" }), {
-    search: "pay",
-    filter: { endingSoon: true, feature: "OWNER" },
-    orderBy: { field: "ROLLOVER_END", direction: "ASC" },
-  });
+  assert.deepEqual(
+    listArguments({
+      show: "ending-soon",
+      feature: "OWNER",
+      labels: ["team=payments"],
+      search: " pay ",
+      sort: "rollover-end",
+    }),
+    {
+      search: "pay",
+      filter: { endingSoon: true, feature: "OWNER", labels: ["team=payments"] },
+      orderBy: { field: "ROLLOVER_END", direction: "ASC" },
+    },
+  );
   assert.deepEqual(listArguments(EVERY_CLIENT), { search: null, filter: null, orderBy: null });
 });
 

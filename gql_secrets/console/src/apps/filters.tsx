@@ -1,6 +1,8 @@
 /** What narrows and orders the list: the search box, the filters, the feature and the order. */
 
+import { useId, useState } from "preact/hooks";
 import type { Feature } from "../graphql/queries";
+import { isLabel, MAX_LABELS } from "../lib/labels";
 import { type ListView, SHOWS, type Show, SORTS, type Sort } from "../lib/listView";
 import { FEATURES, featureName } from "../lib/words";
 import { Choice } from "../ui/choice";
@@ -45,6 +47,7 @@ export function Filters({ view, typed, onType, onChange, count }: FiltersProps) 
           onChange={(sort) => onChange({ sort: sort as Sort })}
           choices={Object.entries(SORTS).map(([sort, { words }]) => [sort, words] as const)}
         />
+        <LabelFilter labels={view.labels} onChange={(labels) => onChange({ labels })} />
         <p class="count muted" role="status">
           {count}
         </p>
@@ -59,6 +62,65 @@ export function Filters({ view, typed, onType, onChange, count }: FiltersProps) 
           </button>
         ))}
       </div>
+    </>
+  );
+}
+
+interface LabelFilterProps {
+  labels: readonly string[];
+  onChange: (labels: readonly string[]) => void;
+}
+
+/** Narrows the list to clients that have all of these labels. */
+function LabelFilter({ labels, onChange }: LabelFilterProps) {
+  const [typed, setTyped] = useState("");
+  const [refused, setRefused] = useState(false);
+  const id = useId();
+  const add = () => {
+    const label = typed.trim();
+    if (label === "") return;
+    setRefused(!isLabel(label));
+    if (!isLabel(label)) return;
+    setTyped("");
+    if (!labels.includes(label)) onChange([...labels, label]);
+  };
+  return (
+    <>
+      <input
+        class="label-box"
+        type="text"
+        aria-label="Label"
+        aria-invalid={refused}
+        aria-describedby={refused ? `${id}-error` : undefined}
+        placeholder="Label: key=value"
+        value={typed}
+        autocomplete="off"
+        spellcheck={false}
+        disabled={labels.length >= MAX_LABELS}
+        onInput={(event) => {
+          setTyped(event.currentTarget.value);
+          setRefused(false);
+        }}
+        onKeyDown={(event) => event.key === "Enter" && add()}
+        onBlur={add}
+      />
+      {refused && (
+        <p class="error" id={`${id}-error`} role="alert">
+          A label is key=value, without spaces, such as team=payments.
+        </p>
+      )}
+      {labels.map((label) => (
+        <button
+          key={label}
+          type="button"
+          class="chip label"
+          onClick={() => onChange(labels.filter((each) => each !== label))}
+        >
+          {label}
+          <Icon name="stop" />
+          <span class="hidden">: remove this filter</span>
+        </button>
+      ))}
     </>
   );
 }

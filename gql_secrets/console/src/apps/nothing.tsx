@@ -31,18 +31,19 @@ const EMPTY: Readonly<Record<Show, { title: string; why: string }>> = {
 };
 
 export function Nothing({ view, viewer, page }: { view: ListView; viewer: Viewer; page: number }) {
-  const { search, show, feature } = view;
+  const { search, show, feature, labels } = view;
+  const narrowed = feature !== null || labels.length > 0;
   if (page > 0) return <Empty title="This page is empty" />;
   if (search.trim()) {
     return (
-      <Empty title={`No results for “${search}”${show || feature ? " with these filters" : ""}`}>
+      <Empty title={`No results for “${search}”${show || narrowed ? " with these filters" : ""}`}>
         <p>One or two characters find only words that begin with them.</p>
       </Empty>
     );
   }
-  if (show || feature) {
+  if (show || narrowed) {
     const { title, why } =
-      show && !feature ? EMPTY[show] : { title: "No client matches these filters", why: "Try fewer filters." };
+      show && !narrowed ? EMPTY[show] : { title: "No client matches these filters", why: "Try fewer filters." };
     return (
       <Empty title={title}>
         <p>{why}</p>

@@ -142,11 +142,12 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
 }
 
 /** The list on the command line, as far as that has the same filters. */
-const commandFor = ({ search, show }: ListView): string =>
+const commandFor = ({ search, show, labels }: ListView): string =>
   [
     "gql-secrets client list",
     search.trim() && `--search '${search.trim().replaceAll("'", "'\\''")}'`,
     show === "in-rollover" && "--in-rollover",
+    ...labels.map((label) => `--label ${label}`),
   ]
     .filter(Boolean)
     .join(" ");

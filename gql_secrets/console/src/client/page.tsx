@@ -1,8 +1,6 @@
 /** One client: the state of its secrets, who uses them, and what one may do about it. */
 
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { EditDialog } from "../dialogs/edit";
-import { DeleteDialog, EnableDialog } from "../dialogs/lifecycle";
 import { ResetDialog } from "../dialogs/reset";
 import {
   CLIENT,
@@ -17,15 +15,16 @@ import { useQuery } from "../graphql/useQuery";
 import { serverNow } from "../lib/clock";
 import { useCommands } from "../lib/commands";
 import { APPS_ADDRESS, listAddress } from "../lib/router";
-import { ADMINISTERS, FEATURES, featureName } from "../lib/words";
+import { ADMINISTERS } from "../lib/words";
 import { type Source, sourcesOf } from "../rollover/sources";
 import { useTitle } from "../shell/title";
 import { ApiButton, type Operation } from "../ui/api";
-import { At, Button, Chip, Loading, Panel } from "../ui/basics";
+import { Button, Chip, Loading } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
 import { openDialog } from "../ui/dialog";
 import { Icon } from "../ui/icons";
 import { FailureNote } from "../ui/notes";
+import { About } from "./about";
 import { Audit, DeletedAudit } from "./audit";
 import { History } from "./history";
 import { LockedOut } from "./lockedOut";
@@ -173,65 +172,4 @@ function operationsOf({ clientId, viewerCanEdit }: ClientView): readonly Operati
     { name: "History of secrets", document: CLIENT_HISTORY, variables: page },
     ...(viewerCanEdit ? [{ name: "Audit trail", document: CLIENT_AUDIT, variables: page }] : []),
   ];
-}
-
-const isEverywhere = (allowList: readonly string[]): boolean =>
-  allowList.includes("0.0.0.0/0") && allowList.includes("::/0");
-
-function About({ client }: { client: ClientView }) {
-  const edit = () => openDialog((close) => <EditDialog client={client} close={close} />);
-  const toggle = () => openDialog((close) => <EnableDialog client={client} close={close} />);
-  const remove = () => openDialog((close) => <DeleteDialog client={client} close={close} />);
-  useCommands(
-    client.viewerCanEdit
-      ? [
-          { words: "Edit client", run: edit },
-          { words: client.enabled ? "Disable client" : "Enable client", run: toggle },
-          { words: "Delete client", run: remove },
-        ]
-      : [],
-  );
-  return (
-    <Panel
-      id="about"
-      title="Settings"
-      aside={
-        client.viewerCanEdit && (
-          <>
-            <Button onClick={edit}>Edit</Button>
-            <Button onClick={toggle}>{client.enabled ? "Disable" : "Enable"}</Button>
-            <Button kind="danger" onClick={remove}>
-              Delete
-            </Button>
-          </>
-        )
-      }
-    >
-      <dl class="facts wide">
-        <dt>Created</dt>
-        <dd>
-          <At at={client.createdAt} />
-        </dd>
-        <dt>Features</dt>
-        <dd>
-          {client.features.length === 0 && <span class="muted">none</span>}
-          {client.features.map((feature) => (
-            <div key={feature}>
-              <code>{featureName(feature)}</code> <span class="muted">{FEATURES[feature]}</span>
-            </div>
-          ))}
-        </dd>
-        <dt>Allow list</dt>
-        <dd class="networks">
-          {isEverywhere(client.allowList) ? (
-            <span>Anywhere</span>
-          ) : (
-            client.allowList.map((network) => <code key={network}>{network}</code>)
-          )}
-        </dd>
-        <dt>Generation</dt>
-        <dd>{client.generation}</dd>
-      </dl>
-    </Panel>
-  );
 }

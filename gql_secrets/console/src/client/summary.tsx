@@ -6,18 +6,20 @@ import { formatAge, formatPast, plural } from "../lib/format";
 import { inState, type Source } from "../rollover/sources";
 import { Icon } from "../ui/icons";
 
+/** Where no maximum age is set. */
 const DUE_AFTER = 90 * 86_400_000;
 
 export function Summary({ client, sources }: { client: ClientView; sources: readonly Source[] | null }) {
   const now = useNow();
-  const { currentSecret, enabled } = client;
+  const { currentSecret, enabled, rotationDueAt } = client;
   if (!currentSecret) return null;
   const using = inState(sources, "IN_USE").length;
   const age = formatAge(currentSecret.createdAt, now);
   const use = currentSecret.lastUsedAt
     ? `last used ${formatPast(currentSecret.lastUsedAt, now)}${using > 0 ? ` by ${plural(using, "source")}` : ""}`
     : "never used";
-  const due = now - Date.parse(currentSecret.createdAt) > DUE_AFTER;
+  const dueAt = rotationDueAt ? Date.parse(rotationDueAt) : Date.parse(currentSecret.createdAt) + DUE_AFTER;
+  const due = now >= dueAt;
   return (
     <section class={`verdict summary ${enabled ? "" : "calm"}`} aria-labelledby="summary">
       <div class="verdict-words">

@@ -6,6 +6,7 @@ import type { ClientView } from "../graphql/queries";
 import { useNow } from "../lib/clock";
 import { type Command, useCommands } from "../lib/commands";
 import { formatCountdown, formatMoment, withLocalInstants } from "../lib/format";
+import { isAtMaximum, MAX_RETENTION } from "../lib/retention";
 import { rolloverFacts } from "../rollover/facts";
 import type { Source } from "../rollover/sources";
 import { type Verdict as Finding, verdictOf } from "../rollover/verdict";
@@ -55,13 +56,16 @@ export function Verdict({ client, sources, onEnd }: VerdictProps) {
   if (!rollover || !oldSecret || !facts) return null;
   const { tone, headline, detail, first } = verdictOf(facts, now);
   const [starts, ends] = [Date.parse(rollover.startedAt), Date.parse(rollover.endsAt)];
+  const atMaximum = isAtMaximum(rollover);
+  // There is nothing to extend then; the first step is to deploy the new secret.
+  const extendFirst = first === "extend" && !atMaximum;
   const shared = { client, oldSecret, sources };
   const extend = (
     <Button
-      kind={first === "extend" ? "primary" : "plain"}
+      kind={extendFirst ? "primary" : "plain"}
       onClick={() => openDialog((close) => <RetentionDialog {...shared} close={close} />)}
     >
-      {first === "extend" ? "Extend" : "Change retention"}
+      {extendFirst ? "Extend" : "Change retention"}
     </Button>
   );
 
@@ -73,16 +77,21 @@ export function Verdict({ client, sources, onEnd }: VerdictProps) {
           {headline}
         </h2>
         <p>{withLocalInstants(detail, now)}</p>
+        {client.viewerCanSmoothReset && client.viewerCanRevokeOldSecret && atMaximum && (
+          <p class="muted">
+            It cannot be extended: it already has the maximum of {MAX_RETENTION.days} days after the reset.
+          </p>
+        )}
         {client.viewerCanRevokeOldSecret && (
           <div class="verdict-actions">
-            {first === "extend" && extend}
+            {extendFirst && extend}
             <Button
               kind={first === "revoke" ? "primary" : "danger"}
               onClick={() => openDialog((close) => <RevokeDialog {...shared} close={close} />)}
             >
               Revoke Old Secret
             </Button>
-            {first !== "extend" && extend}
+            {!extendFirst && extend}
             {!client.currentSecret?.firstUsedAt && (
               <Button onClick={() => openDialog((close) => <CancelDialog {...shared} close={close} />)}>
                 Cancel rollover

@@ -1,4 +1,4 @@
-/** The form for a client's name, description, features and allow list. */
+/** The form for everything that describes a client, and for what it may do. */
 
 import { useEffect, useRef } from "preact/hooks";
 import type { Problem } from "../graphql/mutations";
@@ -7,24 +7,55 @@ import { ADMINISTERS, FEATURES, featureName } from "../lib/words";
 import { Field, Switch } from "../ui/fields";
 import { Note } from "../ui/notes";
 
-export const FORM_FIELDS = ["name", "description", "features", "allowList"] as const;
+export const FORM_FIELDS = [
+  "name",
+  "description",
+  "contact",
+  "labels",
+  "maximumAgeDays",
+  "features",
+  "selfReset",
+  "allowList",
+] as const;
+
+const MAX_AGE_DAYS = 3650;
 
 export interface ClientInput {
   readonly name: string;
   readonly description: string;
   readonly features: readonly Feature[];
   readonly allowList: string;
+  readonly contact: string;
+  readonly labels: string;
+  /** Days, or nothing: then the client inherits the installation's. */
+  readonly maximumAge: string;
+  readonly selfReset: boolean;
 }
+
+/** A field whose text cannot be sent, and why. */
+export interface Lack {
+  readonly field: "name" | "maximumAgeDays";
+  readonly message: string;
+}
+
+export function lackIn({ name, maximumAge }: ClientInput): Lack | null {
+  if (name.trim() === "") return { field: "name", message: "Enter a name." };
+  const days = maximumAge.trim();
+  if (days === "" || (/^[0-9]{1,4}$/.test(days) && Number(days) >= 1 && Number(days) <= MAX_AGE_DAYS)) return null;
+  return { field: "maximumAgeDays", message: `Enter whole days, 1 to ${MAX_AGE_DAYS}, or nothing.` };
+}
+
+export const daysIn = (text: string): number | null => (text.trim() === "" ? null : Number(text));
 
 export const networksIn = (text: string): string[] => text.split(/[\s,;]+/).filter(Boolean);
 
 /** The last refusal leads to the first field at fault. */
-function useFocusOnError({ problems, nameError, disabled }: ClientFormProps) {
+function useFocusOnError({ problems, lack, disabled }: ClientFormProps) {
   const form = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (disabled || (!nameError && problems.length === 0)) return; // a field that is disabled takes no focus
+    if (disabled || (!lack && problems.length === 0)) return; // a field that is disabled takes no focus
     form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
-  }, [problems, nameError, disabled]);
+  }, [problems, lack, disabled]);
   return form;
 }
 
@@ -33,12 +64,15 @@ interface ClientFormProps {
   onInput: (input: ClientInput) => void;
   problems: readonly Problem[];
   disabled: boolean;
-  nameError?: string | null;
+  lack?: Lack | null;
 }
 
 export function ClientForm(props: ClientFormProps) {
-  const { input, onInput, problems, disabled, nameError } = props;
-  const error = (field: string) => problems.find((problem) => problem.field?.[0] === field)?.message ?? null;
+  const { input, onInput, problems, disabled, lack } = props;
+  const error = (field: string) =>
+    (lack?.field === field ? lack.message : null) ??
+    problems.find((problem) => problem.field?.[0] === field)?.message ??
+    null;
   const toggle = (feature: Feature, on: boolean) =>
     onInput({
       ...input,
@@ -51,7 +85,7 @@ export function ClientForm(props: ClientFormProps) {
         label="Name"
         value={input.name}
         onInput={(name) => onInput({ ...input, name })}
-        error={nameError ?? error("name")}
+        error={error("name")}
         disabled={disabled}
         autoFocus
       />
@@ -62,7 +96,33 @@ export function ClientForm(props: ClientFormProps) {
         error={error("description")}
         disabled={disabled}
         lines={2}
-        hint="Optional: what it is for, and who is responsible."
+        hint="Optional: what it is for."
+      />
+      <Field
+        label="Contact"
+        value={input.contact}
+        onInput={(contact) => onInput({ ...input, contact })}
+        error={error("contact")}
+        disabled={disabled}
+        hint="Optional: whom to call about it, such as a mailing list or a person’s name."
+      />
+      <Field
+        label="Labels"
+        value={input.labels}
+        onInput={(labels) => onInput({ ...input, labels })}
+        error={error("labels")}
+        disabled={disabled}
+        hint="Optional: key=value, separated by spaces, such as team=payments tier=1."
+      />
+      <Field
+        label="Maximum age of a secret (days)"
+        value={input.maximumAge}
+        onInput={(maximumAge) => onInput({ ...input, maximumAge })}
+        error={error("maximumAgeDays")}
+        disabled={disabled}
+        inputMode="numeric"
+        short
+        hint="After this many days the secret is due for rotation. Leave it empty to use the installation’s."
       />
       <details class="more" open={input.features.length > 0 || Boolean(error("features"))}>
         <summary>Features</summary>
@@ -91,6 +151,19 @@ export function ClientForm(props: ClientFormProps) {
           </Note>
         )}
       </details>
+      <Switch
+        kind="checkbox"
+        label="May reset its own secret"
+        hint="The application itself can use the smooth reset, for example in a cron job."
+        checked={input.selfReset}
+        disabled={disabled}
+        onChange={(selfReset) => onInput({ ...input, selfReset })}
+      />
+      {error("selfReset") && (
+        <p class="error" role="alert">
+          {error("selfReset")}
+        </p>
+      )}
       <details class="more" open={Boolean(error("allowList"))}>
         <summary>Allow list</summary>
         <Field

@@ -2,14 +2,24 @@
 
 import { useState } from "preact/hooks";
 import { CREATE_CLIENT } from "../graphql/mutations";
+import { labelsIn } from "../lib/labels";
 import { clientAddress } from "../lib/router";
 import { ChangeDialog } from "./changeDialog";
-import { ClientForm, type ClientInput, FORM_FIELDS, networksIn } from "./clientForm";
+import { ClientForm, type ClientInput, daysIn, FORM_FIELDS, type Lack, lackIn, networksIn } from "./clientForm";
 import { NewSecret } from "./newSecret";
 import { useChange } from "./useChange";
 
 const EVERYWHERE = "0.0.0.0/0\n::/0";
-const EMPTY: ClientInput = { name: "", description: "", features: [], allowList: EVERYWHERE };
+const EMPTY: ClientInput = {
+  name: "",
+  description: "",
+  features: [],
+  allowList: EVERYWHERE,
+  contact: "",
+  labels: "",
+  maximumAge: "",
+  selfReset: false,
+};
 
 interface Created {
   readonly clientId: string;
@@ -19,7 +29,7 @@ interface Created {
 
 export function CreateDialog({ close }: { close: () => void }) {
   const [input, setInput] = useState<ClientInput>(EMPTY);
-  const [nameError, setNameError] = useState<string | null>(null);
+  const [lack, setLack] = useState<Lack | null>(null);
   const [created, setCreated] = useState<Created | null>(null);
   const change = useChange(CREATE_CLIENT, ({ client, secret }) => {
     if (client && secret) setCreated({ clientId: client.clientId, clientName: client.name, secret });
@@ -29,6 +39,10 @@ export function CreateDialog({ close }: { close: () => void }) {
     description: input.description.trim() || null,
     features: [...input.features],
     allowList: networksIn(input.allowList),
+    contact: input.contact.trim() || null,
+    labels: labelsIn(input.labels),
+    maximumAgeDays: lackIn(input) ? null : daysIn(input.maximumAge),
+    selfReset: input.selfReset,
   };
 
   if (created) {
@@ -45,8 +59,9 @@ export function CreateDialog({ close }: { close: () => void }) {
       change={change}
       fields={FORM_FIELDS}
       onAct={() => {
-        if (variables.name) change.send(variables);
-        else setNameError("Enter a name.");
+        const found = lackIn(input);
+        setLack(found);
+        if (!found) change.send(variables);
       }}
       close={close}
       dirty={JSON.stringify(input) !== JSON.stringify(EMPTY)}
@@ -54,9 +69,9 @@ export function CreateDialog({ close }: { close: () => void }) {
     >
       <ClientForm
         input={input}
-        nameError={nameError}
+        lack={lack}
         onInput={(next) => {
-          setNameError(null);
+          setLack(null);
           setInput({ ...input, ...next });
         }}
         problems={change.problems}

@@ -3,9 +3,10 @@
 import { useState } from "preact/hooks";
 import { UPDATE_CLIENT } from "../graphql/mutations";
 import type { ClientView, Feature } from "../graphql/queries";
+import { labelsIn } from "../lib/labels";
 import { say } from "../ui/toast";
 import { ChangeDialog } from "./changeDialog";
-import { ClientForm, type ClientInput, FORM_FIELDS, networksIn } from "./clientForm";
+import { ClientForm, type ClientInput, daysIn, FORM_FIELDS, type Lack, lackIn, networksIn } from "./clientForm";
 import { useChange } from "./useChange";
 
 export function EditDialog({ client, close }: { client: ClientView; close: () => void }) {
@@ -14,26 +15,46 @@ export function EditDialog({ client, close }: { client: ClientView; close: () =>
     description: client.description ?? "",
     features: client.features,
     allowList: client.allowList.join("\n"),
+    contact: client.contact ?? "",
+    labels: client.labels.join(" "),
+    maximumAge: client.maximumAgeDays === null ? "" : String(client.maximumAgeDays),
+    selfReset: client.selfReset,
   }));
   const [input, setInput] = useState(before);
+  const [lack, setLack] = useState<Lack | null>(null);
   const change = useChange(UPDATE_CLIENT, () => {
     say("Saved.");
     close();
   });
-  const variables = { clientId: client.clientId, ...changed(before, input) };
-  const nothing = Object.keys(variables).length === 1;
+  const variables = { clientId: client.clientId, ...(lackIn(input) ? {} : changed(before, input)) };
+  const nothing = JSON.stringify(changed(before, input)) === "{}";
   return (
     <ChangeDialog
       title="Edit client"
       act="Save"
       change={change}
       fields={FORM_FIELDS}
-      onAct={() => (nothing ? close() : change.send(variables))}
+      onAct={() => {
+        const found = lackIn(input);
+        setLack(found);
+        if (found) return;
+        if (nothing) close();
+        else change.send(variables);
+      }}
       close={close}
       dirty={!nothing}
       show={{ document: UPDATE_CLIENT, variables }}
     >
-      <ClientForm input={input} onInput={setInput} problems={change.problems} disabled={change.pending} />
+      <ClientForm
+        input={input}
+        lack={lack}
+        onInput={(next) => {
+          setLack(null);
+          setInput(next);
+        }}
+        problems={change.problems}
+        disabled={change.pending}
+      />
     </ChangeDialog>
   );
 }
@@ -43,6 +64,11 @@ interface Changed {
   description?: string;
   features?: Feature[];
   allowList?: string[];
+  contact?: string;
+  labels?: string[];
+  maximumAgeDays?: number;
+  inheritMaximumAge?: boolean;
+  selfReset?: boolean;
 }
 
 function changed(before: ClientInput, now: ClientInput): Changed {
@@ -53,5 +79,14 @@ function changed(before: ClientInput, now: ClientInput): Changed {
     ...(now.description === before.description ? {} : { description: now.description.trim() }),
     ...(same(now.features, before.features) ? {} : { features: [...now.features] }),
     ...(same(networksIn(now.allowList), networksIn(before.allowList)) ? {} : { allowList: networksIn(now.allowList) }),
+    ...(now.contact === before.contact ? {} : { contact: now.contact.trim() }),
+    ...(same(labelsIn(now.labels), labelsIn(before.labels)) ? {} : { labels: labelsIn(now.labels) }),
+    ...changedAge(daysIn(before.maximumAge), daysIn(now.maximumAge)),
+    ...(now.selfReset === before.selfReset ? {} : { selfReset: now.selfReset }),
   };
+}
+
+function changedAge(before: number | null, now: number | null): Changed {
+  if (now === before) return {};
+  return now === null ? { inheritMaximumAge: true } : { maximumAgeDays: now };
 }

@@ -6,7 +6,7 @@ import type { ClientView, SecretView } from "../graphql/queries";
 import { serverNow, useNow } from "../lib/clock";
 import { formatMoment } from "../lib/format";
 import { generationSeen } from "../lib/generations";
-import { MAX_RETENTION } from "../lib/retention";
+import { isAtMaximum, latestEnd, MAX_RETENTION } from "../lib/retention";
 import { rolloverFacts } from "../rollover/facts";
 import { dependents, type Source } from "../rollover/sources";
 import { verdictOf } from "../rollover/verdict";
@@ -18,8 +18,6 @@ import { REASON_FIELDS, ReasonField, reasonOf } from "./reason";
 import { RetentionBox, useRetention } from "./retention";
 import { SourceList } from "./sourceList";
 import { useChange } from "./useChange";
-
-const HOUR = 3_600_000;
 
 interface RolloverProps {
   client: ClientView;
@@ -91,7 +89,7 @@ export function RetentionDialog({ client, oldSecret, close }: RolloverProps) {
     close();
   });
   const startedAt = client.rollover?.startedAt;
-  const latest = startedAt ? Date.parse(startedAt) + MAX_RETENTION.hours * HOUR : undefined;
+  const latest = startedAt ? latestEnd(startedAt) : undefined;
   const ends = client.rollover ? Date.parse(client.rollover.endsAt) : undefined;
   const variables = (hoursToLive: number) => ({
     clientId: client.clientId,
@@ -116,7 +114,7 @@ export function RetentionDialog({ client, oldSecret, close }: RolloverProps) {
         {ends === undefined ? " is active" : ` ends ${formatMoment(ends, now)}`}. Keep it for how much longer, counted
         from now?
         {latest !== undefined &&
-          (ends !== undefined && latest - ends < HOUR
+          (client.rollover && isAtMaximum(client.rollover)
             ? ` It already has the maximum of ${MAX_RETENTION.days} days, so it can only be shortened.`
             : ` The latest possible time is ${formatMoment(latest, now)}, ${MAX_RETENTION.days} days after the reset.`)}
       </p>

@@ -91,8 +91,26 @@ export const CANCEL_ROLLOVER = graphql(
 
 export const CREATE_CLIENT = graphql(
   `
-    mutation CreateClient($name: String!, $description: String, $features: [ClientFeature!], $allowList: [String!]) {
-      createClient(name: $name, description: $description, features: $features, allowList: $allowList) {
+    mutation CreateClient(
+      $name: String!
+      $description: String
+      $features: [ClientFeature!]
+      $allowList: [String!]
+      $contact: String
+      $labels: [String!]
+      $maximumAgeDays: Int
+      $selfReset: Boolean
+    ) {
+      createClient(
+        name: $name
+        description: $description
+        features: $features
+        allowList: $allowList
+        contact: $contact
+        labels: $labels
+        maximumAgeDays: $maximumAgeDays
+        selfReset: $selfReset
+      ) {
         client { clientId name }
         secret
         userErrors { ...Problem }
@@ -110,6 +128,11 @@ export const UPDATE_CLIENT = graphql(
       $description: String
       $features: [ClientFeature!]
       $allowList: [String!]
+      $contact: String
+      $labels: [String!]
+      $maximumAgeDays: Int
+      $inheritMaximumAge: Boolean
+      $selfReset: Boolean
     ) {
       updateClient(
         clientId: $clientId
@@ -117,6 +140,11 @@ export const UPDATE_CLIENT = graphql(
         description: $description
         features: $features
         allowList: $allowList
+        contact: $contact
+        labels: $labels
+        maximumAgeDays: $maximumAgeDays
+        inheritMaximumAge: $inheritMaximumAge
+        selfReset: $selfReset
       ) {
         client { clientId name }
         userErrors { ...Problem }

@@ -1,6 +1,7 @@
 /** What the list of clients shows: which clients, in which order. All of it is in the address, so it can be shared. */
 
 import type { Feature } from "../graphql/queries";
+import { isLabel, MAX_LABELS } from "./labels";
 
 /** The filters of the list, by their names in the address; each is a field of the API's `ClientFilter`. */
 export const SHOWS = {
@@ -33,11 +34,13 @@ export type Sort = keyof typeof SORTS;
 export interface ListView {
   readonly show: Show | null;
   readonly feature: Feature | null;
+  /** All of them must be there. */
+  readonly labels: readonly string[];
   readonly search: string;
   readonly sort: Sort;
 }
 
-export const EVERY_CLIENT: ListView = { show: null, feature: null, search: "", sort: "newest" };
+export const EVERY_CLIENT: ListView = { show: null, feature: null, labels: [], search: "", sort: "newest" };
 
 const isKey = <Key extends string>(keys: Readonly<Record<Key, unknown>>, text: string | null): text is Key =>
   text !== null && Object.hasOwn(keys, text);
@@ -49,24 +52,33 @@ export function parseListView(text: string): ListView {
   return {
     show: isKey(SHOWS, show) ? show : null,
     feature: feature && /^[a-z_]+$/.test(feature) ? (feature.toUpperCase() as Feature) : null,
+    labels: given.getAll("label").filter(isLabel).slice(0, MAX_LABELS),
     search: given.get("search") ?? "",
     sort: isKey(SORTS, sort) ? sort : EVERY_CLIENT.sort,
   };
 }
 
 /** The part of the address after "?", with nothing that is as usual. */
-export function writeListView({ show, feature, search, sort }: ListView): string {
+export function writeListView({ show, feature, labels, search, sort }: ListView): string {
   const written = new URLSearchParams();
   if (show) written.set("show", show);
   if (feature) written.set("feature", feature.toLowerCase());
+  for (const label of labels) written.append("label", label);
   if (search) written.set("search", search);
   if (sort !== EVERY_CLIENT.sort) written.set("sort", sort);
   return written.toString();
 }
 
 /** The view as arguments of the API's `clients`. */
-export const listArguments = ({ show, feature, search, sort }: ListView) => ({
+export const listArguments = ({ show, feature, labels, search, sort }: ListView) => ({
   search: search.trim() || null,
-  filter: show || feature ? { ...(show && { [SHOWS[show].filter]: true }), ...(feature && { feature }) } : null,
+  filter:
+    show || feature || labels.length > 0
+      ? {
+          ...(show && { [SHOWS[show].filter]: true }),
+          ...(feature && { feature }),
+          ...(labels.length > 0 && { labels: [...labels] }),
+        }
+      : null,
   orderBy: sort === EVERY_CLIENT.sort ? null : { field: SORTS[sort].field, direction: SORTS[sort].direction },
 });

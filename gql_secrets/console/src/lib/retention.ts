@@ -29,3 +29,14 @@ export function parseRetention(typed: string, unit: Unit = "days"): Retention {
 /** "1 day", "3 days", "1 hour" */
 export const periodInWords = (count: number, unit: Unit): string =>
   `${count} ${count === 1 ? unit.slice(0, -1) : unit}`;
+
+const HOUR = 3_600_000;
+/** Two instants that were read at different moments of one change. */
+const SAME = 60_000;
+
+/** The latest end of an old secret: seven days after the reset that retained it. */
+export const latestEnd = (startedAt: string): number => Date.parse(startedAt) + MAX_RETENTION.hours * HOUR;
+
+/** Whether the end of a rollover can only be moved to an earlier time. */
+export const isAtMaximum = ({ startedAt, endsAt }: { readonly startedAt: string; readonly endsAt: string }): boolean =>
+  latestEnd(startedAt) - Date.parse(endsAt) < SAME;

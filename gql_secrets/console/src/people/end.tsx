@@ -2,8 +2,8 @@
 
 import { ChangeDialog } from "../dialogs/changeDialog";
 import { useChange } from "../dialogs/useChange";
+import type { SessionRow } from "../graphql/adminQueries";
 import { END_SESSION, END_SESSIONS } from "../graphql/mutations";
-import type { SessionRow } from "../graphql/queries";
 import { say } from "../ui/toast";
 
 interface EndProps {

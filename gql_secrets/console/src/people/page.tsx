@@ -1,6 +1,7 @@
 /** People & sessions: who is signed in, for administrators. */
 
-import { SESSIONS, type SessionRow, type Viewer } from "../graphql/queries";
+import { SESSIONS, type SessionRow } from "../graphql/adminQueries";
+import type { Viewer } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { useCommands } from "../lib/commands";
 import { ROLE_WORDS, WAY_WORDS } from "../lib/words";

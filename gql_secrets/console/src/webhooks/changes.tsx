@@ -3,8 +3,8 @@
 import { useState } from "preact/hooks";
 import { ChangeDialog } from "../dialogs/changeDialog";
 import { useChange } from "../dialogs/useChange";
+import type { WebhookRow } from "../graphql/adminQueries";
 import { DELETE_WEBHOOK, ROTATE_WEBHOOK_SECRET, UPDATE_WEBHOOK } from "../graphql/mutations";
-import type { WebhookRow } from "../graphql/queries";
 import { say } from "../ui/toast";
 import { SigningSecret } from "./secret";
 import { webhookName } from "./words";

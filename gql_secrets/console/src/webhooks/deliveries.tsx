@@ -1,9 +1,9 @@
 /** The newest deliveries of a webhook, with their status; each can be sent once more. */
 
 import { useEffect } from "preact/hooks";
+import { WEBHOOK_DELIVERIES, type WebhookDelivery } from "../graphql/adminQueries";
 import { RequestFailed, request } from "../graphql/client";
 import { REDELIVER_WEBHOOK } from "../graphql/mutations";
-import { WEBHOOK_DELIVERIES, type WebhookDelivery } from "../graphql/queries";
 import { useAction } from "../graphql/useAction";
 import { useQuery } from "../graphql/useQuery";
 import { useNow } from "../lib/clock";

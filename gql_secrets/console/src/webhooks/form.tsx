@@ -3,8 +3,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ChangeDialog } from "../dialogs/changeDialog";
 import { useChange } from "../dialogs/useChange";
+import type { WebhookEvent, WebhookRow } from "../graphql/adminQueries";
 import { CREATE_WEBHOOK, type Problem, UPDATE_WEBHOOK } from "../graphql/mutations";
-import type { WebhookEvent, WebhookRow } from "../graphql/queries";
 import { Button } from "../ui/basics";
 import { Field, Switch } from "../ui/fields";
 import { say } from "../ui/toast";

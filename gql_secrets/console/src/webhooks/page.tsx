@@ -1,9 +1,9 @@
 /** Webhooks: where events are delivered to, for administrators. */
 
 import { useState } from "preact/hooks";
+import { WEBHOOKS, type WebhookRow } from "../graphql/adminQueries";
 import { RequestFailed, request } from "../graphql/client";
 import { TEST_WEBHOOK } from "../graphql/mutations";
-import { WEBHOOKS, type WebhookRow } from "../graphql/queries";
 import { useAction } from "../graphql/useAction";
 import { useQuery } from "../graphql/useQuery";
 import { useNow } from "../lib/clock";

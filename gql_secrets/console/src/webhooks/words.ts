@@ -1,6 +1,6 @@
 /** The events and states of webhooks in the user's words. */
 
-import type { WebhookDelivery, WebhookEvent, WebhookRow } from "../graphql/queries";
+import type { WebhookDelivery, WebhookEvent, WebhookRow } from "../graphql/adminQueries";
 import { formatMoment, formatPast } from "../lib/format";
 import type { Tone } from "../ui/basics";
 import type { IconName } from "../ui/icons";
