@@ -10,16 +10,18 @@ import pytest
 import gql_secrets
 
 PACKAGE = Path(gql_secrets.__file__).parent
-# Who may import what. `logs`, `settings` and `wiring` are what both entry points share.
+# Who may import what. `logs`, `settings` and `wiring` are what both entry points share; `pauses` knows nothing of the
+# product, and is for everything that computes for long on the event loop.
 MAY_IMPORT = {
     "domain": {"domain"},
-    "graphql_server": {"graphql_server"},
-    "storage": {"domain", "storage"},
-    "service": {"domain", "storage", "service"},
+    "pauses": {"pauses"},
+    "graphql_server": {"graphql_server", "pauses"},
+    "storage": {"domain", "pauses", "storage"},
+    "service": {"domain", "pauses", "storage", "service"},
     "logs": {"domain", "settings", "logs"},
     "settings": {"domain", "settings"},
     "wiring": {"domain", "storage", "service", "settings", "wiring"},
-    "api": {"domain", "storage", "service", "logs", "settings", "wiring", "graphql_server", "api"},
+    "api": {"domain", "pauses", "storage", "service", "logs", "settings", "wiring", "graphql_server", "api"},
     "commands": {"domain", "storage", "service", "logs", "settings", "wiring", "api", "commands"},
 }
 ENTRY_POINTS = {"cli", "api.app"}

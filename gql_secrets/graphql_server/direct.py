@@ -42,7 +42,8 @@ from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 from strawberry.execution import optimized_is_awaitable
 
-from gql_secrets.graphql_server.plans import Completion, Plans
+from gql_secrets.graphql_server.plans import Plans
+from gql_secrets.graphql_server.unfinished import Completion, finish, take_unfinished
 
 # Strawberry's faster test, typed as graphql-core wants it.
 is_awaitable: Final = cast("Callable[[object], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
@@ -101,9 +102,13 @@ class DirectQuery:
             error = located_error(failure, self.info.field_nodes, [self.name])
             return ExecutionResult(None if is_non_null_type(self.info.return_type) else {self.name: None}, [error])
         try:
-            return ExecutionResult({self.name: self.complete(value)}, None)
+            completed = self.complete(value)
+            if unfinished := take_unfinished():
+                await finish(unfinished)
         except Exception:  # noqa: BLE001  graphql-core says where it failed
+            take_unfinished()
             return None
+        return ExecutionResult({self.name: completed}, None)
 
 
 def compile_query(schema: GraphQLSchema, plans: Plans, operation: OperationDefinitionNode) -> DirectQuery | None:

@@ -27,8 +27,8 @@ from gql_secrets.graphql_server.errors import BAD_REQUEST, DocumentRefused, erro
 from gql_secrets.graphql_server.limits import Limits, text_cost
 from gql_secrets.graphql_server.parsing import parse_document
 from gql_secrets.graphql_server.plans import Plans
-from gql_secrets.graphql_server.turns import TimeSlice
 from gql_secrets.graphql_server.validation import validation_rules
+from gql_secrets.pauses import LongWork, pause
 
 # What a kept document takes, measured with tracemalloc and rounded up. Its text is added twice: whole as key and
 # source, and in pieces as the literals and names of the tree.
@@ -138,10 +138,10 @@ class DocumentCache:
         document = self._find(text)
         if document is not None:
             return document
-        time_slice = TimeSlice()
-        for step in self._steps(text):
-            document = step
-            await time_slice.pause()
+        with LongWork():
+            for step in self._steps(text):
+                document = step
+                await pause()
         return self._keep(text, document)
 
     def read_now(self, text: str) -> Document:
@@ -192,7 +192,7 @@ class DocumentCache:
         operations = self.budget.check_document(tree)
         yield None
         errors: list[GraphQLError] = []
-        for rules in self._rules:
+        for rules in self._rules if "$" in text else self._rules[:-1]:
             errors += validate(self._schema, tree, rules, max_errors=limits.errors, hide_suggestions=True)
             if len(errors) >= limits.errors:
                 break

@@ -34,6 +34,7 @@ from gql_secrets.graphql_server.limits import Limits, check_variables
 from gql_secrets.graphql_server.protocols import RequestContext
 from gql_secrets.graphql_server.requests import GraphQLRequest
 from gql_secrets.graphql_server.turns import PausingExecutor, Turns
+from gql_secrets.pauses import LongWork, pause
 
 # Called with the name of an operation, None where its document is not a known one, and with its outcome: "ok", or the
 # code of its first error.
@@ -198,9 +199,11 @@ class Engine:
             DocumentRefused: a variable does not fit its type.
         """
         direct = prepared.operation.direct
-        result = await direct.execute(prepared.variables, context) if direct else None
-        if result is None:
-            result = await self._execute(prepared, context)
+        with LongWork():
+            result = await direct.execute(prepared.variables, context) if direct else None
+            if result is None:
+                result = await self._execute(prepared, context)
+            await pause()  # before the result is written, which takes long where it is large
         outcome = self._result(result, prepared, context)
         self._observe(prepared.known_name, str(code_of(outcome.errors) or OK))
         return outcome
@@ -236,19 +239,20 @@ class Engine:
         Raises:
             DocumentRefused: the subscription cannot begin.
         """
-        source = subscribe(
-            self._schema,
-            prepared.document.tree,
-            None,
-            context,
-            dict(prepared.variables),
-            prepared.operation.name,
-            executor_class=PausingExecutor,
-            hide_suggestions=True,
-            operation_extensions=None,
-        )
-        if isawaitable(source):
-            source = await source
+        with LongWork():
+            source = subscribe(
+                self._schema,
+                prepared.document.tree,
+                None,
+                context,
+                dict(prepared.variables),
+                prepared.operation.name,
+                executor_class=PausingExecutor,
+                hide_suggestions=True,
+                operation_extensions=None,
+            )
+            if isawaitable(source):
+                source = await source
         if isinstance(source, ExecutionResult):
             errors = source.errors or []
             if all(_is_about_variable(error) for error in errors):
@@ -264,7 +268,11 @@ class Engine:
         self, source: AsyncIterator[ExecutionResult], prepared: PreparedOperation, context: RequestContext
     ) -> AsyncGenerator[OperationResult]:
         try:
-            async for result in source:
+            while True:
+                with LongWork():
+                    result = await anext(source, None)
+                if result is None:
+                    break
                 yield replace(self._result(result, prepared, context), event_id=context.event_id)
         except Exception as failure:  # noqa: BLE001  the last place before the caller
             ended = ExecutionResult(None, [GraphQLError("The stream ended.", original_error=failure)])

@@ -6,12 +6,17 @@ a synchronous method of it without arguments. Those are compiled here, once, int
 completed form. Everything else is left to graphql-core: arguments, resolvers that take `info`, field extensions,
 directives, interfaces and unions. So is everything that fails, because only graphql-core knows the error's path and
 which field becomes null; a plain field can be resolved twice without harm.
+
+A list of many values takes longer than an operation may compute without a pause. In an operation that can pause, only
+an empty list is made for it at first, and filled later (`unfinished.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from inspect import isawaitable
 from operator import attrgetter
 from types import NoneType
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, cast
 
 from graphql import (
     DocumentNode,
@@ -40,7 +45,8 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
-Completion: TypeAlias = Callable[[Any], Any]
+from gql_secrets.graphql_server.unfinished import Completion, UnfinishedList, finish, leave_unfinished, take_unfinished
+from gql_secrets.pauses import can_pause
 
 # Strawberry's key from a type or field of graphql-core to its own definition.
 _DEFINITION: Final = "strawberry-definition"
@@ -50,6 +56,8 @@ _MAX_DEPTH: Final = 12
 # `attrgetter` returns a tuple for two names or more.
 _MIN_TEXTS: Final = 2
 _MAX_KNOWN: Final = 64
+# A list of more values, those of its items counted, is completed with pauses; one takes some microseconds.
+_MAX_VALUES: Final = 200
 
 
 class NotPlain(Exception):  # noqa: N818  a signal to leave a value to graphql-core
@@ -67,6 +75,8 @@ class Plans:
         self.fragments = fragments
         self._completions: dict[tuple[int, int], Completion | None] = {}
         self._fields: dict[tuple[int, int], Completion | None] = {}
+        # How many values an object has that each of these completes, those of objects below it counted.
+        self._sizes: dict[Completion, int] = {}
 
     @classmethod
     def of(cls, schema: GraphQLSchema, document: DocumentNode) -> "Plans":
@@ -99,10 +109,10 @@ class Plans:
             return None
         if is_non_null_type(type_):
             inner = self._complete(type_.of_type, nodes, depth)
-            return inner and _non_null(inner)
+            return inner and self._sized(_non_null(inner), inner)
         if is_list_type(type_):
             inner = self._complete(type_.of_type, nodes, depth)
-            return inner and _list(inner)
+            return inner and self._sized(_list(inner, self._sizes.get(inner, 1)), inner)
         if is_leaf_type(type_):
             return _leaf(type_.coerce_output_value, _OWN_FORM.get(type_))
         if is_object_type(type_):
@@ -129,7 +139,12 @@ class Plans:
             if (text := _text_of(type_.fields.get(nodes[0].name.value))) is not None:
                 texts[name] = text
         origins = {definition.origin, definition.concrete_of.origin if definition.concrete_of else definition.origin}
-        return _object(tuple(origins), fields, texts)
+        return self._sized(_object(tuple(origins), fields, texts), *fields.values())
+
+    def _sized(self, made: Completion, *inner: Completion) -> Completion:
+        """Return a completion, and remember how many values an object has that it completes."""
+        self._sizes[made] = sum(self._sizes.get(each, 1) for each in inner)
+        return made
 
     def _collect(
         self,
@@ -183,7 +198,7 @@ class Plans:
         def resolve(source: Any) -> Any:  # noqa: ANN401  an object of any type of the schema
             return complete(get(source))
 
-        return resolve
+        return self._sized(resolve, complete)
 
 
 class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -203,12 +218,20 @@ class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:  # noqa: ANN401
         """Resolve and complete a field by its plan, or as graphql-core does."""
         if self._plans is not None and source is not None and len(field_details_list) == 1:
-            resolve = self._plans.field(parent_type, field_details_list[0].node)
+            node = field_details_list[0].node
+            resolve = self._plans.field(parent_type, node)
             if resolve is not None:
                 try:
-                    return resolve(source)
-                except Exception:  # noqa: BLE001, S110  graphql-core does it again and says where it failed
-                    pass
+                    completed = resolve(source)
+                except Exception:  # noqa: BLE001  graphql-core does it again and says where it failed
+                    take_unfinished()
+                else:
+                    if node.selection_set is None or not (unfinished := take_unfinished()):
+                        return completed
+                    again = partial(
+                        super().execute_field, parent_type, source, field_details_list, path, position_context
+                    )
+                    return _finished(completed, unfinished, again)
         return super().execute_field(parent_type, source, field_details_list, path, position_context)
 
     def complete_value(
@@ -222,13 +245,30 @@ class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:  # noqa: ANN401
         """Complete a value by its plan, or as graphql-core does."""
         if self._plans is not None and len(field_details_list) == 1:
-            complete = self._plans.completion(return_type, field_details_list[0].node)
+            node = field_details_list[0].node
+            complete = self._plans.completion(return_type, node)
             if complete is not None:
                 try:
-                    return complete(result)
-                except Exception:  # noqa: BLE001, S110  graphql-core does it again and says where it failed
-                    pass
+                    completed = complete(result)
+                except Exception:  # noqa: BLE001  graphql-core does it again and says where it failed
+                    take_unfinished()
+                else:
+                    if node.selection_set is None or not (unfinished := take_unfinished()):
+                        return completed
+                    again = partial(
+                        super().complete_value, return_type, field_details_list, info, path, result, position_context
+                    )
+                    return _finished(completed, unfinished, again)
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
+
+
+async def _finished(completed: Any, unfinished: list[UnfinishedList], again: Callable[[], Any]) -> Any:  # noqa: ANN401
+    try:
+        await finish(unfinished)
+    except Exception:  # noqa: BLE001  graphql-core does it again and says where it failed
+        done = again()
+        return await done if isawaitable(done) else done
+    return completed
 
 
 def getter_of(field: GraphQLField) -> Completion | None:
@@ -267,12 +307,18 @@ def _non_null(inner: Completion) -> Completion:
     return complete
 
 
-def _list(inner: Completion) -> Completion:
+def _list(inner: Completion, size: int) -> Completion:
+    """Return what completes a list, of whose items each has so many values."""
+
     def complete(value: Any) -> Any:  # noqa: ANN401
         if value is None:
             return None
         if type(value) is not list:
             raise NotPlain
+        if len(value) * size > _MAX_VALUES and can_pause():
+            completed: list[Any] = []
+            leave_unfinished(completed, value, inner)
+            return completed
         return [inner(item) for item in value]
 
     return complete

@@ -1,12 +1,16 @@
 """The validation rules of documents: those of the specification, two of them bounded or without the caller's values."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from graphql import (
     ArgumentNode,
     GraphQLError,
+    NoUndefinedVariablesRule,
+    NoUnusedVariablesRule,
     ValuesOfCorrectTypeRule,
     VariableDefinitionNode,
+    VariablesInAllowedPositionRule,
     print_ast,
     specified_rules,
 )
@@ -49,8 +53,13 @@ class ValuesFitRule(ValuesOfCorrectTypeRule):
         super().report_error(GraphQLError(f"{self._place} does not fit its type{type_}.", error.nodes))
 
 
+# These ask for every use of a variable below an operation, which is found once for a group that holds all of them. A
+# document without variables passes them.
+VARIABLE_RULES: Final = (NoUndefinedVariablesRule, NoUnusedVariablesRule, VariablesInAllowedPositionRule)
+
+
 def validation_rules(limits: Limits) -> tuple[Sequence[type[ASTValidationRule]], ...]:
-    """Return the rules that a document is validated by, in groups of about the same cost.
+    """Return the rules that a document is validated by, in groups of about the same cost; `VARIABLE_RULES` are last.
 
     The rules of `@defer` and `@stream` are left out: a schema without these directives refuses them by another rule.
     """
@@ -67,7 +76,8 @@ def validation_rules(limits: Limits) -> tuple[Sequence[type[ASTValidationRule]],
         OverlappingFieldsCanBeMergedRule: FieldsMergeRule,
         ValuesOfCorrectTypeRule: ValuesFitRule,
     }
-    left_out = {
+    left_out: set[type[ASTValidationRule]] = {
+        *VARIABLE_RULES,
         DeferStreamDirectiveLabel,
         DeferStreamDirectiveOnRootField,
         DeferStreamDirectiveOnValidOperationsRule,
@@ -75,4 +85,4 @@ def validation_rules(limits: Limits) -> tuple[Sequence[type[ASTValidationRule]],
     }
     specified = [replaced.get(rule, rule) for rule in specified_rules if rule not in left_out]
     rules = [*specified, MaybeNullValidationRule, OneOfInputValidationRule]
-    return rules[: len(rules) // 2], rules[len(rules) // 2 :]
+    return rules[: len(rules) // 2], rules[len(rules) // 2 :], VARIABLE_RULES

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from gql_secrets.pauses import make_all
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 
@@ -162,7 +163,7 @@ async def _read(database: Database, query: ClientQuery, end: str = "") -> list[C
     if not rows:
         return []
     now = database.instant_of(rows[0][_CLOCK_AT])
-    return [_client_of(row, now) for row in rows]
+    return await make_all(lambda row: _client_of(row, now), rows)
 
 
 def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:

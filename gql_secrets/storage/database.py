@@ -14,6 +14,7 @@ from tortoise.context import TortoiseContext
 from tortoise.transactions import in_transaction
 
 from gql_secrets.domain.errors import Conflict, Failure, Unavailable
+from gql_secrets.pauses import current_slice, make_all, pause
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.errors import is_outdated_statement, translate_start, translated, translated_read
@@ -195,8 +196,11 @@ class Database:
         reader = self._reader
         if reader is None:
             raise Unavailable
+        time_slice = current_slice()
 
         async def run() -> T:
+            if time_slice is not None:
+                await time_slice.pause()  # building a query takes a while, and many may begin in one run of the loop
             return await _retried(lambda: work(reader))
 
         try:
@@ -264,11 +268,7 @@ class Database:
 
     async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return the rows of a read with `?` placeholders."""
-
-        async def work(connection: BaseDBAsyncClient) -> list[dict[str, Any]]:
-            return await connection.execute_query_dict(self.dialect.placeholders(statement), list(values))
-
-        return await self.read(work)
+        return await make_all(dict, await self._rows(statement, values))
 
     async def find_damage(self) -> list[str]:
         """Return a sentence for each inconsistency that the database itself finds in its files."""
@@ -280,6 +280,7 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
+        await pause()  # SQLite reads on the event loop
         reader = self._reader
         if reader is None:
             raise Unavailable
@@ -300,11 +301,13 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
+        # Rows of either driver: asyncpg's iterate over their values as SQLite's do.
+        return await make_all(tuple, await self._rows(statement, values))
 
-        async def work(connection: BaseDBAsyncClient) -> Sequence[Sequence[Any]]:
+    async def _rows(self, statement: str, values: Sequence[object]) -> Sequence[Any]:
+        async def work(connection: BaseDBAsyncClient) -> Sequence[Any]:
             _, rows = await connection.execute_query(self.dialect.placeholders(statement), list(values))
-            # Rows of either driver: asyncpg's iterate over their values as SQLite's do.
-            return [tuple(row) for row in rows]
+            return rows
 
         return await self.read(work)
 

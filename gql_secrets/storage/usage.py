@@ -12,13 +12,14 @@ PostgreSQL in one round trip. PostgreSQL first updates the rows that there are: 
 to the WAL before its update.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
+from gql_secrets.pauses import make_all
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import ClientSecret
@@ -235,20 +236,18 @@ async def find_uses(database: Database | Transaction, secret_ids: Sequence[int])
         f"SELECT * FROM secret_use WHERE secret_id IN ({_marks(secret_ids)}) ORDER BY last_seen_at DESC",  # noqa: S608  only question marks
         secret_ids,
     )
-    return [
-        (
-            row["secret_id"],
-            SecretUse(
-                row["address"] or None,
-                row["user_agent"] or None,
-                from_microseconds(row["first_seen_at"]),
-                from_microseconds(row["last_seen_at"]),
-                row["count"],
-                bool(row["refused"]),
-            ),
-        )
-        for row in rows
-    ]
+    return await make_all(_use_of, rows)
+
+
+def _use_of(row: Mapping[str, Any]) -> tuple[int, SecretUse]:
+    return row["secret_id"], SecretUse(
+        row["address"] or None,
+        row["user_agent"] or None,
+        from_microseconds(row["first_seen_at"]),
+        from_microseconds(row["last_seen_at"]),
+        row["count"],
+        bool(row["refused"]),
+    )
 
 
 async def find_buckets(database: Database, secret_ids: Sequence[int], now: datetime) -> list[tuple[int, UsageBucket]]:
@@ -263,10 +262,11 @@ async def find_buckets(database: Database, secret_ids: Sequence[int], now: datet
         """,  # noqa: S608  only question marks
         [*hours, *secret_ids],
     )
-    return [
-        (row["secret_id"], UsageBucket(from_microseconds(row["starts_at"]), row["count"], row["refused"]))
-        for row in rows
-    ]
+    return await make_all(_bucket_of, rows)
+
+
+def _bucket_of(row: Mapping[str, Any]) -> tuple[int, UsageBucket]:
+    return row["secret_id"], UsageBucket(from_microseconds(row["starts_at"]), row["count"], row["refused"])
 
 
 async def add_last_uses(database: Database | Transaction, secrets: Sequence[ClientSecret]) -> None:

@@ -14,6 +14,7 @@ from gql_secrets.domain.errors import NoRollover
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.sources import first_allowed_use
+from gql_secrets.pauses import pause
 from gql_secrets.service.active_secrets import retained_secret
 from gql_secrets.service.changes import ClientChange
 from gql_secrets.service.clients import allow_list_of
@@ -76,8 +77,13 @@ class UsageQueries:
         async def read() -> dict[int, list[SecretUse]]:
             stored: dict[int, dict[tuple[Source, bool], SecretUse]] = defaultdict(dict)
             for secret_id, use in await find_uses(self._database, secret_ids):
+                await pause()
                 stored[secret_id][Source(use.address, use.user_agent), use.refused] = use
-            return {secret_id: self._with_unwritten(secret_id, stored[secret_id]) for secret_id in secret_ids}
+            uses = {}
+            for secret_id in secret_ids:
+                await pause()
+                uses[secret_id] = self._with_unwritten(secret_id, stored[secret_id])
+            return uses
 
         return await self._steadily(read)
 
@@ -88,8 +94,10 @@ class UsageQueries:
         async def read() -> dict[int, list[UsageBucket]]:
             buckets: dict[int, dict[datetime, UsageBucket]] = defaultdict(dict)
             for secret_id, bucket in await find_buckets(self._database, secret_ids, now):
+                await pause()
                 buckets[secret_id][bucket.starts_at] = bucket
             for secret_id in secret_ids:
+                await pause()
                 mine = buckets[secret_id]
                 for refused in _KINDS:
                     for hour, tally in self._usage.unwritten(secret_id, refused=refused):
@@ -98,7 +106,11 @@ class UsageQueries:
                         mine[hour] = UsageBucket(
                             hour, stored.count + (0 if refused else count), stored.refused + (count if refused else 0)
                         )
-            return {secret_id: [mine[hour] for hour in sorted(mine)] for secret_id, mine in buckets.items()}
+            usage = {}
+            for secret_id, mine in buckets.items():
+                await pause()
+                usage[secret_id] = [mine[hour] for hour in sorted(mine)]
+            return usage
 
         return await self._steadily(read)
 
@@ -161,6 +173,7 @@ class UsageQueries:
             for new, old in pairs:
                 if new is None or old is None:
                     continue
+                await pause()
                 retained = retained_secret(old)
                 opinion = advise(
                     new_first_used_at=first_uses[new.id],
@@ -193,16 +206,19 @@ class UsageQueries:
         if not used:
             return first_uses
         texts = await self._queries.allow_lists([secret.client_id for secret in used])
-        restricted = {
-            secret.id: allow_list
-            for secret in used
-            if not (allow_list := AllowList.parse(texts[secret.client_id])).is_everywhere
-        }
+        restricted = {}
+        for secret in used:
+            await pause()
+            allow_list = AllowList.parse(texts[secret.client_id])
+            if not allow_list.is_everywhere:
+                restricted[secret.id] = allow_list
         if restricted:
-            uses = await find_uses(self._database, list(restricted))
+            uses: dict[int, list[SecretUse]] = defaultdict(list)
+            for number, use in await find_uses(self._database, list(restricted)):
+                uses[number].append(use)
             for number, allow_list in restricted.items():
-                of_secret = [use for owner, use in uses if owner == number]
-                first_uses[number] = self._first_allowed_use(number, first_uses[number], allow_list, of_secret)
+                await pause()
+                first_uses[number] = self._first_allowed_use(number, first_uses[number], allow_list, uses[number])
         return first_uses
 
     def _first_allowed_use(

@@ -11,6 +11,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.sources import RolloverSource, RolloverSourceState, SeenSource, evaluate_sources
+from gql_secrets.pauses import pause
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.usage.queries import UsageQueries
 from gql_secrets.storage.database import Database
@@ -59,6 +60,7 @@ class SourceQueries:
         uses = await self._usage_queries.uses_of([*active, *(number for ids in ended.values() for number in ids)])
         found = {}
         for rollover in rollovers:
+            await pause()
             seen = _seen(
                 uses.get(rollover.new_secret_id, []),
                 uses.get(rollover.old_secret_id, []),
