@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from graphql import GraphQLObjectType, GraphQLSchema, get_named_type, is_leaf_type, is_required_argument
-from support.callers import ADMIN, DAY, is_good
+from support.callers import ADMIN, DAY, use
 from support.databases import PostgresServer, temporary_directory
 from support.frontend_pages import PAGES
 
@@ -32,7 +32,9 @@ from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import present
 from gql_secrets.api.graphql.limits import LIMITS
 from gql_secrets.api.graphql.schema import build_schema
+from gql_secrets.domain.access import Caller
 from gql_secrets.domain.credentials import Pepper
+from gql_secrets.graphql_server.engine import OperationResult
 from gql_secrets.graphql_server.errors import DocumentRefused
 from gql_secrets.graphql_server.http import GraphQLEndpoint, json_response
 from gql_secrets.graphql_server.negotiation import AcceptedTypes
@@ -76,6 +78,15 @@ class Shapes:
         yield from self._many_at_the_top()
         both = f"currentSecret {{ {self._secret} }} oldSecret {{ {self._secret} }}"
         yield "clients, every leaf", of_clients(self._client)
+        yield "clients, one field many times", of_clients(numbered("viewerCanResetSecret", 28))
+        yield "clients, fields of a secret many times", of_clients(f"currentSecret {{ {numbered('createdAt', 29)} }}")
+        yield (
+            "clients, two pages of plain fields",
+            at_top(
+                "clients(first: SIZE) { nodes { id createdAt features viewerCanEdit currentSecret { id createdAt } } }",
+                2,
+            ),
+        )
         yield "clients, both secrets", of_clients(both)
         yield "clients, everything below", of_clients(self._everything)
         yield from ((name, page.inlined(self._client_ids[0])) for name, page in PAGES.items())
@@ -171,10 +182,10 @@ async def fill(services: Services) -> list[str]:
         client_id, secret = made.client.client_id, made.secret.reveal()
         client_ids.append(client_id)
         for _ in range(RESETS):
-            assert await is_good(services, client_id, secret)
+            await use(services, client_id, secret)
             reset = await services.rotation.reset_secret(client_id, DAY, by=ADMIN, end_active_rollover=True)
             secret = reset.new_secret.reveal()
-        assert await is_good(services, client_id, secret)
+        await use(services, client_id, secret)
     await services.usage.flush()
     await fill_usage(services)
     return client_ids
@@ -220,18 +231,22 @@ class Measuring:
         return None
 
     async def _once(self, body: bytes) -> Cost:
+        began = time.process_time()
+        weight, result, content = await self.answer(body, ADMIN)
+        took = (time.process_time() - began) * 1000
+        assert not result.errors, result.errors
+        return Cost(took, weight, 0, len(content))
+
+    async def answer(self, body: bytes, caller: Caller) -> tuple[int, OperationResult, bytes]:
+        """The weight and the result of a document that was not read before, and the body of the response."""
         engine = self._endpoint.engine
         engine.documents.clear()
-        context = Context(self._services, replace(ADMIN, request_id="x" * 16), "x" * 16)
-        began = time.process_time()
+        context = Context(self._services, replace(caller, request_id="x" * 16), "x" * 16)
         prepared = await engine.prepare(GraphQLRequest.from_body(parse_json(body, "The body")), context)
         result = await engine.execute(prepared, context)
         accepted = AcceptedTypes("application/json", event_stream=False)
         response = json_response(accepted, result.errors, 200, data=result.data, has_data=True)
-        took = (time.process_time() - began) * 1000
-        assert not result.errors, result.errors
-        content: Any = response.body
-        return Cost(took, prepared.operation.weight.cost, 0, len(content))
+        return prepared.operation.weight.cost, result, cast("bytes", response.body)
 
 
 async def run(settings: Settings) -> int:

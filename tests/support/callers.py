@@ -1,8 +1,11 @@
 """Who asks in tests: one caller of each kind, and the client callers that sign in with a secret."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface, parse_features, role_of
+from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted, Verdict
@@ -35,6 +38,16 @@ async def verify(services: Services, client_id: str, secret: str, address: str =
 
 async def is_good(services: Services, client_id: str, secret: str) -> bool:
     return isinstance(await verify(services, client_id, secret), Accepted)
+
+
+async def use(services: Services, client_id: str, secret: str) -> None:
+    """Use a secret for the first time, which is written: on a busy disk, after a while."""
+    for _ in range(60):
+        with contextlib.suppress(Unavailable):
+            assert await is_good(services, client_id, secret)
+            return
+        await asyncio.sleep(0.5)
+    raise Unavailable
 
 
 async def sign_in(

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from gql_secrets.domain.advice import Opinion, RolloverAdvice, advise
 from gql_secrets.domain.errors import NoRollover
-from gql_secrets.domain.networks import AllowList
+from gql_secrets.domain.networks import AllowList, stored_allow_list
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.sources import first_allowed_use
 from gql_secrets.pauses import pause
@@ -209,7 +209,7 @@ class UsageQueries:
         restricted = {}
         for secret in used:
             await pause()
-            allow_list = AllowList.parse(texts[secret.client_id])
+            allow_list = stored_allow_list(tuple(texts[secret.client_id]))
             if not allow_list.is_everywhere:
                 restricted[secret.id] = allow_list
         if restricted:

@@ -8,7 +8,7 @@ from typing import Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-from gql_secrets.domain.networks import AllowList
+from gql_secrets.domain.networks import stored_allow_list
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.sources import RolloverSource, RolloverSourceState, SeenSource, evaluate_sources
 from gql_secrets.pauses import pause
@@ -68,7 +68,7 @@ class SourceQueries:
             )
             evaluated = evaluate_sources(
                 seen,
-                allows=AllowList.parse(allow_lists[rollover.client_id]).allows,
+                allows=stored_allow_list(tuple(allow_lists[rollover.client_id])).allows,
                 started_at=rollover.started_at,
                 now=now,
             )
