@@ -282,8 +282,8 @@ def our_servers(stack: ExitStack, directory: Path, server: PostgresServer) -> li
     return servers
 
 
-def peer_servers(stack: ExitStack, directory: Path, server: PostgresServer) -> list[Server]:
-    """Install and start the peers; say why where one cannot be."""
+def peer_servers(stack: ExitStack, directory: Path, server: PostgresServer, kinds: Sequence[str]) -> list[Server]:
+    """Install and start the peers; say why where one cannot be. Resets alone are compared with Mercurius alone."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         print("no peers: node and npm are not installed", flush=True)
@@ -303,9 +303,11 @@ def peer_servers(stack: ExitStack, directory: Path, server: PostgresServer) -> l
         except RuntimeError as failure:
             print(f"left out: {failure}", flush=True)
 
+    start(MERCURIUS, 1, "/graphql", str(directory / "mercurius.mjs"), "PORT")
+    if kinds == (RESET,):
+        return servers
     start(APOLLO, 1, "/", str(directory / "apollo.mjs"), "PORT")
     start("Yoga", 1, "/graphql", str(directory / "yoga.mjs"), "PORT")
-    start(MERCURIUS, 1, "/graphql", str(directory / "mercurius.mjs"), "PORT")
     start("Mercurius with jit", 1, "/graphql", str(directory / "mercurius.mjs"), "PORT", "jit")
     separate = directory / "postgraphile"
     separate.mkdir()
@@ -343,11 +345,13 @@ def serve_bare(port: int) -> None:
     web.run_app(app, host="127.0.0.1", port=port, access_log=None, loop=uvloop.new_event_loop(), print=None)
 
 
-async def turns(servers: list[Server], rounds: int, seconds: float, postmaster: int | None) -> None:
+async def turns(
+    servers: list[Server], kinds: Sequence[str], rounds: int, seconds: float, postmaster: int | None
+) -> None:
     asked = [
         (server, kind, connections)
-        for kind, sizes in CONNECTIONS.items()
-        for connections in sizes
+        for kind in kinds
+        for connections in CONNECTIONS[kind]
         for server in servers
         if QUERIES[kind][server.dialect] is not None
     ]
@@ -363,12 +367,12 @@ def ratios(one: list[Cost], other: list[Cost], part: str) -> list[float]:
     return [getattr(a, part) / getattr(b, part) for a, b in pairs if getattr(b, part) > 0]
 
 
-def report(servers: list[Server]) -> int:
+def report(servers: list[Server], kinds: Sequence[str]) -> int:
     """Print a table for each kind of request; return how many bars were missed."""
     by_name = {server.name: server for server in servers}
     failed = 0
-    for kind, sizes in CONNECTIONS.items():
-        for connections in sizes:
+    for kind in kinds:
+        for connections in CONNECTIONS[kind]:
             print(f"\n{kind}, {connections} connections; CPU per request in µs, and what ours costs in multiples of it")
             print(
                 f"{'server':26}{'CPU':>8}{'database':>10}{'PostgreSQL/it':>15}{'quartiles':>16}{'SQLite/it':>11}{'quartiles':>16}"
@@ -397,6 +401,20 @@ def report(servers: list[Server]) -> int:
     return failed
 
 
+def compare(
+    kinds: Sequence[str], rounds: int, seconds: float, server: PostgresServer, *, with_peers: bool = True
+) -> int:
+    """Ask all servers for these kinds of requests, and print the tables; return how many bars were missed."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gqls-bench-")))
+        servers = our_servers(stack, directory, server)
+        if with_peers:
+            servers += peer_servers(stack, directory / "peers", server, kinds)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(turns(servers, kinds, rounds, seconds, postmaster_of(server)))
+        return report(servers, kinds)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare GraphQL with a bare handler and with other servers.")
     parser.add_argument("--rounds", type=int, default=5)
@@ -409,15 +427,8 @@ def main() -> int:
         return 0
     if chosen.short:
         chosen.rounds, chosen.seconds = 1, 0.3
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gqls-bench-")))
-        server = stack.enter_context(postgres())
-        servers = our_servers(stack, directory, server)
-        if not chosen.short:
-            servers += peer_servers(stack, directory / "peers", server)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(turns(servers, chosen.rounds, chosen.seconds, postmaster_of(server)))
-        failed = report(servers)
+    with postgres() as server:
+        failed = compare(tuple(CONNECTIONS), chosen.rounds, chosen.seconds, server, with_peers=not chosen.short)
     return int(failed > 0 and not chosen.short)
 
 
