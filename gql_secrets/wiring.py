@@ -178,7 +178,8 @@ async def open_services(
         usage_queries = UsageQueries(database, queries, usage, settings.quiet_time)
         rotation = Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client))
         lookup, membership = await open_lookup(database, from_memory=settings.verify_from == FROM_MEMORY)
-        if membership is not None:
+        if membership is not None and settings.verify_from == FROM_MEMORY:
+            # A node that reads the database for each verification has nothing to catch up with.
             changes.fence.before_wait.append(membership.wake)
         await report_replication(database)
         maintenance = Maintenance(database, changes, settings.source_retention)

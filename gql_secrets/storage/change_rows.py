@@ -25,7 +25,7 @@ _CLIENT_PLAN: Final = plan_of(Client, _CLIENT)
 _SECRET_PLAN: Final = plan_of(ClientSecret, _SECRET)
 _INSTALLATION_PLAN: Final = plan_of(Installation, _INSTALLATION)
 _CALLER_SECRET_COLUMNS: Final = 9
-_statements: Final[dict[str, str]] = {}
+_statements: Final[dict[tuple[str, bool, bool], str]] = {}
 _SESSION_COLUMNS: Final = (
     "session.id, session.role, session.created_at, session.last_seen_at, session.ended_at, session.link_number, "
     "session.looked_at, session.look_failed_at"
@@ -102,7 +102,9 @@ async def read_locked(
         creates_secret: whether the change needs the id of a new secret.
     """
     await tx.lock_for_change(client_id)
-    [row] = await tx.fetch_rows(_statement(tx.dialect), (creates_secret, client_id, secret_id, session_id))
+    caller = [each for each in (secret_id, session_id) if each is not None]
+    statement = _statement(tx.dialect, for_secret=secret_id is not None, for_session=session_id is not None)
+    [row] = await tx.fetch_rows(statement, (creates_secret, client_id, *caller))
     values = iter(row)
     now = tx.instant_of(next(values))
     newest, new_secret_id, are_makers, features = islice(values, 4)
@@ -126,8 +128,8 @@ async def read_locked(
         secrets=tuple(sorted((secret for secret in secrets if secret), key=_id_of)),
         are_makers=bool(are_makers),
         new_secret_id=new_secret_id,
-        caller_secret=_caller_secret(tuple(islice(values, _CALLER_SECRET_COLUMNS))),
-        caller_session=_caller_session(tuple(values)),
+        caller_secret=None if secret_id is None else _caller_secret(tuple(islice(values, _CALLER_SECRET_COLUMNS))),
+        caller_session=None if session_id is None else _caller_session(tuple(values)),
     )
 
 
@@ -166,16 +168,17 @@ async def find_caller_sessions(database: Database, session_ids: Collection[int |
     return [session for row in rows if (session := _caller_session(row))]
 
 
-def _statement(dialect: Dialect) -> str:
-    """Return the statement that reads everything, put together once for each kind of database."""
+def _statement(dialect: Dialect, *, for_secret: bool, for_session: bool) -> str:
+    """Return the statement that reads everything, put together once for each kind of database and of caller."""
+    key = (dialect.name, for_secret, for_session)
     try:
-        return _statements[dialect.name]
+        return _statements[key]
     except KeyError:
-        made = _statements[dialect.name] = dialect.placeholders(_read_everything(dialect))
-        return made
+        made = _read_everything(dialect, for_secret=for_secret, for_session=for_session)
+        return _statements.setdefault(key, dialect.placeholders(made))
 
 
-def _read_everything(dialect: Dialect) -> str:
+def _read_everything(dialect: Dialect, *, for_secret: bool, for_session: bool) -> str:
     def columns(alias: str, names: Sequence[str]) -> str:
         return ", ".join(f"{alias}.{name}" for name in names)
 
@@ -187,18 +190,25 @@ def _read_everything(dialect: Dialect) -> str:
         for table in ("session", "sign_in_link")
     )
     features = f"(SELECT {dialect.joined('f.feature')} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608
+    caller, joins = "", ""
+    if for_secret:
+        caller += f", {_caller_secret_columns(dialect)}"
+        joins += """
+        LEFT JOIN client_secret own ON own.id = ?
+        LEFT JOIN client own_client ON own_client.client_id = own.client_id"""
+    if for_session:
+        caller += f", {_SESSION_COLUMNS}"
+        joins += """
+        LEFT JOIN session ON session.id = ?"""
     return f"""
         SELECT {dialect.clock}, (SELECT max(e.revision) FROM audit_event e),
             CASE WHEN ? THEN {dialect.next_secret_id} END, {made}, {features}, {last_use("cur")}, {last_use("ret")},
             {columns("i", _INSTALLATION)}, {columns("c", _CLIENT)}, {columns("cur", _SECRET)},
-            {columns("ret", _SECRET)}, {_caller_secret_columns(dialect)}, {_SESSION_COLUMNS}
+            {columns("ret", _SECRET)}{caller}
         FROM installation i
         LEFT JOIN client c ON c.client_id = ? AND c.deleted_at IS NULL
         LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
-        LEFT JOIN client_secret ret ON ret.client_id = c.client_id AND ret.state = 'RETAINED'
-        LEFT JOIN client_secret own ON own.id = ?
-        LEFT JOIN client own_client ON own_client.client_id = own.client_id
-        LEFT JOIN session ON session.id = ?
+        LEFT JOIN client_secret ret ON ret.client_id = c.client_id AND ret.state = 'RETAINED'{joins}
         WHERE i.id = 1
     """  # noqa: S608  names of our own
 

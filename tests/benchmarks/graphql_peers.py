@@ -54,6 +54,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 FIELDS = "clientId name enabled createdAt generation currentSecret { hint %s }"
 TYPENAME, ONE, LIST, RESET = "{ __typename }", "one client", "50 clients", "resetSecret"
+RESET_MUTATION = (
+    "mutation ($id: %s!) { resetSecret(clientId: $id, hoursToLive: 24%s) { newSecret oldSecretExpiresAt } }"
+)
 # What is asked: of ours, of the peers in JavaScript, of PostGraphile.
 QUERIES = {
     TYPENAME: ("{ __typename }", "{ __typename }", "{ __typename }"),
@@ -68,8 +71,8 @@ QUERIES = {
         f"{{ allClientsList(first: 50) {{ {FIELDS % ''} oldSecret {{ hint }} }} }}",
     ),
     RESET: (
-        "mutation ($id: ID!) { resetSecret(clientId: $id, hoursToLive: 24) { newSecret oldSecretExpiresAt } }",
-        "mutation ($id: String!) { resetSecret(clientId: $id, hoursToLive: 24) { newSecret oldSecretExpiresAt } }",
+        RESET_MUTATION % ("ID", ", endActiveRollover: true"),
+        RESET_MUTATION % ("String", ""),
         None,
     ),
 }
@@ -143,7 +146,8 @@ class Connection(asyncio.Protocol):
         head, found, body = self._received.partition(b"\r\n\r\n")
         if not found or not is_whole(head.lower(), body):
             return
-        if b" 200 " not in head.partition(b"\r\n")[0] or b'"errors"' in body or b'"data"' not in body:
+        is_refused = b'"errors"' in body or b'"newSecret":null' in body or b'"resetSecret":null' in body
+        if b" 200 " not in head.partition(b"\r\n")[0] or is_refused or b'"data"' not in body:
             self._end(RuntimeError(f"unexpected answer: {self._received[:400]!r}"))
             return
         self._received = b""
