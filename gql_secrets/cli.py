@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from gql_secrets import __version__
-from gql_secrets.commands import audit, client, client_rollover, db, pepper, session, webhook
+from gql_secrets.commands import audit, client, client_rollover, cluster, db, pepper, session, webhook
 from gql_secrets.commands.backup import backup, restore
 from gql_secrets.commands.client_import import import_clients
 from gql_secrets.commands.client_wait import wait_unused
@@ -40,6 +40,7 @@ client.app.command("cancel-rollover")(client_rollover.cancel_rollover)
 client.app.command("wait-unused")(wait_unused)
 client.app.command("import")(import_clients)
 app.add_typer(client.app, name="client")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(db.app, name="db")
 app.add_typer(session.app, name="session")
 app.add_typer(webhook.app, name="webhook")

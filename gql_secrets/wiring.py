@@ -15,6 +15,7 @@ from gql_secrets.service.background import repeat
 from gql_secrets.service.bulk import BulkRotation
 from gql_secrets.service.changes import Changes
 from gql_secrets.service.clients import Clients, Registration
+from gql_secrets.service.cluster import ClusterNodes
 from gql_secrets.service.event_feed import Feed
 from gql_secrets.service.figures import FigureQueries
 from gql_secrets.service.installation import is_installed, prepare
@@ -63,6 +64,7 @@ class Services:
     verifier: Verifier
     lookup: Lookup
     membership: Membership | None
+    cluster: ClusterNodes
     sessions: Sessions
     provider_sessions: ProviderSessions
     feed: Feed
@@ -106,6 +108,7 @@ async def background(services: Services, send: Send | None = None) -> AsyncItera
     When it ends, every count has been written; counts that cannot be written are logged as lost.
     """
     stop = asyncio.Event()
+    await services.cluster.note_start()
     tasks = [
         asyncio.create_task(repeat(services.usage.keep_flushing, stop)),
         asyncio.create_task(repeat(services.maintenance.run, stop)),
@@ -197,6 +200,7 @@ async def open_services(
             verifier=Verifier(database, changes.pepper, lookup, changes, usage),
             lookup=lookup,
             membership=membership,
+            cluster=ClusterNodes(database, membership),
             sessions=Sessions(changes, links_only_from_cli=settings.sign_in_links == "off"),
             provider_sessions=ProviderSessions(changes),
             feed=Feed(database, expire_due_secrets=maintenance.expire_due_secrets),

@@ -78,6 +78,7 @@ async def _answer_ready(request: web.Request) -> web.Response:
         "changes": changes,
         "auditHead": audit_head,
         "replication": replication,
+        "lease": services.cluster.own_lease.value,
     }
     return web.json_response(report, status=200 if is_healthy else 503)
 

@@ -225,19 +225,23 @@ class Changes:
     ) -> tuple[T, Effect]:
         """Run `change_client`, then wait until every node follows the change; from the commit on nothing is raised.
 
+        Where nothing was changed, it waits for the changes before: the answer of one of them may have been lost, and
+        "already ended" must be as true on every node.
+
         Raises:
             Failure: as `change_client` does.
         """
-        revision = 0
+        own, newest = 0, 0
 
         async def noted(change: ClientChange) -> T:
-            nonlocal revision
+            nonlocal own, newest
             result = await work(change)
-            revision = change.last_revision
+            own, newest = change.last_revision, change.installation.revision
             return result
 
         result = await self.change_client(client_id, caller, noted, creates_secret=creates_secret)
-        return result, await self.fence.wait(revision) if revision else NOT_CHANGED
+        effect = await self.fence.wait(own or newest)
+        return result, NOT_CHANGED if effect.everywhere and not own else effect
 
     async def change_client(
         self,

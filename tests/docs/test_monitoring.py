@@ -35,6 +35,7 @@ def metrics() -> list[Metric]:
             sockets=0,
             failed_reads=0,
             failed_writes=0,
+            revision_lag=0,
         ).collect()
     )
 

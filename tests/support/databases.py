@@ -106,10 +106,14 @@ class PostgresServer:
         )
 
     def execute(self, *statements: str) -> None:
-        apart(self._execute(statements))
+        apart(self._execute(self._uri, statements))
 
-    async def _execute(self, statements: tuple[str, ...]) -> None:
-        connection = await asyncpg.connect(self._uri)
+    def execute_in(self, url: str, *statements: str) -> None:
+        """Run statements in one of the databases."""
+        apart(self._execute(url, statements))
+
+    async def _execute(self, url: str, statements: tuple[str, ...]) -> None:
+        connection = await asyncpg.connect(url)
         try:
             for statement in statements:
                 await connection.execute(statement)

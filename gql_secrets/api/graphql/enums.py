@@ -10,6 +10,7 @@ from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.error_codes import ErrorCode
 from gql_secrets.domain.events import ClientEventKind
+from gql_secrets.domain.leases import LeaseState
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.domain.sessions import SessionEndReason, SessionWay
 from gql_secrets.domain.sources import RolloverSourceState
@@ -268,6 +269,14 @@ _describe(
 )
 
 _describe(
+    LeaseState,
+    "Whether a node may verify from memory.",
+    HELD="It may, because it follows every change.",
+    EXPIRED="It may not until it has followed the changes again; it reads the database.",
+    NOT_NEEDED="It reads the database for each verification, or runs on SQLite.",
+)
+
+_describe(
     SessionWay,
     "The ways in which people sign in.",
     LINK="By a sign-in link.",
@@ -282,6 +291,7 @@ __all__: Final = [
     "DeliveryState",
     "ErrorCode",
     "Feature",
+    "LeaseState",
     "OrderDirection",
     "Role",
     "RolloverAdvice",

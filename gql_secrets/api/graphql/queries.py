@@ -20,6 +20,7 @@ from gql_secrets.api.graphql.nodes import (
 from gql_secrets.api.graphql.types.audit import AuditEvent
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.types.client_list import ClientFilter, ClientOrder, Overview, RotationPolicy
+from gql_secrets.api.graphql.types.cluster import Cluster, ClusterMember
 from gql_secrets.api.graphql.types.session import Session
 from gql_secrets.api.graphql.types.viewer import Viewer
 from gql_secrets.api.graphql.types.webhook import Webhook
@@ -106,6 +107,15 @@ class Query:
     )
     async def webhooks(self, info: Info) -> list[Webhook] | None:
         return [Webhook.of(row) for row in await info.context.services.webhooks.all()]
+
+    @strawberry.field(
+        description="The nodes that run on the installation's database.",
+        extensions=[Guard(Role.ADMIN)],
+        metadata=weighs(20),
+    )
+    async def cluster(self, info: Info) -> Cluster | None:
+        members = await info.context.services.cluster.members()
+        return Cluster(members=[ClusterMember.of(member) for member in members])
 
     @strawberry.field(
         description="The rotation policy of the installation. It reports which secrets should be rotated, and never "

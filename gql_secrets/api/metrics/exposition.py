@@ -32,6 +32,7 @@ class Snapshot(Collector):
         sockets: how many WebSockets are open.
         failed_reads: how many reads failed because the database was unavailable.
         failed_writes: how many writes failed for this reason.
+        revision_lag: how many changes this node had not followed at its last poll, None where it needs to follow none.
     """
 
     counters: Counters
@@ -42,6 +43,7 @@ class Snapshot(Collector):
     sockets: int
     failed_reads: int
     failed_writes: int
+    revision_lag: int | None
 
     def collect(self) -> Iterator[Metric]:
         """Return each metric with its values."""
@@ -78,6 +80,9 @@ class Snapshot(Collector):
         errors.add_metric(["write"], self.failed_writes)
         yield errors
         yield _gauge("event_streams", "Event streams that are open on this node, over any transport.", self.streams)
+        if self.revision_lag is not None:
+            description = "Changes that this node had not followed at its last poll."
+            yield _gauge("revision_lag", description, self.revision_lag)
         yield _gauge("websockets", "WebSockets that are open on this node.", self.sockets)
 
 

@@ -52,6 +52,7 @@ async def _take_snapshot(served: web.Application) -> Snapshot:
         sockets=len(served[SOCKETS]),
         failed_reads=services.database.failed_reads,
         failed_writes=services.database.failed_writes,
+        revision_lag=services.cluster.own_lag,
     )
 
 

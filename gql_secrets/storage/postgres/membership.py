@@ -78,6 +78,11 @@ class Membership:
         self._awake = asyncio.Event()
         self._is_stopping = False
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether this node verifies from memory while it holds its lease."""
+        return self._memory is not None
+
     def wake(self) -> None:
         """Poll now: something changed."""
         self._awake.set()

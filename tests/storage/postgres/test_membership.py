@@ -13,6 +13,7 @@ from support.members import SOURCE, Join, Node, joining, rows_of, until_joined
 
 from gql_secrets.domain.effects import EFFECTIVE, Effect
 from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.leases import LeaseState
 from gql_secrets.service.verification import Accepted
 from gql_secrets.settings import Settings
 from gql_secrets.storage import cluster
@@ -108,6 +109,21 @@ async def test_only_the_first_change_waits_for_a_node_that_died(
     assert edit.effect == EFFECTIVE
     assert time.monotonic() - began >= LEASE * 0.9
     assert [row["id"] for row in await rows_of(node.services)] == [node.membership.id]
+
+
+async def test_the_nodes_are_listed_with_their_leases_and_their_lag(node: Node, join: Join, settings: Settings) -> None:
+    reader = await join(settings=replace(settings, verify_from="database"))
+    await node.wait_for_lease()
+    members = await node.services.cluster.members()
+    assert [(each.id, each.is_own) for each in members] == [(node.membership.id, True), (reader.membership.id, False)]
+    assert members[0].lag == 0
+    assert (members[1].lease, members[1].lag) == (LeaseState.NOT_NEEDED, None)
+    assert node.services.cluster.own_lease in (LeaseState.HELD, LeaseState.EXPIRED)
+    assert reader.services.cluster.own_lease is LeaseState.NOT_NEEDED
+    await node.die()
+    await asyncio.sleep(LEASE)
+    assert not node.membership.lease.is_held
+    assert node.services.cluster.own_lease is LeaseState.EXPIRED
 
 
 async def test_a_node_that_was_removed_joins_again(node: Node, client: Made) -> None:

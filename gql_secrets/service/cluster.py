@@ -1,0 +1,100 @@
+"""The nodes of the installation, for people who watch them."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from gql_secrets import __version__
+from gql_secrets.domain.leases import LeaseState
+from gql_secrets.storage.cluster import FROM_MEMORY, read_members
+from gql_secrets.storage.database import Database
+from gql_secrets.storage.node_lease import LEASE_SECONDS
+from gql_secrets.storage.postgres.membership import Membership
+
+_LEASE: Final = timedelta(seconds=LEASE_SECONDS)
+# A node that reads the database is seen every 5 seconds. One that was not seen for this long stopped.
+_GONE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterMember:
+    """A node.
+
+    Attributes:
+        lag: how many changes it has not followed yet; None where it reads the database for each verification.
+        is_own: whether it is this process.
+    """
+
+    id: str
+    version: str
+    lease: LeaseState
+    lag: int | None
+    started_at: datetime
+    last_seen_at: datetime
+    is_own: bool
+
+
+class ClusterNodes:
+    """Reads the nodes that run on one database."""
+
+    def __init__(self, database: Database, membership: Membership | None) -> None:
+        self._database = database
+        self._membership = membership
+        self._id = membership.id if membership else secrets.token_hex(8)
+        self._started_at: datetime | None = None
+
+    async def note_start(self) -> None:
+        """Note that this process serves requests from now on.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        self._started_at = await self._database.now()
+
+    @property
+    def own_lease(self) -> LeaseState:
+        """The state of the lease of this process."""
+        if self._membership is None or not self._membership.has_memory:
+            return LeaseState.NOT_NEEDED
+        return LeaseState.HELD if self._membership.lease.is_held else LeaseState.EXPIRED
+
+    @property
+    def own_lag(self) -> int | None:
+        """How many changes this process had not followed at its last poll; None where it needs no lease."""
+        return self._membership.lag if self._membership is not None else None
+
+    async def members(self) -> list[ClusterMember]:
+        """Return the nodes, the one that started first first.
+
+        On SQLite there are no rows of them: a server sees itself, and a command nobody.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        now = await self._database.now()
+        if self._membership is None:
+            if self._started_at is None:
+                return []
+            return [
+                ClusterMember(self._id, __version__, LeaseState.NOT_NEEDED, None, self._started_at, now, is_own=True)
+            ]
+        return [
+            ClusterMember(
+                row.id,
+                row.version,
+                _lease_of(row.serves_from, now - row.last_seen_at),
+                row.lag,
+                row.started_at,
+                row.last_seen_at,
+                is_own=row.id == self._id,
+            )
+            for row in await read_members(self._database)
+            if row.serves_from == FROM_MEMORY or now - row.last_seen_at < _GONE
+        ]
+
+
+def _lease_of(serves_from: str, unseen: timedelta) -> LeaseState:
+    if serves_from != FROM_MEMORY:
+        return LeaseState.NOT_NEEDED
+    return LeaseState.HELD if unseen < _LEASE else LeaseState.EXPIRED
