@@ -36,7 +36,7 @@ from gql_secrets.service.webhooks.management import Webhooks
 from gql_secrets.service.webhooks.occasions import Occasions
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
-from gql_secrets.storage.cluster import FROM_MEMORY
+from gql_secrets.storage.cluster import FROM_MEMORY, require_first_key_everywhere
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import lost_statement
 from gql_secrets.storage.migrate import pending, upgrade
@@ -168,6 +168,7 @@ async def open_services(
         pepper = settings.load_pepper()
         made = None if pepper else await _make_pepper(settings, database)
         changes = Changes(database, pepper or made or Pepper(()))
+        await require_first_key_everywhere(database, changes.pepper)
         try:
             first_owner = await prepare(changes, with_owner=with_owner)
         except SetupError:
@@ -180,7 +181,9 @@ async def open_services(
         queries = Queries(database, settings.wait_to_revoke, settings.rotation_policy)
         usage_queries = UsageQueries(database, queries, usage, settings.quiet_time)
         rotation = Rotation(changes, resets_per_client=settings.limit(settings.limit_resets_per_client))
-        lookup, membership = await open_lookup(database, from_memory=settings.verify_from == FROM_MEMORY)
+        lookup, membership = await open_lookup(
+            database, changes.pepper.key_ids, from_memory=settings.verify_from == FROM_MEMORY
+        )
         if membership is not None and settings.verify_from == FROM_MEMORY:
             # A node that reads the database for each verification has nothing to catch up with.
             changes.fence.before_wait.append(membership.wake)

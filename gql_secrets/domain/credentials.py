@@ -143,6 +143,11 @@ class Pepper:
         """The key that digests new secrets."""
         return self.keys[0]
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of the keys, the first one first."""
+        return tuple(key.key_id for key in self.keys)
+
     def key(self, key_id: str) -> PepperKey | None:
         """Return the key with this id, or None if it is not in the ring."""
         return next((key for key in self.keys if key.key_id == key_id), None)

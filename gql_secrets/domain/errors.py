@@ -351,6 +351,18 @@ class Unavailable(Failure):
         super().__init__(text)
 
 
+class PepperKeyMissing(Unavailable):
+    """Active secrets are under a key of the pepper that this process lacks: one that it does not find may be valid.
+
+    Attributes:
+        key_id: the key.
+    """
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__("This server lacks a key of the pepper, so the credential was not evaluated.")
+        self.key_id = key_id
+
+
 class AuditHeadInvalid(Unavailable):
     """The head of the audit log has no valid signature, so the change is refused: it would sign what was edited."""
 

@@ -1,6 +1,7 @@
 """Whether a credential is valid. Every interface uses this one module."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,12 +10,13 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.errors import Conflict, Unavailable
+from gql_secrets.domain.errors import Conflict, PepperKeyMissing, Unavailable
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.service.changes import Changes
 from gql_secrets.service.usage.counter import Source, Usage
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.errors import log_rarely
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.listing import list_first_use
 from gql_secrets.storage.secret_index.lookup import NO_DIGEST, Lookup
@@ -89,6 +91,7 @@ class Verifier:
         answer comes within a second.
 
         Raises:
+            PepperKeyMissing: the credential was not found, and may be under a key that this process lacks.
             Unavailable: the database does not answer; the credential may be valid.
         """
         deadline = asyncio.get_running_loop().time() + _ANSWER_SECONDS
@@ -125,8 +128,8 @@ class Verifier:
         """
         try:
             answer = self._lookup.find_nowait(client_id, self._pepper.digests(client_id, secret))
-        except Unavailable:
-            self._note_failed_read()
+        except Unavailable as failure:
+            self._note_failed_read(failure)
             raise
         if answer is None:
             return None
@@ -148,26 +151,32 @@ class Verifier:
                 return answer
             async with asyncio.timeout_at(deadline):
                 return await self._lookup.find(client_id, digests)
-        except Unavailable:
-            self._note_failed_read()
+        except Unavailable as failure:
+            self._note_failed_read(failure)
             raise
         except TimeoutError as error:
-            self._note_failed_read()
+            self._note_failed_read(error)
             raise Unavailable from error
 
-    def _note_failed_read(self) -> None:
+    def _note_failed_read(self, failure: Exception) -> None:
+        if isinstance(failure, PepperKeyMissing):  # the database answered
+            log_rarely(_log, "pepper_key_missing", key_id=failure.key_id)
+            return
         self._database.can_read = False
         self._database.failed_reads += 1
 
     async def check(self) -> None:
         """Pass if `verify` would answer: read the database as it does, within a second.
 
+        A node that lacks a key of the pepper passes: it answers for the secrets under the keys that it has.
+
         Raises:
             Unavailable: it would not.
         """
         try:
-            async with asyncio.timeout(_READY_SECONDS):
-                await self._lookup.find("", [NO_DIGEST])
+            with contextlib.suppress(PepperKeyMissing):
+                async with asyncio.timeout(_READY_SECONDS):
+                    await self._lookup.find("", [NO_DIGEST])
         except TimeoutError as error:
             raise Unavailable from error
 

@@ -24,8 +24,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.effects import EFFECTIVE, Effect
-from gql_secrets.domain.errors import Failure, Unavailable
+from gql_secrets.domain.errors import Failure, SetupError, Unavailable
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.node_lease import LEASE_SECONDS
@@ -52,6 +53,11 @@ _UNCONFIRMED: Final = f"""
 _NOTIFY: Final = f"SELECT pg_notify('{CHANNEL}', '')"
 _KNOW_SERVER: Final = f"UPDATE cluster SET server = {SERVER}"  # noqa: S608  constants
 _REMOVE: Final = "DELETE FROM cluster_member WHERE id = ? AND poll = ?"
+_SEEN_WITHIN_SECONDS: Final = 15
+_KEYS_OF_NODES: Final = f"""
+    SELECT version, pepper_keys FROM cluster_member
+    WHERE last_seen_at > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - {_SEEN_WITHIN_SECONDS} * 1000000
+"""  # noqa: S608  constants
 _MEMBERS: Final = """
     SELECT m.id, m.version, m.serves_from, m.started_at, m.last_seen_at, m.applied_revision, i.revision
     FROM cluster_member m CROSS JOIN installation i ORDER BY m.started_at, m.id
@@ -60,6 +66,25 @@ _TOO_SLOW: Final = f"It was not confirmed within {_MAX_WAIT_SECONDS:.0f} seconds
 _LOST: Final = (
     "The database stopped answering after the change was committed, so it is not confirmed that every node follows it."
 )
+
+
+async def require_first_key_everywhere(database: Database, pepper: Pepper) -> None:
+    """Pass if every running node has the key that this process would digest new secrets with.
+
+    Raises:
+        SetupError: one lacks it, and would not find these secrets.
+        Unavailable: the database does not answer.
+    """
+    if database.dialect.name == "sqlite":
+        return  # on one machine, where every process reads the same pepper
+    for version, keys in await database.fetch_rows(_KEYS_OF_NODES):
+        if keys and pepper.first.key_id not in keys.split(","):
+            raise SetupError(
+                f"A running node (version {version}) lacks the pepper key {pepper.first.key_id}, so it would find no "
+                "secret of this one. Put that key after the others, restart every node, and only then put it in front "
+                "(docs/operations.md, Changing the pepper). A node that was killed counts as running for "
+                f"{_SEEN_WITHIN_SECONDS} seconds."
+            )
 
 
 class Member(NamedTuple):

@@ -26,7 +26,7 @@ class ClusterMember(Model):
 
     An acknowledgement waits for each member that verifies from memory (`serves_from`) until `applied_revision` reaches
     the change's. `poll` is a random number that each poll replaces: a row that has had the same one for a whole lease
-    is of a node that has none, and is deleted.
+    is of a node that has none, and is deleted. `pepper_keys` are the ids of its keys, separated by commas.
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
@@ -36,6 +36,7 @@ class ClusterMember(Model):
     last_seen_at: datetime = InstantField()
     applied_revision = fields.BigIntField()
     poll = fields.BigIntField()
+    pepper_keys = fields.TextField(null=True)
 
     class Meta:
         table = "cluster_member"

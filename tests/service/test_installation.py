@@ -2,19 +2,22 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.callers import ADMIN, DAY, is_good
+from support.callers import ADMIN, DAY, HARD, is_good, verify
 from support.installation import PEPPER, OpenNode
 
 from gql_secrets import wiring
-from gql_secrets.domain.errors import Conflict, SetupError, Unavailable
+from gql_secrets.domain.errors import Conflict, PepperKeyMissing, SetupError, Unavailable
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.pepper_status import KeyStatus, clients_of_older_keys, key_statuses
 from gql_secrets.service.rotation import Rotation
+from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.verification import Refused
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.wiring import Services, open_services
 
@@ -106,6 +109,44 @@ async def test_no_secret_is_refused_on_any_node_while_the_pepper_changes_in_two_
         for place in range(len(nodes)):
             nodes[place] = await open_node(settings=rings[ring])
             await work_on_all_nodes()
+
+
+async def test_a_node_that_lacks_a_key_of_active_secrets_refuses_nothing_that_it_does_not_find(
+    settings: Settings, open_node: OpenNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It answers for the secrets under its own keys, and stays ready."""
+    lacking = await open_node()
+    made = await lacking.clients.create_client("Shop", by=ADMIN)
+    client_id, old = made.client.client_id, made.secret.reveal()
+    assert isinstance(await verify(lacking, client_id, "unknown"), Refused)
+    ahead = await open_node(settings=replace(settings, pepper=f"{key('k2')},{PEPPER}"))
+    assert isinstance(await verify(lacking, client_id, "unknown"), Refused), "nothing is under the new key yet"
+    new = (await ahead.rotation.reset_secret(client_id, DAY, by=ADMIN)).new_secret.reveal()
+
+    for secret in (new, "unknown"):
+        with pytest.raises(PepperKeyMissing):
+            await verify(lacking, client_id, secret)
+        with contextlib.suppress(PepperKeyMissing):
+            assert lacking.verifier.verify_nowait(client_id, secret, Source()) is None
+    assert {record.key_id for record in caplog.records if record.message == "pepper_key_missing"} == {"k2"}  # type: ignore[attr-defined]
+    assert await is_good(lacking, client_id, old)
+    await lacking.verifier.check()
+    await ahead.rotation.revoke_old_secret(client_id, by=ADMIN)
+    assert isinstance(await verify(lacking, client_id, old), Refused)
+    assert await is_good(ahead, client_id, new)
+    assert isinstance(await verify(ahead, client_id, "unknown"), Refused)
+
+
+async def test_a_node_without_a_key_that_no_active_secret_needs_refuses_what_it_does_not_find(
+    settings: Settings, open_node: OpenNode
+) -> None:
+    first = await open_node()
+    assert first.first_owner is not None
+    client_id = first.first_owner.client.client_id
+    both = await open_node(settings=replace(settings, pepper=f"{key('k2')},{PEPPER}"))
+    await both.rotation.reset_secret(client_id, HARD, by=ADMIN)
+    last = await open_node(settings=replace(settings, pepper=key("k2")))
+    assert isinstance(await verify(last, client_id, "unknown"), Refused)
 
 
 async def test_another_key_under_the_id_of_a_second_key_is_refused_on_every_node(settings: Settings) -> None:

@@ -8,13 +8,14 @@ from typing import Final, NamedTuple, Self
 
 import asyncpg
 
-from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.errors import PepperKeyMissing, Unavailable
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import READ_ERRORS, translate_read
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.dialect import CLOCK, PostgresDialect
 from gql_secrets.storage.postgres.pool import ConnectionPool
 from gql_secrets.storage.secret_index.lookup import DECOY_DIGESTS, NO_DIGEST
+from gql_secrets.storage.secret_index.missing_key import missing_key
 from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, StoredSecret, columns
 
 _VERIFY_SECONDS: Final = 0.8
@@ -22,7 +23,7 @@ _SELECTED: Final = columns("string_agg(f.feature, ',')")
 _QUERY: Final = f"""
     SELECT x.*, {CLOCK} AS now, pg_is_in_recovery() AS is_standby, ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
-    ) AS networks, (SELECT revision FROM installation WHERE id = 1) AS revision
+    ) AS networks, (SELECT revision FROM installation WHERE id = 1) AS revision, {{missing_key}} AS missing_key
     FROM (SELECT 1) one LEFT JOIN (
         SELECT {_SELECTED}, s.digest FROM {TABLES} WHERE s.digest = ANY($1::bytea[]) LIMIT 1
     ) x ON true
@@ -38,23 +39,31 @@ class FoundSecret(NamedTuple):
     digest: bytes | None
     now: datetime
     revision: int | None
+    missing_key: str | None
 
 
 class PostgresLookup:
     """Reads PostgreSQL for each verification, twice for a refused one: exact on every node by construction."""
 
-    def __init__(self, database: Database, pool: ConnectionPool) -> None:
-        """Use the pool of the process, which keeps some of its connections free for verification."""
+    def __init__(self, database: Database, pool: ConnectionPool, key_ids: Sequence[str]) -> None:
+        """Use the pool of the process, which keeps some of its connections free for verification.
+
+        Args:
+            database: an open database.
+            pool: its pool.
+            key_ids: the keys of the pepper.
+        """
+        self._query = _QUERY.format(missing_key=missing_key(key_ids))
         self._adjust_clock = database.adjust_clock
         self._pool = pool
         self._decoys: Iterator[bytes] | None = None
 
     @classmethod
-    async def open(cls, database: Database) -> Self:
+    async def open(cls, database: Database, key_ids: Sequence[str]) -> Self:
         """Open it on the pool of an open database."""
         if not isinstance(database.dialect, PostgresDialect):
             raise TypeError("This lookup reads PostgreSQL.")
-        return cls(database, database.dialect.pool)
+        return cls(database, database.dialect.pool, key_ids)
 
     async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:  # noqa: ARG002
         """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
@@ -65,19 +74,23 @@ class PostgresLookup:
         """Return what the database has, within 0.8 seconds.
 
         Raises:
+            PepperKeyMissing: the secret was not found, and may be under a key that this process lacks.
             Unavailable: it does not answer.
         """
         try:
-            return await self._read(digests)
+            found = await self._read(digests)
         except READ_ERRORS as error:
             raise translate_read(error) from error
+        if found.secret is None and found.missing_key is not None:
+            raise PepperKeyMissing(found.missing_key)
+        return found
 
     async def _read(self, digests: Sequence[bytes]) -> FoundSecret:
         connection = None
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
                 connection = await self._pool.acquire(for_verification=True)
-                record = await connection.fetchrow(_QUERY, list(digests))
+                record = await connection.fetchrow(self._query, list(digests))
                 if record["is_standby"]:
                     raise Unavailable("PostgreSQL is a standby: its answers may be out of date.")
                 secret = await self._secret_of(record, connection)
@@ -89,7 +102,7 @@ class PostgresLookup:
             if connection is not None:
                 await self._pool.release(connection)
         now = self._adjust_clock(from_microseconds(record["now"]))
-        return FoundSecret(secret, record["digest"], now, record["revision"])
+        return FoundSecret(secret, record["digest"], now, record["revision"], record["missing_key"])
 
     async def _secret_of(self, record: asyncpg.Record, connection: asyncpg.Connection) -> StoredSecret | None:
         row = _row_of(record)
@@ -98,7 +111,7 @@ class PostgresLookup:
         if self._decoys is None:
             decoys = [digest for (digest,) in await connection.fetch(DECOY_DIGESTS)]
             self._decoys = itertools.cycle(decoys or [NO_DIGEST])
-        decoy = _row_of(await connection.fetchrow(_QUERY, [next(self._decoys) if row is None else NO_DIGEST]))
+        decoy = _row_of(await connection.fetchrow(self._query, [next(self._decoys) if row is None else NO_DIGEST]))
         if row is not None:
             return StoredSecret.refused(row)
         if decoy is not None:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 from gql_secrets import __version__
@@ -30,8 +31,9 @@ _LEAVE_SECONDS: Final = 1.0
 _MIN_POOL: Final = 3
 _BEFORE_ALL: Final = "UPDATE cluster SET server = {} WHERE server = ''".format(SERVER)  # noqa: S608, UP032  constants
 _JOIN: Final = f"""
-    INSERT INTO cluster_member (id, version, serves_from, started_at, last_seen_at, applied_revision, poll)
-    VALUES ($1, $2, $3, $4, {CLOCK}, $5, $6)
+    INSERT INTO cluster_member (id, version, serves_from, started_at, last_seen_at, applied_revision, poll,
+        pepper_keys)
+    VALUES ($1, $2, $3, $4, {CLOCK}, $5, $6, $7)
     ON CONFLICT (id) DO UPDATE SET applied_revision = excluded.applied_revision, poll = excluded.poll
 """  # noqa: S608  constants
 _LEAVE: Final = "DELETE FROM cluster_member WHERE id = $1"
@@ -61,8 +63,11 @@ _FAILURES: Final = (*READ_ERRORS, Unavailable)
 class Membership:
     """Keeps the row, the memory and the lease of this node. Without a memory it only shows that the node is there."""
 
-    def __init__(self, dialect: PostgresDialect, lease: NodeLease, memory: SecretMemory | None) -> None:
-        """Prepare it; `run` joins."""
+    def __init__(
+        self, dialect: PostgresDialect, lease: NodeLease, memory: SecretMemory | None, key_ids: Sequence[str]
+    ) -> None:
+        """Prepare it; `run` joins, and tells other nodes the keys of this node's pepper."""
+        self._pepper_keys = ",".join(key_ids)
         self.id = secrets.token_hex(8)
         self.lease = lease
         self.lag: int | None = None
@@ -134,7 +139,14 @@ class Membership:
         self._started_at = self._started_at or now
         await connection.execute(_BEFORE_ALL)
         await connection.execute(
-            _JOIN, self.id, __version__, self._serves_from, self._started_at, revision, _draw_number()
+            _JOIN,
+            self.id,
+            __version__,
+            self._serves_from,
+            self._started_at,
+            revision,
+            _draw_number(),
+            self._pepper_keys,
         )
         self._has_joined = True
         return True

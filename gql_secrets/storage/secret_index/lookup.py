@@ -20,6 +20,7 @@ class Lookup(Protocol):
         The client id is the one that the digests were made with.
 
         Raises:
+            PepperKeyMissing: it was not found, and may be under a key of the pepper that this process lacks.
             Unavailable: the database does not answer.
         """
 

@@ -1,5 +1,6 @@
 """Opening what verification reads."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gql_secrets.storage.database import Database
@@ -21,11 +22,12 @@ class Opened(NamedTuple):
     membership: Membership | None
 
 
-async def open_lookup(database: Database, *, from_memory: bool = False) -> Opened:
+async def open_lookup(database: Database, key_ids: Sequence[str], *, from_memory: bool = False) -> Opened:
     """Return a lookup of this database; each commit of this process expires its view.
 
     Args:
         database: the database.
+        key_ids: the keys of this process's pepper, the first one first.
         from_memory: on PostgreSQL, answer from memory while the membership runs and holds its lease.
 
     Raises:
@@ -35,11 +37,11 @@ async def open_lookup(database: Database, *, from_memory: bool = False) -> Opene
     membership = None
     with translated():
         if isinstance(database.dialect, PostgresDialect):
-            reader, lease = await PostgresLookup.open(database), NodeLease()
+            reader, lease = await PostgresLookup.open(database, key_ids), NodeLease()
             memory = SecretMemory() if from_memory else None
             lookup = reader if memory is None else MemoryLookup(database, reader, memory, lease)
-            membership = Membership(database.dialect, lease, memory)
+            membership = Membership(database.dialect, lease, memory, key_ids)
         else:
-            lookup = await SqliteLookup.open(database)
+            lookup = await SqliteLookup.open(database, key_ids)
     database.after_commit.append(lookup.expire_view)
     return Opened(lookup, membership)

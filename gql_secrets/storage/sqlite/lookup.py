@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, Self
 
-from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.errors import PepperKeyMissing, Unavailable
 from gql_secrets.storage.change_log import LATEST, SINCE, ChangedClient, Position, Rewound, compare
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import translate_read
 from gql_secrets.storage.secret_index.cache import SecretCache
 from gql_secrets.storage.secret_index.lookup import DECOY_DIGESTS, NO_DIGEST
+from gql_secrets.storage.secret_index.missing_key import missing_key
 from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, StoredSecret, columns
 
 _COLUMNS: Final = columns("group_concat(f.feature)")
@@ -38,12 +39,13 @@ class SqliteLookup:
     request: a revoke by another process is seen by the next verification.
     """
 
-    def __init__(self, database: Database) -> None:
-        """Open a separate connection to the database's file."""
+    def __init__(self, database: Database, key_ids: Sequence[str]) -> None:
+        """Open a separate connection to the database's file; `key_ids` are the keys of the pepper."""
         self._adjust_clock = database.adjust_clock
         self._connection = sqlite3.connect(str(database.address.path), isolation_level=None, timeout=_BUSY_SECONDS)
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.execute(f"PRAGMA mmap_size = {_WHOLE_FILE}")
+        self._missing_key = f"SELECT {missing_key(key_ids)}"
         self._cache = SecretCache()
         self._is_expired = True
         self._version: int | None = None
@@ -54,9 +56,9 @@ class SqliteLookup:
         self._decoys = itertools.cycle(decoys or [NO_DIGEST])
 
     @classmethod
-    async def open(cls, database: Database) -> Self:
+    async def open(cls, database: Database, key_ids: Sequence[str]) -> Self:
         """Open it on the event loop, where it is used."""
-        return cls(database)
+        return cls(database, key_ids)
 
     async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
         """Return the secret with one of these digests as it is now, and the machine's clock."""
@@ -115,13 +117,20 @@ class SqliteLookup:
         if row is None:
             if (decoy := self._read(next(self._decoys))) is not None:
                 StoredSecret.refused(decoy)
+            if (key_id := self._read_missing_key()) is not None:
+                raise PepperKeyMissing(key_id)
             return None
         if not row.may_be_valid:
             self._read(NO_DIGEST)
+            self._read_missing_key()
             return StoredSecret.refused(row)
         secret = StoredSecret.of(row, self._networks_of(row.client_id) if row.is_restricted else None)
         self._cache.remember(own, secret)
         return secret
+
+    def _read_missing_key(self) -> str | None:
+        [key_id] = self._connection.execute(self._missing_key).fetchone()
+        return None if key_id is None else str(key_id)
 
     def _networks_of(self, client_id: str) -> list[str]:
         return [network for (network,) in self._connection.execute(_NETWORKS, (client_id,))]

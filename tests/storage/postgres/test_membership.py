@@ -1,6 +1,7 @@
 """Nodes verify from memory under a lease, and a change is acknowledged when every one of them follows it."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -8,11 +9,12 @@ from dataclasses import replace
 import pytest
 from support.callers import ADMIN, DAY, HARD, Made, is_good
 from support.clocks import DAYS, HOUR, Clock
-from support.installation import MakeClient, OpenNode
+from support.installation import PEPPER, MakeClient, OpenNode
 from support.members import SOURCE, Join, Node, joining, rows_of, until_joined
 
+from gql_secrets.domain import base64url
 from gql_secrets.domain.effects import EFFECTIVE, Effect
-from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.domain.leases import LeaseState
 from gql_secrets.service.verification import Accepted
 from gql_secrets.settings import Settings
@@ -203,3 +205,16 @@ async def test_a_secret_in_use_is_accepted_from_memory_without_the_database(
     await node.wait_for_lease()
     monkeypatch.setattr(PostgresLookup, "read", fail)
     assert isinstance(node.services.verifier.verify_nowait(client.id, client.secret, SOURCE), Accepted)
+
+
+async def test_no_node_starts_with_a_key_in_front_that_a_running_node_lacks(
+    node: Node, open_node: OpenNode, settings: Settings
+) -> None:
+    """That node would not find the secrets that the new one makes."""
+    new = base64url.encode(secrets.token_bytes(32))
+    with pytest.raises(SetupError, match="lacks the pepper key k2"):
+        await open_node(settings=replace(settings, pepper=f"k2:{new},{PEPPER}"))
+    await open_node(settings=replace(settings, pepper=f"{PEPPER},k2:{new}"))
+    await node.die()
+    await node.services.database.run_tx(lambda tx: tx.execute("UPDATE cluster_member SET last_seen_at = 0"))
+    await open_node(settings=replace(settings, pepper=f"k2:{new},{PEPPER}"))
