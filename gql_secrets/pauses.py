@@ -1,7 +1,7 @@
-"""Pauses: an operation that computes for long lets others run every few milliseconds.
+"""Pauses: an operation that computes for a long time lets others run every few milliseconds.
 
-Everybody waits for the event loop, so no operation may keep it. One that may compute for long has a time slice for each
-run of the loop, and work on many rows or fields pauses when the slice is spent. Outside such an operation nothing
+All requests wait for the event loop, so no operation may keep it. A GraphQL operation has a time slice in each run of
+the loop; work on many rows or fields asks whether it is spent, and then pauses. Outside such an operation nothing
 pauses. This module uses the standard library alone, and knows nothing of the rest of the package.
 """
 
@@ -63,7 +63,7 @@ class TimeSlice:
         asyncio.get_running_loop().call_soon(self._note_run)
 
     def _note_run(self) -> None:
-        """Note that the loop runs again. Where nobody asks any more, the counting ends: waiting is not computing."""
+        """Note that the loop runs again. If nothing asked since the last run, stop counting: it waits."""
         self._is_counting = False
         if self._was_asked or self._waiting:
             self._was_asked = False
@@ -72,7 +72,7 @@ class TimeSlice:
         for _ in range(min(len(self._waiting), _MAX_WOKEN)):
             woken = self._waiting.popleft()
             if not woken.done():
-                # The first one goes on whatever the time is, so that a busy machine cannot stop an operation.
+                # The first one goes on even if the time is over, so that a busy machine cannot stop an operation.
                 woken.set_result(is_first)
                 is_first = False
 
@@ -81,7 +81,7 @@ _current: Final[ContextVar[TimeSlice | None]] = ContextVar("time_slice", default
 
 
 class LongWork:
-    """Lets the work inside `with` pause. Work inside such work has the same slice."""
+    """Lets the work inside `with` pause. Where it is inside other long work, both have the same slice."""
 
     __slots__ = ("_token",)
 

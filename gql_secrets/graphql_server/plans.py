@@ -308,7 +308,7 @@ def _non_null(inner: Completion) -> Completion:
 
 
 def _list(inner: Completion, size: int) -> Completion:
-    """Return what completes a list, of whose items each has so many values."""
+    """Return what completes a list; `size` is the number of values that each of its items has."""
 
     def complete(value: Any) -> Any:  # noqa: ANN401
         if value is None:
