@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("gql-secrets")
-SECONDS_TO_START = 60
+SECONDS_TO_START = 180  # on a machine that is busy with other things
 SECONDS_TO_STOP = 20
 
 
