@@ -53,9 +53,14 @@ def take(rate: Rate, empty_at: int, now: int) -> tuple[int, int]:
         limit. An attempt that came too early is not counted, so one after that wait is within the limit.
     """
     period = int(rate.per.total_seconds()) * _NANOSECONDS
-    filled = max(empty_at, now) + period // rate.count
+    filled = max(empty_at, now) + share_of_one(rate)
     too_early = filled - (now + period)
     return (empty_at, too_early) if too_early > 0 else (filled, 0)
+
+
+def share_of_one(rate: Rate) -> int:
+    """Return by how many nanoseconds one attempt fills the limit."""
+    return int(rate.per.total_seconds()) * _NANOSECONDS // rate.count
 
 
 def whole_seconds(nanoseconds: int) -> int:

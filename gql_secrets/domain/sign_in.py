@@ -34,6 +34,7 @@ class SignInProblem(StrEnum):
     ROLE = "role"
     UNAVAILABLE = "unavailable"
     BUSY = "busy"
+    TOO_MANY = "too_many"
 
 
 class SignInRefused(Failure):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gql_secrets.domain.credentials import is_client_id
-from gql_secrets.domain.limits import Rate, take, whole_seconds
+from gql_secrets.domain.limits import Rate, share_of_one, take, whole_seconds
 from gql_secrets.domain.networks import address_block
 
 MAX_KEPT: Final = 10_000
@@ -50,6 +50,11 @@ class Counter:
             self._empty_at.popitem(last=False)
         return too_early
 
+    def give_back(self, key: str) -> None:
+        """Undo the count of one attempt that was within the limit."""
+        if self._rate is not None and key in self._empty_at:
+            self._empty_at[key] -= share_of_one(self._rate)
+
 
 class FailureCounters:
     """The counters of failed attempts of this process."""
@@ -67,13 +72,15 @@ class FailureCounters:
         Args:
             failures_per_address: how many credentials from one address may be refused.
             failures_per_client: how many credentials with one client id may be refused, whether it exists or not.
-            sign_ins_per_address: how many sign-in links from one address may be refused.
+            sign_ins_per_address: how many sign-in links from one address may be refused, and how many codes of an
+                identity provider.
             clock: a monotonic clock, in nanoseconds.
         """
         self.clock = clock
         self._failures_per_address = Counter(failures_per_address)
         self._failures_per_client = Counter(failures_per_client)
         self._sign_ins_per_address = Counter(sign_ins_per_address)
+        self._codes_per_address = Counter(sign_ins_per_address)
 
     def set_rates(
         self, *, failures_per_address: Rate | None, failures_per_client: Rate | None, sign_ins_per_address: Rate | None
@@ -82,6 +89,7 @@ class FailureCounters:
         self._failures_per_address.set_rate(failures_per_address)
         self._failures_per_client.set_rate(failures_per_client)
         self._sign_ins_per_address.set_rate(sign_ins_per_address)
+        self._codes_per_address.set_rate(sign_ins_per_address)
 
     def failed(self, address: str | None, client_id: str | None) -> int:
         """Count refused credentials; return by how many seconds they came too early, 0 within the limits.
@@ -99,6 +107,17 @@ class FailureCounters:
     def sign_in_failed(self, address: str | None) -> int:
         """Count a refused sign-in link; return by how many seconds it came too early, 0 within the limit."""
         return whole_seconds(self._sign_ins_per_address.count(_block_of(address), self.clock()))
+
+    def code_came(self, address: str | None) -> int:
+        """Count a code before its identity provider is asked; return by how many seconds it came too early, or 0.
+
+        It is counted before, so that many at the same time cannot all be within the limit.
+        """
+        return whole_seconds(self._codes_per_address.count(_block_of(address), self.clock()))
+
+    def code_was_valid(self, address: str | None) -> None:
+        """Undo the count of a code that its identity provider accepted: only refused ones count."""
+        self._codes_per_address.give_back(_block_of(address))
 
 
 def _block_of(address: str | None) -> str:

@@ -97,6 +97,7 @@ class SignIns:
         self.is_away = False
         self.grant_has_ended = False
         self.user_info_status = 200
+        self.user_info_is_jwt = False
         self.requests: list[tuple[dict[str, str], str | None]] = []
         self.now = NOW
         self._codes: dict[str, dict[str, str]] = {}
@@ -152,6 +153,8 @@ class SignIns:
         if self.is_away:
             raise web.HTTPServiceUnavailable
         assert request.headers["Authorization"].startswith("Bearer ")
+        if self.user_info_is_jwt:
+            return web.Response(text=self._provider.token(**self._claims("userinfo")), content_type="application/jwt")
         return web.json_response(self._claims("userinfo"), status=self.user_info_status)
 
     def logout_token(self, **claims: Any) -> str:

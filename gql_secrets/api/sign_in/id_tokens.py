@@ -1,16 +1,20 @@
 """ID tokens (OpenID Connect Core 1.0) and logout tokens (OpenID Connect Back-Channel Logout 1.0)."""
 
 import hmac
+import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gql_secrets.api.authentication.access_tokens import LEEWAY, parse_jwt, require_signature
 from gql_secrets.api.authentication.identity_providers import IdentityProvider
+from gql_secrets.domain import base64url
 from gql_secrets.domain.errors import InvalidToken
 from gql_secrets.domain.identity import Issuer, expiry_of, read_subject, require_unexpired
 
 _LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
+_ALGORITHM: Final = re.compile(r"[A-Za-z0-9-]{1,24}")
 _MAX_LOGOUT_AGE: Final = timedelta(minutes=5)
 
 
@@ -59,6 +63,15 @@ async def read_logout_token(
     if not any(isinstance(name, str) for name in names) or now - issued_at > _MAX_LOGOUT_AGE:
         raise InvalidToken("The logout token names nobody, or is too old.", reason="MALFORMED")
     return claims, issued_at
+
+
+def name_algorithm(token: str) -> str:
+    """Return with which algorithm the provider signed a token that nothing has proven; `unknown` if it does not say."""
+    try:
+        algorithm = json.loads(base64url.decode(token.partition(".")[0])).get("alg")
+    except (ValueError, AttributeError, RecursionError):
+        algorithm = None
+    return algorithm if isinstance(algorithm, str) and _ALGORITHM.fullmatch(algorithm) else "unknown"
 
 
 async def _read(token: str, provider: IdentityProvider) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ _PROBLEMS: Final = {
     "administrator for one.",
     SignInProblem.UNAVAILABLE: "The identity provider does not answer. Try again.",
     SignInProblem.BUSY: "The server is busy. Try again.",
+    SignInProblem.TOO_MANY: "Too many sign-ins from your network were refused. Try again in a minute.",
 }
 
 

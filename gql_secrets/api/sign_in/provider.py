@@ -149,7 +149,12 @@ async def _finish(request: web.Request, authorization: Authorization) -> web.Res
     code = _only(request, "code")
     if code is None or len(code) > _MAX_CODE or "error" in request.query:
         raise SignInRefused(SignInProblem.DENIED)
+    address = request[SOURCE].address
+    if services.limits.code_came(address):
+        # Anybody can begin a sign-in and send codes of their own: the provider is not asked about each of them.
+        raise SignInRefused(SignInProblem.TOO_MANY)
     person = await client.redeem(code, authorization, now)
+    services.limits.code_was_valid(address)
     response = _redirect(authorization.return_path)
     if authorization.is_silent and authorization.session_id is not None:
         await services.provider_sessions.renew(

@@ -20,7 +20,7 @@ from gql_secrets.api.authentication.identity_providers import (
     make_session,
     read_json,
 )
-from gql_secrets.api.sign_in.id_tokens import read_id_token
+from gql_secrets.api.sign_in.id_tokens import name_algorithm, read_id_token
 from gql_secrets.domain.access import Role, rank
 from gql_secrets.domain.errors import InvalidToken, Unavailable
 from gql_secrets.domain.identity import find_display_name, find_role, identity_at
@@ -38,6 +38,10 @@ _log: Final = logging.getLogger(__name__)
 _OK: Final = 200
 _SERVER_ERROR: Final = 500
 _UNREACHABLE: Final = (aiohttp.ClientError, TimeoutError, OSError)
+_JSON_ADVICE: Final = (
+    "The provider's user info is a JWT, which is not supported. Choose plain JSON for the console's client at the "
+    "provider."
+)
 _MAX_SID: Final = 255
 
 
@@ -131,6 +135,7 @@ class ProviderClient:
             SignInRefused: the provider refuses the code, or its tokens are not valid.
             Unavailable: it does not answer.
         """
+        response = None
         try:
             response = await self._ask_for_tokens(
                 {
@@ -142,10 +147,9 @@ class ProviderClient:
             )
             claims = await self._read_id_token(response, now, nonce=authorization.nonce)
         except (GrantEnded, InvalidToken) as refused:
-            _log.warning(
-                "sign_in_not_completed",
-                extra={"issuer": self.issuer.url, "reason": getattr(refused, "reason", None) or str(refused)},
-            )
+            reason = getattr(refused, "reason", None) or str(refused)
+            advice = {"advice": _advise(response.id_token or "")} if reason == "ALGORITHM" and response else {}
+            _log.warning("sign_in_not_completed", extra={"issuer": self.issuer.url, "reason": reason, **advice})
             raise SignInRefused(SignInProblem.TOKEN) from None
         return await self._person(response, claims, str(claims["sub"]), now)
 
@@ -239,10 +243,13 @@ class ProviderClient:
             ):
                 if response.status >= _SERVER_ERROR:
                     raise _unavailable()
+                if response.content_type == "application/jwt":
+                    _log.warning("user_info_not_read", extra={"issuer": self.issuer.url, "advice": _JSON_ADVICE})
+                    return None
                 content = await read_json(response) if response.status == _OK else {}
         except _UNREACHABLE as error:
             raise _unavailable() from error
-        except InvalidDocument:  # such as user info that is a JWT
+        except InvalidDocument:
             return None
         return content if content.get("sub") == subject else None
 
@@ -297,6 +304,13 @@ class ProviderClient:
             return find_endpoint(document, name, self.issuer)
         except InvalidDocument as invalid:
             raise _unavailable() from invalid
+
+
+def _advise(id_token: str) -> str:
+    return (
+        f"The provider signs ID tokens of the console's client with {name_algorithm(id_token)}, which is not "
+        "supported. Choose RS256, PS256, ES256 or EdDSA for this client at the provider."
+    )
 
 
 def _takes_basic(document: Mapping[str, Any]) -> bool:

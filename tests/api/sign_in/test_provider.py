@@ -1,6 +1,7 @@
 """People sign in to the console at their identity provider: authorization code with PKCE, state, nonce and `iss`."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from support.identity_provider import CLIENT_ID, IdentityProvider, rsa_key
 from yarl import URL
 
 from gql_secrets.api.keys import SERVICES
+from gql_secrets.domain import base64url
+from gql_secrets.domain.limits import Rate
 from gql_secrets.wiring import Services
 
 from .conftest import Api, BuildApi, Person
@@ -387,3 +390,84 @@ async def test_a_token_for_the_console_alone_is_not_an_access_token(
     accepted = provider.token(aud=CLIENT_ID, azp="a-frontend", roles=["look"])
     async with api.post("/graphql", json=query, headers={"Authorization": f"Bearer {accepted}"}) as response:
         assert response.status == 200
+
+
+# The provider is not asked about everything
+
+
+async def test_the_provider_is_asked_about_no_code_without_a_sign_in_of_this_browser(
+    person: Person, provider: IdentityProvider
+) -> None:
+    answer = provider.sign_ins.authorize(await person.start(provider))
+    person.cookies.clear()
+    for state in (answer["state"], "made-up", ""):
+        assert await person.come_back(answer | {"state": state}) == "/sign-in?problem=state"
+    assert provider.sign_ins.requests == []
+
+
+async def test_made_up_codes_do_not_make_the_server_ask_the_provider_without_end(
+    build_api: BuildApi, console_settings: dict[str, str], provider: IdentityProvider
+) -> None:
+    """Anybody can begin a sign-in, keep its cookie, and send one code after the other."""
+    limit = Rate.parse("5/1m")
+    person = Person(await build_api(**console_settings, rate_limits="on", limit_sign_ins_per_address=limit))
+    answer = provider.sign_ins.authorize(await person.start(provider)) | {"code": "made-up"}
+    cookies = dict(person.cookies)
+
+    async def try_code() -> str:
+        person.cookies = dict(cookies)
+        return await person.come_back(answer)
+
+    places = await asyncio.gather(*(try_code() for _ in range(10)))
+    places += [await try_code() for _ in range(3)]
+    assert sorted(places) == ["/sign-in?problem=token"] * 5 + ["/sign-in?problem=too_many"] * 8
+    assert len(provider.sign_ins.requests) == 5
+    for _ in range(2):  # another sign-in does not help
+        answer = provider.sign_ins.authorize(await person.start(provider)) | {"code": "made-up"}
+        assert await person.come_back(answer) == "/sign-in?problem=too_many"
+    assert len(provider.sign_ins.requests) == 5
+
+
+async def test_valid_codes_do_not_count(
+    build_api: BuildApi, console_settings: dict[str, str], provider: IdentityProvider
+) -> None:
+    """Many people may be behind one address."""
+    limit = Rate.parse("2/1h")
+    api = await build_api(**console_settings, rate_limits="on", limit_sign_ins_per_address=limit)
+    for _ in range(5):
+        assert await Person(api).sign_in(provider) == "/"
+
+
+# What the server does not support, in the words of the log
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "none"])
+async def test_an_id_token_of_another_algorithm_is_explained_in_the_log(
+    algorithm: str,
+    person: Person,
+    provider: IdentityProvider,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make = provider.token
+    header = base64url.encode(json.dumps({"alg": algorithm, "typ": "JWT"}).encode())
+    monkeypatch.setattr(provider, "token", lambda **given: f"{header}.{make(**given).partition('.')[2]}")
+    assert await person.sign_in(provider) == "/sign-in?problem=token"
+    [record] = [record for record in caplog.records if record.getMessage() == "sign_in_not_completed"]
+    assert vars(record)["reason"] == "ALGORITHM"
+    assert vars(record)["advice"] == (
+        f"The provider signs ID tokens of the console's client with {algorithm}, which is not supported. "
+        "Choose RS256, PS256, ES256 or EdDSA for this client at the provider."
+    )
+
+
+async def test_user_info_that_is_a_jwt_gives_no_role_and_is_explained_in_the_log(
+    person: Person, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.sign_ins.shown_in = {"userinfo"}
+    provider.sign_ins.user_info_is_jwt = True
+    assert await person.sign_in(provider) == "/sign-in?problem=role"
+    [record] = [record for record in caplog.records if record.getMessage() == "user_info_not_read"]
+    assert "user info is a JWT, which is not supported" in vars(record)["advice"]
+    provider.sign_ins.shown_in = {"id_token"}
+    assert await person.sign_in(provider) == "/"
