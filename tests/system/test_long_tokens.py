@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientSession, ClientTimeout
 from support.identity_provider import AUDIENCE, IdentityProvider, identity_providers
@@ -15,7 +16,7 @@ LONGEST_TOKEN = LONGEST_FIELD - len("Bearer ")
 def long_token(provider: IdentityProvider) -> str:
     """A valid token, as long as fits into a header field; four characters encode three of its claims."""
     now = int(time.time())
-    claims = {"iat": now, "exp": now + 3600, "roles": ["look"]}
+    claims: dict[str, Any] = {"iat": now, "exp": now + 3600, "roles": ["look"]}
     spare = LONGEST_TOKEN - len(provider.token(**claims, more=""))
     return provider.token(**claims, more="x" * (spare * 3 // 4 - 3))
 
