@@ -23,8 +23,9 @@ REMOTE_COMMANDS = (("client",), ("session",), ("webhook",), ("sign-in-link",))
 
 
 @pytest.fixture(autouse=True)
-def patient_verifications(monkeypatch: pytest.MonkeyPatch) -> None:
+def very_patient_verifications(patient_verifications: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the server of these tests, in a thread, answer for the caller of a command on a busy machine too."""
+    del patient_verifications
     monkeypatch.setattr("gql_secrets.service.verification._ANSWER_SECONDS", 60.0)
     monkeypatch.setattr("gql_secrets.storage.postgres.lookup._VERIFY_SECONDS", 60.0)
 

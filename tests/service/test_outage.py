@@ -20,6 +20,13 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True
 SOCKET = ".s.PGSQL.5432"
 
 
+@pytest.fixture(autouse=True)
+def limits(patient_verifications: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a server for an answer."""
+    del patient_verifications
+    monkeypatch.setattr("gql_secrets.service.verification._ANSWER_SECONDS", 0.9)
+
+
 class Link:
     """A unix socket in front of PostgreSQL's, that can be cut (refuses) or turn into a black hole (says nothing)."""
 
