@@ -119,4 +119,7 @@ def first_allowed_use(
     allowed = [at for address, at in seen if address is None or allows(address)]
     if len(allowed) == len(seen):
         return first_used_at
-    return min(allowed, default=None)
+    if first_used_at is None or not allowed:
+        return None
+    # Each source has a clock of its own: what was seen "before" the first use was the first use.
+    return max(first_used_at, min(allowed))

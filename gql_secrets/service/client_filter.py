@@ -1,13 +1,13 @@
 """Which clients a list shows, and in which order it shows them."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.details import parse_label
 from gql_secrets.domain.errors import BadRequest
-from gql_secrets.domain.policies import MAX_AGE_DAYS, RotationPolicy
+from gql_secrets.domain.policies import MAX_AGE_DAYS
 from gql_secrets.storage import client_conditions
 from gql_secrets.storage.client_conditions import Condition, Conditions
 from gql_secrets.storage.client_lists import Order
@@ -38,9 +38,13 @@ class ClientFilter:
         if days is not None and not 0 <= days <= MAX_AGE_DAYS:
             raise BadRequest(f"dueWithinDays must be from 0 to {MAX_AGE_DAYS}.", argument="due_within_days")
 
-    def conditions(self, now: datetime, quiet_time: timedelta, policy: RotationPolicy) -> list[Condition]:
-        """Return the conditions at this instant, those that the fewest clients meet first."""
-        at = Conditions(now, quiet_time, policy)
+    @property
+    def needs_advice(self) -> bool:
+        """Whether the advice about rollovers decides which clients are listed."""
+        return any(each is not None for each in (self.ending_soon, self.safe_to_revoke, self.waiting))
+
+    def conditions(self, at: Conditions) -> list[Condition]:
+        """Return the conditions, those that the fewest clients meet first."""
         due_within = at.due_within(timedelta(days=self.due_within_days or 0))
         wanted = [
             (self.ending_soon, at.ending_soon()),

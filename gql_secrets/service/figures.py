@@ -13,6 +13,7 @@ from typing import Final
 
 from gql_secrets.domain.advice import is_safe_to_revoke
 from gql_secrets.domain.audit import AuditAction
+from gql_secrets.storage.allowed_uses import find_only_refused
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 
@@ -22,7 +23,7 @@ STRAGGLING: Final = timedelta(hours=1)
 # How many rollovers are processed before others get their turn on the event loop.
 _PIECE: Final = 1000
 _ROLLOVERS: Final = """
-    SELECT o.replaced_at, o.expires_at, n.first_used_at, o.last_used_at,
+    SELECT o.id, o.replaced_at, o.expires_at, n.first_used_at, o.last_used_at,
         (SELECT max(u.last_seen_at) FROM secret_use u WHERE u.secret_id = o.id AND u.refused = ?)
     FROM client_secret o JOIN client_secret n ON n.client_id = o.client_id AND n.state = 'CURRENT'
     WHERE o.state = 'RETAINED' AND o.expires_at > ?
@@ -97,9 +98,10 @@ class FigureQueries:
         """Return how many there are, how many end soon although in use, and how many are safe to revoke."""
         ending_in_use = safe = 0
         rows = await self._database.fetch_rows(_ROLLOVERS, [False, to_microseconds(now)])
-        for number, (replaced_at, expires_at, new_used_at, *old_used_at) in enumerate(rows, 1):
+        only_refused = set(await find_only_refused(self._database, now, self._wait))
+        for number, (secret_id, replaced_at, expires_at, new_used_at, *old_used_at) in enumerate(rows, 1):
             last_used_at = max((at for at in old_used_at if at is not None), default=None)
-            is_safe = is_safe_to_revoke(
+            is_safe = secret_id not in only_refused and is_safe_to_revoke(
                 new_first_used_at=None if new_used_at is None else from_microseconds(new_used_at),
                 old_last_used_at=None if last_used_at is None else from_microseconds(last_used_at),
                 wait=self._wait,

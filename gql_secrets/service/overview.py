@@ -8,7 +8,7 @@ from typing import Final
 
 from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.storage import client_conditions, client_lists
-from gql_secrets.storage.client_conditions import Conditions
+from gql_secrets.storage.allowed_uses import conditions_at
 from gql_secrets.storage.database import Database
 
 MAX_AGE: Final = 5.0
@@ -56,7 +56,7 @@ class Overviews:
             return self._latest[1]
 
     async def _count(self) -> Overview:
-        at = Conditions(await self._database.now(), self._quiet_time, self._policy)
+        at = await conditions_at(self._database, await self._database.now(), self._quiet_time, self._policy)
         conditions = [
             at.locked_out(),
             at.ending_soon(),

@@ -19,6 +19,8 @@ from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST, Client
 from gql_secrets.service.pages import Page, PageRequest, cursor_by, cursor_of_place
 from gql_secrets.service.session_rows import valid_at
 from gql_secrets.storage import client_conditions, client_lists, client_rows
+from gql_secrets.storage.allowed_uses import conditions_at
+from gql_secrets.storage.client_conditions import Conditions
 from gql_secrets.storage.client_lists import Order
 from gql_secrets.storage.client_rows import ClientQuery, ClientRow
 from gql_secrets.storage.database import Database
@@ -113,7 +115,11 @@ class Queries:
         if search and term is None:
             return Page([], cursor_by("client_id"), has_next=False, has_previous=False, count=_none)
         now = await self._database.now()
-        conditions = filter.conditions(now, self._quiet_time, self._policy)
+        conditions = filter.conditions(
+            await conditions_at(self._database, now, self._quiet_time, self._policy)
+            if filter.needs_advice
+            else Conditions(now, self._quiet_time, self._policy)
+        )
         if term is not None:
             conditions.insert(0, client_conditions.contains(self._database, term))
         places = await client_lists.page_of_places(

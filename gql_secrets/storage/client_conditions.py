@@ -49,7 +49,8 @@ _OLD_USED_SINCE: Final = """(
     COALESCE(x.last_used_at, 0) >= {since}
     OR EXISTS (SELECT 1 FROM secret_use u WHERE u.secret_id = x.id AND NOT u.refused AND u.last_seen_at >= {since})
 )"""
-_IS_SAFE: Final = f"""(
+# `storage/allowed_uses.py` finds those of which this is not all: where the allow list refused uses.
+IS_QUIET: Final = f"""(
     EXISTS (
         SELECT 1 FROM client_secret n
         WHERE n.client_id = x.client_id AND n.state = 'CURRENT' AND n.first_used_at <= ?
@@ -72,22 +73,39 @@ _OWN_DUE: Final = f"""
 """  # noqa: S608  put together from constants
 
 
+def quiet_values(now: datetime, quiet_time: timedelta) -> tuple[int, ...]:
+    """Return the values of `IS_QUIET`; `domain/advice.py` decides the same for one client."""
+    quiet_since = to_microseconds(now - quiet_time)
+    return quiet_since, quiet_since + 1, quiet_since + 1
+
+
 class Conditions:
     """The conditions of lists at one instant, by the database's clock."""
 
-    def __init__(self, now: datetime, quiet_time: timedelta, policy: RotationPolicy) -> None:
+    def __init__(
+        self,
+        now: datetime,
+        quiet_time: timedelta,
+        policy: RotationPolicy,
+        *,
+        except_for: tuple[str, str] | None = None,
+    ) -> None:
         """Prepare them.
 
         Args:
             now: the instant.
             quiet_time: how long an old secret must be unused before it is safe to revoke.
             policy: the maximum age of current secrets.
+            except_for: the old secrets that look safe to revoke and are not: a table of `secret_id`, and its value.
         """
         self._now = to_microseconds(now)
         self._policy = policy
-        # `domain/advice.py` decides the same for one client.
-        quiet_since = to_microseconds(now - quiet_time)
-        self._quiet = (quiet_since, quiet_since + 1, quiet_since + 1)
+        self._is_safe = IS_QUIET
+        self._quiet: tuple[object, ...] = quiet_values(now, quiet_time)
+        if except_for is not None:
+            rows, value = except_for
+            self._is_safe = f"({IS_QUIET} AND x.id NOT IN (SELECT r.secret_id FROM {rows} r))"  # noqa: S608  constants
+            self._quiet += (value,)
 
     def in_rollover(self) -> Condition:
         """Return: a rollover is in progress."""
@@ -95,18 +113,18 @@ class Conditions:
 
     def safe_to_revoke(self) -> Condition:
         """Return: a rollover is in progress, and its old secret is safe to revoke."""
-        return Condition("client_secret", f"{RUNNING} AND {_IS_SAFE}", (self._now, *self._quiet))
+        return Condition("client_secret", f"{RUNNING} AND {self._is_safe}", (self._now, *self._quiet))
 
     def waiting(self) -> Condition:
         """Return: a rollover is in progress, and its old secret is not yet safe to revoke."""
-        return Condition("client_secret", f"{RUNNING} AND NOT {_IS_SAFE}", (self._now, *self._quiet))
+        return Condition("client_secret", f"{RUNNING} AND NOT {self._is_safe}", (self._now, *self._quiet))
 
     def ending_soon(self, within: timedelta = SOON) -> Condition:
         """Return: the old secret ends within this time, was used since the reset, and is not safe to revoke."""
         still_used = _OLD_USED_SINCE.format(since="x.replaced_at")
         return Condition(
             "client_secret",
-            f"{RUNNING} AND x.expires_at <= ? AND {still_used} AND NOT {_IS_SAFE}",
+            f"{RUNNING} AND x.expires_at <= ? AND {still_used} AND NOT {self._is_safe}",
             (self._now, self._now + within // timedelta(microseconds=1), *self._quiet),
         )
 

@@ -13,6 +13,7 @@ from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.webhooks import WebhookEventType
 from gql_secrets.service.usage.queries import UsageQueries
+from gql_secrets.storage.allowed_uses import conditions_at
 from gql_secrets.storage.client_conditions import Condition, Conditions
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
@@ -72,15 +73,17 @@ class Occasions:
         Raises:
             Unavailable: the database does not answer.
         """
-        at = Conditions(now, self._quiet_time, self._policy)
         match kind:
             case WebhookEventType.ROLLOVER_SAFE_TO_REVOKE:
+                at = await self._conditions(now)
                 rows = await self._new(at.safe_to_revoke(), "safe_", webhook_number, limit)
                 return [Occasion(kind, f"safe_{row[1]}", row[0], _expiry(row)) for row in rows]
             case WebhookEventType.SECRET_DUE:
+                at = await self._conditions(now)
                 rows = await self._new(at.due_within(timedelta(0)), "due_", webhook_number, limit)
                 return [Occasion(kind, f"due_{row[1]}", row[0], {"secretCreatedAt": _instant(row[2])}) for row in rows]
             case WebhookEventType.ROLLOVER_ENDING:
+                at = await self._conditions(now)
                 hour = await self._new(at.ending_soon(_HOUR), "ending_1h_", webhook_number, limit)
                 day = await self._new(at.ending_soon(_DAY), "ending_24h_", webhook_number, limit)
                 # A rollover shorter than a day has one warning immediately; one in its last hour has that one alone.
@@ -90,6 +93,9 @@ class Occasions:
             case WebhookEventType.STRAGGLER_REFUSED:
                 return await self._stragglers(now)
         return []
+
+    async def _conditions(self, now: datetime) -> Conditions:
+        return await conditions_at(self._database, now, self._quiet_time, self._policy)
 
     async def _stragglers(self, now: datetime) -> list[Occasion]:
         """Return the clients of which a secret that has ended was tried since the beginning of the hour."""
