@@ -25,8 +25,8 @@ async def backup(services: Services, file: _NewFile, as_json: AsJson = False) ->
     copied = await back_up(services.database, services.changes.pepper, file)
     done = f"{file} has {copied.clients} clients and {copied.events} audit events."
     say(f"{done} Keep the pepper in another place: a backup is worthless without it.")
-    write(_facts(copied), as_json=as_json, done=done)
-    _require_sound(copied, f"The backup {file} was written, but the database has problems, and so has the backup")
+    write(copied_data(copied), as_json=as_json, done=done)
+    require_sound(copied, f"The backup {file} was written, but the database has problems, and so has the backup")
 
 
 @with_settings
@@ -39,8 +39,8 @@ def restore(settings: Settings, file: _Backup, as_json: AsJson = False) -> None:
         "Secrets that were revoked after the backup are valid again, and secrets that were created after it are "
         "unknown. Run gql-secrets client revoke-old --all, and reset each client that was reset after the backup."
     )
-    write(_facts(copied), as_json=as_json, done=done)
-    _require_sound(copied, "The backup was restored, but it has problems")
+    write(copied_data(copied), as_json=as_json, done=done)
+    require_sound(copied, "The backup was restored, but it has problems")
 
 
 async def _restore(settings: Settings, file: Path) -> Copied:
@@ -59,7 +59,8 @@ async def _restore(settings: Settings, file: Path) -> Copied:
         await database.close()
 
 
-def _facts(copied: Copied) -> dict[str, object]:
+def copied_data(copied: Copied) -> dict[str, object]:
+    """Return what was copied, with the names that commands write."""
     newest = copied.newest_event_at
     return {
         "clients": copied.clients,
@@ -71,6 +72,11 @@ def _facts(copied: Copied) -> dict[str, object]:
     }
 
 
-def _require_sound(copied: Copied, what: str) -> None:
+def require_sound(copied: Copied, what: str) -> None:
+    """Pass unless what was copied has problems.
+
+    Raises:
+        Failure: it has some; `what` says what was done.
+    """
     if copied.problems:
         raise Failure(f"{what}: {' '.join(copied.problems)}")

@@ -66,12 +66,19 @@ def read_settings(context: typer.Context, data_dir: Path | None, database_url: s
     given |= context.obj or {}
     given |= {name: value for name, value in nearby.items() if value is not None}
     settings = Settings.from_environment(os.environ, **given)
-    if _has_password(str(given.get("database_url") or "")):
-        say(
-            "gql-secrets: Other users of this machine can see the password in --database-url (ps). Put the URL into a "
-            "file and set GQL_SECRETS_DATABASE_URL_FILE to its path."
-        )
+    warn_of_password(
+        str(given.get("database_url") or ""), "--database-url", "set GQL_SECRETS_DATABASE_URL_FILE to its path"
+    )
     return settings
+
+
+def warn_of_password(database_url: str, option: str, instead: str) -> None:
+    """Warn a user who passes the URL of a database with a password in this option."""
+    if _has_password(database_url):
+        say(
+            f"gql-secrets: Other users of this machine can see the password in {option} (ps). Put the URL into a file "
+            f"and {instead}."
+        )
 
 
 def _has_password(database_url: str) -> bool:

@@ -54,13 +54,13 @@ async def back_up(database: Database, pepper: Pepper, path: Path) -> Copied:
     """
     async with _new_file(path) as part:
         address = DatabaseAddress("sqlite", part)
-        async with _opened(address) as copy:
+        async with opened(address) as copy:
             await upgrade(copy)
         await _require_same_migrations(database, part, "Back it up with the version that upgraded it.")
         async with snapshot(database.address) as source, filling(address) as target:
             rows = await copy_rows(source, target, read_tables(part))
-        async with _opened(address) as copy:
-            copied = await _verified(copy, pepper, rows)
+        async with opened(address) as copy:
+            copied = await verify_copy(copy, pepper, rows)
         await asyncio.to_thread(make_single_file, part)
     return copied
 
@@ -80,7 +80,7 @@ async def restore(database: Database, pepper: Pepper, path: Path) -> Copied:
     async with snapshot(DatabaseAddress("sqlite", path)) as source, filling(database.address) as target:
         await _require_pepper(source, pepper)
         rows = await copy_rows(source, target, read_tables(path))
-    return await _verified(database, pepper, rows)
+    return await verify_copy(database, pepper, rows)
 
 
 @contextlib.asynccontextmanager
@@ -111,7 +111,8 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _opened(address: DatabaseAddress) -> AsyncIterator[Database]:
+async def opened(address: DatabaseAddress) -> AsyncIterator[Database]:
+    """Yield the database at this address, and close it."""
     database = Database(address)
     await database.open()
     try:
@@ -137,8 +138,8 @@ async def _require_pepper(source: Rows, pepper: Pepper) -> None:
         )
 
 
-async def _verified(copy: Database, pepper: Pepper, rows: Mapping[str, int]) -> Copied:
-    """Check the copy as `db check` and `audit verify` do."""
+async def verify_copy(copy: Database, pepper: Pepper, rows: Mapping[str, int]) -> Copied:
+    """Check a copy as `db check` and `audit verify` do."""
     report = await AuditLog(copy, pepper).verify([])
     newest = await copy.fetch(_NEWEST)
     return Copied(

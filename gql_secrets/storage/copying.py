@@ -1,7 +1,7 @@
 """Copying every row of one database into another one, of either kind."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from gql_secrets.storage.address import DatabaseAddress
@@ -55,8 +55,31 @@ async def filling(address: DatabaseAddress) -> AsyncIterator[Rows]:
             yield found
 
 
-async def copy_rows(source: Rows, target: Rows, tables: Mapping[str, Sequence[str]]) -> dict[str, int]:
+@contextlib.asynccontextmanager
+async def watch(address: DatabaseAddress, tables: Sequence[str]) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Yield a function that returns whether anything was written to these tables since the block began."""
+    watching: contextlib.AbstractAsyncContextManager[Callable[[], Awaitable[bool]]] = (
+        postgres.watch(address, tables) if address.path is None else sqlite.watch(address.path)
+    )
+    with translated():
+        async with watching as was_written:
+            yield was_written
+
+
+async def copy_rows(
+    source: Rows,
+    target: Rows,
+    tables: Mapping[str, Sequence[str]],
+    *,
+    copied_more: Callable[[int], None] = lambda _rows: None,
+) -> dict[str, int]:
     """Copy these columns of these tables; return how many rows each had.
+
+    Args:
+        source: where the rows are.
+        target: where they go to.
+        tables: the columns of each table.
+        copied_more: is called with a number of rows that were copied.
 
     Raises:
         LookupError: the target does not have as many rows afterwards.
@@ -67,6 +90,7 @@ async def copy_rows(source: Rows, target: Rows, tables: Mapping[str, Sequence[st
         async for rows in source.read(table, columns, _BATCH):
             await target.write(table, columns, rows)
             copied[table] += len(rows)
+            copied_more(len(rows))
         if await target.count(table) != copied[table]:
             raise LookupError(f"Not every row of {table} was copied.")
     for table, column in _NAMED_BY_EVENTS.items():

@@ -1,7 +1,7 @@
 """All rows of a PostgreSQL database, read as they are at one moment, or written whole or not at all."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -13,6 +13,7 @@ _BOOLEANS: Final = """
     SELECT column_name FROM information_schema.columns
     WHERE table_schema = current_schema() AND table_name = $1 AND data_type = 'boolean'
 """
+_MARK: Final = "SELECT count(*), max(xmin::text::bigint) FROM {table}"
 _SEQUENCE: Final = "SELECT pg_get_serial_sequence($1, 'id')"
 
 
@@ -66,6 +67,26 @@ async def filling(address: DatabaseAddress) -> AsyncIterator[PostgresRows]:
     """Yield a database to write rows to: all of them are there in the end, or none."""
     async with _transaction(address) as rows:
         yield rows
+
+
+@contextlib.asynccontextmanager
+async def watch(address: DatabaseAddress, tables: Sequence[str]) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Yield a function that returns whether anything was written to these tables since the block began."""
+    connection = await Connector(address, statement_cache_size=0).connect()
+    try:
+
+        async def marks() -> list[asyncpg.Record]:
+            # A row that is inserted or updated gets the number of a new transaction.
+            return [await connection.fetchrow(_MARK.format(table=table)) for table in tables]
+
+        before = await marks()
+
+        async def was_written() -> bool:
+            return await marks() != before
+
+        yield was_written
+    finally:
+        await connection.close()
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +66,22 @@ async def filling(path: Path) -> AsyncIterator[SqliteRows]:
         connection.execute("BEGIN IMMEDIATE")
         yield SqliteRows(connection)
         await asyncio.to_thread(connection.execute, "COMMIT")
+
+
+@contextlib.asynccontextmanager
+async def watch(path: Path) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Yield a function that returns whether another connection committed since the block began."""
+    with contextlib.closing(_connect(path, "ro")) as connection:
+
+        def version() -> int:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+        before = version()
+
+        async def was_written() -> bool:
+            return version() != before
+
+        yield was_written
 
 
 def read_tables(path: Path) -> dict[str, tuple[str, ...]]:

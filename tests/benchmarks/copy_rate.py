@@ -1,0 +1,42 @@
+"""How long does `gql-secrets db copy` take for 100,000 clients?
+
+    uv run --all-groups python tests/benchmarks/copy_rate.py [--clients 100000] [--to postgres://…]
+
+Imports the clients into a new SQLite file, copies that into another one, or into the empty database of `--to`, as a
+process of its own, and prints wall time, rows per second and processor time. `--clients 2000` is the short form.
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from import_rate import run, write_file  # type: ignore[import-not-found]  # a script next to this one
+
+from gql_secrets.domain.credentials import Pepper
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time a copy.")
+    parser.add_argument("--clients", type=int, default=100_000)
+    parser.add_argument("--to", default="")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("GQL_SECRETS_")},
+            "GQL_SECRETS_DATA_DIR": directory,
+            "GQL_SECRETS_PEPPER": Pepper.mint().written(),
+        }
+        file = Path(directory) / "clients.json"
+        write_file(file, chosen.clients)
+        run(["db", "upgrade"], environment)
+        run(["client", "import", str(file)], environment)
+        wall, cpu = run(["db", "copy", "--to", chosen.to or f"sqlite:///{directory}/copy.db"], environment)
+        print(
+            f"{chosen.clients:,} clients in {wall:.1f} s ({chosen.clients / wall:,.0f} a second, {cpu:.1f} s of "
+            f"processor time, {os.cpu_count()} cores)"
+        )
+
+
+if __name__ == "__main__":
+    main()
