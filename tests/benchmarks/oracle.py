@@ -8,6 +8,7 @@ does, an expired, a revoked one, and the valid one of a disabled client; eight c
 sample is from the first byte sent to the last one received. All bytes of an answer must be the same but its request
 id and date. Then Welch's t-test compares each two kinds at each address, once over all samples and once over those
 below the 95th percentile of all kinds together, where the noise of a busy machine hides less. It fails at |t| >= 4.5.
+On a very busy machine the database may not answer in time; up to one answer of 1,000 may be a 503, and is left out.
 """
 
 import argparse
@@ -45,6 +46,7 @@ ADDRESSES = ("/verify", "/graphql")
 OF_EACH_KIND = 8
 OTHER_CLIENTS = 300
 WARMING = 400
+MAX_UNAVAILABLE = 0.001
 EXPIRED_AGO = timedelta(hours=2)
 
 Credential = tuple[str, str]
@@ -158,16 +160,22 @@ def measure(port: int, made: dict[str, list[Credential]], samples: int) -> dict[
     times: dict[tuple[str, str], list[int]] = {key: [] for key in requests}
     answers: dict[str, set[bytes]] = {address: set() for address in ADDRESSES}
     order = list(requests)
+    unavailable = 0
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number in range(-WARMING, samples // len(order)):
             chance.shuffle(order)
             for key in order:
                 took, answer = ask(connection, chance.choice(requests[key]))
+                while b" 503 " in answer[:20] and unavailable < samples * MAX_UNAVAILABLE:
+                    unavailable += 1
+                    took, answer = ask(connection, chance.choice(requests[key]))
                 assert b" 401 " in answer[:20], answer
                 answers[key[0]].add(without_its_own(answer))
                 if number >= 0:
                     times[key].append(took)
+    if unavailable:
+        print(f"{unavailable} answers were 503 and were asked for again: the machine is too busy\n")
     for address, different in answers.items():
         assert len(different) == 1, (address, different)
     return times
