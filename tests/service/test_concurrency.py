@@ -411,7 +411,7 @@ async def test_many_owners_ended_at_once_by_a_person_leave_one(
     answers = await at_once(
         *((services, other)[number % 2].clients.delete_client(each.id, by=ADMIN) for number, each in enumerate(owners))
     )
-    assert Counter(type(answer).__name__ for answer in answers) == {"str": 5, "LastOwner": 1}
+    assert Counter(type(answer).__name__ for answer in answers) == {"Deletion": 5, "LastOwner": 1}
     assert [await is_good(services, each.id, each.secret) for each in owners].count(True) == 1
 
 
