@@ -116,11 +116,14 @@ class ImmediateContext(SqliteTransactionContext):
 
     async def __aenter__(self) -> TransactionalDBClient:
         deadline = asyncio.get_running_loop().time() + lock_seconds()
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._queue.acquire(for_change=True)
-        except TimeoutError as error:
-            raise Conflict("Another change holds the lock. Try again.") from error
+        if self._queue.locked():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._queue.acquire(for_change=True)
+            except TimeoutError as error:
+                raise Conflict("Another change holds the lock. Try again.") from error
+        else:
+            await self._queue.acquire(for_change=True)
         try:
             await self.ensure_connection()
             await self._join(deadline)
