@@ -242,6 +242,7 @@ mutation CliRedeliver($deliveryId: ID!) {
 """
     + _DELIVERY
 )
+CLUSTER: Final = "query CliCluster { cluster { members { id version lease lag startedAt lastSeenAt } } }\n"
 AUDIT_EXPORT: Final = """\
 query CliAuditExport($after: Int!) { auditExport(after: $after, first: 500) }
 """

@@ -47,6 +47,19 @@ class LocalPeople:
         url = link_url(address_of(self._settings), link.token)
         return CreatedLink(url, link.number, link.name, link.role, instant(link.expires_at) or "")
 
+    async def cluster_members(self) -> list[Fields]:
+        return [
+            {
+                "id": each.id,
+                "version": each.version,
+                "lease": each.lease.value,
+                "lag": each.lag,
+                "startedAt": instant(each.started_at),
+                "lastSeenAt": instant(each.last_seen_at),
+            }
+            for each in await self.services.cluster.members()
+        ]
+
     async def webhooks(self) -> list[Fields]:
         return [_webhook_data(row) for row in await self.services.webhooks.all()]
 

@@ -19,7 +19,7 @@ from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
-REMOTE_COMMANDS = (("client",), ("session",), ("webhook",), ("sign-in-link",))
+REMOTE_COMMANDS = (("client",), ("session",), ("webhook",), ("sign-in-link",), ("cluster",))
 
 
 @pytest.fixture(autouse=True)

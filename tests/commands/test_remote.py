@@ -87,6 +87,13 @@ def test_the_export_of_the_audit_is_the_same_and_continues(run: RunCommand, tmp_
 
 
 @REMOTELY
+def test_the_cluster_has_the_server_that_was_asked(run: RunCommand) -> None:
+    members = run("cluster", "status", "--json").data["members"]
+    assert [list(each) for each in members] == [["id", "version", "lease", "lag", "startedAt", "lastSeenAt"]]
+    assert run("cluster", "status").out.startswith(members[0]["id"])
+
+
+@REMOTELY
 def test_sessions_are_listed_and_ended(run: RunCommand, settings: Settings) -> None:
     made = run("sign-in-link", "--name", "Ada", "--role", "OPERATOR", "--json").data
     assert (made["name"], made["role"], made["number"] > 0) == ("Ada", "OPERATOR", True)
