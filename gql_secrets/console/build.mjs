@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const [out = "built"] = process.argv.slice(2);
@@ -44,6 +44,17 @@ async function bundleConsole() {
   return made["src/main.tsx"];
 }
 
+/** GraphiQL's style sheet holds its fonts as text, which is most of it; the machine's own fonts serve as well. */
+const withoutFonts = {
+  name: "without fonts",
+  setup(builder) {
+    builder.onLoad({ filter: /graphiql[/\\].*\.css$/ }, async ({ path }) => {
+      const style = await readFile(path, "utf8");
+      return { contents: style.replace(/@font-face\s*\{[^}]*\}/g, ""), loader: "css" };
+    });
+  },
+};
+
 async function bundleExplorer() {
   const workers = {
     editor: "monaco-editor/esm/vs/editor/editor.worker.js",
@@ -59,6 +70,7 @@ async function bundleExplorer() {
     entryPoints: ["src/explorer/main.tsx"],
     outdir: assets,
     entryNames: "explorer-[hash]",
+    plugins: [withoutFonts],
     format: "esm",
     splitting: true,
     keepNames: true, // GraphiQL derives the screen reader labels of its icons from function names
@@ -90,11 +102,13 @@ async function writeDocuments() {
   await writeFile(join(out, "documents.json"), JSON.stringify(DOCUMENTS, null, 1));
 }
 
-/** A compressed copy of each asset, for browsers that accept it. */
+/** Two compressed copies of each asset, for browsers that accept them. */
 async function compress() {
   for (const name of await readdir(assets)) {
     const content = await readFile(join(assets, name));
     await writeFile(join(assets, `${name}.gz`), gzipSync(content, { level: 9 }));
+    const params = { [constants.BROTLI_PARAM_SIZE_HINT]: content.length };
+    await writeFile(join(assets, `${name}.br`), brotliCompressSync(content, { params })); // its best quality by default
   }
 }
 

@@ -6,10 +6,11 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from playwright.sync_api import expect
-from support.console_window import Client, Server, Window
+from playwright.sync_api import Response, expect
+from support.console_window import OUTPUT, Client, Server, Window
 
 OpenWindow = Callable[..., Window]
+MAX_BYTES = 1_450_000
 
 
 def test_it_opens_with_the_four_operations_and_runs_them(window: Window, server: Server) -> None:
@@ -88,3 +89,38 @@ def test_one_button_shows_a_page_as_graphql_curl_and_a_command(window: Window, s
     environment = {**os.environ, "CLIENT_ID": viewer.id, "CLIENT_SECRET": viewer.secret}
     ran = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout)["data"]["client"]["name"] == client.name
+
+
+def test_its_first_load_is_compressed_and_its_assets_are_kept(window: Window, server: Server) -> None:
+    """On the wire it was 1.87 MB, of which 0.33 MB were fonts; the editor itself (Monaco) is most of the rest."""
+    assets: dict[str, Response] = {}
+    page = window.page.context.new_page()  # what the context's pages have in common is the cache
+    page.on("response", lambda answer: assets.update({answer.url: answer}) if "/assets/" in answer.url else None)
+    page.goto(f"{server.url}/graphql")
+    expect(page.get_by_text("totalCount").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+
+    headers = [answer.headers for answer in list(assets.values())]
+    assert {each["content-encoding"] for each in headers} == {"br"}
+    assert all("immutable" in each["cache-control"] for each in headers)
+    size = sum(int(each["content-length"]) for each in headers)
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    (OUTPUT / "explorer-bytes.txt").write_text(f"{size} bytes in {len(headers)} assets\n")
+    assert MAX_BYTES / 3 < size < MAX_BYTES
+    page.close()
+
+
+def test_signed_out_it_leads_to_the_sign_in_and_the_browser_asks_for_no_password(
+    open_window: OpenWindow, server: Server
+) -> None:
+    window = open_window(None)
+    window.expects_failures = True
+    challenges: list[str] = []
+    window.page.on("response", lambda answer: challenges.extend(answer.headers.get("www-authenticate", "").split()[:1]))
+    window.page.goto(f"{server.url}/graphql")
+    expect(window.page.get_by_text("You are not signed in, so the schema is hidden.")).to_be_visible()
+    window.page.wait_for_load_state("networkidle")
+    assert challenges == []
+    window.page.get_by_role("link", name="Sign in", exact=True).click()
+
+    expect(window.page.get_by_role("heading", level=1, name="Sign in")).to_be_visible()

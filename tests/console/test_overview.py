@@ -4,9 +4,10 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
-from playwright.sync_api import Locator, expect
-from support.console_window import Client, Server, Window
+from playwright.sync_api import Browser, Locator, expect
+from support.console_window import PATIENCE, Client, Server, Window, open_context, sign_in
 
 MakeClient = Callable[..., Client]
 
@@ -146,3 +147,37 @@ def test_a_new_secret_is_copied_as_a_test_and_the_dialog_says_what_comes_next(
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert ran.stdout == "200\n"
     assert server.url in command
+
+
+def test_what_is_safe_to_revoke_is_revoked_from_its_tile(browser: Browser, tmp_path: Path) -> None:
+    """A server that calls a secret quiet after a second, so that a rollover can be safe within a test."""
+    server = Server(tmp_path, GQL_SECRETS_QUIET_TIME="1s", GQL_SECRETS_USAGE_FLUSH="5s")
+    context = open_context(browser)
+    try:
+        window = Window(context.new_page(), server)
+        moved, waiting = server.create_client("Moved"), server.create_client("Waiting")
+        secrets = [
+            json.loads(server.run("client", "reset", each.id, "--hours", "24", "--json"))["newSecret"]
+            for each in (moved, waiting)
+        ]
+        assert server.is_good(moved.id, secrets[0])
+        sign_in(window, "ADMIN", "Grace Hopper")
+        revoke = window.page.get_by_role("button", name="Revoke it")
+        expect(revoke).to_be_visible(timeout=3 * PATIENCE)
+        window.look("overview-safe")
+        revoke.click()
+        expect(window.dialog.get_by_role("link", name="Moved")).to_be_visible()
+        window.look("revoke-safe")
+        window.confirm("Revoke 1 old secret")
+        expect(window.dialog.get_by_text("All of them have ended.")).to_be_visible()
+        window.look("revoke-safe-done")
+        window.confirm("Done")
+        expect(revoke).to_have_count(0)
+
+        assert not server.is_good(moved.id, moved.secret)
+        assert server.is_good(moved.id, secrets[0])
+        assert server.is_good(waiting.id, waiting.secret)
+        assert window.problems == []
+    finally:
+        context.close()
+        server.stop()

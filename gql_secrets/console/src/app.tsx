@@ -68,7 +68,7 @@ function Content({ now }: { now: Session }) {
         case "apps":
           return <AppsPage viewer={now.viewer} view={route.view} />;
         case "client":
-          return <ClientPage key={route.clientId} clientId={route.clientId} />;
+          return <ClientPage key={route.clientId} clientId={route.clientId} viewer={now.viewer} />;
         case "activity":
           return <ActivityPage view={route.view} />;
         case "people":

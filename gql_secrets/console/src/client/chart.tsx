@@ -19,10 +19,12 @@ interface ChartProps {
   usage: UsageHours;
   /** When the new secret was first used. */
   firstUsedAt: number | null;
+  /** When the retention was changed. */
+  changedAt: readonly number[];
   now: number;
 }
 
-export function Chart({ usage, firstUsedAt, now }: ChartProps) {
+export function Chart({ usage, firstUsedAt, changedAt, now }: ChartProps) {
   const [pointed, setPointed] = useState<number | null>(null);
   const [frame, width] = useWidth();
   const { hours, fresh, old, refused } = usage;
@@ -41,6 +43,7 @@ export function Chart({ usage, firstUsedAt, now }: ChartProps) {
   const markers = [
     { words: "Reset", at: usage.resetAt },
     { words: "New secret first used", at: inRollover ? firstUsedAt : null },
+    ...changedAt.map((at) => ({ words: "Retention changed", at })),
     { words: "Ended", at: usage.endedAt },
     { words: "Now", at: inRollover && usage.endedAt === null ? now : null },
   ].flatMap(({ words, at }) =>
@@ -74,7 +77,7 @@ export function Chart({ usage, firstUsedAt, now }: ChartProps) {
         {old && <Bars counts={old} from={(index) => fresh[index] ?? 0} x={x} y={y} name="old" />}
         {refused && <Bars counts={refused} from={below} x={x} y={y} name="refused" />}
         {markers.map(({ words, at, place }) => (
-          <Marker key={words} x={place} width={width} words={words} row={rowOf(markers, at)} />
+          <Marker key={`${words} ${at}`} x={place} width={width} words={words} row={rowOf(markers, at)} />
         ))}
         {pointed !== null && <rect class="pointed" x={x(pointed)} y={TOP} width={step} height={PLOT_HEIGHT} />}
       </svg>

@@ -1,6 +1,6 @@
 /** The most prominent warning of a page: sources that try a secret which has ended. */
 
-import type { ClientSources } from "../graphql/queries";
+import type { ClientPageView } from "../graphql/queries";
 import { useNow } from "../lib/clock";
 import { formatMoment, formatPast, plural } from "../lib/format";
 import { inState, type Source, sourceName } from "../rollover/sources";
@@ -12,7 +12,7 @@ const DAY = 86_400_000;
 interface LockedOutProps {
   sources: readonly Source[] | null;
   /** For viewers who may not see sources: how often ended secrets were tried. */
-  client: ClientSources | null;
+  client: ClientPageView;
 }
 
 export function LockedOut({ sources, client }: LockedOutProps) {
@@ -45,8 +45,8 @@ export function LockedOut({ sources, client }: LockedOutProps) {
   );
 }
 
-function Attempts({ client, now }: { client: ClientSources | null; now: number }) {
-  const tried = (client?.secrets?.nodes ?? []).filter(
+function Attempts({ client, now }: { client: ClientPageView; now: number }) {
+  const tried = (client.secrets?.nodes ?? []).filter(
     (secret) => secret.lastRefusedAt && Date.parse(secret.lastRefusedAt) > now - DAY,
   );
   const last = tried

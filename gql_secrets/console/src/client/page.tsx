@@ -2,15 +2,7 @@
 
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { ResetDialog } from "../dialogs/reset";
-import {
-  CLIENT,
-  CLIENT_AUDIT,
-  CLIENT_HISTORY,
-  CLIENT_SOURCES,
-  CLIENT_USAGE,
-  type ClientSources,
-  type ClientView,
-} from "../graphql/queries";
+import { CLIENT, CLIENT_AUDIT, CLIENT_HISTORY, type ClientView, type Viewer } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { serverNow } from "../lib/clock";
 import { useCommands } from "../lib/commands";
@@ -34,16 +26,14 @@ import { Summary } from "./summary";
 import { Usage } from "./usage";
 import { Verdict } from "./verdict";
 
-export function ClientPage({ clientId }: { clientId: string }) {
+export function ClientPage({ clientId, viewer }: { clientId: string; viewer: Viewer }) {
   const follow = (event: { clientId: string }) => event.clientId === clientId;
-  const asked = useQuery(CLIENT, { clientId }, { follow });
-  const sources = useQuery(CLIENT_SOURCES, { clientId }, { follow });
+  const variables = variablesFor(clientId, viewer);
+  const asked = useQuery(CLIENT, variables, { follow });
   const client = asked.answer?.data.client;
-  // The two queries may have seen different moments: uses count only for the secrets that are shown.
-  const uses = client && isOfSameMoment(client, sources.answer?.data.client) ? sources.answer?.data.client : null;
   const joined = useMemo<readonly Source[] | null>(
-    () => (client && uses ? sourcesOf(uses, { allowList: client.allowList, now: serverNow() }) : null),
-    [client, uses],
+    () => (client ? sourcesOf(client, { allowList: client.allowList, now: serverNow() }) : null),
+    [client],
   );
   useTitle(client?.name ?? "Authorized App");
 
@@ -63,20 +53,15 @@ export function ClientPage({ clientId }: { clientId: string }) {
       {asked.answer && !client && <Gone clientId={clientId} />}
       {client && (
         <>
-          <Head client={client} sources={joined} />
-          <LockedOut sources={joined} client={uses ?? null} />
+          <Head client={client} sources={joined} operations={operationsFor(clientId, viewer)} />
+          <LockedOut sources={joined} client={client} />
           <Verdict client={client} sources={joined} onEnd={asked.reload} />
           {!client.rollover && <Summary client={client} sources={joined} />}
           <Secrets client={client} />
           {joined && <Sources sources={joined} rollover={client.rollover} />}
-          <Usage
-            clientId={clientId}
-            follow={follow}
-            resetAt={client.rollover?.startedAt ?? null}
-            firstUsedAt={client.currentSecret?.firstUsedAt ?? null}
-          />
+          <Usage client={client} />
           <History clientId={clientId} follow={follow} />
-          <Audit clientId={clientId} follow={follow} />
+          {variables.audit && <Audit clientId={clientId} follow={follow} />}
           <About client={client} />
         </>
       )}
@@ -107,9 +92,12 @@ function PassingHeading() {
   );
 }
 
-function isOfSameMoment(client: ClientView, sources: ClientSources | null | undefined): boolean {
-  return sources?.currentSecret?.id === client.currentSecret?.id && sources?.oldSecret?.id === client.oldSecret?.id;
-}
+/** What this viewer may see of a client; the rest is not asked for. */
+const variablesFor = (clientId: string, { roles }: Viewer) => ({
+  clientId,
+  sources: roles.includes("ADMIN") || roles.includes("OPERATOR"),
+  audit: roles.includes("ADMIN"),
+});
 
 function Gone({ clientId }: { clientId: string }) {
   return (
@@ -128,7 +116,13 @@ function Gone({ clientId }: { clientId: string }) {
   );
 }
 
-function Head({ client, sources }: { client: ClientView; sources: readonly Source[] | null }) {
+interface HeadProps {
+  client: ClientView;
+  sources: readonly Source[] | null;
+  operations: readonly Operation[];
+}
+
+function Head({ client, sources, operations }: HeadProps) {
   const reset = () => openDialog((close) => <ResetDialog client={client} sources={sources} close={close} />);
   useCommands([client.viewerCanResetSecret && { words: "Reset Secret", run: reset }]);
   return (
@@ -151,7 +145,7 @@ function Head({ client, sources }: { client: ClientView; sources: readonly Sourc
         {client.description && <p class="lead">{client.description}</p>}
       </div>
       <div class="head-actions">
-        <ApiButton operations={operationsOf(client)} command={`gql-secrets client show ${client.clientId}`} />
+        <ApiButton operations={operations} command={`gql-secrets client show ${client.clientId}`} />
         {client.viewerCanResetSecret && (
           <Button kind="primary" onClick={reset}>
             Reset Secret
@@ -163,13 +157,12 @@ function Head({ client, sources }: { client: ClientView; sources: readonly Sourc
 }
 
 /** Everything that the page of a client asks for. */
-function operationsOf({ clientId, viewerCanEdit }: ClientView): readonly Operation[] {
+function operationsFor(clientId: string, viewer: Viewer): readonly Operation[] {
+  const variables = variablesFor(clientId, viewer);
   const page = { clientId, first: 10, after: null };
   return [
-    { name: "Client", document: CLIENT, variables: { clientId } },
-    { name: "Sources", document: CLIENT_SOURCES, variables: { clientId } },
-    { name: "Uses per hour", document: CLIENT_USAGE, variables: { clientId } },
+    { name: "Client", document: CLIENT, variables },
     { name: "History of secrets", document: CLIENT_HISTORY, variables: page },
-    ...(viewerCanEdit ? [{ name: "Audit trail", document: CLIENT_AUDIT, variables: page }] : []),
+    ...(variables.audit ? [{ name: "Audit trail", document: CLIENT_AUDIT, variables: page }] : []),
   ];
 }

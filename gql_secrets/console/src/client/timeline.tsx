@@ -1,8 +1,9 @@
 /** How far a rollover has come: reset, first use of the new secret, sources moved, end. */
 
-import type { ClientView } from "../graphql/queries";
+import type { ClientPageView } from "../graphql/queries";
 import { useNow } from "../lib/clock";
 import { formatMoment, formatPast } from "../lib/format";
+import { retentionChanges } from "../rollover/changes";
 
 interface Step {
   readonly words: string;
@@ -10,7 +11,7 @@ interface Step {
   readonly done: boolean;
 }
 
-export function Timeline({ client }: { client: ClientView }) {
+export function Timeline({ client }: { client: ClientPageView }) {
   const now = useNow();
   const steps = stepsOf(client, now);
   const current = steps.findIndex((step) => !step.done);
@@ -30,10 +31,12 @@ export function Timeline({ client }: { client: ClientView }) {
   );
 }
 
-function stepsOf({ rollover, currentSecret, oldSecret }: ClientView, now: number): readonly Step[] {
+function stepsOf(client: ClientPageView, now: number): readonly Step[] {
+  const { rollover, currentSecret, oldSecret } = client;
   if (!rollover) return [];
   const [moved, total] = [rollover.sourcesMoved ?? 0, rollover.sourcesTotal ?? 0];
   const firstUsedAt = currentSecret?.firstUsedAt;
+  const [changed] = retentionChanges(client);
   return [
     { words: "Reset", detail: formatMoment(rollover.startedAt, now), done: true },
     {
@@ -51,6 +54,12 @@ function stepsOf({ rollover, currentSecret, oldSecret }: ClientView, now: number
       detail: oldSecret?.lastUsedAt ? `last used ${formatPast(oldSecret.lastUsedAt, now)}` : "never used",
       done: rollover.advice === "REVOKE",
     },
-    { words: "Old secret ends", detail: formatMoment(rollover.endsAt, now), done: Date.parse(rollover.endsAt) <= now },
+    {
+      words: "Old secret ends",
+      detail: [formatMoment(rollover.endsAt, now), changed && `changed ${formatPast(changed, now)}`]
+        .filter(Boolean)
+        .join(", "),
+      done: Date.parse(rollover.endsAt) <= now,
+    },
   ];
 }

@@ -1,27 +1,19 @@
 /** Uses per hour of the new and the old secret, and refused attempts: they show when the old one is no longer used. */
 
 import { useMemo, useState } from "preact/hooks";
-import { CLIENT_USAGE } from "../graphql/queries";
-import { useQuery } from "../graphql/useQuery";
+import type { ClientPageView } from "../graphql/queries";
 import { serverNow } from "../lib/clock";
 import { formatHour, formatNumber } from "../lib/format";
-import { Empty, Loading, Panel, Scrolled } from "../ui/basics";
-import { FailureNote } from "../ui/notes";
+import { retentionChanges } from "../rollover/changes";
+import { Empty, Panel, Scrolled } from "../ui/basics";
 import { Chart } from "./chart";
 import { isUnused, type UsageHours, usageOf } from "./usageHours";
 
-interface UsageProps {
-  clientId: string;
-  follow: (event: { clientId: string }) => boolean;
-  resetAt: string | null;
-  firstUsedAt: string | null;
-}
-
-export function Usage({ clientId, follow, resetAt, firstUsedAt }: UsageProps) {
-  const asked = useQuery(CLIENT_USAGE, { clientId }, { follow });
+export function Usage({ client }: { client: ClientPageView }) {
   const [asTable, setAsTable] = useState(false);
-  const client = asked.answer?.data.client;
-  const usage = useMemo(() => client && usageOf(client, resetAt, serverNow()), [client, resetAt]);
+  const { rollover, currentSecret } = client;
+  const usage = useMemo(() => usageOf(client, rollover?.startedAt ?? null, serverNow()), [client]);
+  const firstUsedAt = currentSecret?.firstUsedAt;
 
   return (
     <Panel
@@ -38,8 +30,7 @@ export function Usage({ clientId, follow, resetAt, firstUsedAt }: UsageProps) {
         </div>
       }
     >
-      {asked.failure && !usage && <FailureNote failure={asked.failure} retry={asked.reload} />}
-      {!usage && !asked.failure && <Loading what="the uses" />}
+      {!usage && <Empty title="This client has no secret" />}
       {usage && isUnused(usage) ? (
         <Empty title={`No uses in the last ${usage.hours.length} hours`} />
       ) : (
@@ -47,7 +38,12 @@ export function Usage({ clientId, follow, resetAt, firstUsedAt }: UsageProps) {
         (asTable ? (
           <UsageTable usage={usage} />
         ) : (
-          <Chart usage={usage} firstUsedAt={firstUsedAt ? Date.parse(firstUsedAt) : null} now={serverNow()} />
+          <Chart
+            usage={usage}
+            firstUsedAt={firstUsedAt ? Date.parse(firstUsedAt) : null}
+            changedAt={retentionChanges(client)}
+            now={serverNow()}
+          />
         ))
       )}
     </Panel>

@@ -1,6 +1,6 @@
 /** The uses of a client's secrets, on one row of hours without gaps. */
 
-import type { ClientUsage, SecretUsage } from "../graphql/queries";
+import type { SecretUsage } from "../graphql/queries";
 
 const HOUR = 3_600_000;
 /** The server keeps a rollover's hours and a day before it; without a reset in that time, the last day. */
@@ -8,6 +8,12 @@ const MAX_HOURS = 192;
 const HOURS_BEFORE_RESET = 6;
 const HOURS_WITHOUT_RESET = 24;
 const MIN_HOURS = 6;
+
+interface ClientUsage {
+  readonly currentSecret: SecretUsage | null;
+  readonly oldSecret: SecretUsage | null;
+  readonly secrets: { readonly nodes: readonly SecretUsage[] } | null;
+}
 
 export interface UsageHours {
   readonly hours: readonly number[];

@@ -2,7 +2,7 @@
 
 import { useEffect } from "preact/hooks";
 import { CancelDialog, RetentionDialog, RevokeDialog } from "../dialogs/rollover";
-import type { ClientView } from "../graphql/queries";
+import type { ClientPageView, ClientView } from "../graphql/queries";
 import { useNow } from "../lib/clock";
 import { type Command, useCommands } from "../lib/commands";
 import { formatCountdown, formatMoment, withLocalInstants } from "../lib/format";
@@ -38,7 +38,7 @@ function commandsOf(client: ClientView, sources: readonly Source[] | null): read
 }
 
 interface VerdictProps {
-  client: ClientView;
+  client: ClientPageView;
   sources: readonly Source[] | null;
   /** Called when the countdown is over: what was read before is outdated. */
   onEnd: () => void;

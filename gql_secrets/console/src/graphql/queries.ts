@@ -170,16 +170,6 @@ export const CLIENT_FIELDS = graphql(
   [SECRET],
 );
 
-export const CLIENT = graphql(
-  `
-    query AuthorizedApp($clientId: ID!) {
-      serverTime
-      client(clientId: $clientId) { ...ClientFields }
-    }
-  `,
-  [CLIENT_FIELDS],
-);
-
 export type ClientView = ResultOf<typeof CLIENT_FIELDS>;
 export type Feature = ClientView["features"][number];
 export type SecretView = ResultOf<typeof SECRET>;
@@ -224,22 +214,51 @@ const USAGE = graphql(`
   }
 `);
 
-export const CLIENT_USAGE = graphql(
+/**
+ * The page of a client in one request, so that all of it is of one moment. Who uses a secret (`$sources`), and when the
+ * retention was changed (`$audit`), is asked for only by viewers who may see it.
+ */
+export const CLIENT = graphql(
   `
-    query SecretUsage($clientId: ID!) {
+    query AuthorizedApp($clientId: ID!, $sources: Boolean!, $audit: Boolean!) {
+      serverTime
       client(clientId: $clientId) {
-        currentSecret { ...Usage }
-        oldSecret { ...Usage }
+        ...ClientFields
+        currentSecret {
+          ...Usage
+          ...Sources @include(if: $sources)
+        }
+        oldSecret {
+          ...Usage
+          ...Sources @include(if: $sources)
+        }
         secrets(first: 3) {
-          nodes { ...Usage }
+          nodes {
+            ...Usage
+            ...Sources @include(if: $sources)
+            refusedAttempts
+            lastRefusedAt
+          }
+        }
+        rollover {
+          sources @include(if: $sources) {
+            address
+            userAgent
+            newSecretLastUsedAt
+            oldSecretLastUsedAt
+            state
+          }
+        }
+        auditEvents(first: 20) @include(if: $audit) {
+          nodes { action at }
         }
       }
     }
   `,
-  [USAGE],
+  [CLIENT_FIELDS, USAGE, SOURCES],
 );
 
-export type ClientUsage = NonNullable<ResultOf<typeof CLIENT_USAGE>["client"]>;
+export type ClientPageView = NonNullable<ResultOf<typeof CLIENT>["client"]>;
 export type SecretUsage = ResultOf<typeof USAGE>;
 
 export const CLIENT_HISTORY = graphql(`

@@ -19,7 +19,8 @@ interface Use {
 
 interface Secret {
   readonly id: string;
-  readonly uses: readonly Use[] | null;
+  /** Null or absent where the viewer may not see them. */
+  readonly uses?: readonly Use[] | null;
 }
 
 export interface RolloverSource {
@@ -35,7 +36,7 @@ export interface ClientWithUses {
   readonly oldSecret: Secret | null;
   readonly secrets: { readonly nodes: readonly Secret[] } | null;
   /** Null without a rollover. */
-  readonly rollover: { readonly sources: readonly RolloverSource[] | null } | null;
+  readonly rollover: { readonly sources?: readonly RolloverSource[] | null } | null;
 }
 
 /** The server's states of a source in a rollover; `IN_USE`: uses the only secret there is. */
