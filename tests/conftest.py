@@ -127,6 +127,12 @@ def patient_verifications(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gql_secrets.storage.postgres.lookup._VERIFY_SECONDS", 8.0)
 
 
+@pytest.fixture(autouse=True)
+def patient_fences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a change on PostgreSQL more time to be followed by every node, for the same reason."""
+    monkeypatch.setattr("gql_secrets.storage.cluster._MAX_WAIT_SECONDS", 60.0)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """A migrated database that nobody has started on yet: every test that asks for it runs on both kinds."""

@@ -84,8 +84,9 @@ class History:
     def statuses(self) -> Counter[int]:
         return Counter(each.status for each in self.verifications)
 
-    def seconds_to_acknowledge(self, faults: Callable[[str], bool]) -> list[float]:
-        return sorted(each.acknowledged - each.began for each in self.endings if faults(each.fault))
+    def seconds_to_acknowledge(self, fault: str) -> list[float]:
+        """Return how long the changes took during this fault, in ascending order."""
+        return sorted(each.acknowledged - each.began for each in self.endings if each.fault == fault)
 
 
 class Proxy:
@@ -207,7 +208,9 @@ class Cluster:
             _, hanging = await asyncio.wait(tasks, timeout=30)
             for task in hanging:
                 task.cancel()
-            await asyncio.gather(*tasks)
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception):
+                    raise result
 
     async def _ask(self, number: int) -> None:
         while not self._stopping:

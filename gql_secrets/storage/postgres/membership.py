@@ -36,6 +36,10 @@ _JOIN: Final = f"""
     VALUES ($1, $2, $3, $4, {CLOCK}, $5, $6, $7)
     ON CONFLICT (id) DO UPDATE SET applied_revision = excluded.applied_revision, poll = excluded.poll
 """  # noqa: S608  constants
+# Rows of dead nodes that no change ever waits for, and so removes.
+_TIDY: Final = f"""
+    DELETE FROM cluster_member WHERE serves_from = '{FROM_DATABASE}' AND last_seen_at < {CLOCK} - 60 * 1000000
+"""  # noqa: S608  constants
 _LEAVE: Final = "DELETE FROM cluster_member WHERE id = $1"
 _LATEST: Final = f"""
     SELECT i.revision, e.hash, {CLOCK} FROM installation i LEFT JOIN audit_event e ON e.revision = i.revision
@@ -72,7 +76,7 @@ class Membership:
         self.lease = lease
         self.lag: int | None = None
         self._pool: ConnectionPool = dialect.pool
-        self._keeps_connection = dialect.pool_size >= _MIN_POOL
+        self._keeps_connection = memory is not None and dialect.pool_size >= _MIN_POOL
         self._listens = self._keeps_connection and not dialect.is_pooled
         self._memory = memory
         self._serves_from = FROM_DATABASE if memory is None else FROM_MEMORY
@@ -138,6 +142,7 @@ class Membership:
             revision = self._applied
         self._started_at = self._started_at or now
         await connection.execute(_BEFORE_ALL)
+        await connection.execute(_TIDY)
         await connection.execute(
             _JOIN,
             self.id,

@@ -36,6 +36,11 @@ def database_url(postgres_url: str) -> str:
     return postgres_url
 
 
+@pytest.fixture(autouse=True)
+def patient_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gql_secrets.storage.postgres.membership._LEAVE_SECONDS", 60.0)
+
+
 @pytest.fixture
 async def join(open_node: OpenNode) -> AsyncIterator[Join]:
     async with joining(open_node) as function:
@@ -110,7 +115,7 @@ async def test_only_the_first_change_waits_for_a_node_that_died(
     edit = await node.services.clients.update_client(client.id, name="One", by=ADMIN)
     assert edit.effect == EFFECTIVE
     assert time.monotonic() - began >= LEASE * 0.9
-    assert [row["id"] for row in await rows_of(node.services)] == [node.membership.id]
+    assert not await rows_of(node.services, dead.membership.id)
 
 
 async def test_the_nodes_are_listed_with_their_leases_and_their_lag(node: Node, join: Join, settings: Settings) -> None:
@@ -167,6 +172,18 @@ async def test_a_node_that_reads_the_database_is_waited_for_by_nobody(
     edit = await node.services.clients.update_client(client.id, name="One", by=ADMIN)
     assert edit.effect == EFFECTIVE
     assert {row["serves_from"] for row in await rows_of(node.services)} == {"memory", "database"}
+
+
+async def test_a_node_that_died_without_a_memory_is_removed_by_the_next_one(
+    node: Node, join: Join, settings: Settings
+) -> None:
+    reader = await join(settings=replace(settings, verify_from="database"))
+    await reader.die()
+    await node.services.database.fetch_rows("UPDATE cluster_member SET last_seen_at = 0 WHERE serves_from = 'database'")
+    assert [each.id for each in await node.services.cluster.members()] == [node.membership.id]
+    other = await join()
+    ids = {row["id"] for row in await rows_of(node.services)}
+    assert ids == {node.membership.id, other.membership.id}
 
 
 async def test_a_change_whose_effect_is_not_confirmed_is_answered_with_the_reason(
