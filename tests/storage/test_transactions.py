@@ -393,7 +393,7 @@ async def test_a_verification_never_answers_no_because_of_trouble(
                 continue
             monkeypatch.setattr(SqliteLookup, "_look_up", fail_now)
         else:
-            monkeypatch.setattr(PostgresLookup, "_find", fail)
+            monkeypatch.setattr(PostgresLookup, "_read", fail)
         with pytest.raises(Unavailable):
             await verify(services, client.id, client.secret)
         assert services.database.is_healthy is isinstance(trouble, Conflict)
