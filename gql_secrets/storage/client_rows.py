@@ -43,6 +43,7 @@ _COLUMNS: Final = ", ".join(
 )
 _CURRENT_AT: Final = len(_CLIENT_COLUMNS)
 _RETAINED_AT: Final = _CURRENT_AT + len(_SECRET_COLUMNS)
+_EXPIRES_AT: Final = _RETAINED_AT + _SECRET_COLUMNS.index("expires_at")
 _FEATURES_AT: Final = _RETAINED_AT + len(_SECRET_COLUMNS)
 _LABELS_AT: Final = _FEATURES_AT + 1
 _CLOCK_AT: Final = _LABELS_AT + 1
@@ -53,22 +54,59 @@ _FROM: Final = """
 """
 
 
-class ActiveSecretRow(NamedTuple):
-    """An active secret, without its digest."""
+class ActiveSecretRow:
+    """An active secret, without its digest. A value is converted when it is asked for: most lists show one of them."""
 
-    id: int
-    hint: str
-    is_weak: bool
-    state: str
-    created_at: datetime
-    created_by: str
-    created_by_name: str | None
-    replaced_at: datetime | None
-    expires_at: datetime | None
-    ended_at: datetime | None
-    end_reason: str | None
-    first_used_at: datetime | None
-    client_id: str
+    __slots__ = ("_values", "client_id")
+
+    ended_at: Final = None
+    end_reason: Final = None
+
+    def __init__(self, client_id: str, values: Sequence[Any]) -> None:
+        """Make it of the values of `_SECRET_COLUMNS`."""
+        self.client_id = client_id
+        self._values = values
+
+    @property
+    def id(self) -> int:  # noqa: D102  the columns of `models.ClientSecret`
+        return int(self._values[0])
+
+    @property
+    def hint(self) -> str:  # noqa: D102
+        return str(self._values[1])
+
+    @property
+    def is_weak(self) -> bool:  # noqa: D102
+        return bool(self._values[2])
+
+    @property
+    def state(self) -> str:  # noqa: D102
+        return str(self._values[3])
+
+    @property
+    def created_at(self) -> datetime:  # noqa: D102
+        return from_microseconds(self._values[4])
+
+    @property
+    def created_by(self) -> str:  # noqa: D102
+        return str(self._values[5])
+
+    @property
+    def created_by_name(self) -> str | None:  # noqa: D102
+        name: str | None = self._values[6]
+        return name
+
+    @property
+    def replaced_at(self) -> datetime | None:  # noqa: D102
+        return _instant(self._values[7])
+
+    @property
+    def expires_at(self) -> datetime | None:  # noqa: D102
+        return _instant(self._values[8])
+
+    @property
+    def first_used_at(self) -> datetime | None:  # noqa: D102
+        return _instant(self._values[9])
 
 
 class ClientRow(NamedTuple):
@@ -162,18 +200,22 @@ async def _read(database: Database, query: ClientQuery, end: str = "") -> list[C
     rows = await database.fetch_quickly(statement, query.values)
     if not rows:
         return []
-    now = database.instant_of(rows[0][_CLOCK_AT])
+    now = to_microseconds(database.instant_of(rows[0][_CLOCK_AT]))
     return await make_all(lambda row: _client_of(row, now), rows)
 
 
-def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
+def _client_of(row: Sequence[Any], now: int) -> ClientRow:
     client_id, name, description, enabled, created_at, generation, self_reset, contact, maximum_age_days = row[
         :_CURRENT_AT
     ]
-    old = _secret_of(client_id, row[_RETAINED_AT:_FEATURES_AT])
-    if old is not None and old.expires_at is not None and now >= old.expires_at:
-        old = None
-    features = row[_FEATURES_AT]
+    current = old = None
+    if row[_CURRENT_AT] is not None:
+        current = ActiveSecretRow(client_id, row[_CURRENT_AT:_RETAINED_AT])
+    if row[_RETAINED_AT] is not None:
+        expires_at = row[_EXPIRES_AT]
+        if expires_at is None or now < expires_at:
+            old = ActiveSecretRow(client_id, row[_RETAINED_AT:_FEATURES_AT])
+    features, labels = row[_FEATURES_AT], row[_LABELS_AT]
     return ClientRow(
         client_id,
         name,
@@ -185,30 +227,9 @@ def _client_of(row: Sequence[Any], now: datetime) -> ClientRow:
         contact,
         maximum_age_days,
         tuple(sorted(features.split(","))) if features else (),
-        _secret_of(client_id, row[_CURRENT_AT:_RETAINED_AT]),
+        current,
         old,
-        tuple(sorted(row[_LABELS_AT].split(","))) if row[_LABELS_AT] else (),
-    )
-
-
-def _secret_of(client_id: str, values: Sequence[Any]) -> ActiveSecretRow | None:
-    secret_id, hint, is_weak, state, created_at, created_by, by_name, replaced_at, expires_at, first_used_at = values
-    if secret_id is None:
-        return None
-    return ActiveSecretRow(
-        secret_id,
-        hint,
-        bool(is_weak),
-        state,
-        from_microseconds(created_at),
-        created_by,
-        by_name,
-        _instant(replaced_at),
-        _instant(expires_at),
-        None,
-        None,
-        _instant(first_used_at),
-        client_id,
+        tuple(sorted(labels.split(","))) if labels else (),
     )
 
 

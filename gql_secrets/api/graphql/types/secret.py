@@ -71,38 +71,73 @@ class UsageBucket:
     description="A secret of a client. The secret itself is returned only once, by the mutation that creates it."
 )
 class ClientSecret(Node):
-    number: strawberry.Private[int]
-    client_id: strawberry.Private[str]
-    hint: str = strawberry.field(
+    row: strawberry.Private[models.ClientSecret | ActiveSecretRow]
+    # Whether it has expired, though its row does not say so yet.
+    is_due: strawberry.Private[bool] = False
+
+    @property
+    def number(self) -> int:
+        """The number of the row."""
+        return self.row.id
+
+    @property
+    def client_id(self) -> str:
+        """The client whose secret this is."""
+        return self.row.client_id
+
+    @strawberry.field(
         description="The last four characters of the secret. Empty for an imported secret of fewer than 24 characters."
     )
-    created_at: datetime = strawberry.field(description="When the secret was created.")
-    created_by: str = strawberry.field(
-        description="The actor who created the secret, in the format of AuditEvent.actor."
-    )
-    created_by_name: str | None = strawberry.field(
-        description="The display name of the actor who created the secret. Null if it is not a person."
-    )
-    replaced_at: datetime | None = strawberry.field(
-        description="When a smooth reset replaced the secret. Null if it was never retained."
-    )
-    expires_at: datetime | None = strawberry.field(
+    def hint(self) -> str:
+        return self.row.hint
+
+    @strawberry.field(description="When the secret was created.")
+    def created_at(self) -> datetime:
+        return self.row.created_at
+
+    @strawberry.field(description="The actor who created the secret, in the format of AuditEvent.actor.")
+    def created_by(self) -> str:
+        return self.row.created_by
+
+    @strawberry.field(description="The display name of the actor who created the secret. Null if it is not a person.")
+    def created_by_name(self) -> str | None:
+        return self.row.created_by_name
+
+    @strawberry.field(description="When a smooth reset replaced the secret. Null if it was never retained.")
+    def replaced_at(self) -> datetime | None:
+        return self.row.replaced_at
+
+    @strawberry.field(
         description="When the retained secret expires, or would have expired if it had not ended earlier: at most 168 "
         "hours after replacedAt. Null if it was never retained."
     )
-    first_used_at: datetime | None = strawberry.field(
-        description="When the secret was first used. Exact. Null if it was never used."
-    )
-    is_weak: bool = strawberry.field(
+    def expires_at(self) -> datetime | None:
+        return self.row.expires_at
+
+    @strawberry.field(description="When the secret was first used. Exact. Null if it was never used.")
+    def first_used_at(self) -> datetime | None:
+        return self.row.first_used_at
+
+    @strawberry.field(
         description="Whether the secret was imported although it is short or easy to guess. Reset such a secret soon: "
         "its stored digest does not protect it against guessing."
     )
+    def is_weak(self) -> bool:
+        return self.row.is_weak
 
-    state: SecretState = strawberry.field(
-        description="The state of the secret now, evaluated at the time of the request."
-    )
-    ended_at: datetime | None = strawberry.field(description="When the secret ended. Null while it is active.")
-    end_reason: SecretEndReason | None = strawberry.field(description="Why the secret ended. Null while it is active.")
+    @strawberry.field(description="The state of the secret now, evaluated at the time of the request.")
+    def state(self) -> SecretState:
+        return SecretState.EXPIRED if self.is_due else SecretState(self.row.state)
+
+    @strawberry.field(description="When the secret ended. Null while it is active.")
+    def ended_at(self) -> datetime | None:
+        return self.row.expires_at if self.is_due else self.row.ended_at
+
+    @strawberry.field(description="Why the secret ended. Null while it is active.")
+    def end_reason(self) -> SecretEndReason | None:
+        if self.is_due:
+            return SecretEndReason.EXPIRED
+        return SecretEndReason(self.row.end_reason) if self.row.end_reason else None
 
     @strawberry.field(
         description="When the secret was last used, including attempts refused only because of the allow list. Delayed "
@@ -159,25 +194,10 @@ class ClientSecret(Node):
             row: the secret.
             now: when it is looked at; None where its state was evaluated as the row was read.
         """
-        state, ended_at, end_reason = SecretState(row.state), row.ended_at, row.end_reason
-        if now is not None and evaluate(state, row.expires_at, enabled=True, now=now) is SecretStatus.DUE:
-            state, ended_at, end_reason = SecretState.EXPIRED, row.expires_at, SecretEndReason.EXPIRED.value
-        return cls(
-            key=row.id,
-            number=row.id,
-            client_id=row.client_id,
-            hint=row.hint,
-            created_at=row.created_at,
-            created_by=row.created_by,
-            created_by_name=row.created_by_name,
-            replaced_at=row.replaced_at,
-            expires_at=row.expires_at,
-            first_used_at=row.first_used_at,
-            is_weak=row.is_weak,
-            state=state,
-            ended_at=ended_at,
-            end_reason=SecretEndReason(end_reason) if end_reason else None,
-        )
+        if now is None:
+            return cls(key=row.id, row=row)
+        status = evaluate(SecretState(row.state), row.expires_at, enabled=True, now=now)
+        return cls(key=row.id, row=row, is_due=status is SecretStatus.DUE)
 
     @classmethod
     def of_optional(cls, row: models.ClientSecret | ActiveSecretRow | None) -> Self | None:
