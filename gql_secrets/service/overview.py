@@ -61,8 +61,12 @@ class Overviews:
             at.locked_out(),
             at.ending_soon(),
             at.safe_to_revoke(),
-            at.waiting(),
+            at.in_rollover(),
             at.due_for_rotation(),
             client_conditions.never_used(),
         ]
-        return Overview(*await client_lists.count_each(self._database, conditions))
+        locked_out, ending_soon, safe, in_rollover, due, never_used, total = await client_lists.count_each(
+            self._database, conditions
+        )
+        # Each rollover is evaluated once: those that are not safe wait.
+        return Overview(locked_out, ending_soon, safe, in_rollover - safe, due, never_used, total)

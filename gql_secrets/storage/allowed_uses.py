@@ -6,11 +6,12 @@ Addresses are compared with allow lists in Python, as everywhere else: no databa
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
-from gql_secrets.domain.networks import AllowList
+from gql_secrets.domain.networks import EVERYWHERE, AllowList
 from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.sources import first_allowed_use
 from gql_secrets.storage.client_conditions import IS_QUIET, RUNNING, Conditions, quiet_values
@@ -21,20 +22,19 @@ from gql_secrets.storage.fields import from_microseconds, to_microseconds
 _PIECE: Final = 500
 _LOOK_SAFE: Final = f"""
     SELECT x.id, x.client_id, n.id, n.first_used_at
-    FROM client_secret x
-    JOIN client k ON k.client_id = x.client_id AND k.is_restricted
-    JOIN client_secret n ON n.client_id = x.client_id AND n.state = 'CURRENT'
-    WHERE {RUNNING} AND {IS_QUIET}
+    FROM client_secret x CROSS JOIN client k CROSS JOIN client_secret n
+    WHERE k.client_id = x.client_id AND k.is_restricted AND n.client_id = x.client_id AND n.state = 'CURRENT'
+        AND {RUNNING} AND {IS_QUIET}
 """  # noqa: S608  put together from constants
 _CLIENT: Final = {"client_id": "text"}
 _SECRET: Final = {"secret_id": "bigint"}
 _NETWORKS: Final = """
-    SELECT w.client_id, w.network FROM {rows} t JOIN client_network w ON w.client_id = t.client_id
+    SELECT w.client_id, w.network FROM {rows} t CROSS JOIN client_network w WHERE w.client_id = t.client_id
     ORDER BY w.client_id, w.position
 """
 _ADDRESSES: Final = """
     SELECT u.secret_id, u.address, min(u.first_seen_at)
-    FROM {rows} t JOIN secret_use u ON u.secret_id = t.secret_id AND NOT u.refused
+    FROM {rows} t CROSS JOIN secret_use u WHERE u.secret_id = t.secret_id AND NOT u.refused
     GROUP BY u.secret_id, u.address
 """
 
@@ -80,7 +80,7 @@ async def find_only_refused(database: Database, now: datetime, quiet_time: timed
             first = first_allowed_use(
                 from_microseconds(first_used_at),
                 seen[new_id],
-                allows=AllowList.parse(networks[client_id]).allows if networks[client_id] else _allow_every_address,
+                allows=_allow_list(tuple(networks[client_id])).allows,
             )
             if first is None or first > quiet_since:
                 refused.append(old_id)
@@ -98,6 +98,7 @@ def _json(values: Sequence[str] | Sequence[int]) -> str:
     return orjson.dumps([[value] for value in values]).decode()
 
 
-def _allow_every_address(address: str) -> bool:
-    del address
-    return True
+@lru_cache(maxsize=4096)
+def _allow_list(networks: tuple[str, ...]) -> AllowList:
+    # A client without any is no longer restricted since its rollover was read.
+    return AllowList.parse(networks) if networks else EVERYWHERE
