@@ -72,7 +72,7 @@ class UsageBucket:
 )
 class ClientSecret(Node):
     row: strawberry.Private[models.ClientSecret | ActiveSecretRow]
-    # Whether it has expired, though its row does not say so yet.
+    # Whether it has expired, which its row does not show yet.
     is_due: strawberry.Private[bool] = False
 
     @property
