@@ -44,6 +44,8 @@ interface PagerProps {
 export function Pager({ paging, size, shown, total, pageInfo, what }: PagerProps) {
   if (paging.page === 0 && !pageInfo.hasNextPage) return null;
   const first = paging.page * size + 1;
+  // The page before is still shown: its cursor would lead to the same page once more.
+  const turning = pageInfo.endCursor !== null && pageInfo.endCursor === paging.after;
   return (
     <nav class="pager" aria-label={`Pages of ${what}`}>
       <span class="muted" role="status">
@@ -54,7 +56,10 @@ export function Pager({ paging, size, shown, total, pageInfo, what }: PagerProps
       <Button icon="left" disabled={paging.page === 0} onClick={paging.back}>
         Previous
       </Button>
-      <Button disabled={!pageInfo.hasNextPage} onClick={() => pageInfo.endCursor && paging.forward(pageInfo.endCursor)}>
+      <Button
+        disabled={!pageInfo.hasNextPage || turning}
+        onClick={() => pageInfo.endCursor && paging.forward(pageInfo.endCursor)}
+      >
         Next
       </Button>
     </nav>
