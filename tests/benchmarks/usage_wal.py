@@ -1,6 +1,6 @@
 """How much does the counting of uses write to PostgreSQL, by how long it is counted in memory?
 
-    PYTHONPATH=tests uv run --all-groups python tests/benchmarks/usage_wal.py [--secrets 13600] [--rate 1000] [--minutes 10]
+    PYTHONPATH=tests uv run --all-groups python tests/benchmarks/usage_wal.py [--secrets N] [--rate N] [--minutes N]
 
 Lays down secrets in a new PostgreSQL (with its own defaults: full pages after a checkpoint, here every five minutes of
 counted time), counts verifications of random ones at a rate, each from one address, and writes the counts as a

@@ -1,6 +1,6 @@
 /** Follows the console's shortcuts, and opens the command palette. */
 
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import type { Viewer } from "../graphql/queries";
 import { areSingleKeysOn, shortcutOf } from "../lib/keys";
 import { openDialog } from "../ui/dialog";
@@ -14,7 +14,8 @@ export function openPalette(viewer: Viewer): void {
 }
 
 export function useShortcuts(viewer: Viewer | null): void {
-  useEffect(() => {
+  // As soon as the page is there: an effect after the paint would miss the first key.
+  useLayoutEffect(() => {
     if (!viewer) return undefined;
     const follow = (event: KeyboardEvent) => {
       const at = event.target instanceof HTMLElement ? event.target : document.body;
