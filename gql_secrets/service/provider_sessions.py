@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.expressions import Q
 
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface, rank
 from gql_secrets.domain.audit import AuditAction
@@ -31,8 +32,9 @@ from gql_secrets.storage.transaction import Transaction
 _log: Final = logging.getLogger(__name__)
 # A role is looked at again before it stops counting after ten minutes, so that nobody waits for it.
 LOOK_AFTER: Final = timedelta(minutes=8)
-# How long one node has for a look: longer than its requests to the provider can take.
-CLAIM: Final = timedelta(seconds=30)
+# How long one node has for a look: twice as long as its requests to the provider can take, so that none of two nodes
+# overwrites a newer refresh token.
+CLAIM: Final = timedelta(seconds=60)
 SECONDS_AFTER_FAILURE: Final = timedelta(seconds=30)
 _BATCH: Final = 100
 _PURPOSE: Final = "tokens of identity providers"
@@ -155,10 +157,10 @@ class ProviderSessions:
             if rank(person.role) < rank(Role(row.role)):
                 # Ended below, in a transaction of its own: this one writes nothing.
                 raise SignInRefused(SignInProblem.ROLE)
-            sealed = {"tokens": None, "tokens_key_id": None} | self._sealed(person)
+            found = {"tokens": None, "tokens_key_id": None} | self._found(person)
             changed = Session.filter(id=session_id).using_db(tx.connection)
             await changed.update(
-                looked_at=rows.now, look_failed_at=None, last_seen_at=rows.now, state_digest=state_digest, **sealed
+                looked_at=rows.now, look_failed_at=None, last_seen_at=rows.now, state_digest=state_digest, **found
             )
 
         try:
@@ -246,7 +248,7 @@ class ProviderSessions:
                 return False
             changed = Session.filter(id=look.session_id, ended_at=None).using_db(tx.connection)
             await changed.update(
-                looked_at=await tx.now(), look_failed_at=None, look_claimed_until=None, **self._sealed(person)
+                looked_at=await tx.now(), look_failed_at=None, look_claimed_until=None, **self._found(person)
             )
             return True
 
@@ -297,12 +299,16 @@ class ProviderSessions:
             provider_session: the provider's session; None for all of the person.
             issued_at: when the provider logged the person out: what began later stays.
         """
-        named = {"subject": subject, "provider_session": provider_session}
-        named = {name: value for name, value in named.items() if value is not None}
+        named = Q()
+        if subject is not None:
+            named &= Q(subject=subject)
+        if provider_session is not None:
+            # Of a session whose ID token named none, the person is all that is known.
+            named &= Q(provider_session=provider_session) | Q(provider_session=None, subject=subject or "")
 
         async def work(change: Change) -> int:
             rows = await Session.filter(
-                issuer=issuer, ended_at=None, created_at__lte=issued_at + _LEEWAY, **named
+                named, issuer=issuer, ended_at=None, created_at__lte=issued_at + _LEEWAY
             ).using_db(change.connection)
             return await end_sessions(change, rows, SessionEndReason.PROVIDER_ENDED)
 
@@ -314,6 +320,11 @@ class ProviderSessions:
             await end_sessions(change, rows, reason)
 
         await self._changes.change_installation_as_system(work)
+
+    def _found(self, person: ProviderPerson) -> dict[str, object]:
+        """Return what an answer of the provider changes in the row: the tokens, and its session where it names one."""
+        named = {} if person.provider_session is None else {"provider_session": person.provider_session}
+        return named | self._sealed(person)
 
     def _sealed(self, person: ProviderPerson) -> dict[str, object]:
         if person.tokens is None:

@@ -33,6 +33,15 @@ PEOPLE: Final = {
     "ada": {"preferred_username": "Ada", "groups": ["staff", "IONAPI-Admin"]},
     "otto": {"preferred_username": "Otto", "roles": "ops"},
     "vera": {"preferred_username": "Vera", "realm_access": {"roles": ["look"]}},
+    "uma": {"preferred_username": "Uma", "https://example.com/roles": ["ops"]},
+    "nils": {"preferred_username": "Nils", "app": {"rights": {"names": "look"}}},
+}
+ROLES: Final = {
+    "ada": ["ADMIN", "OPERATOR", "VIEWER"],
+    "otto": ["OPERATOR", "VIEWER"],
+    "vera": ["VIEWER"],
+    "uma": ["OPERATOR", "VIEWER"],
+    "nils": ["VIEWER"],
 }
 Set = tuple[Server, ProviderProcess]
 
@@ -47,6 +56,7 @@ def signing_in(folder: Path, *, secret: str = SECRET, algorithm: str = "RS256") 
         GQL_SECRETS_OIDC_AUDIENCE=AUDIENCE,
         GQL_SECRETS_OIDC_CLIENT_ID="the-console",
         GQL_SECRETS_OIDC_CLIENT_SECRET=secret,
+        GQL_SECRETS_OIDC_ROLES_CLAIM="roles,groups,realm_access.roles,https://example.com/roles,app.rights.names",
         GQL_SECRETS_OIDC_OPERATOR_ROLES="ops",
         GQL_SECRETS_OIDC_VIEWER_ROLES="look",
     )
@@ -95,7 +105,7 @@ def age_sessions(server: Server, person: str, assignments: str = "looked_at = lo
 # The console
 
 
-@pytest.mark.parametrize("person", ["ada", "otto", "vera"])
+@pytest.mark.parametrize("person", ROLES)
 def test_a_person_signs_in_with_the_role_of_the_claim(person: str, page: Page, running: Set) -> None:
     server, _ = running
     sign_in(page, server, person, "#/apps")
@@ -105,8 +115,7 @@ def test_a_person_signs_in_with_the_role_of_the_claim(person: str, page: Page, r
         """fetch('/graphql', {method: 'POST', headers: {'Content-Type': 'application/json'},
         body: JSON.stringify({query: '{ viewer { kind name roles } }'})}).then(r => r.json())"""
     )["data"]["viewer"]
-    roles = {"ada": ["ADMIN", "OPERATOR", "VIEWER"], "otto": ["OPERATOR", "VIEWER"], "vera": ["VIEWER"]}
-    assert viewer == {"kind": "USER", "name": person.title(), "roles": roles[person]}
+    assert viewer == {"kind": "USER", "name": person.title(), "roles": ROLES[person]}
 
 
 def test_a_person_without_a_role_learns_why(page: Page, running: Set) -> None:
@@ -215,10 +224,7 @@ def graphql(server: Server, token: str) -> tuple[int, dict[str, Any]]:
     return 200, json.loads(answer)
 
 
-@pytest.mark.parametrize(
-    ("person", "roles"),
-    [("ada", ["ADMIN", "OPERATOR", "VIEWER"]), ("otto", ["OPERATOR", "VIEWER"]), ("vera", ["VIEWER"]), ("nobody", [])],
-)
+@pytest.mark.parametrize(("person", "roles"), [*ROLES.items(), ("nobody", [])])
 def test_its_access_token_is_a_bearer_token(person: str, roles: list[str], running: Set) -> None:
     status, content = graphql(running[0], tokens_of(running, person)["access_token"])
     assert (status, content["data"]["viewer"]["roles"]) == (200, roles)

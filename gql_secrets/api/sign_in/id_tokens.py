@@ -60,6 +60,8 @@ async def read_logout_token(
     if not isinstance(events, dict) or _LOGOUT_EVENT not in events or "nonce" in claims:
         raise InvalidToken("This is not a logout token.", reason="TYPE")
     names = [claims.get(name) for name in ("sub", "sid")]
+    if not isinstance(claims.get("jti"), str):
+        raise InvalidToken("The logout token has no `jti`.", reason="MALFORMED")
     if not any(isinstance(name, str) for name in names) or now - issued_at > _MAX_LOGOUT_AGE:
         raise InvalidToken("The logout token names nobody, or is too old.", reason="MALFORMED")
     return claims, issued_at

@@ -23,7 +23,7 @@ from gql_secrets.api.authentication.identity_providers import (
 from gql_secrets.api.sign_in.id_tokens import name_algorithm, read_id_token
 from gql_secrets.domain.access import Role, rank
 from gql_secrets.domain.errors import InvalidToken, Unavailable
-from gql_secrets.domain.identity import find_display_name, find_role, identity_at
+from gql_secrets.domain.identity import TokenPerson, find_display_name, find_role, identity_at
 from gql_secrets.domain.sign_in import (
     Authorization,
     ProviderPerson,
@@ -36,6 +36,7 @@ from gql_secrets.service.provider_sessions import Look
 
 _log: Final = logging.getLogger(__name__)
 _OK: Final = 200
+_TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 _UNREACHABLE: Final = (aiohttp.ClientError, TimeoutError, OSError)
 _JSON_ADVICE: Final = (
@@ -55,11 +56,12 @@ class RoleNotShown(Exception):  # noqa: N818  a result of a look
 
 @dataclass(frozen=True, slots=True)
 class _Response:
-    """The token endpoint's answer."""
+    """The token endpoint's answer; without `is_new` an earlier one's access token."""
 
     access: str
     refresh: str | None
     id_token: str | None
+    is_new: bool = True
 
 
 class ProviderClient:
@@ -162,7 +164,7 @@ class ProviderClient:
             Unavailable: it does not answer.
         """
         claims: Mapping[str, Any] = {}
-        response = _Response(look.tokens.access, None, None)
+        response = _Response(look.tokens.access, None, None, is_new=False)
         if look.tokens.refresh is not None:
             response = await self._ask_for_tokens({"grant_type": "refresh_token", "refresh_token": look.tokens.refresh})
             if response.refresh is None:
@@ -184,13 +186,10 @@ class ProviderClient:
         user_info = await self._user_info(response.access, subject)
         if user_info is not None:
             roles[RoleSource.USER_INFO] = find_role(user_info, self.issuer)
-        try:
-            bearer = await self._tokens.check(response.access, now)
-        except InvalidToken:  # opaque, or for another API
-            pass
-        else:
-            if bearer.name == identity_at(self.issuer.url, subject):
-                roles[RoleSource.ACCESS_TOKEN] = bearer.role
+        # Only a new token shows the role as it is now.
+        bearer = await self._bearer(response.access, now) if response.is_new else None
+        if bearer is not None and bearer.name == identity_at(self.issuer.url, subject):
+            roles[RoleSource.ACCESS_TOKEN] = bearer.role
         if id_claims:
             roles[RoleSource.ID_TOKEN] = find_role(id_claims, self.issuer)
         if needs is not None and needs not in roles:
@@ -206,6 +205,13 @@ class ProviderClient:
             sid if isinstance(sid, str) and 0 < len(sid) <= _MAX_SID else None,
             ProviderTokens(response.access, response.refresh, source) if can_look else None,
         )
+
+    async def _bearer(self, access_token: str, now: datetime) -> TokenPerson | None:
+        """Return whom the access token names; None if it is opaque, or for another API."""
+        try:
+            return await self._tokens.check(access_token, now)
+        except InvalidToken:
+            return None
 
     async def _read_id_token(self, response: _Response, now: datetime, *, nonce: str | None) -> Mapping[str, Any]:
         if response.id_token is None:
@@ -241,7 +247,7 @@ class ProviderClient:
                     self._endpoint(document, "userinfo_endpoint"), headers=headers, allow_redirects=False
                 ) as response,
             ):
-                if response.status >= _SERVER_ERROR:
+                if response.status >= _SERVER_ERROR or response.status == _TOO_MANY:
                     raise _unavailable()
                 if response.content_type == "application/jwt":
                     _log.warning("user_info_not_read", extra={"issuer": self.issuer.url, "advice": _JSON_ADVICE})

@@ -1,6 +1,7 @@
 """Looks again at the roles that identity providers gave: every ten minutes at least, by one node at a time."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Final
@@ -12,6 +13,9 @@ from gql_secrets.wiring import Services
 _log: Final = logging.getLogger(__name__)
 SECONDS_BETWEEN_RUNS: Final = 20.0
 _AT_A_TIME: Final = 4
+# How long a request waits for the look of another one.
+_WAIT_SECONDS: Final = 10.0
+_SECONDS_BETWEEN_TRIES: Final = 0.1
 
 
 class RoleLooks:
@@ -37,12 +41,21 @@ class RoleLooks:
     async def look_now(self, token: str) -> bool:
         """Look at the role of the session with this cookie, if only that keeps it from being valid.
 
-        Returns whether it did: the session may be valid now.
+        Where another request or node is looking, this waits for it: a page sends several requests at a time.
+
+        Returns whether there was a look: the session may be valid now.
         """
         if not self._clients:
             return False
-        session_id = await self._services.provider_sessions.find_unconfirmed(token)
-        return session_id is not None and await self._look(session_id)
+        find, has_waited = self._services.provider_sessions.find_unconfirmed, False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WAIT_SECONDS):
+                while (session_id := await find(token)) is not None:
+                    if await self._look(session_id):
+                        return True
+                    has_waited = True
+                    await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
+        return has_waited
 
     async def _look(self, session_id: int) -> bool:
         sessions = self._services.provider_sessions

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -280,6 +281,29 @@ async def test_a_provider_that_is_away_signs_nobody_in(person: Person, provider:
 # Two issuers
 
 
+async def test_an_admin_ends_all_sessions_of_a_person_of_a_provider(
+    build_api: BuildApi, console_settings: dict[str, str], providers: list[IdentityProvider]
+) -> None:
+    """The same subject of another provider is another person."""
+    staff, partners = providers
+    both = {
+        "oidc_issuer": f"{staff.issuer},{partners.issuer}",
+        "oidc_audience": "a;b",
+        "oidc_client_id": f"{CLIENT_ID};{CLIENT_ID}",
+        "oidc_admin_roles": "IONAPI-Admin;IONAPI-Admin",
+        "oidc_operator_roles": "",
+        "oidc_viewer_roles": "",
+    }
+    api = await build_api(**(console_settings | both))
+    laptop, phone, namesake = (Person(api) for _ in range(3))
+    for browser, issuer in ((laptop, staff), (phone, staff), (namesake, partners)):
+        assert await browser.sign_in(issuer) == "/"
+    actor = f"user:{staff.issuer.removeprefix('http://')}/ada-1815"
+    ended = await namesake.ask(f'mutation {{ endSessions(actor: "{actor}") {{ endedCount userErrors {{ code }} }} }}')
+    assert ended["endSessions"] == {"endedCount": 2, "userErrors": []}
+    assert [await each.viewer() is not None for each in (laptop, phone, namesake)] == [False, False, True]
+
+
 async def test_an_answer_of_another_issuer_is_refused(
     build_api: BuildApi, console_settings: dict[str, str], providers: list[IdentityProvider]
 ) -> None:
@@ -375,6 +399,23 @@ async def test_no_token_is_stored_in_plaintext(person: Person, provider: Identit
     assert row["tokens_key_id"] == "test"
     assert b"opaque" not in bytes(row["tokens"])
     assert b"refresh-" not in bytes(row["tokens"])
+
+
+async def test_no_token_is_in_the_log_or_the_audit(
+    person: Person, provider: IdentityProvider, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    provider.sign_ins.shown_in = {"access_token", "id_token"}
+    await person.sign_in(provider)
+    await person.viewer()
+    await person.post("/sign-out")
+    # The access log of the tests' server is not that of the product.
+    records = [record for record in caplog.records if record.name != "aiohttp.access"]
+    assert {record.name.partition(".")[0] for record in records} >= {"gql_secrets", "tortoise"}
+    written = [str(vars(record) | {"message": record.getMessage()}) for record in records]
+    written += [str(event) for event in await events_of(services)]
+    for token in ("eyJ", "refresh-1", "code-1"):
+        assert [each for each in written if token in each] == []
 
 
 async def test_a_token_for_the_console_alone_is_not_an_access_token(

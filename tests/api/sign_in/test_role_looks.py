@@ -1,10 +1,11 @@
 """The role that a provider gave is looked at again, and what ends with it; every time is that of the moved clock."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from support.audits import events_of
-from support.clocks import MINUTE, SECOND, Clock
+from support.clocks import MINUTE, Clock
 from support.identity_provider import IdentityProvider
 from yarl import URL
 
@@ -139,7 +140,7 @@ async def test_two_nodes_do_not_use_a_refresh_token_at_the_same_time(
     assert await services.provider_sessions.claim_look(session_id) is None
     await looks.run()
     assert refreshes(provider) == 0
-    move(clock, provider, 30 * SECOND)  # the node with the claim was killed
+    move(clock, provider, MINUTE)  # the node with the claim was killed
     await looks.run()
     assert refreshes(provider) == 1
     assert await ada.viewer() is not None
@@ -162,6 +163,42 @@ async def test_without_a_refresh_token_the_user_info_shows_the_role(
     move(clock, provider, 2 * MINUTE)
     assert await person.viewer() is None
     assert await ends(services) == []
+
+
+async def test_an_old_access_token_does_not_show_a_role_that_was_taken_away(
+    person: Person, looks: RoleLooks, provider: IdentityProvider, clock: Clock, services: Services
+) -> None:
+    """Without a refresh token the old one is the only one, and names the role until it expires."""
+    provider.sign_ins.refreshes, provider.sign_ins.shown_in = False, {"userinfo", "access_token"}
+    await person.sign_in(provider)
+    provider.sign_ins.person["roles"] = []
+    move(clock, provider, 4 * MINUTE)  # the token is valid for five
+    await services.database.run_tx(lambda tx: tx.execute("UPDATE session SET looked_at = looked_at - 600000000"))
+    await looks.run()
+    assert await person.viewer() is None
+    assert await ends(services) == ["ROLE_LOST"]
+
+
+async def test_a_provider_that_limits_requests_leaves_the_role(
+    person: Person, looks: RoleLooks, provider: IdentityProvider, clock: Clock
+) -> None:
+    provider.sign_ins.refreshes, provider.sign_ins.shown_in = False, {"userinfo"}
+    await person.sign_in(provider)
+    provider.sign_ins.user_info_status = 429
+    move(clock, provider, 8 * MINUTE)
+    await looks.run()
+    move(clock, provider, 2 * MINUTE)
+    assert await person.viewer() is not None
+
+
+async def test_requests_at_the_same_time_wait_for_one_look(
+    ada: Person, provider: IdentityProvider, clock: Clock
+) -> None:
+    """A page sends several, and all but the first were answered as if nobody was signed in."""
+    move(clock, provider, 10 * MINUTE)
+    viewers = await asyncio.gather(*(ada.viewer() for _ in range(6)))
+    assert None not in viewers
+    assert refreshes(provider) == 1
 
 
 # Neither refresh token nor roles in user info: ten minutes, and a silent sign-in
@@ -278,6 +315,31 @@ async def test_a_logout_ends_the_session_of_a_role_that_is_not_confirmed_too(
     assert await ada.viewer() is None
 
 
+async def test_a_logout_ends_a_session_that_was_renewed_in_another_session_of_the_provider(
+    short: Person, provider: IdentityProvider, clock: Clock
+) -> None:
+    move(clock, provider, 10 * MINUTE)
+    provider.sign_ins.person["sid"] = "provider-session-2"
+    assert await short.sign_in(provider, silent="1") == "/"
+    assert await log_out(short.api, provider.sign_ins.logout_token(sub="ada-1815")) == 200
+    assert await short.viewer() is not None, "the earlier session ended"
+    token = provider.sign_ins.logout_token(sub="ada-1815", sid="provider-session-2")
+    assert await log_out(short.api, token) == 200
+    assert await short.viewer() is None
+
+
+async def test_a_logout_of_a_session_ends_those_of_the_person_that_name_none(
+    person: Person, provider: IdentityProvider
+) -> None:
+    del provider.sign_ins.person["sid"]
+    await person.sign_in(provider)
+    assert await log_out(person.api, provider.sign_ins.logout_token(sub="bob")) == 200
+    assert await log_out(person.api, provider.sign_ins.logout_token(sub=None)) == 200
+    assert await person.viewer() is not None
+    assert await log_out(person.api, provider.sign_ins.logout_token(sub="ada-1815")) == 200
+    assert await person.viewer() is None
+
+
 async def test_a_logout_token_that_is_sent_again_does_not_end_later_sessions(
     ada: Person, provider: IdentityProvider, clock: Clock
 ) -> None:
@@ -294,6 +356,7 @@ WRONG_LOGOUTS: dict[str, dict[str, Any]] = {
     "no event": {"events": {}},
     "event of another kind": {"events": {"http://example.com/other": {}}},
     "a nonce, so an ID token": {"nonce": "n"},
+    "no id": {"jti": None},
     "nobody": {"sid": None, "sub": None},
     "expired": {"exp": 1},
     "too old": {"iat": 1, "exp": None},
