@@ -4,14 +4,12 @@ import base64
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.callers import ADMIN, CLI, DAY, HARD, is_good
-from support.databases import temporary_directory
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.access import Role
@@ -24,23 +22,6 @@ from gql_secrets.wiring import Services, open_database
 
 OTHER_PEPPER = "other:" + base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
 TABLES = "SELECT * FROM {} ORDER BY 1"
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with temporary_directory() as directory:
-        yield Path(directory)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def empty(request: pytest.FixtureRequest, settings: Settings, folder: Path) -> Settings:
-    """An empty, migrated database of either kind, other than the one that is backed up."""
-    if request.param == "sqlite":
-        return replace(settings, database_url=request.getfixturevalue("sqlite_template").copy_into(folder))
-    server = request.getfixturevalue("postgres_server")
-    url = server.create()
-    request.addfinalizer(lambda: server.drop(url))  # noqa: PT021  where the fixture is asked for
-    return replace(settings, database_url=url)
 
 
 async def restored(empty: Settings, pepper: Pepper, path: Path) -> None:
@@ -112,6 +93,23 @@ async def test_a_backup_is_one_file_of_its_owner_and_has_no_pepper(services: Ser
     content = path.read_bytes()
     for key in services.changes.pepper.keys:
         assert key._key not in content
+
+
+async def test_the_tokens_of_identity_providers_are_not_in_a_backup(
+    services: Services, empty: Settings, open_node: OpenNode, folder: Path
+) -> None:
+    """Of a refresh token that two installations use, a provider ends the whole grant."""
+    link = await services.sessions.create_sign_in_link("Ada", Role.VIEWER, by=CLI)
+    await services.sessions.sign_in(link.token.reveal())
+    tokens = "UPDATE session SET issuer = 'https://login.example.com', tokens = {}, tokens_key_id = 'k1'"
+    sealed = "decode('736561c3', 'hex')" if services.database.address.dialect == "postgres" else "x'736561c3'"
+    await services.database.run_tx(lambda tx: tx.execute(tokens.format(sealed)))
+    await back_up(services.database, services.changes.pepper, folder / "backup")
+    await restored(empty, services.changes.pepper, folder / "backup")
+
+    node = await open_node(settings=empty)
+    [row] = await node.database.fetch("SELECT name, issuer, tokens, tokens_key_id FROM session")
+    assert dict(row) == {"name": "Ada", "issuer": "https://login.example.com", "tokens": None, "tokens_key_id": None}
 
 
 async def test_a_backup_overwrites_nothing_and_leaves_nothing_when_it_fails(services: Services, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +28,8 @@ ROWS = "SELECT {} FROM {}"
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    with temporary_directory() as directory:
-        yield Path(directory)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def new(request: pytest.FixtureRequest, settings: Settings, folder: Path) -> Settings:
-    """An empty, migrated database of either kind, other than the one that is copied."""
-    if request.param == "sqlite":
-        return replace(settings, database_url=request.getfixturevalue("sqlite_template").copy_into(folder))
-    server = request.getfixturevalue("postgres_server")
-    url = server.create()
-    request.addfinalizer(lambda: server.drop(url))  # noqa: PT021  where the fixture is asked for
-    return replace(settings, database_url=url)
-
-
-@pytest.fixture
-async def target(new: Settings) -> AsyncIterator[Database]:
-    database = await open_database(new)
+async def target(empty: Settings) -> AsyncIterator[Database]:
+    database = await open_database(empty)
     yield database
     await database.close()
 
@@ -81,7 +63,7 @@ async def everything(database: Database) -> dict[str, list[tuple[object, ...]]]:
 
 
 async def test_a_copy_has_every_row_and_goes_on(
-    new: Settings, services: Services, make_client: MakeClient, open_node: OpenNode
+    empty: Settings, services: Services, make_client: MakeClient, open_node: OpenNode
 ) -> None:
     """From either kind of database into either kind."""
     shop, till = await make_client("operator"), await make_client(name="Ünïcode", allow_list=["198.51.100.0/24"])
@@ -98,14 +80,14 @@ async def test_a_copy_has_every_row_and_goes_on(
         totals.append(rows)
         return steps.append
 
-    async with opened(DatabaseAddress.parse(new.database_url)) as target:
+    async with opened(DatabaseAddress.parse(empty.database_url)) as target:
         copied = await copy_database(services.database, target, services.changes.pepper, begin=begin)
         assert await everything(target) == before
 
     assert (copied.clients, copied.problems) == (3, ())
     assert totals == [sum(steps)] == [sum(map(len, before.values()))]
     assert await everything(services.database) == before
-    node = await open_node(settings=new)
+    node = await open_node(settings=empty)
     assert [await is_good(node, shop.id, each) for each in (shop.secret, fresh)] == [True, True]
     assert await is_good(node, till.id, till.secret)
     person = await node.sessions.find(cookie)
@@ -116,9 +98,9 @@ async def test_a_copy_has_every_row_and_goes_on(
 
 
 async def test_a_target_that_is_not_empty_is_left_as_it_is(
-    services: Services, open_node: OpenNode, new: Settings, target: Database
+    services: Services, open_node: OpenNode, empty: Settings, target: Database
 ) -> None:
-    node = await open_node(settings=new)
+    node = await open_node(settings=empty)
     before = await everything(node.database)
     with pytest.raises(SetupError, match="not empty"):
         await copy_database(services.database, target, services.changes.pepper)

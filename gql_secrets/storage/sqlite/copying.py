@@ -9,6 +9,8 @@ from typing import Any, Final
 
 # What each database makes for itself: its migrations, the index of the search with its parts, and which node delivers.
 _NOT_COPIED: Final = ("sqlite_", "tortoise_migrations", "schema_version", "client_search", "webhook_lease", "cluster")
+# Tokens of people's identity providers: of a refresh token that two installations use, the provider ends the grant.
+_COLUMNS_NOT_COPIED: Final = {"session": ("tokens", "tokens_key_id", "look_claimed_until")}
 _RAISE_IDS: Final = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?"
 _FIRST_IDS: Final = "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)"
 
@@ -30,7 +32,11 @@ class SqliteRows:
         """Write rows to a table."""
         marks = ", ".join("?" * len(columns))
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608  names of our own tables
-        await asyncio.to_thread(self._connection.executemany, statement, rows)
+        await asyncio.to_thread(self._write, statement, rows)
+
+    def _write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        # A cursor resets its statement when it ends. The next batch has the same statement, in another thread.
+        self._connection.executemany(statement, rows).close()
 
     async def count(self, table: str) -> int:
         """Return how many rows a table has."""
@@ -94,7 +100,12 @@ def read_tables(path: Path) -> dict[str, tuple[str, ...]]:
             if not name.startswith(_NOT_COPIED)
         }
         return {
-            name: tuple(row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')) for name in _sorted(needs)
+            name: tuple(
+                column
+                for _, column, *_ in connection.execute(f'PRAGMA table_info("{name}")')
+                if column not in _COLUMNS_NOT_COPIED.get(name, ())
+            )
+            for name in _sorted(needs)
         }
 
 
