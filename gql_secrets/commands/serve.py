@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import signal
 import socket
@@ -19,6 +18,7 @@ from gql_secrets import __version__
 from gql_secrets.commands.context import DatabaseUrl, DataDir, read_settings
 from gql_secrets.commands.first_start import first_start_text
 from gql_secrets.commands.output import require_stdout, say, write_text
+from gql_secrets.commands.serve_collecting import collecting_in_small_steps
 from gql_secrets.commands.serve_reload import hangups, ignore_other_signals, reloading
 from gql_secrets.commands.sign_in_address import remember_address
 from gql_secrets.commands.sign_in_link import first_link_text
@@ -32,8 +32,6 @@ _log: Final = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
 # How long requests in progress may take once the server has been asked to stop.
 _SECONDS_TO_STOP: Final = 10.0
-# How many collections of younger objects come before one of all objects: 10 by default.
-_COLLECTIONS_PER_FULL_ONE: Final = 100
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -107,8 +105,7 @@ async def run_server(settings: Settings, read: Callable[[], Settings]) -> None:
                 await metrics.setup()
                 await _listen(metrics, settings, metrics_sockets)
             remember_address(settings)
-            _shorten_collections()
-            async with reloading(Reloader(app, started_with, read).reload, hangup):
+            async with collecting_in_small_steps(), reloading(Reloader(app, started_with, read).reload, hangup):
                 await _run_until_stopped(f"gql-secrets {__version__} listens on {settings.address_url}")
             # From here on another signal ends the process immediately.
             _log.info("draining", extra={"seconds": settings.drain_delay.total_seconds()})
@@ -117,16 +114,6 @@ async def run_server(settings: Settings, read: Callable[[], Settings]) -> None:
         finally:
             await metrics.cleanup()
             await runner.cleanup()
-
-
-def _shorten_collections() -> None:
-    """Make the garbage collector interrupt requests for less time, and less often."""
-    # The objects made so far live until the end; freezing them saves collections of 50 ms.
-    gc.collect()
-    gc.freeze()
-    # Kept documents and connections are old objects too. Nearly all garbage is young, or freed without the collector.
-    young, middle, _ = gc.get_threshold()
-    gc.set_threshold(young, middle, _COLLECTIONS_PER_FULL_ONE)
 
 
 async def _print_first_start(settings: Settings, services: Services) -> None:

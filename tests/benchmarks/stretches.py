@@ -27,7 +27,7 @@ from support.hostile_documents import BOMBS, HEAVY
 from support.stretches import MeasuringSelector, run_measured, stretches_of
 
 from gql_secrets.api.graphql.limits import LIMITS
-from gql_secrets.commands import serve
+from gql_secrets.commands.serve_collecting import collecting_in_small_steps
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.graphql_server.errors import DocumentRefused
@@ -87,16 +87,18 @@ async def measure(selector: MeasuringSelector, settings: Settings, roles: list[s
     try:
         measuring = Measuring(services)
         documents = list(bodies(measuring, await fill(services)))[::step]
-        serve._shorten_collections()
-        for role in roles:
-            found = [(await longest_of(selector, measuring, CALLERS[role], tried), name) for name, tried in documents]
-            found.sort(reverse=True)
-            over += sum(longest.stretch > MAX_MS for longest, _ in found)
-            for longest, name in found[:SHOWN]:
-                print(
-                    f"{'!' if longest.stretch > MAX_MS else ' '} {role:8} {longest.stretch:7.2f} ms of "
-                    f"{longest.whole:7.2f} ms in {longest.stretches:5,} stretches  {name}"
-                )
+        async with collecting_in_small_steps():
+            for role in roles:
+                found = [
+                    (await longest_of(selector, measuring, CALLERS[role], tried), name) for name, tried in documents
+                ]
+                found.sort(reverse=True)
+                over += sum(longest.stretch > MAX_MS for longest, _ in found)
+                for longest, name in found[:SHOWN]:
+                    print(
+                        f"{'!' if longest.stretch > MAX_MS else ' '} {role:8} {longest.stretch:7.2f} ms of "
+                        f"{longest.whole:7.2f} ms in {longest.stretches:5,} stretches  {name}"
+                    )
     finally:
         await services.close()
     return over
