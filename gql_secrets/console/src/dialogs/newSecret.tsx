@@ -1,15 +1,15 @@
 /** A new secret, shown once: it exists in this dialog and nowhere else in the browser. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { ResetResult } from "../graphql/mutations";
 import { download } from "../lib/clipboard";
 import { serverNow } from "../lib/clock";
 import { formatMoment } from "../lib/format";
 import { Button, Hint } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
-import { Dialog, DialogFoot, useKeptOpen } from "../ui/dialog";
-import { Note } from "../ui/notes";
+import { Dialog } from "../ui/dialog";
 import { asCurl, asEnv, asIonapi, asJson, type ConsoleSettings, fileNameFor, readConsoleSettings } from "./files";
+import { ShownOnceFoot, useShownOnce } from "./shownOnce";
 
 interface NewSecretProps {
   clientId: string;
@@ -21,43 +21,20 @@ interface NewSecretProps {
 }
 
 export function NewSecret({ clientId, clientName, secret, result, close }: NewSecretProps) {
-  const [taken, setTaken] = useState(false);
-  const [asking, setAsking] = useState(false);
+  const once = useShownOnce<HTMLElement>(close);
   const [settings, setSettings] = useState<ConsoleSettings | null>(null);
-  const back = useRef<HTMLDivElement>(null);
-  const copy = useRef<HTMLElement>(null);
-  useKeptOpen(true);
   const credentials = { clientId, clientName, secret, settings };
 
   useEffect(() => {
     readConsoleSettings().then(setSettings, () => setSettings(null)); // without it only one format is missing
   }, []);
-  useEffect(() => {
-    if (taken) return undefined;
-    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
-    addEventListener("beforeunload", warn);
-    return () => removeEventListener("beforeunload", warn);
-  }, [taken]);
-  useEffect(() => {
-    if (asking) back.current?.querySelector("button")?.focus();
-  }, [asking]);
-
-  const take = () => {
-    setTaken(true);
-    setAsking(false);
-  };
-  const goBack = () => {
-    setAsking(false);
-    copy.current?.querySelector("button")?.focus();
-  };
-  const dismiss = () => (taken ? close() : asking ? goBack() : setAsking(true));
   const save = (extension: string, content: string, type: string) => {
     download(`${fileNameFor(clientName)}${extension}`, content, type);
-    take();
+    once.take();
   };
 
   return (
-    <Dialog title={`New secret for ${clientName}`} onDismiss={dismiss}>
+    <Dialog title={`New secret for ${clientName}`} onDismiss={once.dismiss}>
       <p class="dialog-lead" role="status">
         {result ? "The secret was reset." : "The client was created."} Copy the new secret now: it is shown only once.
       </p>
@@ -68,7 +45,7 @@ export function NewSecret({ clientId, clientName, secret, result, close }: NewSe
           <CopyButton text={clientId} label="Copy id" />
         </dd>
         <dt id="new-secret-label">New secret</dt>
-        <dd ref={copy}>
+        <dd ref={once.copy}>
           <input
             class="secret-text"
             data-testid="new-secret"
@@ -78,9 +55,9 @@ export function NewSecret({ clientId, clientName, secret, result, close }: NewSe
             autocomplete="off"
             spellcheck={false}
             onFocus={(event) => event.currentTarget.select()}
-            onCopy={take}
+            onCopy={once.take}
           />
-          <CopyButton text={secret} label="Copy secret" kind="primary" onCopied={take} autoFocus />
+          <CopyButton text={secret} label="Copy secret" kind="primary" onCopied={once.take} autoFocus />
         </dd>
       </dl>
       <div class="downloads" role="group" aria-label="Download">
@@ -98,29 +75,12 @@ export function NewSecret({ clientId, clientName, secret, result, close }: NewSe
         )}
       </div>
       <div class="downloads">
-        <CopyButton text={asCurl(credentials)} label="Copy as curl test" kind="plain" onCopied={take} />
+        <CopyButton text={asCurl(credentials)} label="Copy as curl test" kind="plain" onCopied={once.take} />
         <span class="muted">Run it where the application runs: it prints 200 if the secret works there.</span>
       </div>
       {result && <Aftermath result={result} />}
       <Next smooth={Boolean(result?.oldSecretExpiresAt)} reset={result !== undefined} />
-      {asking && (
-        <div ref={back} role="alert">
-          <Note tone="warn" title="You have not copied the secret.">
-            <p>After you close this dialog, nobody can read it again; you would have to reset the secret once more.</p>
-            <div class="note-actions">
-              <Button onClick={goBack}>Go back</Button>
-              <Button kind="danger" onClick={close}>
-                Close without copying
-              </Button>
-            </div>
-          </Note>
-        </div>
-      )}
-      <DialogFoot>
-        <Button kind={taken ? "primary" : "plain"} onClick={dismiss} disabled={asking}>
-          Done
-        </Button>
-      </DialogFoot>
+      <ShownOnceFoot once={once} name="secret" loss="reset the secret once more" />
     </Dialog>
   );
 }

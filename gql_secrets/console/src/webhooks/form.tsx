@@ -32,9 +32,23 @@ function missingIn({ url, events }: Input): Missing | null {
   return events.length > 0 ? null : { field: "events", message: "Choose at least one event." };
 }
 
-export function CreateWebhookDialog({ onDone, close }: { onDone: () => void; close: () => void }) {
-  const [input, setInput] = useState(EMPTY);
+function useInput(before: Input) {
+  const [input, setInput] = useState(before);
   const [missing, setMissing] = useState<Missing | null>(null);
+  const isWhole = () => {
+    const lack = missingIn(input);
+    setMissing(lack);
+    return lack === null;
+  };
+  const onInput = (next: Input) => {
+    setMissing(null);
+    setInput(next);
+  };
+  return { input, isWhole, form: { input, onInput, missing } };
+}
+
+export function CreateWebhookDialog({ onDone, close }: { onDone: () => void; close: () => void }) {
+  const { input, isWhole, form } = useInput(EMPTY);
   const [secret, setSecret] = useState<string | null>(null);
   const variables = {
     url: input.url.trim(),
@@ -53,24 +67,13 @@ export function CreateWebhookDialog({ onDone, close }: { onDone: () => void; clo
       change={change}
       fields={FIELDS}
       onAct={() => {
-        const lack = missingIn(input);
-        setMissing(lack);
-        if (!lack) change.send(variables);
+        if (isWhole()) change.send(variables);
       }}
       close={close}
       dirty={!isSame(input, EMPTY)}
       show={{ document: CREATE_WEBHOOK, variables: { ...variables, url: "https://…" } }}
     >
-      <WebhookForm
-        input={input}
-        onInput={(next) => {
-          setMissing(null);
-          setInput(next);
-        }}
-        missing={missing}
-        problems={change.problems}
-        disabled={change.pending}
-      />
+      <WebhookForm {...form} problems={change.problems} disabled={change.pending} />
     </ChangeDialog>
   );
 }
@@ -87,8 +90,7 @@ export function EditWebhookDialog({ webhook, onDone, close }: EditProps) {
     description: webhook.description ?? "",
     events: ALL_EVENTS.filter((event) => webhook.events.includes(event)),
   });
-  const [input, setInput] = useState(before);
-  const [missing, setMissing] = useState<Missing | null>(null);
+  const { input, isWhole, form } = useInput(before);
   const change = useChange(UPDATE_WEBHOOK, () => {
     say("Saved.");
     onDone();
@@ -107,9 +109,7 @@ export function EditWebhookDialog({ webhook, onDone, close }: EditProps) {
       change={change}
       fields={FIELDS}
       onAct={() => {
-        const lack = missingIn(input);
-        setMissing(lack);
-        if (lack) return;
+        if (!isWhole()) return;
         if (isSame(input, before)) close();
         else change.send(variables);
       }}
@@ -117,16 +117,7 @@ export function EditWebhookDialog({ webhook, onDone, close }: EditProps) {
       dirty={!isSame(input, before)}
       show={{ document: UPDATE_WEBHOOK, variables: { ...variables, ...("url" in variables && { url: "https://…" }) } }}
     >
-      <WebhookForm
-        input={input}
-        onInput={(next) => {
-          setMissing(null);
-          setInput(next);
-        }}
-        missing={missing}
-        problems={change.problems}
-        disabled={change.pending}
-      />
+      <WebhookForm {...form} problems={change.problems} disabled={change.pending} />
     </ChangeDialog>
   );
 }
