@@ -89,7 +89,7 @@ async def wait_until_unused(
 
     Raises:
         ClientNotFound: there is no such client.
-        NoRollover: it has never had an old secret.
+        NoRollover: it never had an old secret.
     """
     ends_at = time.monotonic() + within.total_seconds()
     waited_for: str | None = None

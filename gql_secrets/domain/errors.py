@@ -105,7 +105,7 @@ class InvalidReason(Refusal):
 
 
 class ClientNotFound(Refusal):
-    """No client has this client id, or it was deleted."""
+    """No client has this client id; perhaps it was deleted."""
 
     code = ErrorCode.CLIENT_NOT_FOUND
     argument = "client_id"

@@ -67,7 +67,7 @@ class ClusterNodes:
     async def members(self) -> list[ClusterMember]:
         """Return the nodes, the one that started first first.
 
-        On SQLite there are no rows of them: a server sees itself, and a command nobody.
+        SQLite keeps no list of them: a server sees only itself, and a command sees none.
 
         Raises:
             Unavailable: the database does not answer.

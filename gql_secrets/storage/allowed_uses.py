@@ -100,5 +100,5 @@ def _json(values: Sequence[str] | Sequence[int]) -> str:
 
 @lru_cache(maxsize=4096)
 def _allow_list(networks: tuple[str, ...]) -> AllowList:
-    # A client without any is no longer restricted since its rollover was read.
+    # The allow list may have been removed after the rollover was read.
     return AllowList.parse(networks) if networks else EVERYWHERE

@@ -36,7 +36,9 @@ def test_the_page_of_a_client_asks_for_its_data_in_three_requests(
     assert server.is_good(client.id, client.secret)
     server.run("client", "reset", client.id, "--hours", "24")
     window = open_window(role)
-    expect(window.page.get_by_role("heading", level=1, name="Authorized Apps")).to_be_visible()
+    # From a page with other data: the list is read again a while after it was opened.
+    window.page.goto(f"{server.url}/#/people")
+    expect(window.page.get_by_role("heading", level=1, name="People & sessions")).to_be_visible()
     denied: list[str] = []
     window.page.on("response", lambda answer: denied.append(answer.url) if answer.status >= 400 else None)
     asked = Asked(window)
@@ -45,7 +47,7 @@ def test_the_page_of_a_client_asks_for_its_data_in_three_requests(
     expect(window.page.get_by_role("region", name="Uses per hour").get_by_role("img")).to_be_visible()
 
     wanted = {"AuthorizedApp", "SecretHistory"} | ({"AuditTrail"} if role == "ADMIN" else set())
-    assert asked.distinct() == wanted
+    assert asked.distinct() - {"Sessions"} == wanted
     assert len(wanted) <= MAX_REQUESTS
     assert denied == []
 

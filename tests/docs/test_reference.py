@@ -15,7 +15,7 @@ from gql_secrets.api.web.connection_limits import ConnectionLimits
 from gql_secrets.cli import app
 from gql_secrets.domain.durations import format_duration
 from gql_secrets.graphql_server.socket_limits import SocketLimits
-from gql_secrets.service.event_feed import MAX_STREAMS
+from gql_secrets.service.event_feed import MAX_REPLAYED, MAX_STREAMS
 from gql_secrets.settings import Settings
 
 GATEWAYS = ROOT / "tests" / "gateways"
@@ -197,13 +197,23 @@ def test_the_limits_of_a_document_are_those_of_the_server() -> None:
     assert values(page("docs/graphql.md").section("Limits of a document")) == {
         "body of a request": str(limits.body_bytes),
         "document": str(limits.document_bytes),
+        "tokens of a document": str(limits.tokens),
+        "operations in a document": str(limits.operations),
+        "fragments in a document": str(limits.fragments),
         "depth": str(limits.depth),
         "fields": str(limits.fields),
         "aliases": str(limits.aliases),
+        "directives": str(limits.directives),
         "root fields of a query": str(limits.root_fields),
         "root fields of a mutation": str(limits.mutation_fields),
         "cost": str(limits.cost),
+        "values in the variables": str(limits.variable_values),
+        "depth of the variables": str(limits.variable_depth),
     }
+
+
+def test_a_stream_resumes_after_as_many_events_as_the_page_says() -> None:
+    assert f"at most {MAX_REPLAYED:,} events" in (ROOT / "docs/graphql.md").read_text()
 
 
 def test_the_limits_of_a_connection_are_those_of_the_server() -> None:

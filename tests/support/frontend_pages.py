@@ -1,24 +1,32 @@
 """The pages that honest frontends ask for: with generated clients they select every field."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-_PLAIN: Final = """
-  id clientId name description enabled createdAt generation features allowList inRollover
-  viewerCanResetSecret viewerCanSmoothReset viewerCanRevokeOldSecret viewerCanEdit
-"""
-_SECRET: Final = """
-  id hint createdAt createdBy replacedAt expiresAt firstUsedAt isWeak state endedAt endReason
-  lastUsedAt useCount refusedAttempts lastRefusedAt
-"""
+from graphql import GraphQLObjectType, build_schema, get_named_type, is_leaf_type
+
+
+def _leaves(name: str) -> str:
+    """Every field of a type that has a value of its own, as a generated client selects them."""
+    found = build_schema(Path(__file__).parents[2].joinpath("schema.graphql").read_text()).type_map[name]
+    assert isinstance(found, GraphQLObjectType)
+    return " ".join(
+        field
+        for field, defined in found.fields.items()
+        if is_leaf_type(get_named_type(defined.type)) and not defined.args
+    )
+
+
+_PLAIN: Final = _leaves("Client")
+_SECRET: Final = _leaves("ClientSecret")
 _EVERYTHING_OF_A_SECRET: Final = f"""
   {_SECRET}
-  uses {{ address userAgent firstSeenAt lastSeenAt count refused }}
-  usage {{ startsAt count refused }}
+  uses {{ {_leaves("SecretUse")} }}
+  usage {{ {_leaves("UsageBucket")} }}
 """
-_ROLLOVER: Final = """rollover {
-  startedAt endsAt remainingSeconds safeToRevoke advice reason oldSecret { id } newSecret { id }
-}"""
+_ROLLOVER: Final = f"rollover {{ {_leaves('Rollover')} oldSecret {{ id }} newSecret {{ id }} }}"
+_SOURCES: Final = f"sources {{ {_leaves('RolloverSource')} }}"
 _BOTH_SECRETS: Final = f"currentSecret {{ {_SECRET} }} oldSecret {{ {_SECRET} }}"
 _PAGE_INFO: Final = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
 
@@ -47,7 +55,7 @@ PAGES: Final = {
     ),
     "everything about one client": FrontendPage(
         f"""query ($id: ID!) {{ client(clientId: $id) {{
-          {_PLAIN} {_ROLLOVER}
+          {_PLAIN} {_ROLLOVER} rollover {{ {_SOURCES} }}
           currentSecret {{ {_EVERYTHING_OF_A_SECRET} }} oldSecret {{ {_EVERYTHING_OF_A_SECRET} }}
           secrets(first: 5) {{ totalCount nodes {{ {_EVERYTHING_OF_A_SECRET} }} {_PAGE_INFO} }}
         }} }}""",

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-# In ticks. Acknowledgements wait this long for a node that does not confirm; its lease is no longer than that.
+# How many ticks an acknowledgement waits for a node that does not confirm; no lease is longer.
 LEASE: Final = 2
 ENDING: Final = 1  # the second of the two changes ends the secret
 

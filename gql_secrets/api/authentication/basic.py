@@ -13,6 +13,8 @@ from gql_secrets.domain.errors import Forbidden
 from gql_secrets.service.verification import Accepted, RefusalReason
 
 CHALLENGE: Final = 'Basic realm="gql-secrets", charset="UTF-8"'
+_SEC_FETCH_MODE: Final = "Sec-Fetch-Mode"
+_NAVIGATE: Final = "navigate"
 _MAX_HEADER: Final = 8192
 _SCHEME: Final = "basic "
 
@@ -40,6 +42,15 @@ def parse_basic(header: str) -> Credentials | None:
         return None
     client_id, colon, secret = pair.partition(":")
     return Credentials(client_id, secret) if colon else None
+
+
+def basic_challenges(request: web.Request) -> tuple[str, ...]:
+    """Return the challenge of a 401; none for the script of a page.
+
+    A browser opens its own password dialog for it, over the page whose script sent the request.
+    """
+    is_script = request.headers.get(_SEC_FETCH_MODE, _NAVIGATE) != _NAVIGATE
+    return () if is_script else (CHALLENGE,)
 
 
 async def authenticate_basic(request: web.Request, surface: Surface) -> Caller | None:

@@ -155,7 +155,7 @@ def present(failure: Failure, target: str) -> ClientsApiError | None:
             )
         case Unauthenticated():
             return ClientsApiError(Code.INVALID_CLIENT_CREDENTIALS, "the client id or the client secret is not valid")
-        case Forbidden(reason="RETAINED_SECRET"):
+        case Forbidden(reason="RETAINED_SECRET" | "ACTING_USER"):
             return ClientsApiError(Code.CLIENT_PERMISSION_ERROR, f"{NOT_ALLOWED}: {failure}")
         case Forbidden():
             return ClientsApiError(Code.CLIENT_PERMISSION_ERROR, NOT_ALLOWED)

@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 from aiohttp import hdrs, web
 
-from gql_secrets.api.authentication.basic import CHALLENGE
+from gql_secrets.api.authentication.basic import basic_challenges
 from gql_secrets.api.clients_api.arguments import read_arguments
 from gql_secrets.api.clients_api.calls import CALLS, KEY_HEADER, CallKind, ClientsCall, RowPages
 from gql_secrets.api.clients_api.errors import ClientsApiError, Code, present
@@ -115,7 +115,8 @@ def _error_response(request: web.Request, error: ClientsApiError, call: CallKind
     if error.retry_after is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     if response.status == web.HTTPUnauthorized.status_code:
-        response.headers[hdrs.WWW_AUTHENTICATE] = CHALLENGE
+        for challenge in basic_challenges(request):
+            response.headers[hdrs.WWW_AUTHENTICATE] = challenge
     if response.status == web.HTTPMethodNotAllowed.status_code and call is not None:
         response.headers[hdrs.ALLOW] = ", ".join(call.methods)
     return response

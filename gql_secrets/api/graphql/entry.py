@@ -9,7 +9,7 @@ from graphql import OperationType
 
 from gql_secrets.api.authentication import authenticate
 from gql_secrets.api.authentication.access_tokens import ACCESS_TOKENS
-from gql_secrets.api.authentication.basic import CHALLENGE
+from gql_secrets.api.authentication.basic import basic_challenges
 from gql_secrets.api.authentication.bearer import INVALID_TOKEN_CHALLENGE
 from gql_secrets.api.cli_documents import cli_documents
 from gql_secrets.api.console import console_documents, explorer_page, wants_explorer
@@ -41,8 +41,6 @@ from gql_secrets.logs import without_credentials
 from gql_secrets.settings import Settings
 
 _BEARER_CHALLENGE: Final = 'Bearer realm="gql-secrets"'
-_SEC_FETCH_MODE: Final = "Sec-Fetch-Mode"
-_NAVIGATE: Final = "navigate"
 # Which callers may query the schema itself, by the value of GQL_SECRETS_INTROSPECTION.
 _MAY_INTROSPECT: Final[Mapping[str, Callable[[RequestContext], bool]]] = {
     "everyone": lambda _: True,
@@ -132,12 +130,8 @@ async def _handle(request: web.Request) -> web.StreamResponse:
 
 
 def _challenges(request: web.Request) -> Sequence[str]:
-    """Return the ways to sign in that a 401 names.
-
-    A browser opens its own password dialog for Basic, over the page of a frontend whose script sent the request.
-    """
-    is_script = request.headers.get(_SEC_FETCH_MODE, _NAVIGATE) != _NAVIGATE
-    basic = () if is_script else (CHALLENGE,)
+    """Return the ways to sign in that a 401 names."""
+    basic = basic_challenges(request)
     return (*basic, _BEARER_CHALLENGE) if request.app[ACCESS_TOKENS].providers else basic
 
 

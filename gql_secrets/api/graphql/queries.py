@@ -52,7 +52,7 @@ class Query:
         return await info.context.now()
 
     @strawberry.field(
-        description="Finds a client by its client id. Null if no such client exists or it was deleted.",
+        description="Finds a client by its client id. Null if no such client exists.",
         extensions=[Guard(Role.VIEWER, or_self=client_of_argument)],
         metadata=FOUND,
     )

@@ -16,7 +16,7 @@ GRAPHQL_PATH: Final = "/graphql"
 _METHODS: Final = "GET, POST"
 _REQUEST_HEADERS: Final = ("Authorization", "Content-Type")
 # What only a gateway may say: who is calling, from where.
-_GATEWAY_HEADERS: Final = re.compile(r"forwarded|x-forwarded-.*|x-acting-.*")
+_GATEWAY_HEADERS: Final = re.compile(r"forwarded|x[-_](forwarded|acting)[-_].*")  # to some proxies `_` is `-`
 _HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _MAX_HEADERS: Final = 64
 _RESPONSE_HEADERS: Final = "X-Request-Id, Retry-After"

@@ -90,7 +90,7 @@ class ChangeQueue(asyncio.Lock):
         """Note that the change which has the connection is done; return a future of how its commit ended."""
         group = self.group
         if group is None:
-            raise RuntimeError("There is no open transaction.")
+            raise RuntimeError("No transaction is open.")
         end: asyncio.Future[OperationalError | None] = asyncio.get_running_loop().create_future()
         group.done.append(end)
         return end

@@ -1,7 +1,7 @@
 """The queries: pages, filters, and global ids as a frontend uses them."""
 
 import json
-import time
+import unicodedata
 from typing import Any
 
 import pytest
@@ -173,13 +173,21 @@ class TestLongTexts:
             'mutation ($text: ID!) { revokeOldSecret(clientId: "x", secretId: $text) { userErrors { code } } }',
         ],
     )
-    async def test_they_cost_nothing_and_find_nothing(self, query: str, api: Any, owner: Made):
+    async def test_they_cost_nothing_and_find_nothing(
+        self, query: str, api: Any, owner: Made, monkeypatch: pytest.MonkeyPatch
+    ):
+        lengths, normalize = [0], unicodedata.normalize
+
+        def noted(form: Any, text: str) -> str:
+            lengths.append(len(text))
+            return normalize(form, text)
+
+        monkeypatch.setattr(unicodedata, "normalize", noted)
         body = json.dumps({"query": query, "variables": {"text": self.COMBINING}}, ensure_ascii=False).encode()
         headers = {"Authorization": encode_basic_auth(owner.id, owner.secret), "Content-Type": "application/json"}
-        began = time.process_time()
         async with api.post("/graphql", data=body, headers=headers) as response:
             answer = await response.json(content_type=None)
-        assert time.process_time() - began < 1
+        assert max(lengths) < 2_000
         assert {error["extensions"]["code"] for error in answer.get("errors", ())} <= {"BAD_REQUEST"}
         if "errors" not in answer:
             [found] = answer["data"].values()
