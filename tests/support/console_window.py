@@ -92,6 +92,9 @@ class Server:
     def log(self) -> str:
         return (self._data_dir / "server.log").read_text()
 
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=30)

@@ -1,4 +1,4 @@
-/** What only administrators read: who is signed in, and webhooks. */
+/** What only administrators read: who is signed in, webhooks, and the nodes of the installation. */
 
 import type { ResultOf } from "gql.tada";
 import { graphql } from "./graphql";
@@ -78,3 +78,13 @@ export const WEBHOOK_DELIVERIES = graphql(`
 
 type WithDeliveries = NonNullable<ResultOf<typeof WEBHOOK_DELIVERIES>["webhooks"]>[number];
 export type WebhookDelivery = NonNullable<WithDeliveries["deliveries"]>[number];
+
+export const CLUSTER = graphql(`
+  query Cluster {
+    cluster {
+      members { id lease lag }
+    }
+  }
+`);
+
+export type ClusterNode = NonNullable<ResultOf<typeof CLUSTER>["cluster"]>["members"][number];

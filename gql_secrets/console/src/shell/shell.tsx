@@ -11,6 +11,7 @@ import { useStore } from "../lib/store";
 import { Button } from "../ui/basics";
 import { Icon } from "../ui/icons";
 import { say } from "../ui/toast";
+import { Footer } from "./footer";
 import { OfflineBanner } from "./offline";
 import { placesFor } from "./places";
 
@@ -51,6 +52,7 @@ export function Shell({ viewer, onFind, children }: ShellProps) {
       <main id="content" tabIndex={-1}>
         {children}
       </main>
+      {viewer?.roles.includes("ADMIN") && <Footer />}
     </>
   );
 }
