@@ -116,4 +116,6 @@ async def _asset(request: web.Request) -> web.StreamResponse:
     content_type = _CONTENT_TYPES.get(asset.suffix)
     if content_type is None or not _ASSET_NAME.fullmatch(name) or not asset.is_file():
         raise web.HTTPNotFound
-    return web.FileResponse(asset, headers={**security_headers.ASSET, hdrs.CONTENT_TYPE: content_type})
+    # aiohttp sends the form that the build has compressed, if the request accepts it.
+    headers = {**security_headers.ASSET, hdrs.CONTENT_TYPE: content_type, hdrs.VARY: hdrs.ACCEPT_ENCODING}
+    return web.FileResponse(asset, headers=headers)

@@ -14,6 +14,7 @@ import strawberry
 from aiohttp import hdrs, web
 from graphql import OperationType
 
+from gql_secrets.graphql_server.compression import compress
 from gql_secrets.graphql_server.disconnects import is_disconnected
 from gql_secrets.graphql_server.documents import TrustedDocuments
 from gql_secrets.graphql_server.engine import Engine, OperationObserver, OperationResult, PreparedOperation
@@ -53,8 +54,8 @@ _STATUS_OF_REFUSAL: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, INTERNAL: 500
 # The name of the operation that a request asks for, as its document has it; empty without a name.
 OPERATION_NAME: Final = web.RequestKey("operation_name", str)
 
-# Makes the response with the status 200, of the request, the content type and the body.
-ResponseFactory = Callable[[web.Request, str, bytes], web.StreamResponse]
+# Makes the response with the status 200, of the request, the content type, the body, and more headers.
+ResponseFactory = Callable[[web.Request, str, bytes, Mapping[str, str]], web.StreamResponse]
 # Raises RequestRefused if a request may not ask for an operation of this kind; nothing was executed then.
 OperationCheck = Callable[[web.Request, OperationType, RequestContext], None]
 
@@ -148,6 +149,9 @@ class GraphQLEndpoint:
         status = _status_of(result)
         if is_stream and status == web.HTTPOk.status_code:
             return stream_of_one(result)
+        if status == web.HTTPOk.status_code and prepared.kind is OperationType.QUERY:
+            body, headers = await compress(request, _body_of(result.errors, result.data, has_data=True))
+            return self._make_response(request, _content_type_of(accepted), body, headers)
         return self._respond(request, accepted, result.errors, status, data=result.data, has_data=True)
 
     def refuse(
@@ -214,7 +218,7 @@ class GraphQLEndpoint:
     ) -> web.StreamResponse:
         if status == web.HTTPOk.status_code and not headers:
             body = _body_of(errors, data, has_data=has_data)
-            return self._make_response(request, _content_type_of(accepted), body)
+            return self._make_response(request, _content_type_of(accepted), body, {})
         return self._with_challenges(
             request, json_response(accepted, errors, status, data=data, has_data=has_data, headers=headers)
         )
@@ -265,8 +269,8 @@ def _headers_of(content_type: str) -> dict[str, str]:
     return {hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "no-store"}
 
 
-def _response(_request: web.Request, content_type: str, body: bytes) -> web.Response:
-    return web.Response(body=body, headers=_headers_of(content_type))
+def _response(_request: web.Request, content_type: str, body: bytes, headers: Mapping[str, str]) -> web.Response:
+    return web.Response(body=body, headers={**_headers_of(content_type), **headers})
 
 
 def _status_of(result: OperationResult) -> int:

@@ -1,5 +1,6 @@
 """The console's addresses: what is served, under which headers, and what is said when it was not built."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -75,6 +76,30 @@ async def test_an_asset_is_kept_for_ever_and_typed_by_us(aiohttp_client: Aiohttp
     assert answer.content_type == "text/javascript"
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"), [("br, gzip", "br"), ("gzip", "gzip"), ("identity", None), ("zstd", None)]
+)
+async def test_an_asset_is_sent_as_it_was_compressed_when_the_console_was_built(
+    aiohttp_client: AiohttpClient, built: Path, accepted: str, encoding: str | None
+) -> None:
+    text = "let a = 1;" * 1000
+    name = "main-CD34.js"
+    forms = {None: text.encode(), "gzip": gzip.compress(text.encode()), "br": b"in the form of Brotli"}
+    for form, suffix in ((None, ""), ("gzip", ".gz"), ("br", ".br")):
+        (built / "assets" / f"{name}{suffix}").write_bytes(forms[form])
+    client = await aiohttp_client(an_app())
+    client.session._auto_decompress = False
+    answer = await client.get(f"/assets/{name}", headers={"Accept-Encoding": accepted})
+    head = await client.head(f"/assets/{name}", headers={"Accept-Encoding": accepted})
+
+    assert await answer.read() == forms[encoding]
+    for each in (answer, head):
+        assert each.headers.get("Content-Encoding") == encoding
+        assert int(each.headers["Content-Length"]) == len(forms[encoding])
+        assert each.headers["Vary"] == "Accept-Encoding"
+        assert each.content_type == "text/javascript"
 
 
 @pytest.mark.usefixtures("built")

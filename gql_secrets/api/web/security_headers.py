@@ -71,10 +71,13 @@ async def _set_headers(request: web.Request, response: web.StreamResponse) -> No
         response.headers.add(name, value)
 
 
-def api_response(request: web.Request, content_type: str, body: bytes) -> web.StreamResponse:
-    """Return a response with the status 200 and the headers of the API, written in one piece."""
-    lines = {X_REQUEST_ID: request[REQUEST_ID], **cors_headers(request)}
-    more = "".join([f"{name}: {value}\r\n" for name, value in lines.items()])
+def api_response(
+    request: web.Request, content_type: str, body: bytes, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Return a response with the status 200, the headers of the API and these, written in one piece."""
+    # Two of them may be named Vary.
+    lines = ((X_REQUEST_ID, request[REQUEST_ID]), *cors_headers(request).items(), *headers.items())
+    more = "".join([f"{name}: {value}\r\n" for name, value in lines])
     return HeadResponse(_head(content_type, is_https=_is_https(request)), more, body)
 
 
