@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -35,13 +36,22 @@ from gql_secrets.api.webhook_sender import WebhookSender
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import background, open_services
 
+if TYPE_CHECKING:
+    from gql_secrets.api.tracing.spans import Tracing
 
-def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime] | None = None) -> web.Application:
+
+def build_app(
+    settings: Settings,
+    *,
+    adjust_clock: Callable[[datetime], datetime] | None = None,
+    tracing: "Tracing | None" = None,
+) -> web.Application:
     """Return the application for these settings; it opens the database when it starts.
 
     Args:
         settings: the operator's settings.
         adjust_clock: changes the database's time, for tests.
+        tracing: makes the traces, None for none.
 
     Raises:
         SetupError: a setting is invalid.
@@ -49,24 +59,35 @@ def build_app(settings: Settings, *, adjust_clock: Callable[[datetime], datetime
 
     async def services(app: web.Application) -> AsyncIterator[None]:
         app[SERVICES] = await open_services(settings, adjust_clock=adjust_clock)
+        if tracing is not None:
+            database = app[SERVICES].database
+            database.observe = tracing.database_observer(database.dialect.name)
         try:
             async with background(app[SERVICES], WebhookSender(settings.allowed_webhook_networks).send):
                 yield
         finally:
             await app[SERVICES].close()
 
+    async def traces(_app: web.Application) -> AsyncIterator[None]:
+        yield
+        if tracing is not None:
+            await tracing.close()
+
     app = web.Application(middlewares=[surround_request, refuse_encoded_body, require_own_host])
+    if tracing is not None:
+        tracing.surround_requests(app)
     add_security_headers(app)
     app[SETTINGS] = settings
     app[COUNTERS] = Counters()
     app[TRUSTED_PROXIES] = TrustedProxies.parse(settings.trusted_proxies)
     app[OWN_ORIGIN] = OwnOrigin.of(settings)
     app[SESSION_COOKIE] = SessionCookie(app[OWN_ORIGIN].public)
+    app.cleanup_ctx.append(traces)  # ended after the services
     app.cleanup_ctx.append(services)
     add_access_tokens(app, settings.issuers)
-    add_graphql_routes(app, settings)
+    add_graphql_routes(app, settings, tracing)
     add_health_routes(app)
-    add_gateway_routes(app)
+    add_gateway_routes(app, tracing)
     add_clients_api_routes(app)
     add_provider_routes(app, settings.issuers)
     add_session_routes(app)

@@ -11,7 +11,7 @@ would treat it as a failure of this server.
 import logging
 from http import HTTPStatus
 from time import perf_counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
@@ -27,6 +27,9 @@ from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service.verification import Accepted, RefusalReason, Refused
 from gql_secrets.wiring import Services
 
+if TYPE_CHECKING:
+    from gql_secrets.api.tracing.spans import Answer, Tracing
+
 _log: Final = logging.getLogger(__name__)
 
 VERIFY_PATH: Final = "/verify"
@@ -38,21 +41,24 @@ _UNSUPPORTED: Final = make_head(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Accept-Encod
 _UNAVAILABLE: Final = make_head(HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def add_gateway_routes(app: web.Application) -> None:
+def add_gateway_routes(app: web.Application, tracing: "Tracing | None" = None) -> None:
     """Serve `/verify` and everything below it; on a server with a fast path, there."""
+
+    async def register_fast_path(app: web.Application) -> None:
+        gateway = _gateway_of(app)
+        answer: Answer = gateway.answer_fast
+        if tracing is not None:
+            answer = tracing.surround(answer, VERIFY_PATH, app[TRUSTED_PROXIES])
+        app[FAST_PATH] = FastPath(is_verification, answer, app[SERVICES].lookup.expire_view)
+
     app.router.add_route("*", VERIFY_PATH, _verify)
     app.router.add_route("*", VERIFY_PATH + "/{tail:.*}", _verify)
-    app.on_startup.append(_register_fast_path)
+    app.on_startup.append(register_fast_path)
 
 
 def is_verification(path: str) -> bool:
     """Whether a path, as it is in the request line, is `/verify` or below it."""
     return path.startswith(VERIFY_PATH) and (len(path) == len(VERIFY_PATH) or path[len(VERIFY_PATH)] in "/?")
-
-
-async def _register_fast_path(app: web.Application) -> None:
-    gateway = _gateway_of(app)
-    app[FAST_PATH] = FastPath(is_verification, gateway.answer_fast, app[SERVICES].lookup.expire_view)
 
 
 async def _verify(request: web.Request) -> web.StreamResponse:

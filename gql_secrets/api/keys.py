@@ -30,4 +30,5 @@ SESSION_COOKIE: Final = web.AppKey("session_cookie", SessionCookie)
 LOOK_AT_ROLE: Final[web.AppKey[Callable[[str], Awaitable[bool]]]] = web.AppKey("look_at_role")
 CALLER: Final = web.RequestKey("caller", Caller)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+TRACE_ID: Final = web.RequestKey("trace_id", str)  # only where this server makes traces
 SOURCE: Final = web.RequestKey("source", RequestSource)

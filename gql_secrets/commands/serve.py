@@ -81,6 +81,7 @@ async def run_server(settings: Settings, read: Callable[[], Settings]) -> None:
     from gql_secrets.api.keys import SERVICES  # noqa: PLC0415
     from gql_secrets.api.metrics.listener import build_metrics_app  # noqa: PLC0415
     from gql_secrets.api.reloading import Reloader  # noqa: PLC0415
+    from gql_secrets.api.tracing.opening import open_tracing  # noqa: PLC0415
     from gql_secrets.api.web.aiohttp_internals import BoundedRunner  # noqa: PLC0415
 
     # A start that fails because its port is in use must not have created an owner whose secret nobody saw.
@@ -94,7 +95,7 @@ async def run_server(settings: Settings, read: Callable[[], Settings]) -> None:
         path = DatabaseAddress.parse(settings.resolved_database_url).path
         if path is not None and not path.exists():
             require_stdout()  # this first start prints the only copy of a secret
-        app = build_app(settings)
+        app = build_app(settings, tracing=open_tracing(settings))
         runner = BoundedRunner(app, shutdown_timeout=_SECONDS_TO_STOP)
         metrics = BoundedRunner(build_metrics_app(app), shutdown_timeout=0)
         try:

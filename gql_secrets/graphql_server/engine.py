@@ -1,6 +1,7 @@
 """One GraphQL operation over any transport: prepared, executed, its failures masked."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from inspect import isawaitable
 from typing import Final
@@ -39,7 +40,10 @@ from gql_secrets.pauses import LongWork, pause
 # Called with the name of an operation, None where its document is not a known one, and with its outcome: "ok", or the
 # code of its first error.
 OperationObserver = Callable[[str | None, str], None]
+# Returns the context in which an operation of this kind is executed; its name is None where its document is not known.
+OperationSurrounding = Callable[[OperationType, str | None], AbstractContextManager[object]]
 OK: Final = "ok"
+_NOTHING: Final = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Engine:
         introspection: whether the caller of a request may query the schema itself.
         known_documents: documents whose operations are reported by name, in addition to the trusted ones.
         observe: is called with the name and the outcome of each operation.
+        surround: returns the context in which an operation is executed.
 
     Raises:
         InvalidTrustedDocuments: a trusted document cannot be executed.
@@ -114,6 +119,7 @@ class Engine:
         introspection: Callable[[RequestContext], bool],
         known_documents: Container[str] = frozenset(),
         observe: OperationObserver = lambda _name, _outcome: None,
+        surround: OperationSurrounding | None = None,
     ) -> None:
         if schema.extensions or schema.directives:
             raise ValueError("Schema extensions and operation directives are not supported: use field extensions.")
@@ -127,6 +133,7 @@ class Engine:
         self._introspection = introspection
         self._known_documents = known_documents
         self._observe = observe
+        self._surround: OperationSurrounding = surround or (lambda _kind, _name: _NOTHING)
         self.turns = Turns()
         self.mask = ErrorMask(present, redact)
         self.documents = DocumentCache(self._schema, limits, redact=redact)
@@ -198,6 +205,10 @@ class Engine:
         Raises:
             DocumentRefused: a variable does not fit its type.
         """
+        with self._surround(prepared.kind, prepared.known_name):
+            return await self._execute_and_observe(prepared, context)
+
+    async def _execute_and_observe(self, prepared: PreparedOperation, context: RequestContext) -> OperationResult:
         direct = prepared.operation.direct
         with LongWork():
             result = await direct.execute(prepared.variables, context) if direct else None
@@ -239,6 +250,10 @@ class Engine:
         Raises:
             DocumentRefused: the subscription cannot begin.
         """
+        with self._surround(prepared.kind, prepared.known_name):
+            return await self._begin(prepared, context)
+
+    async def _begin(self, prepared: PreparedOperation, context: RequestContext) -> AsyncGenerator[OperationResult]:
         with LongWork():
             source = subscribe(
                 self._schema,

@@ -17,7 +17,13 @@ from graphql import OperationType
 from gql_secrets.graphql_server.compression import compress
 from gql_secrets.graphql_server.disconnects import is_disconnected
 from gql_secrets.graphql_server.documents import TrustedDocuments
-from gql_secrets.graphql_server.engine import Engine, OperationObserver, OperationResult, PreparedOperation
+from gql_secrets.graphql_server.engine import (
+    Engine,
+    OperationObserver,
+    OperationResult,
+    OperationSurrounding,
+    PreparedOperation,
+)
 from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -74,6 +80,7 @@ class GraphQLEndpoint:
         challenges: the `WWW-Authenticate` headers of a 401.
         known_documents: documents whose operations are reported by name, in addition to the trusted ones.
         observe: is called with the name and the outcome of each operation.
+        surround: returns the context in which an operation is executed.
         make_response: makes the responses with the status 200.
     """
 
@@ -90,6 +97,7 @@ class GraphQLEndpoint:
         challenges: Callable[[web.Request], Sequence[str]] = lambda _request: (),
         known_documents: Container[str] = frozenset(),
         observe: OperationObserver = lambda _name, _outcome: None,
+        surround: OperationSurrounding | None = None,
         make_response: ResponseFactory | None = None,
     ) -> None:
         self.engine = Engine(
@@ -101,6 +109,7 @@ class GraphQLEndpoint:
             introspection=introspection,
             known_documents=known_documents,
             observe=observe,
+            surround=surround,
         )
         self._limits = limits
         self._check_operation = check_operation

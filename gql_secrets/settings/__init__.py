@@ -46,6 +46,7 @@ _CHOICES: Final = {
     "log_format": ("text", "json"),
     "rate_limits": ("on", "off"),
     "sign_in_links": ("on", "off"),
+    "tracing": ("on", "off"),
     "verify_from": ("memory", "database"),
 }
 _MAX_PORT: Final = 65535
@@ -86,6 +87,7 @@ class Settings:
     pepper_file: str = ""
     log_level: str = "INFO"
     log_format: str = "text"
+    tracing: str = "off"
     trusted_proxies: str = ""
     quiet_time: timedelta = timedelta(hours=1)
     maximum_age_days: int = 0

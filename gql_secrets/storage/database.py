@@ -6,6 +6,7 @@ import contextvars
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -29,6 +30,7 @@ T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 _SECONDS_TO_CLOSE: Final = 10.0
 _PROBE_SECONDS: Final = 0.3
+_NOTHING: Final = contextlib.nullcontext()
 
 
 class Database:
@@ -64,6 +66,8 @@ class Database:
         self.failed_reads = self.failed_writes = 0
         # Called after each commit of this process.
         self.after_commit: list[Callable[[], None]] = []
+        # Surrounds each transaction and each read, by this name; by default with nothing.
+        self.observe: Callable[[str], AbstractContextManager[object]] = _unobserved
         self._tortoise = TortoiseContext()
         self._context: contextvars.Context | None = None
         self._running: set[asyncio.Task[Any]] = set()
@@ -182,7 +186,8 @@ class Database:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
-            return await asyncio.shield(task)
+            with self.observe("transaction"):
+                return await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(_log_defect)
             raise
@@ -204,7 +209,7 @@ class Database:
             return await _retried(lambda: work(reader))
 
         try:
-            with translated_read():
+            with self.observe("read"), translated_read():
                 task = asyncio.get_running_loop().create_task(run(), context=self.context)
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
@@ -285,7 +290,7 @@ class Database:
         if reader is None:
             raise Unavailable
         try:
-            with translated_read():
+            with self.observe("read"), translated_read():
                 statement = self.dialect.placeholders(statement)
                 rows = await _retried(lambda: self.dialect.fetch_quickly(reader, statement, values))
         except Unavailable:
@@ -331,6 +336,10 @@ def _log_defect(task: asyncio.Task[Any]) -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, Failure):
         _log.error("cancelled_transaction_failed", exc_info=error)
+
+
+def _unobserved(_name: str) -> AbstractContextManager[object]:
+    return _NOTHING
 
 
 def _unadjusted(now: datetime) -> datetime:

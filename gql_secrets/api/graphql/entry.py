@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from graphql import OperationType
@@ -40,6 +40,9 @@ from gql_secrets.graphql_server.websocket import Sockets
 from gql_secrets.logs import without_credentials
 from gql_secrets.settings import Settings
 
+if TYPE_CHECKING:
+    from gql_secrets.api.tracing.spans import Tracing
+
 _BEARER_CHALLENGE: Final = 'Bearer realm="gql-secrets"'
 # Which callers may query the schema itself, by the value of GQL_SECRETS_INTROSPECTION.
 _MAY_INTROSPECT: Final[Mapping[str, Callable[[RequestContext], bool]]] = {
@@ -49,13 +52,13 @@ _MAY_INTROSPECT: Final[Mapping[str, Callable[[RequestContext], bool]]] = {
 }
 
 
-def add_graphql_routes(app: web.Application, settings: Settings) -> None:
+def add_graphql_routes(app: web.Application, settings: Settings, tracing: "Tracing | None" = None) -> None:
     """Add the `/graphql` route, its endpoint and its WebSockets.
 
     Raises:
         SetupError: the trusted documents cannot be read, or do not fit the schema.
     """
-    app[GRAPHQL] = _endpoint(settings, app[COUNTERS].operations.observe)
+    app[GRAPHQL] = _endpoint(settings, app[COUNTERS].operations.observe, tracing)
     app[SOCKETS] = Sockets(app[GRAPHQL].engine)
     app.on_shutdown.append(end_streams)
     route = app.router.add_route("*", GRAPHQL_PATH, _handle)
@@ -88,7 +91,12 @@ def _own_documents() -> tuple[str, ...]:
     return (*console_documents(), *cli_documents())
 
 
-def _endpoint(settings: Settings, observe: OperationObserver) -> GraphQLEndpoint:
+def _endpoint(settings: Settings, count: OperationObserver, tracing: "Tracing | None") -> GraphQLEndpoint:
+    def count_and_trace(name: str | None, outcome: str) -> None:
+        count(name, outcome)
+        if tracing is not None:
+            tracing.note_outcome(outcome)
+
     try:
         return GraphQLEndpoint(
             build_schema(),
@@ -100,7 +108,8 @@ def _endpoint(settings: Settings, observe: OperationObserver) -> GraphQLEndpoint
             check_operation=_check_mutation_origin,
             challenges=_challenges,
             known_documents=frozenset(_own_documents()),
-            observe=observe,
+            observe=count_and_trace if tracing else count,
+            surround=tracing.operation if tracing else None,
             make_response=api_response,
         )
     except InvalidTrustedDocuments as error:

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from gql_secrets.api.keys import CALLER, REQUEST_ID, SOURCE, TRUSTED_PROXIES
+from gql_secrets.api.keys import CALLER, REQUEST_ID, SOURCE, TRACE_ID, TRUSTED_PROXIES
 from gql_secrets.api.web.client_address import find_source
 from gql_secrets.api.web.request_id import find_request_id, find_trace_id
 from gql_secrets.domain.errors import Unavailable
@@ -80,18 +80,19 @@ def _facts_of(request: web.Request, status: int, milliseconds: float) -> dict[st
     caller = request.get(CALLER)
     facts = {
         "method": request.method,
-        "path": _route_of(request),
+        "path": route_of(request) or "-",
         "status": status,
         "ms": round(milliseconds, 1),
         "request_id": request[REQUEST_ID],
         "caller": caller.actor if caller is not None else None,
         "address": request[SOURCE].address,
         "operation": request.get(OPERATION_NAME, "")[:_MAX_OPERATION] or None,
-        "trace_id": find_trace_id(request, request.app[TRUSTED_PROXIES]),
+        "trace_id": request.get(TRACE_ID) or find_trace_id(request, request.app[TRUSTED_PROXIES]),
     }
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _route_of(request: web.Request) -> str:
+def route_of(request: web.Request) -> str | None:
+    """Return the route that answers a request, with its parameters as names; None where there is none."""
     resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "-"
+    return resource.canonical if resource is not None else None

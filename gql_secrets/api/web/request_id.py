@@ -5,7 +5,7 @@ A trusted proxy may have given the request an id already, and a trace: then thos
 
 import re
 import secrets
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
@@ -23,7 +23,15 @@ _RANDOM_BYTES: Final = 24
 # What the log, the audit and a header hold without quotes.
 _KEPT: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # W3C Trace Context: version, trace id, parent id, flags. All zeros is not a trace.
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+class TraceParent(NamedTuple):
+    """What called: its trace, its span in it, and its flags, each in hexadecimal digits."""
+
+    trace_id: str
+    span_id: str
+    flags: str
 
 
 def make_request_id() -> str:
@@ -42,9 +50,15 @@ def find_request_id(request: web.BaseRequest, trusted: TrustedProxies) -> str:
 
 def find_trace_id(request: web.BaseRequest, trusted: TrustedProxies) -> str | None:
     """Return the id of the trace that a trusted proxy says the request belongs to, if any."""
+    parent = find_trace_parent(request, trusted)
+    return parent.trace_id if parent else None
+
+
+def find_trace_parent(request: web.BaseRequest, trusted: TrustedProxies) -> TraceParent | None:
+    """Return the span of a trace that a trusted proxy says the request belongs to, if any."""
     given = request.headers.get("traceparent", "") if _is_by_proxy(request, trusted) else ""
     found = _TRACEPARENT.fullmatch(given)
-    return found[1] if found else None
+    return TraceParent(*found.groups()) if found else None
 
 
 def _is_by_proxy(request: web.BaseRequest, trusted: TrustedProxies) -> bool:

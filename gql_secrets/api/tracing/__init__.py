@@ -1,0 +1,1 @@
+"""Traces for OpenTelemetry, an extra: without it everything else works."""
