@@ -1,7 +1,9 @@
 """The dialogs, the addresses and the sign-in do what a person expects."""
 
 from collections.abc import Callable
+from typing import Literal
 
+import pytest
 from playwright.sync_api import expect
 from support.console_window import Client, Server, Window, sign_in
 
@@ -172,3 +174,36 @@ def test_a_fresh_link_works_in_the_tab_of_a_dead_one(open_window: OpenWindow, se
     window.page.get_by_role("button", name="Sign in").click()
 
     expect(window.page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
+
+
+STYLE = """
+() => {
+  const styleOf = (element, ...names) => names.map(name => getComputedStyle(element)[name]).join(" ");
+  return {
+    ground: styleOf(document.documentElement, "backgroundColor", "fontFamily", "fontSize"),
+    card: styleOf(document.querySelector(".alone, main:not(#content)"), "backgroundColor", "color", "borderColor",
+      "borderRadius", "maxWidth", "padding"),
+    heading: styleOf(document.querySelector("h1"), "fontSize", "fontWeight", "letterSpacing", "color"),
+    sign: styleOf(document.querySelector("main svg :last-child"), "stroke"),
+  };
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_sign_in_link_looks_like_the_console(
+    open_window: OpenWindow, server: Server, scheme: Literal["light", "dark"]
+) -> None:
+    """It was black on white, without the sign of the console; and with another blue in the dark."""
+    window = open_window(None, color_scheme=scheme)
+    expect(window.page.get_by_role("heading", level=1, name="Sign in")).to_be_visible()
+    console = window.page.evaluate(STYLE)
+    window.page.goto(f"{server.url}/sign-in#abc")
+    expect(window.page.get_by_role("button", name="Sign in")).to_be_visible()
+    assert window.page.evaluate(STYLE) == console
+    look = "it => [getComputedStyle(it).backgroundColor, getComputedStyle(it).color, getComputedStyle(it).borderRadius]"
+    offer = window.page.get_by_role("button", name="Sign in").evaluate(look)
+    sign_in(window, "ADMIN", "Ada Lovelace")
+    window.show_list()
+
+    assert offer == window.page.get_by_role("button", name="Create client").evaluate(look)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
@@ -33,6 +33,14 @@ FLAGS = [
 ]
 TEMPLATE = {"ti": "ACME_TST", "iu": "https://gateway.example", "ot": "token.oauth2", "ev": "X1"}
 SECONDS_TO_START = 180  # on a machine that is busy with other things
+Scheme = Literal["light", "dark"]
+NARROWEST = 360
+SIZES: tuple[tuple[int, int, Scheme], ...] = (
+    (2560, 1300, "light"),
+    (NARROWEST, 740, "light"),
+    (1440, 900, "dark"),
+    (1440, 900, "light"),
+)
 PATIENCE = 20_000  # milliseconds, on a machine that is busy with other things
 expect.set_options(timeout=PATIENCE)
 _AXE_OPTIONS = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
@@ -126,10 +134,12 @@ class Server:
 
     def is_good(self, client_id: str, secret: str, agent: str = "payroll/2.3") -> bool:
         """Ask `/verify`, as a gateway does; a good answer is a use."""
-        headers = {"Authorization": basic(client_id, secret), "User-Agent": agent}
-        status = self._ask("/verify", headers)
+        status = self.verify(client_id, secret, agent)
         assert status in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}, status
         return status == HTTPStatus.OK
+
+    def verify(self, client_id: str, secret: str, agent: str = "payroll/2.3") -> int:
+        return self._ask("/verify", {"Authorization": basic(client_id, secret), "User-Agent": agent})
 
     def _ask(self, path: str, headers: dict[str, str]) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -223,10 +233,23 @@ class Window:
 
     def look(self, name: str) -> None:
         """Keep a picture of this state, and let axe check it."""
-        OUTPUT.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=OUTPUT / f"{name}.png", full_page=self.dialog.count() == 0)
+        self.picture(name)
         found = Axe().run(self.page, options=_AXE_OPTIONS)
         assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+
+    def picture(self, name: str) -> None:
+        OUTPUT.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=OUTPUT / f"{name}.png", full_page=self.dialog.count() == 0)
+
+    def look_in_all_sizes(self, name: str) -> None:
+        """Keep pictures of this state in every size; axe checks the narrowest in the light, and one in the dark."""
+        self.page.emulate_media(reduced_motion="reduce")
+        for width, height, scheme in SIZES:
+            self.page.set_viewport_size({"width": width, "height": height})
+            self.page.emulate_media(color_scheme=scheme)
+            see = self.look if width == NARROWEST or scheme == "dark" else self.picture
+            see(f"{name}-{width}{'-dark' if scheme == 'dark' else ''}")
+            assert self.page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} scrolls at {width}"
 
 
 def sign_in(window: Window, role: str, name: str) -> None:

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type ClientWithUses, type RolloverSource, sourcesOf } from "../src/rollover/sources";
+import { type ClientWithUses, type RolloverSource, refusedLately, sourcesOf } from "../src/rollover/sources";
 import { type RolloverFacts, verdictOf } from "../src/rollover/verdict";
 
 const NOW = Date.parse("2026-11-25T18:00:00Z");
@@ -35,8 +35,8 @@ function client(parts: { current?: Uses; old?: Uses; ended?: Uses; sources?: Rol
   };
 }
 
-const read = (parts: Parameters<typeof client>[0], allowList = ["0.0.0.0/0"]) =>
-  sourcesOf(client(parts), { allowList, now: NOW });
+const read = (parts: Parameters<typeof client>[0], allowList = ["0.0.0.0/0"], enabled = true) =>
+  sourcesOf(client(parts), { allowList, enabled, now: NOW });
 
 test("in a rollover the server says how far each source has come, and the page adds the counts", () => {
   const [first, second] =
@@ -53,7 +53,7 @@ test("in a rollover the server says how far each source has come, and the page a
 
 test("a viewer who may not see sources sees none", () => {
   assert.equal(
-    sourcesOf({ ...client({ sources: [] }), rollover: { sources: null } }, { allowList: [], now: NOW }),
+    sourcesOf({ ...client({ sources: [] }), rollover: { sources: null } }, { allowList: [], enabled: true, now: NOW }),
     null,
   );
 });
@@ -71,6 +71,15 @@ test("a user from outside of the allow list is refused, and comes first", () => 
     read(parts, ["10.0.0.0/8"])?.map((each) => each.state),
     ["NOT_ALLOWED", "IN_USE"],
   );
+});
+
+test("attempts on a disabled client are shown, and lock nobody out once it is enabled again", () => {
+  const current = [use("a", HOUR, true), use("b", 2 * DAY)];
+  const states = (enabled: boolean) => read({ current }, ["0.0.0.0/0"], enabled)?.map((each) => each.state);
+  assert.deepEqual(states(false), ["LOCKED_OUT", "IN_USE"]);
+  assert.deepEqual(states(true), ["IN_USE"]);
+  const [tried] = refusedLately(read({ current }, ["0.0.0.0/0"], false), NOW);
+  assert.deepEqual([tried?.userAgent, tried?.refusedCount], ["a", 3]);
 });
 
 const facts = (parts: Partial<RolloverFacts>): RolloverFacts => ({
@@ -124,6 +133,12 @@ test("safe to revoke has a reservation while a source was not seen with the new 
   assert.equal(silent.tone, "warn");
   assert.equal(silent.headline, "Last used 2 days ago · 1 source not seen with the new secret");
   assert.match(silent.detail, /10\.0\.0\.1 · inventory\/8 \(last seen 2 days ago\)/);
+});
+
+test("a new secret that was only refused outside of the allow list is not called unused", () => {
+  const verdict = verdictOf(facts({ advice: "WAIT_FOR_NEW", newFirstUsedAt: ago(HOUR) }), NOW);
+  assert.match(verdict.detail, /only from addresses outside of the allow list/);
+  assert.equal(verdictOf(facts({ advice: "WAIT_FOR_NEW", newFirstUsedAt: null }), NOW).detail, "The server's reason.");
 });
 
 test("a disabled client gets no advice", () => {

@@ -33,6 +33,12 @@ test("attempts with ended secrets are counted by the hour", () => {
   assert.equal(usage && isUnused(usage), false);
 });
 
+test("attempts on a disabled client are counted by the hour", () => {
+  const current = secret("new", { usage: [{ startsAt: at(hoursAgo(2)), count: 0, refused: 4 }] });
+  const usage = usageOf({ currentSecret: current, oldSecret: null, secrets: { nodes: [current] } }, null, NOW);
+  assert.equal(usage?.refused?.at(-3), 4);
+});
+
 test("a rollover is drawn from some hours before its reset to now", () => {
   const [current, old] = [secret("new"), secret("old", { replacedAt: at(hoursAgo(10)) })];
   const client = { currentSecret: current, oldSecret: old, secrets: { nodes: [current, old] } };

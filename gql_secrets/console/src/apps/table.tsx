@@ -75,7 +75,7 @@ export function AppsTable({ rows, attempts, sort, onSort, chosen, onChoose }: Ap
               </a>
               <code class="client-id">{row.clientId}</code>
             </th>
-            <td data-label="State" class={hasState(row, attempts) ? "" : "nothing"}>
+            <td class={hasState(row, attempts) ? "" : "nothing"}>
               <States row={row} attempts={attempts.find((each) => each.clientId === row.clientId)} />
             </td>
             <td data-label="Secret age" class="nowrap">
@@ -131,6 +131,7 @@ const hasState = (row: AppRow, attempts: readonly AttemptsRow[]): boolean =>
   !row.enabled ||
   row.rollover !== null ||
   lastAttempt(
+    row,
     attempts.find((each) => each.clientId === row.clientId),
     serverNow(),
   ) !== null;
@@ -139,12 +140,12 @@ function States({ row, attempts }: { row: AppRow; attempts: AttemptsRow | undefi
   const now = useNow();
   const left = row.rollover ? Date.parse(row.rollover.endsAt) - now : 0;
   const verdict = left > 0 ? stateOf(row, now) : null;
-  const tried = lastAttempt(attempts, now);
+  const tried = lastAttempt(row, attempts, now);
   return (
     <div class="chips">
       {tried && (
         <Chip tone="bad" icon="stop">
-          Ended secret tried {formatPast(tried, now)}
+          {row.enabled ? "Ended secret tried" : "Refused"} {formatPast(tried, now)}
         </Chip>
       )}
       {!row.enabled && (
@@ -191,9 +192,14 @@ function stateOf({ enabled, rollover }: AppRow, now: number): Verdict | null {
   );
 }
 
-/** When an ended secret was last tried, if that was within a day: somebody may be locked out. */
-function lastAttempt(attempts: AttemptsRow | undefined, now: number): string | null {
-  const tried = (attempts?.secrets?.nodes ?? []).flatMap((secret) => secret.lastRefusedAt ?? []);
+/**
+ * When a secret that has ended, or any secret of a disabled client, was last tried, if that was within a day: somebody
+ * may be locked out.
+ */
+function lastAttempt({ enabled }: AppRow, attempts: AttemptsRow | undefined, now: number): string | null {
+  const tried = (attempts?.secrets?.nodes ?? []).flatMap(({ endedAt, lastRefusedAt }) =>
+    lastRefusedAt && (endedAt !== null || !enabled) ? [lastRefusedAt] : [],
+  );
   const last = tried.sort().at(-1);
   return last && Date.parse(last) > now - DAY ? last : null;
 }

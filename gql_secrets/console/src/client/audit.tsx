@@ -56,7 +56,7 @@ function AuditPanel({ asked, events, paging }: AuditPanelProps) {
       {!events && !asked.failure && <Loading what="the audit trail" />}
       {events && (
         <Scrolled label="Audit trail">
-          <table class="records">
+          <table class="records stacked">
             <thead>
               <tr>
                 <th scope="col">When</th>
@@ -80,14 +80,16 @@ function AuditPanel({ asked, events, paging }: AuditPanelProps) {
                       </span>
                     ))}
                   </th>
-                  <td>
+                  <td data-label="By">
                     <Actor actor={event.actor} name={event.actorName} />
                   </td>
-                  <td>
+                  <td data-label="From">
                     {SURFACE_WORDS[event.surface]}
                     {event.address && <span class="second">{event.address}</span>}
                   </td>
-                  <td>{event.requestId ? <code>{event.requestId}</code> : <span class="muted">–</span>}</td>
+                  <td data-label="Request" class={event.requestId ? "" : "nothing"}>
+                    {event.requestId ? <code>{event.requestId}</code> : <span class="muted">–</span>}
+                  </td>
                 </tr>
               ))}
             </tbody>

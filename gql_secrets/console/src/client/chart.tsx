@@ -3,17 +3,16 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { formatHour, formatNumber } from "../lib/format";
 import { Hint } from "../ui/basics";
+import { MARKER_WIDTH, rowsOf } from "./markers";
 import type { UsageHours } from "./usageHours";
 
-const HEIGHT = 220;
 const LEFT = 48;
 const BOTTOM = 26;
-const TOP = 56;
+const MARKERS_HEIGHT = 56;
+const NO_MARKERS_HEIGHT = 12;
 const HOUR = 3_600_000;
-const MARKER_ROWS = 3;
-const MARKER_WIDTH = 150;
 const LABEL_WIDTH = 120;
-const PLOT_HEIGHT = HEIGHT - BOTTOM - TOP;
+const PLOT_HEIGHT = 138;
 
 interface ChartProps {
   usage: UsageHours;
@@ -32,7 +31,6 @@ export function Chart({ usage, firstUsedAt, changedAt, now }: ChartProps) {
   const most = niceCeiling(Math.max(1, ...hours.map((_, index) => below(index) + (refused?.[index] ?? 0))));
   const step = Math.max(1, width - LEFT) / hours.length;
   const x = (index: number) => LEFT + index * step;
-  const y = (count: number) => TOP + PLOT_HEIGHT * (1 - count / most);
   const point = (event: PointerEvent & { currentTarget: SVGSVGElement }) => {
     const box = event.currentTarget.getBoundingClientRect();
     const index = Math.floor((event.clientX - box.left - LEFT) / step);
@@ -49,12 +47,16 @@ export function Chart({ usage, firstUsedAt, changedAt, now }: ChartProps) {
   ].flatMap(({ words, at }) =>
     at === null || at < from ? [] : [{ words, at, place: Math.min(width - 1, x((at - from) / HOUR)) }],
   );
+  const rows = rowsOf(markers.map(({ place }) => place));
+  const top = markers.length > 0 ? MARKERS_HEIGHT : NO_MARKERS_HEIGHT;
+  const height = top + PLOT_HEIGHT + BOTTOM;
+  const y = (count: number) => top + PLOT_HEIGHT * (1 - count / most);
 
   return (
     <figure class="chart" ref={frame}>
       <svg
         width={width}
-        height={HEIGHT}
+        height={height}
         role="img"
         aria-label={summaryOf(usage)}
         onPointerMove={point}
@@ -69,17 +71,17 @@ export function Chart({ usage, firstUsedAt, changedAt, now }: ChartProps) {
           </g>
         ))}
         {labelledHours(hours.length, Math.max(1, Math.floor((width - LEFT) / LABEL_WIDTH))).map((index) => (
-          <text key={index} class="axis" x={x(index)} y={HEIGHT - 6}>
+          <text key={index} class="axis" x={x(index)} y={height - 6}>
             {formatHour(hours[index] ?? 0)}
           </text>
         ))}
         <Bars counts={fresh} from={() => 0} x={x} y={y} name="new" />
         {old && <Bars counts={old} from={(index) => fresh[index] ?? 0} x={x} y={y} name="old" />}
         {refused && <Bars counts={refused} from={below} x={x} y={y} name="refused" />}
-        {markers.map(({ words, at, place }) => (
-          <Marker key={`${words} ${at}`} x={place} width={width} words={words} row={rowOf(markers, at)} />
+        {markers.map(({ words, at, place }, index) => (
+          <Marker key={`${words} ${at}`} x={place} width={width} words={words} row={rows[index] ?? 0} />
         ))}
-        {pointed !== null && <rect class="pointed" x={x(pointed)} y={TOP} width={step} height={PLOT_HEIGHT} />}
+        {pointed !== null && <rect class="pointed" x={x(pointed)} y={top} width={step} height={PLOT_HEIGHT} />}
       </svg>
       <figcaption class="legend">
         <span class="key new">
@@ -104,25 +106,11 @@ export function Chart({ usage, firstUsedAt, changedAt, now }: ChartProps) {
   );
 }
 
-interface Placed {
-  readonly at: number;
-  readonly place: number;
-}
-
-/** Labels of markers that are close together go into separate rows. */
-function rowOf(markers: readonly Placed[], at: number): number {
-  const index = markers.findIndex((marker) => marker.at === at);
-  const near = markers
-    .slice(0, index)
-    .filter((marker) => Math.abs(marker.place - (markers[index]?.place ?? 0)) < MARKER_WIDTH);
-  return near.length % MARKER_ROWS;
-}
-
 function Marker({ x, width, words, row }: { x: number; width: number; words: string; row: number }) {
   const before = x > width - MARKER_WIDTH;
   return (
     <g>
-      <line class="reset-line" x1={x} x2={x} y1={4 + row * 16} y2={TOP + PLOT_HEIGHT} />
+      <line class="reset-line" x1={x} x2={x} y1={4 + row * 16} y2={MARKERS_HEIGHT + PLOT_HEIGHT} />
       <text class={`axis strong ${before ? "end" : ""}`} x={before ? x - 5 : x + 5} y={13 + row * 16}>
         {words}
       </text>

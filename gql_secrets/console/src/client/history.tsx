@@ -27,7 +27,7 @@ export function History({ clientId, follow }: HistoryProps) {
       {!secrets && !asked.failure && <Loading what="the history" />}
       {secrets && (
         <Scrolled label="History of secrets">
-          <table class="records">
+          <table class="records stacked">
             <thead>
               <tr>
                 <th scope="col">Secret</th>
@@ -51,13 +51,13 @@ export function History({ clientId, follow }: HistoryProps) {
                       {STATE_WORDS[secret.state].short}
                     </Chip>
                   </td>
-                  <td>
+                  <td data-label="Created">
                     <At at={secret.createdAt} />
                     <span class="second">
                       by <Actor actor={secret.createdBy} name={secret.createdByName} />
                     </span>
                   </td>
-                  <td>
+                  <td data-label="Ended" class={secret.endedAt ? "" : "nothing"}>
                     {secret.endedAt ? (
                       <>
                         <At at={secret.endedAt} />
@@ -67,7 +67,7 @@ export function History({ clientId, follow }: HistoryProps) {
                       <span class="muted">–</span>
                     )}
                   </td>
-                  <td>
+                  <td data-label="Last used">
                     <When at={secret.lastUsedAt} />
                     {secret.refusedAttempts > 0 && (
                       <span class="second attention">
@@ -75,7 +75,9 @@ export function History({ clientId, follow }: HistoryProps) {
                       </span>
                     )}
                   </td>
-                  <td class="number">{formatNumber(secret.useCount)}</td>
+                  <td data-label="Uses" class="number">
+                    {formatNumber(secret.useCount)}
+                  </td>
                 </tr>
               ))}
             </tbody>

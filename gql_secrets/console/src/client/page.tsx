@@ -32,7 +32,8 @@ export function ClientPage({ clientId, viewer }: { clientId: string; viewer: Vie
   const asked = useQuery(CLIENT, variables, { follow });
   const client = asked.answer?.data.client;
   const joined = useMemo<readonly Source[] | null>(
-    () => (client ? sourcesOf(client, { allowList: client.allowList, now: serverNow() }) : null),
+    () =>
+      client ? sourcesOf(client, { allowList: client.allowList, enabled: client.enabled, now: serverNow() }) : null,
     [client],
   );
   useTitle(client?.name ?? "Authorized App");

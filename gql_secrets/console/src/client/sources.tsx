@@ -41,7 +41,7 @@ export function Sources({ sources, rollover }: SourcesProps) {
         <p class="muted">Nobody has used a secret of this client yet.</p>
       ) : (
         <Scrolled label="Sources">
-          <table class="records sources">
+          <table class="records stacked sources">
             <thead>
               <tr>
                 <th scope="col">Source</th>
@@ -63,15 +63,20 @@ export function Sources({ sources, rollover }: SourcesProps) {
                   <td>
                     <State source={source} />
                   </td>
-                  <td class="nowrap">
+                  <td
+                    data-label={inRollover ? "New secret" : "Last used"}
+                    class={source.newLastUsedAt ? "nowrap" : "nowrap nothing"}
+                  >
                     <When at={source.newLastUsedAt} never="–" />
                   </td>
                   {inRollover && (
-                    <td class="nowrap">
+                    <td data-label="Old secret" class={source.oldLastUsedAt ? "nowrap" : "nowrap nothing"}>
                       <When at={source.oldLastUsedAt} never="–" />
                     </td>
                   )}
-                  <td class="number">{formatNumber(source.useCount)}</td>
+                  <td data-label="Uses" class="number">
+                    {formatNumber(source.useCount)}
+                  </td>
                 </tr>
               ))}
             </tbody>

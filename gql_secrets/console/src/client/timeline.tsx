@@ -36,13 +36,15 @@ function stepsOf(client: ClientPageView, now: number): readonly Step[] {
   if (!rollover) return [];
   const [moved, total] = [rollover.sourcesMoved ?? 0, rollover.sourcesTotal ?? 0];
   const firstUsedAt = currentSecret?.firstUsedAt;
+  // Uses from elsewhere than the allow list's networks were refused: the new secret is deployed nowhere yet.
+  const inUse = Boolean(firstUsedAt) && rollover.advice !== "WAIT_FOR_NEW";
   const [changed] = retentionChanges(client);
   return [
     { words: "Reset", detail: formatMoment(rollover.startedAt, now), done: true },
     {
       words: "New secret in use",
-      detail: firstUsedAt ? `since ${formatMoment(firstUsedAt, now)}` : "not yet",
-      done: Boolean(firstUsedAt),
+      detail: firstUsedAt && inUse ? `since ${formatMoment(firstUsedAt, now)}` : "not yet",
+      done: inUse,
     },
     {
       words: "Sources moved",

@@ -9,11 +9,14 @@ import { Empty, Panel, Scrolled } from "../ui/basics";
 import { Chart } from "./chart";
 import { isUnused, type UsageHours, usageOf } from "./usageHours";
 
+const HOUR = 3_600_000;
+
 export function Usage({ client }: { client: ClientPageView }) {
   const [asTable, setAsTable] = useState(false);
   const { rollover, currentSecret } = client;
   const usage = useMemo(() => usageOf(client, rollover?.startedAt ?? null, serverNow()), [client]);
-  const firstUsedAt = currentSecret?.firstUsedAt;
+  // Uses outside of the allow list were refused: they are not the first use that a rollover waits for.
+  const firstUsedAt = rollover?.advice === "WAIT_FOR_NEW" ? null : currentSecret?.firstUsedAt;
 
   return (
     <Panel
@@ -36,7 +39,7 @@ export function Usage({ client }: { client: ClientPageView }) {
       ) : (
         usage &&
         (asTable ? (
-          <UsageTable usage={usage} />
+          <UsageTable usage={usage} createdAt={client.createdAt} />
         ) : (
           <Chart
             usage={usage}
@@ -50,8 +53,11 @@ export function Usage({ client }: { client: ClientPageView }) {
   );
 }
 
-function UsageTable({ usage }: { usage: UsageHours }) {
-  const newestFirst = usage.hours.map((_, index) => usage.hours.length - 1 - index);
+/** Only the hours since the client was created: of those before there is nothing to know. */
+function UsageTable({ usage, createdAt }: { usage: UsageHours; createdAt: string }) {
+  const newestFirst = usage.hours
+    .map((_, index) => usage.hours.length - 1 - index)
+    .filter((index) => (usage.hours[index] ?? 0) + HOUR > Date.parse(createdAt));
   return (
     <Scrolled label="Uses per hour">
       <table class="records hours">

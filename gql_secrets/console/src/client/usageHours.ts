@@ -19,7 +19,7 @@ export interface UsageHours {
   readonly hours: readonly number[];
   readonly fresh: readonly number[];
   readonly old: readonly number[] | null;
-  /** Attempts with secrets that had ended; null where there were none. */
+  /** Attempts with secrets that had ended, and while the client was disabled; null where there were none. */
   readonly refused: readonly number[] | null;
   readonly freshHint: string;
   readonly oldHint: string | null;
@@ -42,7 +42,7 @@ export function usageOf(client: ClientUsage, resetAt: string | null, now: number
     : Math.max(last - (HOURS_WITHOUT_RESET - 1) * HOUR, Math.floor(Date.parse(fresh.createdAt) / HOUR) * HOUR);
   const count = Math.min(MAX_HOURS, Math.max(MIN_HOURS, (last - from) / HOUR + 1));
   const hours = Array.from({ length: count }, (_, index) => last - (count - 1 - index) * HOUR);
-  const refused = others.map((secret) => countsIn(hours, secret, "refused"));
+  const refused = [fresh, ...others].map((secret) => countsIn(hours, secret, "refused"));
   const allRefused = hours.map((_, index) => refused.reduce((sum, counts) => sum + (counts[index] ?? 0), 0));
   const endedAt = recent && before?.endedAt ? Date.parse(before.endedAt) : null;
   return {

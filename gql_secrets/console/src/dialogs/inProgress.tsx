@@ -51,7 +51,7 @@ export function InProgress({ client, pending, failure, onBack, onGoOn }: InProgr
 async function readAffected(client: ClientView, signal: AbortSignal): Promise<readonly Source[]> {
   const { data } = await request(CLIENT_SOURCES, { clientId: client.clientId }, signal);
   if (!data.client) return [];
-  return dependents(sourcesOf(data.client, { allowList: client.allowList, now: serverNow() }));
+  return dependents(sourcesOf(data.client, { allowList: client.allowList, enabled: client.enabled, now: serverNow() }));
 }
 
 /** docs/rules.md, rule 6: an unused new secret gives way; once it is used, the old one does. */

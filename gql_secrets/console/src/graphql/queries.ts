@@ -106,7 +106,7 @@ export const APPS_ATTEMPTS = graphql(`
     clients(first: $first, after: $after, search: $search, filter: $filter, orderBy: $orderBy) {
       nodes {
         clientId
-        secrets(first: 3) { nodes { lastRefusedAt } }
+        secrets(first: 3) { nodes { endedAt lastRefusedAt } }
       }
     }
   }

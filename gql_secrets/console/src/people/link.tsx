@@ -56,6 +56,7 @@ export function LinkDialog({ close }: { close: () => void }) {
         error={nameError ?? change.problems.find((problem) => problem.field?.[0] === "name")?.message ?? null}
         hint="The person’s name, as the audit trail shows it."
         disabled={change.pending}
+        autoFocus
       />
       <div class="field short">
         <label for={id}>Role</label>

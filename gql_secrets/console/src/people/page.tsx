@@ -87,7 +87,7 @@ interface SessionTableProps {
 function SessionTable({ rows, viewer, reload }: SessionTableProps) {
   return (
     <Scrolled label="Sessions">
-      <table class="records">
+      <table class="records stacked">
         <thead>
           <tr>
             <th scope="col">Person</th>
@@ -110,18 +110,18 @@ function SessionTable({ rows, viewer, reload }: SessionTableProps) {
                   <code>{row.actor}</code>
                 </span>
               </th>
-              <td>{row.roles[0] && ROLE_WORDS[row.roles[0]]}</td>
-              <td>
+              <td data-label="Role">{row.roles[0] && ROLE_WORDS[row.roles[0]]}</td>
+              <td data-label="Signed in">
                 <At at={row.startedAt} />
                 <span class="second">
                   {WAY_WORDS[row.way]}
                   {row.address && `, from ${row.address}`}
                 </span>
               </td>
-              <td class="nowrap">
+              <td data-label="Last seen" class="nowrap">
                 <When at={row.lastSeenAt} />
               </td>
-              <td class="nowrap">
+              <td data-label="Ends" class="nowrap">
                 <At at={row.expiresAt} />
               </td>
               <td class="nowrap">{viewer.canEndSessions && <Ends row={row} reload={reload} />}</td>

@@ -66,6 +66,7 @@ export interface Source {
 
 interface Context {
   readonly allowList: readonly string[];
+  readonly enabled: boolean;
   readonly now: number;
 }
 
@@ -86,6 +87,12 @@ export function sourcesOf(client: ClientWithUses, context: Context): readonly So
 export const inState = (sources: readonly Source[] | null, ...states: readonly SourceState[]): readonly Source[] =>
   (sources ?? []).filter((source) => states.includes(source.state));
 
+/** Those that were refused within a day because the client is disabled. */
+export const refusedLately = (sources: readonly Source[] | null, now: number): readonly Source[] =>
+  (sources ?? []).filter(
+    ({ lastRefusedAt }) => lastRefusedAt !== null && Date.parse(lastRefusedAt) > now - LOCKED_OUT_FOR,
+  );
+
 /** Those that would be locked out if the old secret ended now, as far as its uses show. */
 export const dependents = (sources: readonly Source[] | null): readonly Source[] =>
   inState(sources, "STILL_OLD", "NOT_SEEN_WITH_NEW");
@@ -94,7 +101,11 @@ export const dependents = (sources: readonly Source[] | null): readonly Source[]
 interface Seen {
   readonly used: readonly Use[];
   readonly refused: readonly Use[];
+  /** Refused with a secret that is active: the client was disabled then. */
+  readonly refusedWhileDisabled: readonly Use[];
 }
+
+const NOTHING: Seen = { used: [], refused: [], refusedWhileDisabled: [] };
 
 const keyOf = ({ address, userAgent }: Pick<Use, "address" | "userAgent">) => JSON.stringify([address, userAgent]);
 
@@ -103,9 +114,14 @@ function seenIn({ currentSecret, oldSecret, secrets }: ClientWithUses): Readonly
   const ended = (secrets?.nodes ?? []).filter((node) => active.every((secret) => secret.id !== node.id));
   const seen = new Map<string, Seen>();
   const add = (use: Use, isActive: boolean) => {
-    const { used, refused } = seen.get(keyOf(use)) ?? { used: [], refused: [] };
-    if (use.refused) seen.set(keyOf(use), { used, refused: [...refused, use] });
-    else if (isActive) seen.set(keyOf(use), { used: [...used, use], refused });
+    const { used, refused, refusedWhileDisabled } = seen.get(keyOf(use)) ?? NOTHING;
+    if (use.refused && isActive) {
+      seen.set(keyOf(use), { used, refused, refusedWhileDisabled: [...refusedWhileDisabled, use] });
+    } else if (use.refused) {
+      seen.set(keyOf(use), { used, refused: [...refused, use], refusedWhileDisabled });
+    } else if (isActive) {
+      seen.set(keyOf(use), { used: [...used, use], refused, refusedWhileDisabled });
+    }
   };
   for (const secret of active) for (const use of secret.uses ?? []) add(use, true);
   for (const secret of ended) for (const use of secret.uses ?? []) add(use, false);
@@ -115,8 +131,9 @@ function seenIn({ currentSecret, oldSecret, secrets }: ClientWithUses): Readonly
 const last = (instants: readonly (string | null)[]): string | null => instants.filter(Boolean).sort().at(-1) ?? null;
 const total = (uses: readonly Use[]): number => uses.reduce((sum, use) => sum + use.count, 0);
 
-function countsOf(seen: Seen | undefined) {
-  const { used, refused } = seen ?? { used: [], refused: [] };
+function countsOf(seen: Seen = NOTHING) {
+  const { used } = seen;
+  const refused = [...seen.refused, ...seen.refusedWhileDisabled];
   return {
     useCount: total(used),
     refusedCount: total(refused),
@@ -139,13 +156,14 @@ function inRollover(source: RolloverSource, seen: ReadonlyMap<string, Seen>): So
   };
 }
 
-function withoutRollover({ used, refused }: Seen, { allowList, now }: Context): Source | null {
-  const [any] = [...used, ...refused];
-  const counts = countsOf({ used, refused });
+function withoutRollover(seen: Seen, { allowList, enabled, now }: Context): Source | null {
+  const { used, refused, refusedWhileDisabled } = seen;
+  const [any] = [...used, ...refused, ...refusedWhileDisabled];
+  const counts = countsOf(seen);
   const usedAt = last(used.map((use) => use.lastSeenAt));
-  const { lastRefusedAt } = counts;
-  const locked =
-    lastRefusedAt !== null && Date.parse(lastRefusedAt) > now - LOCKED_OUT_FOR && lastRefusedAt > (usedAt ?? "");
+  // A client that is enabled again locks nobody out any more.
+  const lockedAt = last((enabled ? refused : [...refused, ...refusedWhileDisabled]).map((use) => use.lastSeenAt));
+  const locked = lockedAt !== null && Date.parse(lockedAt) > now - LOCKED_OUT_FOR && lockedAt > (usedAt ?? "");
   if (!any || (usedAt === null && !locked)) return null;
   const outside = usedAt !== null && any.address !== null && !isWithin(any.address, allowList);
   return {
@@ -154,7 +172,7 @@ function withoutRollover({ used, refused }: Seen, { allowList, now }: Context): 
     state: outside ? "NOT_ALLOWED" : locked ? "LOCKED_OUT" : "IN_USE",
     newLastUsedAt: usedAt,
     oldLastUsedAt: null,
-    lastSeenAt: last([usedAt, lastRefusedAt]) ?? "",
+    lastSeenAt: last([usedAt, counts.lastRefusedAt]) ?? "",
     ...counts,
   };
 }

@@ -43,7 +43,7 @@ export function verdictOf(facts: RolloverFacts, now: number): Verdict {
       return {
         tone: "warn",
         headline: "Wait: the new secret is not in use yet",
-        detail: facts.reason,
+        detail: facts.newFirstUsedAt === null ? facts.reason : USED_ELSEWHERE_ONLY,
         short: "New secret not used yet",
         first: null,
       };
@@ -53,6 +53,10 @@ export function verdictOf(facts: RolloverFacts, now: number): Verdict {
       return quiet(facts, now);
   }
 }
+
+/** The server's sentence says that it was never used, because refused uses are not counted as its first. */
+const USED_ELSEWHERE_ONLY =
+  "The new secret was used only from addresses outside of the allow list, and refused. Deploy it to every copy of the application first.";
 
 const DISABLED: Verdict = {
   tone: "calm",

@@ -42,7 +42,7 @@ export function Deliveries({ webhookId, sent }: DeliveriesProps) {
   if (deliveries.length === 0) return <p class="muted">Nothing was delivered in the last 30 days.</p>;
   return (
     <Scrolled label="Deliveries">
-      <table class="records deliveries">
+      <table class="records stacked deliveries">
         <thead>
           <tr>
             <th scope="col">Event</th>
@@ -92,7 +92,7 @@ function Delivery({ delivery, onSent }: { delivery: WebhookDelivery; onSent: () 
           </span>
         ))}
       </td>
-      <td class="nowrap">
+      <td data-label="Created" class="nowrap">
         <At at={delivery.createdAt} />
       </td>
       <td class="nowrap">

@@ -1,0 +1,222 @@
+"""Each state of the console, in every size and in the dark, on an installation with 40 days of life.
+
+axe finds nothing, and nothing is wider than its screen; the pictures are for people.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+from support import walk_data
+from support.console_window import Server, Window, open_context, sign_in
+from support.databases import apart
+from support.walk_data import Walk
+
+Show = Callable[[Window, Walk], None]
+Act = Callable[[Window], object]
+WindowOf = Callable[[str | None], Window]
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Walk]]:
+    directory = tmp_path_factory.mktemp("walk")
+    filled = apart(walk_data.fill(directory / "data"))
+    running = Server(directory)
+    yield running, filled
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def window_of(browser: Browser, walk: tuple[Server, Walk]) -> Iterator[WindowOf]:
+    """Return one window for each role, because a sign-in takes longer than a look; None is signed out."""
+    opened: dict[str | None, Window] = {}
+
+    def open_once(role: str | None) -> Window:
+        if role not in opened:
+            opened[role] = Window(open_context(browser).new_page(), walk[0])
+            if role is not None:
+                sign_in(opened[role], role, "Ada Lovelace")
+        return opened[role]
+
+    yield open_once
+    for window in opened.values():
+        window.page.context.close()
+
+
+def page(address: str, heading: str, *acts: Act) -> Show:
+    """Load a page from the start, so that nothing of the state before is left; then act on it."""
+
+    def show(window: Window, _: Walk) -> None:
+        window.page.goto("about:blank")
+        window.page.goto(f"{window.server.url}/{address}")
+        expect(window.page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+        window.page.wait_for_load_state("networkidle")
+        for act in acts:
+            act(window)
+
+    return show
+
+
+def client(name: str, *acts: Act) -> Show:
+    def show(window: Window, walk: Walk) -> None:
+        page(f"#/apps/{walk.clients[name].id}", name)(window, walk)
+        expect(window.page.get_by_role("region", name="History of secrets").get_by_role("table")).to_be_visible()
+        for act in acts:
+            act(window)
+
+    return show
+
+
+def press(beginning: str) -> Act:
+    def act(window: Window) -> None:
+        inside = window.dialog if window.dialog.count() else window.page
+        inside.get_by_role("button", name=re.compile(f"^{beginning}")).first.click()
+
+    return act
+
+
+def fill_smooth_reset(window: Window) -> None:
+    window.press("Reset Secret")
+    window.dialog.get_by_role("switch", name="Smooth Rollover").check()
+    window.days.fill("3")
+
+
+def reset_smoothly(window: Window) -> None:
+    fill_smooth_reset(window)
+    window.confirm_smooth_reset()
+    expect(window.new_secret.or_(window.dialog.get_by_text("becomes the old one"))).to_be_visible()
+
+
+def select_two(window: Window) -> None:
+    boxes = window.page.get_by_role("checkbox", name=re.compile("^Select "))
+    for number in (1, 2):
+        boxes.nth(number).check()
+
+
+def type_key(key: str) -> Act:
+    return lambda window: window.page.keyboard.press(key)
+
+
+def show_loading(window: Window, _: Walk) -> None:
+    unanswered: list[Route] = []
+    window.page.route(
+        "**/graphql",
+        lambda route: (
+            unanswered.append(route) if "AuthorizedApps" in (route.request.post_data or "") else route.continue_()
+        ),
+    )
+    window.page.goto("about:blank")
+    window.page.goto(f"{window.server.url}/#/apps")
+    expect(window.page.get_by_role("status").filter(has_text="Loading")).to_be_attached()
+
+
+def show_no_connection(window: Window, _: Walk) -> None:
+    window.page.route("**/graphql", lambda route: route.abort())
+    window.page.goto("about:blank")
+    window.page.goto(f"{window.server.url}/")
+    expect(window.page.get_by_role("heading", level=1, name="No connection")).to_be_visible()
+
+
+def show_link(window: Window, _: Walk) -> None:
+    window.page.goto("about:blank")
+    window.page.goto(window.server.sign_in_link("VIEWER", "Vera Rubin"))
+    expect(window.page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+APPS = "Authorized Apps"
+PEOPLE = "People & sessions"
+IN_ROLLOVER = "#/apps?show=in-rollover"
+STATES: dict[str, tuple[str | None, Show]] = {
+    "overview": ("ADMIN", page("#/", "Overview")),
+    "list": ("ADMIN", page("#/apps", APPS)),
+    "list-in-rollover": ("ADMIN", page(IN_ROLLOVER, APPS)),
+    "list-no-result": ("ADMIN", page("#/apps?search=nothing+like+this", APPS)),
+    "list-selected": ("ADMIN", page(IN_ROLLOVER, APPS, select_two)),
+    "list-loading": ("ADMIN", show_loading),
+    "client-no-rollover": ("ADMIN", client(walk_data.NO_ROLLOVER)),
+    "client-wait-for-new": ("ADMIN", client(walk_data.WAIT_FOR_NEW)),
+    "client-wait-for-quiet": ("ADMIN", client(walk_data.WAIT_FOR_QUIET)),
+    "client-revoke": ("ADMIN", client(walk_data.SAFE)),
+    "client-silent": ("ADMIN", client(walk_data.SILENT)),
+    "client-ending": ("ADMIN", client(walk_data.ENDING)),
+    "client-many-sources": ("ADMIN", client(walk_data.MANY_SOURCES, press("Show all"))),
+    "client-locked-out": ("ADMIN", client(walk_data.LOCKED_OUT)),
+    "client-outside": ("ADMIN", client(walk_data.OUTSIDE)),
+    "client-disabled": ("ADMIN", client(walk_data.DISABLED_IN_ROLLOVER)),
+    "client-long-name": ("ADMIN", client(walk_data.LONG)),
+    "client-history": ("ADMIN", client(walk_data.TALKATIVE)),
+    "client-table": ("ADMIN", client(walk_data.WAIT_FOR_QUIET, press("Table"))),
+    "client-operator": ("OPERATOR", client(walk_data.WAIT_FOR_QUIET)),
+    "client-viewer": ("VIEWER", client(walk_data.LOCKED_OUT)),
+    "reset": ("ADMIN", client(walk_data.NO_ROLLOVER, press("Reset Secret"))),
+    "reset-operator": ("OPERATOR", client(walk_data.NO_ROLLOVER, press("Reset Secret"))),
+    "reset-smooth": ("ADMIN", client(walk_data.NO_ROLLOVER, fill_smooth_reset)),
+    "reset-question": ("ADMIN", client(walk_data.NO_ROLLOVER, press("Reset Secret"), press("Reset and end"))),
+    "reset-in-rollover": ("ADMIN", client(walk_data.WAIT_FOR_QUIET, reset_smoothly)),
+    "new-secret": ("ADMIN", client(walk_data.EXPIRED, reset_smoothly)),
+    "revoke": ("ADMIN", client(walk_data.ENDING, press("Revoke Old Secret"))),
+    "revoke-safe": ("ADMIN", client(walk_data.SAFE, press("Revoke Old Secret"))),
+    "retention": ("ADMIN", client(walk_data.WAIT_FOR_QUIET, press("Change retention"))),
+    "cancel-rollover": ("ADMIN", client(walk_data.WAIT_FOR_NEW, press("Cancel rollover"))),
+    "create": ("ADMIN", page("#/apps", APPS, press("Create client"))),
+    "edit": ("ADMIN", client(walk_data.OUTSIDE, press("Edit"))),
+    "disable": ("ADMIN", client(walk_data.NO_ROLLOVER, press("Disable"))),
+    "delete": ("ADMIN", client(walk_data.NO_ROLLOVER, press("Delete"))),
+    "bulk-revoke": ("ADMIN", page(IN_ROLLOVER, APPS, select_two, press("Revoke 2"))),
+    "bulk-reset": ("ADMIN", page("#/apps?show=never-used", APPS, select_two, press("Reset 2"))),
+    "activity": ("ADMIN", page("#/activity", "Activity")),
+    "people": ("ADMIN", page("#/people", PEOPLE)),
+    "people-link": ("ADMIN", page("#/people", PEOPLE, press("Create sign-in link"))),
+    "people-end": ("ADMIN", page("#/people", PEOPLE, press("End all"))),
+    "webhooks": ("ADMIN", page("#/webhooks", "Webhooks")),
+    "webhooks-create": ("ADMIN", page("#/webhooks", "Webhooks", press("Create webhook"))),
+    "palette": ("ADMIN", page("#/", "Overview", type_key("Control+k"))),
+    "shortcuts": ("ADMIN", page("#/", "Overview", type_key("?"))),
+    "api": ("ADMIN", client(walk_data.NO_ROLLOVER, press("API"))),
+    "unknown-page": ("ADMIN", page("#/nonsense", "Page not found")),
+    "signed-out": (None, page("#/", "Sign in")),
+    "no-connection": (None, show_no_connection),
+    "link": (None, show_link),
+    "link-missing": (None, page("sign-in", "Sign in to gql-secrets")),
+    "link-spent": (None, page("sign-in#spent", "Sign in to gql-secrets", press("Sign in"))),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_each_state_is_fit_to_be_seen_in_every_size(window_of: WindowOf, walk: tuple[Server, Walk], state: str) -> None:
+    role, show = STATES[state]
+    window = window_of(role)
+    window.expects_failures = role is None
+    show(window, walk[1])
+    window.look_in_all_sizes(f"state-{state}")
+    window.page.unroute_all(behavior="ignoreErrors")
+    assert window.problems == []
+
+
+def test_on_paper_a_client_shows_its_content_without_navigation_and_buttons(
+    window_of: WindowOf, walk: tuple[Server, Walk]
+) -> None:
+    window = window_of("ADMIN")
+    client(walk_data.WAIT_FOR_QUIET)(window, walk[1])
+    window.page.set_viewport_size({"width": 760, "height": 1080})  # what is left of A4 between its margins
+    window.page.emulate_media(media="print", color_scheme="light")
+    try:
+        for region in ("Sources", "Uses per hour", "History of secrets", "Audit trail", "Settings"):
+            expect(window.page.get_by_role("region", name=region)).to_be_visible()
+        expect(window.page.get_by_role("heading", level=1)).to_be_visible()
+        expect(window.page.get_by_role("timer")).to_be_visible()
+        expect(window.page.get_by_role("columnheader", name="Request")).to_be_visible()
+        assert window.page.get_by_role("navigation").count() == 0
+        assert window.page.get_by_role("button").all_text_contents() == []
+        widths = window.page.locator(".panel, .verdict, .scrolled, svg").evaluate_all(
+            "all => all.map(each => Math.ceil(each.getBoundingClientRect().right))"
+        )
+        assert max(widths) <= 760
+        assert (
+            window.page.locator(".scrolled").evaluate_all("all => all.filter(it => it.scrollWidth > it.clientWidth)")
+            == []
+        )
+        window.picture("print-client")
+    finally:
+        window.page.emulate_media(media="screen")
