@@ -1,0 +1,68 @@
+"""Several `gql-secrets serve` on one PostgreSQL, which are stopped, killed and started again on their own ports."""
+
+import asyncio
+import contextlib
+import http.client
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.serving import SECONDS_TO_START, Serving, start, wait_for_url
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One server, which keeps its port and its settings from start to start."""
+
+    port: int
+    folder: Path
+    settings: Mapping[str, str] = field(repr=False)
+    _process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        self._process = start(self.folder, "--port", str(self.port), **self.settings)
+        await asyncio.to_thread(wait_for_url, self._process, self.folder)
+        await asyncio.to_thread(self._wait_until_ready)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and return the exit code."""
+        assert self._process is not None
+        return await asyncio.to_thread(self.serving.stop, number)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    @property
+    def serving(self) -> Serving:
+        assert self._process is not None
+        return Serving(f"http://127.0.0.1:{self.port}", self._process, self.folder)
+
+    def end(self) -> None:
+        """End it, if it runs, at the end of a test."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < deadline:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+                connection.request("GET", "/readyz")
+                if connection.getresponse().status == http.client.OK:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"the node is not ready: {self.serving.stderr[-3000:]}")
+
+
+async def start_all(nodes: Sequence[Node]) -> str:
+    """Start the nodes, the first one first; return the first owner, `client id:secret`."""
+    first, *others = nodes
+    await first.start()
+    owner = first.serving.owner
+    await asyncio.gather(*(node.start() for node in others))
+    return owner
