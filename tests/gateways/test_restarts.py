@@ -1,4 +1,4 @@
-"""Three nodes on one PostgreSQL behind a gateway: whatever happens to one of them, no verification is refused."""
+"""Three nodes on one PostgreSQL behind a gateway: while one of them restarts or is dead, no verification is refused."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ class Traffic:
     def __init__(self, gateway: Gateway, client: Client) -> None:
         self.valid = client
         self.ended: list[Client] = []
-        self.wrong: list[str] = []
+        self.wrong: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
         self._url = gateway.url
         self._answers = [0] * CONNECTIONS
@@ -85,10 +85,10 @@ class Traffic:
                 valid, ended = self.valid, self.ended[-1:]
                 status = await self._ask(session, valid)
                 if status != 200 and valid is self.valid:
-                    self.wrong.append(f"a valid secret got {status}")
+                    self.wrong[f"a valid secret got {status}"] += 1
                 for each in ended:
                     if (status := await self._ask(session, each)) != 401:
-                        self.wrong.append(f"an ended secret got {status}")
+                        self.wrong[f"an ended secret got {status}"] += 1
                 self._answers[number] += 1
                 await asyncio.sleep(PAUSE)
 
@@ -147,7 +147,6 @@ async def traffic(
             async with traffic.flowing():
                 await traffic.more_answers()
                 yield traffic
-    assert traffic.wrong == [], traffic.statuses
 
 
 async def test_a_rolling_restart_refuses_no_valid_call(
@@ -161,7 +160,7 @@ async def test_a_rolling_restart_refuses_no_valid_call(
         await traffic.more_answers()
         await node.start()
         await traffic.more_answers()
-    assert traffic.wrong == []
+    assert traffic.wrong == {}
     assert traffic.statuses.keys() == {200, 401}
 
 
@@ -173,5 +172,5 @@ async def test_a_node_that_is_killed_refuses_no_valid_call(
         await traffic.roll_over(servers[number - 1])
         await node.start()
         await traffic.more_answers()
-    assert traffic.wrong == []
+    assert traffic.wrong == {}
     assert traffic.statuses.keys() == {200, 401}
