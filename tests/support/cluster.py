@@ -177,15 +177,7 @@ class Cluster:
         }
         if number == 2:
             settings["statement_cache_size"] = "0"
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = str(self._folder / f"clock{number}")
-        try:
-            process = start(folder, "--port", "0", **settings)
-        finally:
-            if before is None:
-                del os.environ["PYTHONPATH"]
-            else:
-                os.environ["PYTHONPATH"] = before
+        process = start(folder, "--port", "0", source=self._folder / f"clock{number}", **settings)
         return Serving(await asyncio.to_thread(wait_for_url, process, folder), process, folder)
 
     async def close(self) -> None:

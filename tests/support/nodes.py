@@ -15,16 +15,20 @@ from support.serving import SECONDS_TO_START, Serving, start, wait_for_url
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One server, which keeps its port and its settings from start to start."""
+    """One server, which keeps its port and its settings from start to start.
+
+    `source` is the directory of another release, or None for this one.
+    """
 
     port: int
     folder: Path
     settings: Mapping[str, str] = field(repr=False)
+    source: Path | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Start it, and wait until it is ready."""
-        self._process = start(self.folder, "--port", str(self.port), **self.settings)
+        self._process = start(self.folder, "--port", str(self.port), source=self.source, **self.settings)
         await asyncio.to_thread(wait_for_url, self._process, self.folder)
         await asyncio.to_thread(self._wait_until_ready)
 

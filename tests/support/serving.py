@@ -16,11 +16,18 @@ SECONDS_TO_START = 180  # on a machine that is busy with other things
 SECONDS_TO_STOP = 20
 
 
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The machine's environment with these settings of gql-secrets, and no others."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("GQL_SECRETS_")} | {
-        f"GQL_SECRETS_{name.upper()}": value for name, value in settings.items()
-    }
+def environment(settings: Mapping[str, str], source: Path | None = None) -> dict[str, str]:
+    """The machine's environment with these settings of gql-secrets, and no others.
+
+    Args:
+        settings: their names without the prefix, in small letters.
+        source: where Python looks for modules first: another release of gql-secrets, or what a test changes in Python.
+    """
+    return (
+        {name: value for name, value in os.environ.items() if not name.startswith("GQL_SECRETS_")}
+        | {f"GQL_SECRETS_{name.upper()}": value for name, value in settings.items()}
+        | ({"PYTHONPATH": str(source)} if source else {})
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ class Serving:
 @contextlib.contextmanager
 def serving(folder: Path, *arguments: str, **settings: str) -> Iterator[Serving]:
     """Run `gql-secrets serve` in a folder on a free port, until the end of the block."""
-    process = start(folder, "--port", "0", *arguments, **settings)
+    process = start(folder, "--port", "0", *arguments, source=None, **settings)
     try:
         yield Serving(wait_for_url(process, folder), process, folder)
     finally:
@@ -71,12 +78,12 @@ def serving(folder: Path, *arguments: str, **settings: str) -> Iterator[Serving]
                 process.wait()
 
 
-def start(folder: Path, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *arguments: str, source: Path | None = None, **settings: str) -> subprocess.Popen[bytes]:
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         return subprocess.Popen(
             [PROGRAM, "serve", *arguments],
             cwd=folder,
-            env=environment(settings),
+            env=environment(settings, source),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
