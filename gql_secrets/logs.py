@@ -41,15 +41,23 @@ _CREDENTIALS: Final = (
 _MAYBE_CREDENTIAL: Final = re.compile(r"gqls_|eyJ|basic|bearer|signature", re.IGNORECASE)
 
 
-def set_up_logging(level: str, style: str = "text") -> None:
+def set_up_logging(level: str, style: str = "text", *, worker: int | None = None) -> None:
     """Write our records from `level` on to stderr, and the warnings of libraries: as `text` or as `json`.
 
     Calling it again replaces the earlier configuration.
+
+    Args:
+        level: the least level.
+        style: the form of a line.
+        worker: the number of this process, where several write the same log: each line has it.
     """
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, StderrHandler)]:
         root.removeHandler(handler)
-    root.addHandler(StderrHandler(JsonFormatter() if style == "json" else LineFormatter()))
+    handler = StderrHandler(JsonFormatter() if style == "json" else LineFormatter())
+    if worker is not None:
+        handler.addFilter(_Numbering(worker))
+    root.addHandler(handler)
     root.setLevel(logging.WARNING)
     set_log_level(level)
     for name in _QUIET_AT_WARNING:
@@ -73,6 +81,17 @@ def log_without_place(logger: logging.Logger, event: str, facts: Mapping[str, ob
     """
     if logger.isEnabledFor(logging.INFO):
         logger.handle(logger.makeRecord(logger.name, logging.INFO, "", 0, event, (), None, extra=facts))
+
+
+class _Numbering(logging.Filter):
+    def __init__(self, worker: int) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the record, with the number of the worker."""
+        record.worker = self._worker
+        return True
 
 
 class StderrHandler(logging.Handler):

@@ -39,6 +39,20 @@ def test_the_command_line_takes_precedence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("quota", "workers"),
+    [("max 100000", 3), ("200000 100000", 2), ("50000 100000", 1), ("900000 100000", 3), (None, 3), ("", 3)],
+)
+def test_there_is_one_worker_for_each_processor_that_may_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str | None, workers: int
+) -> None:
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr("gql_secrets.settings.cores._QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 5})
+    assert read(WORKERS="auto").workers == workers
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("PORTT", "80"),
@@ -51,6 +65,9 @@ def test_the_command_line_takes_precedence() -> None:
         ("PORT", "99999999999999999999"),
         ("PORT", "٣"),
         ("LOG_LEVEL", "loud"),
+        ("WORKERS", "0"),
+        ("WORKERS", "65"),
+        ("WORKERS", "all"),
         ("DATABASE_POOL_SIZE", "0"),
         ("DATABASE_POOL_SIZE", "many"),
         ("STATEMENT_CACHE_SIZE", "-1"),

@@ -7,7 +7,7 @@ import getpass
 import inspect
 import os
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -51,20 +51,28 @@ _OPTIONS: Final = (
 _DATABASE_OPTIONS: Final = tuple(parameter.name for parameter in _OPTIONS)
 
 
-def read_settings(context: typer.Context, data_dir: Path | None, database_url: str | None, **given: object) -> Settings:
-    """Return the settings of the environment and the command line.
+def given_settings(
+    context: typer.Context, data_dir: Path | None, database_url: str | None, **given: object
+) -> dict[str, object]:
+    """Return the settings that the command line gives; None is a setting that it does not give.
 
     `--data-dir` and `--database-url` may also be passed before the command's name; the later one takes precedence.
 
     Raises:
-        SetupError: a setting is unknown or invalid.
         NeedsDatabase: the command line names a remote server.
     """
     if REMOTE in context.meta:
         raise NeedsDatabase("This command")
     nearby = {"data_dir": data_dir, "database_url": database_url}
-    given |= context.obj or {}
-    given |= {name: value for name, value in nearby.items() if value is not None}
+    return given | (context.obj or {}) | {name: value for name, value in nearby.items() if value is not None}
+
+
+def read_settings(given: Mapping[str, object]) -> Settings:
+    """Return the settings of the environment and the command line.
+
+    Raises:
+        SetupError: a setting is unknown or invalid.
+    """
     settings = Settings.from_environment(os.environ, **given)
     warn_of_password(
         str(given.get("database_url") or ""), "--database-url", "set GQL_SECRETS_DATABASE_URL_FILE to its path"
@@ -99,7 +107,7 @@ def with_settings(command: Callable[Concatenate[Settings, P], None]) -> Callable
         choice: dict[str, Any] = {name: kwargs.pop(name) for name in ("data_dir", "database_url")}
         context: Any = kwargs.pop("ctx")
         # Only the server listens, so the rule about cleartext addresses does not apply here.
-        settings = read_settings(context, **choice, insecure=True)
+        settings = read_settings(given_settings(context, **choice, insecure=True))
         set_up_logging(settings.log_level if settings.log_level == "DEBUG" else "WARNING")
         require_stdout()
         command(settings, *args, **kwargs)

@@ -1,9 +1,10 @@
 """The nodes of the installation, for people who watch them."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from gql_secrets import __version__
 from gql_secrets.domain.leases import LeaseState
@@ -35,6 +36,13 @@ class ClusterMember:
     is_own: bool
 
 
+class Process(NamedTuple):
+    """A process that serves: its id and its start."""
+
+    id: str
+    started_at: datetime
+
+
 class ClusterNodes:
     """Reads the nodes that run on one database."""
 
@@ -43,6 +51,13 @@ class ClusterNodes:
         self._membership = membership
         self._id = membership.id if membership else secrets.token_hex(8)
         self._started_at: datetime | None = None
+        # The other workers of this server. On PostgreSQL each of them has a row, as every node.
+        self.siblings: Sequence[Process] = ()
+
+    @property
+    def own(self) -> Process | None:
+        """This process, if it serves."""
+        return None if self._started_at is None else Process(self._id, self._started_at)
 
     async def note_start(self) -> None:
         """Note that this process serves requests from now on.
@@ -67,17 +82,22 @@ class ClusterNodes:
     async def members(self) -> list[ClusterMember]:
         """Return the nodes, the one that started first first.
 
-        SQLite keeps no list of them: a server sees only itself, and a command sees none.
+        SQLite keeps no list of them: a server sees only itself with all its workers, and a command sees none.
 
         Raises:
             Unavailable: the database does not answer.
         """
         now = await self._database.now()
         if self._membership is None:
-            if self._started_at is None:
+            own = self.own
+            if own is None:
                 return []
+            processes = [own, *(each for each in self.siblings if each.id != own.id)]
             return [
-                ClusterMember(self._id, __version__, LeaseState.NOT_NEEDED, None, self._started_at, now, is_own=True)
+                ClusterMember(
+                    each.id, __version__, LeaseState.NOT_NEEDED, None, each.started_at, now, is_own=each is own
+                )
+                for each in sorted(processes, key=lambda each: (each.started_at, each.id))
             ]
         return [
             ClusterMember(

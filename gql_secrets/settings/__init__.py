@@ -26,6 +26,7 @@ from gql_secrets.domain.networks import Network
 from gql_secrets.domain.policies import MAX_AGE_DAYS, RotationPolicy
 from gql_secrets.domain.rotation import MAX_RETENTION
 from gql_secrets.domain.webhooks import parse_webhook_networks
+from gql_secrets.settings.cores import usable_cores
 from gql_secrets.settings.identity import parse_issuers
 from gql_secrets.settings.private_files import open_unlinked, require_private
 from gql_secrets.settings.service_links import is_service_link
@@ -50,6 +51,8 @@ _CHOICES: Final = {
     "verify_from": ("memory", "database"),
 }
 _MAX_PORT: Final = 65535
+MAX_WORKERS: Final = 64
+_BAD_WORKERS: Final = f"GQL_SECRETS_WORKERS and --workers must be from 1 to {MAX_WORKERS}, or auto."
 _MAX_DRAIN_DELAY: Final = timedelta(minutes=5)
 # A rollover and the day before it are shown with their sources.
 _MIN_SOURCE_RETENTION: Final = timedelta(days=8)
@@ -75,6 +78,7 @@ class Settings:
     data_dir: Path = Path(".gql-secrets")
     host: str = "127.0.0.1"
     port: int = 8080
+    workers: int = 1
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     database_url: str = field(default="", repr=False)  # it may hold a password
@@ -155,6 +159,8 @@ class Settings:
         for name in ("port", "metrics_port"):
             if not 0 <= getattr(self, name) <= _MAX_PORT:
                 raise SetupError(f"GQL_SECRETS_{name.upper()} must be from 0 to {_MAX_PORT}.")
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise SetupError(_BAD_WORKERS)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise SetupError(f"GQL_SECRETS_{name.upper()} must be one of {', '.join(choices)}.")
@@ -346,6 +352,8 @@ def _parsed(variable: str, name: str, text: str) -> object:
         raise SetupError(f"{variable} is set and empty. Give it a value, or unset it.")
     if name == "data_dir":
         return Path(text)
+    if name == "workers":
+        return parse_workers(text)
     if name in ("port", "metrics_port", "database_pool_size", "statement_cache_size", "maximum_age_days"):
         if not re.fullmatch(r"[0-9]{1,6}", text):
             raise SetupError(f"{variable} must be a whole number.")
@@ -356,6 +364,19 @@ def _parsed(variable: str, name: str, text: str) -> object:
         except ValueError as error:
             raise SetupError(f"{variable}: {error}") from None
     return text.upper() if name == "log_level" else text
+
+
+def parse_workers(text: str) -> int:
+    """Return how many workers a setting or an option asks for.
+
+    Raises:
+        SetupError: it is neither a whole number nor `auto`.
+    """
+    if text == "auto":
+        return min(usable_cores(), MAX_WORKERS)
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        raise SetupError(_BAD_WORKERS)
+    return int(text)
 
 
 def _is_origin(text: str) -> bool:

@@ -213,6 +213,18 @@ def test_a_port_of_metrics_in_use_stops_the_start(
     assert outcome.err.startswith(f"gql-secrets: GQL_SECRETS_METRICS_PORT: Port {port} on 127.0.0.1 is in use.")
 
 
+def test_another_failure_is_not_blamed_on_the_port_of_the_metrics(
+    bare: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("GQL_SECRETS_METRICS_PORT", str(port))
+    outcome = bare("serve", "--port", "0", "--data-dir", str(tmp_path / "file"))
+    assert outcome.code == 1
+    assert outcome.err.startswith("gql-secrets: Cannot create the data directory")
+
+
 def test_the_log_is_json_where_the_setting_says_so(tmp_path: Path) -> None:
     with serving(tmp_path, log_format="json") as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)

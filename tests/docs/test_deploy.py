@@ -14,7 +14,7 @@ from support.pages import page
 from support.paths import ROOT
 from support.serving import PROGRAM, serving
 
-from gql_secrets.commands.serve import _SECONDS_TO_STOP
+from gql_secrets.commands.serve_app import SECONDS_TO_STOP
 from gql_secrets.domain.durations import parse_duration
 from gql_secrets.settings import Settings
 
@@ -115,7 +115,7 @@ def test_the_compose_file_runs_two_hardened_nodes_whose_settings_are_valid(tmp_p
         assert files == {f"/run/secrets/{secret}" for secret in node["secrets"]}
         settings = start_settings(node["environment"], tmp_path)
         assert (
-            settings.drain_delay.total_seconds() + _SECONDS_TO_STOP
+            settings.drain_delay.total_seconds() + SECONDS_TO_STOP
             < parse_duration(node["stop_grace_period"]).total_seconds()
         )
     used = {secret for service in services.values() for secret in service["secrets"]}
@@ -161,7 +161,7 @@ def test_the_manifest_has_probes_hardening_and_valid_settings(tmp_path: Path) ->
     # A node leaves the Service before it stops to listen, and has stopped before it is killed.
     delay = settings.drain_delay.total_seconds()
     assert node["readinessProbe"]["periodSeconds"] * node["readinessProbe"]["failureThreshold"] < delay
-    assert delay + _SECONDS_TO_STOP < pod["terminationGracePeriodSeconds"]
+    assert delay + SECONDS_TO_STOP < pod["terminationGracePeriodSeconds"]
     [volume] = pod["volumes"]
     assert volume["secret"]["defaultMode"] & 0o022 == 0
 

@@ -17,6 +17,29 @@ from gql_secrets.api.metrics.counters import Counters
 from gql_secrets.service.figures import Figures
 
 PREFIX: Final = "gql_secrets_"
+# How the values of several processes on one port become one value: by the greatest or the least of them, others by
+# their sum. The figures of the installation are the same in every process.
+GREATEST: Final = frozenset(
+    (
+        *(
+            f"{PREFIX}{name}"
+            for name in (
+                "build_info",
+                "revision_lag",
+                "rollovers",
+                "rollovers_ending_in_use",
+                "rollovers_safe_to_revoke",
+                "stragglers",
+                "oldest_secret_age_seconds",
+                "changes",
+            )
+        ),
+        "process_max_fds",
+        "process_start_time_seconds",
+        "python_info",
+    )
+)
+LEAST: Final = frozenset((f"{PREFIX}ready", f"{PREFIX}changes_possible"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

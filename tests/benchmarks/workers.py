@@ -1,0 +1,172 @@
+"""How much more do two workers answer than one?
+
+    uv run --all-groups python tests/benchmarks/workers.py [--seconds 5] [--rounds 3] [--workers 2] [--postgres]
+
+Runs `gql-secrets serve` with one process and then with `--workers`, on one database each time, and asks it over
+keep-alive connections as fast as it answers, from as many processes as there are workers: `/verify`, and a GraphQL
+query of a client, as a different caller on each connection. The two take turns within each round; the table shows the
+median of the answers a second, their ratio, and the processor time that a request took. It fails if a ratio is under
+0.8 for each worker (1.6 for two), which needs a machine with twice as many free processors as workers: those that ask
+need as much as those that answer.
+"""
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import uvloop
+from support.callers import ADMIN
+from support.databases import PostgresServer, temporary_directory
+from support.serving import Serving, serving
+
+from gql_secrets.domain.credentials import Pepper
+from gql_secrets.settings import Settings
+from gql_secrets.wiring import open_services
+
+BAR_FOR_EACH = 0.8
+CONNECTIONS = 16
+WARMING_SECONDS = 1.0
+QUERY = "query ($id: ID!) { client(clientId: $id) { name generation currentSecret { state hint } } }"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Measured(NamedTuple):
+    """What a server did in a turn."""
+
+    per_second: float
+    cpu_us: float
+
+
+async def make_callers(settings: Settings) -> list[tuple[str, str]]:
+    """Make a client that may read for each connection; return their credentials."""
+    services = await open_services(settings)
+    try:
+        made = [
+            await services.clients.create_client(f"Caller {number}", by=ADMIN, features=["viewer"])
+            for number in range(CONNECTIONS)
+        ]
+        return [(each.client.client_id, each.secret.reveal()) for each in made]
+    finally:
+        await services.close()
+
+
+def requests_of(callers: Sequence[tuple[str, str]], address: str) -> list[bytes]:
+    """Return the request of each caller."""
+    made = []
+    for client_id, secret in callers:
+        token = base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+        body = json.dumps({"query": QUERY, "variables": {"id": client_id}}) if address == "/graphql" else ""
+        more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
+        method = "POST" if body else "GET"
+        head = f"{method} {address} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {token}\r\n{more}\r\n"
+        made.append((head + body).encode())
+    return made
+
+
+async def ask(port: int, request: bytes, until: float) -> int:
+    """Ask on one connection until the time is over; return the number of answers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    count = 0
+    while time.monotonic() < until:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+        count += 1
+    writer.close()
+    return count
+
+
+async def ask_all(port: int, requests: Sequence[bytes], until: float) -> int:
+    return sum(await asyncio.gather(*(ask(port, request, until) for request in requests)))
+
+
+def work(port: int, requests: Sequence[bytes], seconds: float) -> int:
+    """Ask from a process of its own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(ask_all(port, requests, time.monotonic() + seconds))
+
+
+def cpu_seconds(server: Serving) -> float:
+    """Return the processor time of the server and its workers."""
+    parent = server.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in (parent, *children)]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
+
+
+def measure(server: Serving, requests: Sequence[bytes], processes: int, seconds: float) -> Measured:
+    """Ask from several processes."""
+    parts = [requests[number::processes] for number in range(processes)]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        pool.map(partial(work, server.port, seconds=WARMING_SECONDS), parts)
+        before, began = cpu_seconds(server), time.monotonic()
+        count = sum(pool.map(partial(work, server.port, seconds=seconds), parts))
+        took = time.monotonic() - began
+    return Measured(count / took, (cpu_seconds(server) - before) / count * 1e6)
+
+
+@contextlib.contextmanager
+def installed(*, postgres: bool) -> Iterator[dict[str, str]]:
+    """Yield the settings of a server on a new database."""
+    given = {"pepper": Pepper.mint().written(), "rate_limits": "off", "log_level": "WARNING"}
+    if not postgres:
+        yield given
+        return
+    server = PostgresServer()
+    try:
+        yield given | {"database_url": server.create()}
+    finally:
+        server.stop()
+
+
+def main() -> None:
+    """Measure, print, and fail below the bar."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--postgres", action="store_true")
+    arguments = parser.parse_args()
+    found: dict[tuple[str, int], list[Measured]] = {}
+    with temporary_directory() as directory, installed(postgres=arguments.postgres) as given:
+        folder = Path(directory)
+        opened = Settings(
+            data_dir=folder / ".gql-secrets", pepper=given["pepper"], database_url=given.get("database_url", "")
+        )
+        callers = asyncio.run(make_callers(opened))
+        for _ in range(arguments.rounds):
+            for count in (1, arguments.workers):
+                with serving(folder, "--workers", str(count), **given) as server:
+                    for address in ("/verify", "/graphql"):
+                        done = measure(server, requests_of(callers, address), arguments.workers, arguments.seconds)
+                        found.setdefault((address, count), []).append(done)
+    is_enough = True
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    for address in ("/verify", "/graphql"):
+        one, more = found[address, 1], found[address, arguments.workers]
+        ratio = statistics.median(after.per_second / before.per_second for before, after in zip(one, more, strict=True))
+        is_enough &= ratio >= BAR_FOR_EACH * arguments.workers
+        for name, each in (("1 process", one), (f"{arguments.workers} workers", more)):
+            rate, cpu = statistics.median(x.per_second for x in each), statistics.median(x.cpu_us for x in each)
+            print(f"{address:<9} {name:<10} {rate:>8.0f} answers/s  {cpu:>6.1f} us of processor time each")
+        print(f"{address:<9} ratio {ratio:.2f}")
+    sys.exit(0 if is_enough else 1)
+
+
+if __name__ == "__main__":
+    main()
