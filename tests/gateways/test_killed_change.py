@@ -10,9 +10,8 @@ from typing import Any, TypeAlias
 import aiohttp
 import asyncpg
 import pytest
-from support.gateways import free_port
 from support.installation import PEPPER
-from support.nodes import Node, start_all
+from support.nodes import Node, lasting_port, start_all
 from support.tls_proxy import INSTALL, NAME, proxy, proxy_program, session_through
 
 from gql_secrets.domain.credentials import Pepper
@@ -54,7 +53,7 @@ async def nodes(postgres_url: str, tmp_path: Path) -> AsyncIterator[dict[str, No
             "public_url": f"https://{NAME}",
             "trusted_proxies": "127.0.0.1",
         }
-        nodes[name] = Node(free_port(), tmp_path / name, settings)
+        nodes[name] = Node(lasting_port(), tmp_path / name, settings)
     try:
         yield nodes
     finally:

@@ -10,9 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 import yaml
-from support.gateways import GATEWAYS, Api, Client, Gateway, Server, free_port, started
+from support.gateways import GATEWAYS, Api, Client, Gateway, Server, started
 from support.installation import PEPPER
-from support.nodes import Node, start_all
+from support.nodes import Node, lasting_port, start_all
 from support.paths import ROOT
 
 # The line of a recipe that is repeated for each node.
@@ -93,10 +93,14 @@ class Traffic:
                 await asyncio.sleep(PAUSE)
 
     async def _ask(self, session: aiohttp.ClientSession, client: Client) -> int:
-        async with session.get(self._url, headers={"Authorization": client.auth}) as response:
-            await response.read()
-        self.statuses[response.status] += 1
-        return response.status
+        """Return the status of the answer, or 0 without one."""
+        status = 0
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.get(self._url, headers={"Authorization": client.auth}) as response:
+                await response.read()
+                status = response.status
+        self.statuses[status] += 1
+        return status
 
 
 @pytest.fixture
@@ -114,7 +118,7 @@ async def nodes(postgres_url: str, tmp_path: Path) -> AsyncIterator[list[Node]]:
             "trusted_proxies": "127.0.0.1",
             "drain_delay": drain_delay(),
         }
-        nodes.append(Node(free_port(), folder, settings))
+        nodes.append(Node(lasting_port(), folder, settings))
     try:
         yield nodes
     finally:

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import http.client
+import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.serving import SECONDS_TO_START, Serving, start, wait_for_url
+
+# Below the ports that systems give to outgoing connections: while a node is down, no connection gets its port.
+_PORTS = iter(range(10_000 + os.getpid() * 16 % 20_000, 32_000))
+
+
+def lasting_port() -> int:
+    """Return a port that a server can have again after a restart."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("all ports are taken")
 
 
 @dataclass(eq=False, slots=True)

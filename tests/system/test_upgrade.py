@@ -14,9 +14,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.databases import PostgresServer
-from support.gateways import Client, Server, free_port
+from support.gateways import Client, Server
 from support.installation import PEPPER
-from support.nodes import Node, start_all
+from support.nodes import Node, lasting_port, start_all
 from support.paths import ROOT
 from support.serving import PROGRAM, environment
 
@@ -58,7 +58,7 @@ async def nodes(empty_url: str, earlier: Path, tmp_path: Path) -> AsyncIterator[
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         settings = {"data_dir": str(tmp_path / name / "data"), "database_url": empty_url, "pepper": PEPPER}
-        nodes.append(Node(free_port(), tmp_path / name, settings, source=earlier))
+        nodes.append(Node(lasting_port(), tmp_path / name, settings, source=earlier))
     try:
         yield nodes
     finally:
