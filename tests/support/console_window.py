@@ -15,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
+from axe_playwright_python.base import AxeResults
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
 
@@ -234,8 +235,12 @@ class Window:
     def look(self, name: str) -> None:
         """Keep a picture of this state, and let axe check it."""
         self.picture(name)
-        found = Axe().run(self.page, options=_AXE_OPTIONS)
+        found = self.check()
         assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+
+    def check(self) -> AxeResults:
+        """Return what axe finds in this state."""
+        return Axe().run(self.page, options=_AXE_OPTIONS)
 
     def picture(self, name: str) -> None:
         OUTPUT.mkdir(parents=True, exist_ok=True)
