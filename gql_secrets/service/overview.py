@@ -7,8 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from gql_secrets.domain.policies import RotationPolicy
-from gql_secrets.storage import client_conditions, client_lists
-from gql_secrets.storage.allowed_uses import conditions_at
+from gql_secrets.storage.client_counts import count_clients
 from gql_secrets.storage.database import Database
 
 MAX_AGE: Final = 5.0
@@ -52,21 +51,23 @@ class Overviews:
         """
         async with self._one_count:
             if self._latest is None or time.monotonic() - self._latest[0] >= MAX_AGE:
-                self._latest = time.monotonic(), await self._count()
+                self._latest = time.monotonic(), await self.count()
             return self._latest[1]
 
-    async def _count(self) -> Overview:
-        at = await conditions_at(self._database, await self._database.now(), self._quiet_time, self._policy)
-        conditions = [
-            at.locked_out(),
-            at.ending_soon(),
-            at.safe_to_revoke(),
-            at.in_rollover(),
-            at.due_for_rotation(),
-            client_conditions.never_used(),
-        ]
-        locked_out, ending_soon, safe, in_rollover, due, never_used, total = await client_lists.count_each(
-            self._database, conditions
+    async def count(self) -> Overview:
+        """Return the counts of this moment.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        counts = await count_clients(self._database, await self._database.now(), self._quiet_time, self._policy)
+        return Overview(
+            locked_out=counts.locked_out,
+            ending_soon=counts.ending_soon,
+            safe_to_revoke=counts.safe_to_revoke,
+            # Each rollover is evaluated once: those that are not safe wait.
+            waiting=counts.in_rollover - counts.safe_to_revoke,
+            due_for_rotation=counts.due_for_rotation,
+            never_used=counts.never_used,
+            total=counts.total,
         )
-        # Each rollover is evaluated once: those that are not safe wait.
-        return Overview(locked_out, ending_soon, safe, in_rollover - safe, due, never_used, total)

@@ -65,8 +65,21 @@ async def find_only_refused(database: Database, now: datetime, quiet_time: timed
     Raises:
         Unavailable: the database does not answer.
     """
-    quiet_since = now - quiet_time
     rows = await database.fetch_rows(_LOOK_SAFE, (to_microseconds(now), *quiet_values(now, quiet_time)))
+    return await refused_among(database, rows, now - quiet_time)
+
+
+async def refused_among(database: Database, rows: Sequence[Sequence[Any]], quiet_since: datetime) -> list[int]:
+    """Return the old secrets of these rollovers whose new secret had no use that the allow list allows, or too late.
+
+    Args:
+        database: where to read.
+        rows: the ids of the old secret, the client and the new secret, and when the new secret was first used.
+        quiet_since: until when the new secret must have been used from an allowed address.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
     refused: list[int] = []
     for start in range(0, len(rows), _PIECE):
         some = rows[start : start + _PIECE]

@@ -215,19 +215,6 @@ def _selection(conditions: Sequence[Condition]) -> tuple[str, str, list[object]]
     return f"({first.listed}) d CROSS JOIN client c", " AND ".join(tests), values
 
 
-async def count_each(database: Database, conditions: Sequence[Condition]) -> list[int]:
-    """Return how many clients meet each condition, and last how many there are, from indexes alone.
-
-    Raises:
-        Unavailable: the database does not answer.
-    """
-    counts = [f"(SELECT count(*) FROM ({condition.listed}) d)" for condition in conditions]  # noqa: S608
-    total = "(SELECT count(*) FROM client c WHERE c.deleted_at IS NULL)"
-    values = [value for condition in conditions for value in condition.values]
-    [row] = await database.fetch_rows(f"SELECT {', '.join([*counts, total])}", values)
-    return [int(number) for number in row]
-
-
 def _add_tests(conditions: Sequence[Condition], tests: list[str], values: list[object]) -> None:
     for condition in conditions:
         test, own_values = condition.tested

@@ -22,6 +22,8 @@ from gql_secrets.storage.client_lists import Order, OrderField
 from gql_secrets.wiring import Services
 
 QUIET = timedelta(hours=1)
+# Steps of a plan that read rows which the same statement has found by an index.
+LISTED_BEFORE = ("SCAN d", "SCAN r")
 CONDITIONS = (
     "in_rollover",
     "locked_out",
@@ -364,7 +366,10 @@ async def test_pages_are_read_along_an_index_and_counts_from_indexes_alone(
         scans = [
             step
             for step in plan
-            if step.startswith("SCAN") and "INDEX" not in step and "CONSTANT ROW" not in step and step != "SCAN d"
+            if step.startswith("SCAN")
+            and "INDEX" not in step
+            and "CONSTANT ROW" not in step
+            and step not in LISTED_BEFORE
         ]
         assert scans == [], (statement, plan)
         assert not [step for step in plan if "ORDER BY" in step], (statement, plan)
