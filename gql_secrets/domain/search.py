@@ -37,8 +37,10 @@ def search_term(search: str) -> str | None:
 
 def _word_starts(text: str) -> list[str]:
     """Return the first two characters of each word. A word begins after anything but a letter or a digit."""
-    return [text[at : at + 2].split(maxsplit=1)[0] for at in range(len(text)) if _begins_word(text, at)]
-
-
-def _begins_word(text: str, at: int) -> bool:
-    return not text[at].isspace() and (at == 0 or not text[at - 1].isalnum())
+    starts = []
+    is_in_word = False
+    for at, character in enumerate(text):
+        if not is_in_word and not character.isspace():
+            starts.append(text[at : at + 2].split(maxsplit=1)[0])
+        is_in_word = character.isalnum()
+    return starts

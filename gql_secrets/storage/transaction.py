@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.fields.base import Field
 from tortoise.models import Model
 
 from gql_secrets.storage.dialect import Dialect, Statement
@@ -125,5 +126,21 @@ def _columns_and_values(
         if name in rows[0] or not (field.generated or field.has_db_default())
     ]
     columns = [meta.fields_db_projection[name] for name, _ in fields]
-    values = [[field.to_db_value(row.get(name, field.default), model) for name, field in fields] for row in rows]
+    # Most values are null, or of the type of a column without a rule, and written as they are.
+    readers = [(name, field.default, field.null, _kept_type(field), field.to_db_value) for name, field in fields]
+    values = [
+        [
+            value
+            if ((value := row.get(name, default)) is None and is_nullable) or type(value) is kept
+            else convert(value, model)
+            for name, default, is_nullable, kept, convert in readers
+        ]
+        for row in rows
+    ]
     return columns, values
+
+
+def _kept_type(field: Field[Any]) -> type | None:
+    """Return the type whose values this field writes as they are, or None if it looks at each value."""
+    is_plain = type(field).to_db_value is Field.to_db_value and not field.validators
+    return field.field_type if is_plain else None
