@@ -48,12 +48,9 @@ class Node:
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and return the exit code."""
-        assert self._process is not None
-        return await asyncio.to_thread(self.serving.stop, number)
-
-    def send(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
+        process = self.serving.process
+        process.send_signal(number)
+        return await asyncio.to_thread(process.wait, SECONDS_TO_START)
 
     @property
     def serving(self) -> Serving:
