@@ -1,6 +1,6 @@
 /** Chooses the page: first by who is signed in, then by the address. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { ActivityPage } from "./activity/page";
 import { AppsPage } from "./apps/page";
 import { ClientPage } from "./client/page";
@@ -96,18 +96,40 @@ function UnknownPage() {
 /** A new page begins at its heading, for keyboards and screen readers too; the first page begins where browsers begin. */
 function useFocusOnArrival(place: string | null): void {
   const arrived = useRef(false);
-  useEffect(() => {
+  // Before the browser draws the new page: that one may be shorter, which would change where the old one was left.
+  useLayoutEffect(() => {
     if (place === null) return undefined;
+    let stop = () => {};
     if (arrived.current && !document.querySelector("dialog[open]")) {
-      scrollTo(0, scrolled.get(place) ?? 0);
+      stop = scrollBackTo(scrolled.get(place) ?? 0);
       const heading = document.querySelector<HTMLElement>("h1") ?? document.getElementById("content");
       heading?.focus({ preventScroll: true });
     }
     arrived.current = true;
     const remember = () => scrolled.set(place, scrollY);
     addEventListener("scrollend", remember);
-    return () => removeEventListener("scrollend", remember);
+    return () => {
+      stop();
+      removeEventListener("scrollend", remember);
+    };
   }, [place]);
+}
+
+/** Scroll to where a page was left, as soon as it is long enough again, unless the reader scrolls first. */
+function scrollBackTo(top: number): () => void {
+  const stopping = new AbortController();
+  const growing = new ResizeObserver(() => {
+    scrollTo(0, top);
+    if (scrollY >= top - 1) stopping.abort();
+  });
+  stopping.signal.addEventListener("abort", () => growing.disconnect());
+  for (const event of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+    addEventListener(event, () => stopping.abort(), { signal: stopping.signal, passive: true });
+  }
+  scrollTo(0, top);
+  if (scrollY < top - 1) growing.observe(document.body);
+  else stopping.abort();
+  return () => stopping.abort();
 }
 
 /** Somebody may have signed in in another window, or the server may be back. */
