@@ -42,7 +42,7 @@ _SECONDS_OF_GOOD_LIFE: Final = 60.0
 _LONGEST_PAUSE: Final = 30.0
 _MAX_FAILED_STARTS: Final = 5
 # Beyond what a worker takes in order to stop.
-_SECONDS_TO_END: Final = 10.0
+_SECONDS_TO_END: Final = 30.0
 # A scraper waits ten seconds by default.
 _SECONDS_FOR_METRICS: Final = 8.0
 
