@@ -1,5 +1,6 @@
 """What tests start from: a fresh database of either kind, the services on it, a clock that a test moves."""
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,12 @@ LONG = {
     "storage/test_schema_version.py",
     "storage/test_transactions.py",
 }
+
+
+def pytest_collection_finish() -> None:
+    """Leave what thousands of tests refer to out of garbage collections: one in the middle of a test took seconds."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
