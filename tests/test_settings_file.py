@@ -60,6 +60,8 @@ def test_a_variable_takes_precedence_over_the_other_form_of_it_in_the_file(path:
         ("GQL_SECRETS_PORTT=80", "GQL_SECRETS_PORTT is not a setting"),
         ("GQL_SECRETS_PORT=eighty", "GQL_SECRETS_PORT must be a whole number"),
         ("GQL_SECRETS_PORT=\udcff", "it is not UTF-8 text"),
+        ('GQL_SECRETS_LOG_LEVEL="INFO"', "line 1: write the value of GQL_SECRETS_LOG_LEVEL without quotes"),
+        ("GQL_SECRETS_LOG_LEVEL='INFO'", "line 1: write the value of GQL_SECRETS_LOG_LEVEL without quotes"),
     ],
 )
 def test_a_file_that_cannot_be_understood_is_refused(path: Path, text: str, reason: str) -> None:

@@ -211,14 +211,17 @@ class IdempotencyKeyReused(Refusal):
 
 
 class IdempotencyResultEnded(Refusal):
-    """The secret that was created with this idempotency key has ended."""
+    """The secret that was created with this idempotency key has ended, or the client that reset itself has used it."""
 
     code = ErrorCode.IDEMPOTENCY_RESULT_ENDED
     argument = "idempotency_key"
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_in_use: bool = False) -> None:
         super().__init__(
-            "The secret that was created with this idempotency key is no longer valid. Reset again with a new key."
+            "The new secret of this reset was used, so it is not returned again. Sign in with it. If it is lost, an "
+            "ADMIN must reset the client."
+            if is_in_use
+            else "The secret that was created with this idempotency key is no longer valid. Reset again with a new key."
         )
 
 

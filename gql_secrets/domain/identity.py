@@ -6,11 +6,11 @@ The claims are those of RFC 9068 and RFC 7519. Whether the signature is valid is
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.errors import InvalidToken
-from gql_secrets.domain.texts import is_visible, is_writable
+from gql_secrets.domain.texts import is_visible
 
 MAX_SUBJECT: Final = 255
 # An actor is `user:`, the issuer, `/` and the subject: it fits the columns of 512 characters.
@@ -124,19 +124,24 @@ def expiry_of(claims: Mapping[str, object]) -> datetime:
         InvalidToken: it has no valid end.
     """
     exp = claims.get("exp")
-    if isinstance(exp, bool) or not isinstance(exp, int | float) or exp != exp:  # noqa: PLR0124  NaN
+    if not is_time(exp):
         raise InvalidToken("The token has no valid `exp`.", reason="MALFORMED")
     return datetime.fromtimestamp(min(max(exp, 0), _LATEST_SECOND), UTC)
 
 
-def require_unexpired(expires_at: datetime | None, now: datetime) -> None:
-    """Pass unless this is the end of an access token, and it has come.
+def is_time(value: object) -> TypeGuard[float]:
+    """Return whether the value of a claim is a number of seconds (RFC 7519, section 2, NumericDate)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value  # noqa: PLR0124  NaN
+
+
+def require_unexpired(expires_at: datetime | None, now: datetime, token: str = "access token") -> None:  # noqa: S107
+    """Pass unless this is the end of a token, and it has come.
 
     Raises:
         InvalidToken: it has; `reason` is `EXPIRED`.
     """
     if expires_at is not None and now >= expires_at:
-        raise InvalidToken("The access token has expired. Get a new one from the identity provider.", reason="EXPIRED")
+        raise InvalidToken(f"The {token} has expired. Get a new one from the identity provider.", reason="EXPIRED")
 
 
 def find_role(claims: Mapping[str, object], issuer: Issuer) -> Role | None:
@@ -154,7 +159,8 @@ def find_display_name(claims: Mapping[str, object], issuer: Issuer) -> str | Non
     """Return the first of the issuer's name claims that holds a name that can be shown, cut to 200 characters."""
     for claim in issuer.name_claims:
         value = find_claim(claims, claim)
-        if isinstance(value, str) and is_writable(value) and is_visible(value):
+        # Not printable are also invisible characters and those that turn the direction of the text around them.
+        if isinstance(value, str) and value.isprintable() and is_visible(value):
             return value.strip()[:MAX_DISPLAY_NAME]
     return None
 
@@ -177,7 +183,9 @@ def _texts_of(value: object) -> tuple[str, ...]:
 
 def _subject_of(claims: Mapping[str, object]) -> str:
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not is_visible(subject) or not is_writable(subject):
+    # Two subjects must not look alike: no invisible characters, and no blanks around it.
+    is_plain = isinstance(subject, str) and subject.isprintable() and subject.strip() == subject
+    if not isinstance(subject, str) or not is_plain or not is_visible(subject):
         raise InvalidToken("The token has no valid `sub`.", reason="SUBJECT")
     if len(subject) > MAX_SUBJECT:
         raise InvalidToken(f"The subject of the token is longer than {MAX_SUBJECT} characters.", reason="SUBJECT")

@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -46,7 +47,15 @@ class WebhookEventType(StrEnum):
 
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
-_TUNNELS: Final = (IPv6Network("64:ff9b:1::/48"), IPv6Network("2001::/32"), IPv6Network("::/96"))
+# All public IPv6 addresses are in the first network, and these parts of it are not (IANA's registries).
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+_NOT_PUBLIC: Final = (
+    IPv6Network("2001::/32"),  # Teredo: it carries an IPv4 address
+    IPv6Network("3fff::/20"),  # for documentation
+    IPv4Network("192.88.99.0/24"),  # relays of 6to4
+)
+# Hosts that some resolvers take for an IPv4 address, as in `127.1` and `0177.0.0.1`, and aiohttp for none.
+_NUMBERS: Final = re.compile(r"[0-9.]+|0x[0-9a-f]+(\.[0-9a-fx.]*)?", re.IGNORECASE)
 TEST_EVENT: Final = "webhook.test"
 _TYPES: Final = {
     AuditAction.CLIENT_CREATED: WebhookEventType.CLIENT_CREATED,
@@ -105,7 +114,7 @@ def parse_webhook_url(text: str, *, allows_http: bool) -> str:
     try:
         parts = urlsplit(url)
         is_valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        has_more = bool(parts.username or parts.password is not None or parts.fragment)
+        has_more = "@" in parts.netloc or bool(parts.fragment)
     except ValueError:
         is_valid, has_more, parts = False, False, urlsplit("")
     schemes = ("https", "http") if allows_http else ("https",)
@@ -115,9 +124,19 @@ def parse_webhook_url(text: str, *, allows_http: bool) -> str:
             f"The URL must be an absolute {' or '.join(schemes)} URL of at most {MAX_URL} ASCII characters.",
             argument="url",
         )
+    if _NUMBERS.fullmatch(parts.hostname or "") and not _is_address(parts.hostname or ""):
+        raise InvalidWebhook("Write the address of the endpoint as four numbers, or use its name.", argument="url")
     if has_more:
         raise InvalidWebhook("The URL must have no user name, password or fragment.", argument="url")
     return url
+
+
+def _is_address(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_event_types(types: Iterable[WebhookEventType]) -> tuple[WebhookEventType, ...]:
@@ -189,7 +208,8 @@ def may_deliver_to(address: Address, networks: Iterable[Network]) -> bool:
     inner = _inner(address)
     if any(inner in network or address in network for network in networks):
         return True
-    return inner.is_global and not inner.is_multicast and not (isinstance(inner, IPv6Address) and _is_tunnel(inner))
+    is_public = inner.is_global and not inner.is_multicast and not any(inner in network for network in _NOT_PUBLIC)
+    return is_public and (isinstance(inner, IPv4Address) or inner in _GLOBAL_UNICAST)
 
 
 def _inner(address: Address) -> Address:
@@ -199,8 +219,3 @@ def _inner(address: Address) -> Address:
         if address in _NAT64:
             return IPv4Address(int(address) & 0xFFFFFFFF)
     return address
-
-
-def _is_tunnel(address: IPv6Address) -> bool:
-    """Return whether an address carries an IPv4 address in a way that is not public: Teredo, or NAT64 of a network."""
-    return any(address in network for network in _TUNNELS)

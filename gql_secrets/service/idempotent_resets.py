@@ -93,7 +93,7 @@ async def find_replay(change: ClientChange, request: ResetRequest) -> Replay | N
 
     Raises:
         IdempotencyKeyReused: the earlier reset had other arguments.
-        IdempotencyResultEnded: its secret is no longer valid.
+        IdempotencyResultEnded: its secret is no longer valid, or it was a self-reset and the secret was used.
     """
     remembered = (
         await IdempotentReset.filter(actor=change.caller.actor, key_hash=request.key_hash)
@@ -108,14 +108,14 @@ async def find_replay(change: ClientChange, request: ResetRequest) -> Replay | N
         return None
     if remembered.arguments_hash != request.arguments_hash:
         raise IdempotencyKeyReused
-    if remembered.is_self_reset and not is_awaited:
-        raise IdempotencyResultEnded
     row = await ClientSecret.get(id=remembered.secret_id, using_db=change.connection)
     pepper_key = change.pepper.key(remembered.pepper_key_id)
     # `enabled=True`: a replay is answered while its client is disabled.
     verdict = evaluate(SecretState(row.state), row.expires_at, enabled=True, now=change.now)
     if verdict is not SecretStatus.VALID or pepper_key is None:
         raise IdempotencyResultEnded
+    if remembered.is_self_reset and not is_awaited:
+        raise IdempotencyResultEnded(is_in_use=row.first_used_at is not None)
     plaintext = pepper_key.derive_secret(request.key, remembered.nonce)
     if pepper_key.digest(change.client.client_id, plaintext.reveal()) != row.digest:
         raise IdempotencyResultEnded

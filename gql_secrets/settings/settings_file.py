@@ -62,7 +62,10 @@ def _lines_of(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
             raise SetupError(f"{path}, line {number}: write a setting as {_PREFIX}NAME=value, or a comment as # text.")
         if name == SETTINGS_FILE:
             raise SetupError(f"{path}, line {number}: a settings file cannot name another one.")
-        yield number, name, value.strip()
+        value = value.strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            raise SetupError(f"{path}, line {number}: write the value of {name} without quotes.")
+        yield number, name, value
 
 
 def _other_form_of(name: str) -> str:

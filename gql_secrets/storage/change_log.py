@@ -109,13 +109,13 @@ class ChangeLog:
     async def between(
         self, revision: int, latest: Position, limit: int, *, client_id: str | None = None
     ) -> Changes[AuditEvent] | Rewound | Pruned:
-        """Return the changes after a revision that a reader remembers without its hash, up to a position.
+        """Return the changes of clients after a revision that a reader remembers without its hash, up to a position.
 
         Args:
             revision: the last one that the reader knows. If it is above the position, the database went back in time.
             latest: the position.
             limit: how many changes to return at most.
-            client_id: only the changes of this client.
+            client_id: only the changes of this client; None for those of all clients.
 
         Raises:
             Unavailable: the database does not answer.
@@ -127,7 +127,7 @@ class ChangeLog:
 
         async def read(connection: BaseDBAsyncClient) -> list[AuditEvent] | Pruned:
             since = AuditEvent.filter(revision__gt=revision, revision__lte=latest.revision).using_db(connection)
-            wanted = since if client_id is None else since.filter(client_id=client_id)
+            wanted = since.filter(client_id__isnull=False) if client_id is None else since.filter(client_id=client_id)
             rows = await wanted.prefetch_related("ended_secrets").order_by("revision").limit(limit + 1)
             # Checked last: the oldest are deleted first, so if this one is still there, all were there.
             is_complete = await AuditEvent.filter(revision=revision + 1).using_db(connection).exists()

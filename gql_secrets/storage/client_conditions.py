@@ -164,8 +164,8 @@ class Conditions:
             inherited, values = _INHERITED_DUE, [moment - days * _DAY, moment]
         listing = f"{inherited}{_OWN_DUE}"
         return Condition(
-            "client",
-            f"x.client_id IN ({listing})",
+            "client_secret",
+            f"x.state = 'CURRENT' AND x.client_id IN ({listing})",
             tuple(values),
             listing=listing,
             row_test=(

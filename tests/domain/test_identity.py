@@ -108,6 +108,8 @@ def test_no_subject_reads_like_a_person_of_another_issuer() -> None:
         ({"email": "ada@example.com", "sub": "1"}, "ada@example.com"),
         ({"preferred_username": "", "email": 7, "sub": "1"}, "1"),
         ({"preferred_username": "a\nb", "sub": "1"}, "1"),
+        ({"preferred_username": "\u202eada", "sub": "1"}, "1"),
+        ({"preferred_username": "ad\u200ba", "sub": "1"}, "1"),
         ({"preferred_username": " " + "é" * 300, "sub": "1"}, "é" * 200),
         ({}, None),
     ],

@@ -40,6 +40,12 @@ from gql_secrets.domain.webhooks import (
         "https://example.com/a b",
         "https://example.com/\n",
         "https://[::1/",
+        "https://@example.com/",
+        "https://2130706433/",
+        "https://127.1/",
+        "https://0177.0.0.1/",
+        "https://127.0.0.1./",
+        "https://0x7f.1/",
         "https://example.com/" + "x" * 2000,
     ],
 )
@@ -85,6 +91,11 @@ def test_http_is_possible_only_where_own_networks_are_allowed() -> None:
         "2002:a9fe:a9fe::1",
         "2001:0:4136:e378:8000:63bf:3fff:fdd2",
         "::7f00:1",
+        "::ffff:0:127.0.0.1",
+        "fec0::1",
+        "5f00::1",
+        "3fff::1",
+        "192.88.99.1",
     ],
 )
 def test_an_address_that_is_not_public_is_refused(address: str) -> None:

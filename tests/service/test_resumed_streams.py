@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
-from support.callers import ADMIN, DAY, HARD, NOBODY, VIEWER, Made, is_good
+from support.callers import ADMIN, CLI, DAY, HARD, NOBODY, VIEWER, Made, is_good
 from support.installation import MakeClient
 
+from gql_secrets.domain.access import Role
 from gql_secrets.domain.errors import Forbidden, ResyncRequired, Unavailable
 from gql_secrets.domain.events import ClientEvent, ClientEventKind
 from gql_secrets.service import event_feed
@@ -128,6 +129,19 @@ async def test_more_events_than_are_replayed_require_a_resync(
     assert await must_resync(services, known, client.id)
     stream = await services.feed.subscribe(None, by=VIEWER, after=known + 1)
     assert len(await take(stream, 3)) == 3
+    await stream.aclose()
+
+
+async def test_changes_of_nothing_but_the_installation_do_not_count(
+    services: Services, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_feed, "MAX_REPLAYED", 1)
+    known = await revision(services)
+    for name in ("Ada", "Bob"):
+        await services.sessions.create_sign_in_link(name, Role.VIEWER, by=CLI)
+    await edit(services, client, "Edited")
+    stream = await services.feed.subscribe(None, by=VIEWER, after=known)
+    assert [event.kind for event in await take(stream, 1)] == [K.EDITED]
     await stream.aclose()
 
 

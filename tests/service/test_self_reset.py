@@ -191,7 +191,7 @@ async def test_the_first_use_of_the_new_secret_ends_the_replay(services: Service
     reset = await reset_itself(services, itself, idempotency_key=KEY)
     assert [len(nonce) for nonce in await nonces(services)] == [32]
     assert await is_good(services, itself.id, reset.new_secret.reveal())
-    with pytest.raises(IdempotencyResultEnded):
+    with pytest.raises(IdempotencyResultEnded, match="was used"):
         await reset_itself(services, itself, idempotency_key=KEY)
     assert await nonces(services) == [b""]  # the key is remembered, and what derives the secret is gone
     with pytest.raises(IdempotencyResultEnded):
@@ -206,7 +206,7 @@ async def test_the_first_use_of_the_new_secret_ends_the_replay(services: Service
 async def test_a_cancelled_self_reset_is_not_repeated_by_its_key(services: Services, itself: Made) -> None:
     await reset_itself(services, itself, idempotency_key=KEY)
     await services.rotation.cancel_rollover(itself.id, by=ADMIN)
-    with pytest.raises(IdempotencyResultEnded):
+    with pytest.raises(IdempotencyResultEnded, match="no longer valid"):
         await reset_itself(services, itself, idempotency_key=KEY)
 
 

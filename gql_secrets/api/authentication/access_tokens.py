@@ -14,7 +14,7 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from gql_secrets.api.authentication.identity_providers import IdentityProvider, PublicKey
 from gql_secrets.domain.errors import InvalidToken, Unavailable
-from gql_secrets.domain.identity import Issuer, TokenPerson, expiry_of, read_person, require_unexpired
+from gql_secrets.domain.identity import Issuer, TokenPerson, expiry_of, is_time, read_person, require_unexpired
 
 MAX_TOKEN: Final = 16 * 1024
 # How far the provider's clock may be ahead of the database's: of `nbf` and `iat`. Nothing is valid after its `exp`.
@@ -180,6 +180,9 @@ def _check_claims(claims: Mapping[str, Any], issuer: Issuer, now: datetime) -> N
         InvalidToken: it was not, or is not.
     """
     require_unexpired(expiry_of(claims), now)
+    for claim in ("nbf", "iat"):
+        if claim in claims and not is_time(claims[claim]):
+            raise InvalidToken(f"The `{claim}` of the token is not a time.", reason="MALFORMED")
     registry = JWTClaimsRegistry(
         now=int(now.timestamp()),
         leeway=int(LEEWAY.total_seconds()),

@@ -11,7 +11,7 @@ from gql_secrets.api.authentication.access_tokens import LEEWAY, parse_jwt, requ
 from gql_secrets.api.authentication.identity_providers import IdentityProvider
 from gql_secrets.domain import base64url
 from gql_secrets.domain.errors import InvalidToken
-from gql_secrets.domain.identity import Issuer, expiry_of, read_subject, require_unexpired
+from gql_secrets.domain.identity import Issuer, expiry_of, is_time, read_subject, require_unexpired
 
 _LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _ALGORITHM: Final = re.compile(r"[A-Za-z0-9-]{1,24}")
@@ -35,7 +35,7 @@ async def read_id_token(
         Unavailable: the keys of its issuer cannot be fetched.
     """
     claims = await _read(token, provider)
-    require_unexpired(expiry_of(claims), now)
+    require_unexpired(expiry_of(claims), now, "ID token")
     _issued_at(claims, now)
     if nonce is not None and not _is_same(claims.get("nonce"), nonce):
         raise InvalidToken("The ID token is for another sign-in.", reason="NONCE")
@@ -55,14 +55,14 @@ async def read_logout_token(
     claims = await _read(token, provider)
     issued_at = _issued_at(claims, now)
     if "exp" in claims:
-        require_unexpired(expiry_of(claims), now)
+        require_unexpired(expiry_of(claims), now, "logout token")
     events = claims.get("events")
-    if not isinstance(events, dict) or _LOGOUT_EVENT not in events or "nonce" in claims:
+    if not isinstance(events, dict) or not isinstance(events.get(_LOGOUT_EVENT), dict) or "nonce" in claims:
         raise InvalidToken("This is not a logout token.", reason="TYPE")
-    names = [claims.get(name) for name in ("sub", "sid")]
+    names = [claims[name] for name in ("sub", "sid") if claims.get(name) is not None]
     if not isinstance(claims.get("jti"), str):
         raise InvalidToken("The logout token has no `jti`.", reason="MALFORMED")
-    if not any(isinstance(name, str) for name in names) or now - issued_at > _MAX_LOGOUT_AGE:
+    if not names or not all(isinstance(name, str) for name in names) or now - issued_at > _MAX_LOGOUT_AGE:
         raise InvalidToken("The logout token names nobody, or is too old.", reason="MALFORMED")
     return claims, issued_at
 
@@ -93,7 +93,7 @@ async def _read(token: str, provider: IdentityProvider) -> Mapping[str, Any]:
 
 def _issued_at(claims: Mapping[str, Any], now: datetime) -> datetime:
     issued_at = claims.get("iat")
-    if isinstance(issued_at, bool) or not isinstance(issued_at, int | float) or issued_at != issued_at:  # noqa: PLR0124  NaN
+    if not is_time(issued_at):
         raise InvalidToken("The token has no valid `iat`.", reason="MALFORMED")
     if issued_at > (now + LEEWAY).timestamp():
         raise InvalidToken("The token is not valid yet.", reason="NOT_YET_VALID")

@@ -354,6 +354,8 @@ async def test_a_logout_token_that_is_sent_again_does_not_end_later_sessions(
 WRONG_LOGOUTS: dict[str, dict[str, Any]] = {
     "another client": {"aud": "another"},
     "no event": {"events": {}},
+    "an event without an object": {"events": {"http://schemas.openid.net/event/backchannel-logout": None}},
+    "a session that is no text": {"sub": "ada-1815", "sid": 5},
     "event of another kind": {"events": {"http://example.com/other": {}}},
     "a nonce, so an ID token": {"nonce": "n"},
     "no id": {"jti": None},
