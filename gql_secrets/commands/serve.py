@@ -16,9 +16,9 @@ from aiohttp import web
 from gql_secrets import __version__
 from gql_secrets.commands.context import DatabaseUrl, DataDir, given_settings, read_settings
 from gql_secrets.commands.output import say
-from gql_secrets.commands.serve_app import loop_factory, serve_app
-from gql_secrets.commands.serve_reload import hangups, ignore_other_signals
-from gql_secrets.commands.serve_sockets import bound_for_metrics, bound_sockets
+from gql_secrets.commands.serving.app import loop_factory, serve_app
+from gql_secrets.commands.serving.reload import hangups, ignore_other_signals
+from gql_secrets.commands.serving.sockets import bound_for_metrics, bound_sockets
 from gql_secrets.commands.sign_in_address import remember_address
 from gql_secrets.logs import set_up_logging
 from gql_secrets.settings import Settings, parse_workers
@@ -56,7 +56,7 @@ def serve(
     """Start the server. The first start creates the installation and prints the owner's credentials once."""
     ignore_other_signals()
     if is_worker:
-        from gql_secrets.commands.serve_worker import run_worker  # noqa: PLC0415  only a supervisor needs it
+        from gql_secrets.commands.serving.worker import run_worker  # noqa: PLC0415  only a supervisor needs it
 
         run_worker()
         return
@@ -67,7 +67,7 @@ def serve(
     if settings.ignored_variables:
         _log.info("service_links_ignored", extra={"variables": ", ".join(settings.ignored_variables)})
     if settings.workers > 1:
-        from gql_secrets.commands.serve_supervisor import supervise  # noqa: PLC0415  not needed by one process
+        from gql_secrets.commands.serving.supervisor import supervise  # noqa: PLC0415  not needed by one process
 
         supervise(settings, given)
         return

@@ -27,7 +27,7 @@ from support.hostile_documents import BOMBS, HEAVY
 from support.stretches import MeasuringSelector, run_measured, stretches_of
 
 from gql_secrets.api.graphql.limits import LIMITS
-from gql_secrets.commands.serve_collecting import collecting_in_small_steps
+from gql_secrets.commands.serving.collecting import collecting_in_small_steps
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.graphql_server.errors import DocumentRefused

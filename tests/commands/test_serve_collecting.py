@@ -6,8 +6,8 @@ import weakref
 
 import pytest
 
-from gql_secrets.commands import serve_collecting
-from gql_secrets.commands.serve_collecting import collecting_in_small_steps
+from gql_secrets.commands.serving import collecting
+from gql_secrets.commands.serving.collecting import collecting_in_small_steps
 
 
 class Node:
@@ -21,8 +21,8 @@ class Node:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve_collecting, "_INTERVAL", 0.01)
-    monkeypatch.setattr(serve_collecting, "_DUE", 0)
+    monkeypatch.setattr(collecting, "_INTERVAL", 0.01)
+    monkeypatch.setattr(collecting, "_DUE", 0)
 
 
 async def test_new_garbage_is_freed_within_a_step() -> None:
@@ -41,8 +41,8 @@ async def test_garbage_that_was_in_use_when_the_server_started_is_freed_by_a_who
         del old
         gc.collect()
         assert not freed.is_set(), "small steps leave old objects out"
-        monkeypatch.setattr(serve_collecting, "_WHOLE_IF_IDLE", 0.0)
-        monkeypatch.setattr(serve_collecting, "_WHOLE_AT_LATEST", 0.0)
+        monkeypatch.setattr(collecting, "_WHOLE_IF_IDLE", 0.0)
+        monkeypatch.setattr(collecting, "_WHOLE_AT_LATEST", 0.0)
         async with asyncio.timeout(60):
             await freed.wait()
 

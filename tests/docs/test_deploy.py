@@ -14,7 +14,7 @@ from support.pages import page
 from support.paths import ROOT
 from support.serving import PROGRAM, serving
 
-from gql_secrets.commands.serve_app import SECONDS_TO_STOP
+from gql_secrets.commands.serving.app import SECONDS_TO_STOP
 from gql_secrets.domain.durations import parse_duration
 from gql_secrets.settings import Settings
 

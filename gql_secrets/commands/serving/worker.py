@@ -23,9 +23,9 @@ from gql_secrets.api.keys import SERVICES
 from gql_secrets.api.metrics.listener import read_registry
 from gql_secrets.api.metrics.workers import families_of
 from gql_secrets.commands.context import read_settings
-from gql_secrets.commands.serve_app import loop_factory, serve_app
-from gql_secrets.commands.serve_channel import Channel
-from gql_secrets.commands.serve_reload import hangups
+from gql_secrets.commands.serving.app import loop_factory, serve_app
+from gql_secrets.commands.serving.channel import Channel
+from gql_secrets.commands.serving.reload import hangups
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.logs import set_up_logging

@@ -13,9 +13,9 @@ from aiohttp import web
 
 from gql_secrets.commands.first_start import first_start_text
 from gql_secrets.commands.output import require_stdout, write_text
-from gql_secrets.commands.serve_collecting import collecting_in_small_steps
-from gql_secrets.commands.serve_reload import reloading
-from gql_secrets.commands.serve_sockets import cannot_listen
+from gql_secrets.commands.serving.collecting import collecting_in_small_steps
+from gql_secrets.commands.serving.reload import reloading
+from gql_secrets.commands.serving.sockets import cannot_listen
 from gql_secrets.commands.sign_in_link import first_link_text
 from gql_secrets.settings import Settings
 from gql_secrets.storage.address import DatabaseAddress

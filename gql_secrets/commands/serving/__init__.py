@@ -1,0 +1,1 @@
+"""The parts of `gql-secrets serve`: one process that serves, and the supervisor of several."""
