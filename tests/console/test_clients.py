@@ -28,7 +28,7 @@ def test_the_list_is_searched_as_one_types_and_turned_page_by_page(window: Windo
     page = window.page
     page.reload()
     page.get_by_role("searchbox").press_sequentially("mANy 00", delay=20)
-    expect(page.get_by_text("60 clients")).to_be_visible()
+    expect(page.get_by_text("60 clients", exact=True)).to_be_visible()
     rows = page.get_by_role("row")
     expect(rows).to_have_count(26)
     window.look("list")

@@ -51,7 +51,7 @@ def test_filters_order_and_search_are_in_the_address(window: Window, server: Ser
     first, second = make_client("viewer"), make_client()
     shared = first.name.removesuffix(" 1")
     window.page.get_by_role("searchbox").fill(shared)
-    expect(window.page.get_by_text("2 clients")).to_be_visible()
+    expect(window.page.get_by_text("2 clients", exact=True)).to_be_visible()
     rows = window.page.get_by_role("row").filter(has_text=shared)
     expect(rows.first).to_contain_text(second.name)
     window.page.get_by_role("button", name="Client", exact=True).click()
@@ -83,7 +83,7 @@ def test_old_secrets_that_are_safe_to_revoke_are_revoked_together(
     in_use, _ = clients
     window.page.goto(f"{server.url}/#/apps?search={in_use.name.removesuffix(' 1')}&show=in-rollover")
     window.page.reload()
-    expect(window.page.get_by_text("2 clients")).to_be_visible()
+    expect(window.page.get_by_text("2 clients", exact=True)).to_be_visible()
     window.page.get_by_role("checkbox", name="Select all on this page").check()
     selection = window.page.get_by_role("region", name="Selected clients")
     expect(selection.get_by_text("2 clients selected")).to_be_visible()
@@ -104,7 +104,7 @@ def test_several_secrets_are_reset_together_and_shown_once(
 ) -> None:
     clients = [make_client() for _ in range(2)]
     window.page.get_by_role("searchbox").fill(clients[0].name.removesuffix(" 1"))
-    expect(window.page.get_by_text("2 clients")).to_be_visible()  # a selection is of the list that is shown
+    expect(window.page.get_by_text("2 clients", exact=True)).to_be_visible()  # a selection is of the list that is shown
     for client in clients:
         window.page.get_by_role("checkbox", name=f"Select {client.name}").check()
     window.press("Reset 2 secrets")
