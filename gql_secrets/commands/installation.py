@@ -239,7 +239,7 @@ class Installation(Protocol):
         """Return this old secret, which has ended, or the newest one.
 
         Raises:
-            Failure: there is no such client, or it never had an old secret.
+            Failure: the client does not exist, or never had an old secret.
         """
 
     async def sessions(self) -> list[Fields]:

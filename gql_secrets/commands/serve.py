@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -16,7 +15,7 @@ from aiohttp import web
 from gql_secrets import __version__
 from gql_secrets.commands.context import DatabaseUrl, DataDir, given_settings, read_settings
 from gql_secrets.commands.output import say
-from gql_secrets.commands.serving.app import loop_factory, serve_app
+from gql_secrets.commands.serving.app import STOP_SIGNALS, loop_factory, serve_app
 from gql_secrets.commands.serving.reload import hangups, ignore_other_signals
 from gql_secrets.commands.serving.sockets import bound_for_metrics, bound_sockets
 from gql_secrets.commands.sign_in_address import remember_address
@@ -24,7 +23,6 @@ from gql_secrets.logs import set_up_logging
 from gql_secrets.settings import Settings, parse_workers
 
 _log: Final = logging.getLogger(__name__)
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(

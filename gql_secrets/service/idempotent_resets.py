@@ -93,7 +93,7 @@ async def find_replay(change: ClientChange, request: ResetRequest) -> Replay | N
 
     Raises:
         IdempotencyKeyReused: the earlier reset had other arguments.
-        IdempotencyResultEnded: its secret is no longer valid, or it was a self-reset and the secret was used.
+        IdempotencyResultEnded: its secret has ended, or the client that reset itself has used it.
     """
     remembered = (
         await IdempotentReset.filter(actor=change.caller.actor, key_hash=request.key_hash)

@@ -97,7 +97,7 @@ class Tracing:
             with _current(span):
                 yield span
         finally:
-            if span.is_recording():  # the request was cancelled: there is no status
+            if span.is_recording():  # a request that was cancelled has no status
                 span.end()
 
     @contextlib.contextmanager
@@ -192,5 +192,5 @@ async def _end_at_head(request: web.Request, response: web.StreamResponse) -> No
     span = request.get(_SPAN)
     if span is not None and trace.get_current_span() is span:
         _end(span, response.status)
-        # For the rest of the handler there is no current span.
+        # The rest of the handler has no current span.
         contexts.attach(contexts.set_value(_HANDSHAKE, span.get_span_context(), contexts.Context()))

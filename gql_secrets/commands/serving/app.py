@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +23,7 @@ from gql_secrets.storage.address import DatabaseAddress
 from gql_secrets.wiring import Services
 
 _log: Final = logging.getLogger(__name__)
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG: Final = 1024
 # How long requests in progress may take once the server has been asked to stop.
 SECONDS_TO_STOP: Final = 10.0

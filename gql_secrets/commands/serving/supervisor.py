@@ -25,11 +25,11 @@ from gql_secrets import __version__
 from gql_secrets.api.metrics.workers import Sums, build_workers_metrics_app
 from gql_secrets.api.web.aiohttp_internals import BoundedRunner
 from gql_secrets.commands.output import say
-from gql_secrets.commands.serving.app import SECONDS_TO_STOP, listen, listening_settings
+from gql_secrets.commands.serving.app import SECONDS_TO_STOP, STOP_SIGNALS, listen, listening_settings
 from gql_secrets.commands.serving.channel import Channel
 from gql_secrets.commands.serving.reload import hangups
 from gql_secrets.commands.serving.sockets import bound_for_metrics, bound_sockets
-from gql_secrets.commands.serving.worker import STOP_SIGNALS, Assignment
+from gql_secrets.commands.serving.worker import Assignment
 from gql_secrets.commands.sign_in_address import remember_address
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.settings import Settings

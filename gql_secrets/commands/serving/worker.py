@@ -9,13 +9,12 @@ listening immediately, so that the next supervisor gets the port.
 import asyncio
 import contextlib
 import pickle
-import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
@@ -23,7 +22,7 @@ from gql_secrets.api.keys import SERVICES
 from gql_secrets.api.metrics.listener import read_registry
 from gql_secrets.api.metrics.workers import families_of
 from gql_secrets.commands.context import read_settings
-from gql_secrets.commands.serving.app import loop_factory, serve_app
+from gql_secrets.commands.serving.app import STOP_SIGNALS, loop_factory, serve_app
 from gql_secrets.commands.serving.channel import Channel
 from gql_secrets.commands.serving.reload import hangups
 from gql_secrets.domain.errors import SetupError
@@ -31,8 +30,6 @@ from gql_secrets.domain.instants import rfc3339
 from gql_secrets.logs import set_up_logging
 from gql_secrets.service.cluster import Process
 from gql_secrets.settings import Settings
-
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ test("a node that is behind in two answers in a row is named", () => {
   });
 });
 
-test("a node that has followed is no longer named", () => {
+test("a node is named only while it lags", () => {
   const behind = [node("a"), node("b", { lag: 3 })];
   assert.equal(summarizeCluster([node("a"), node("b")], behind)?.words, "2 nodes, all current");
 });

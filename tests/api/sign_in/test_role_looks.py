@@ -355,7 +355,7 @@ WRONG_LOGOUTS: dict[str, dict[str, Any]] = {
     "another client": {"aud": "another"},
     "no event": {"events": {}},
     "an event without an object": {"events": {"http://schemas.openid.net/event/backchannel-logout": None}},
-    "a session that is no text": {"sub": "ada-1815", "sid": 5},
+    "a session id that is a number": {"sub": "ada-1815", "sid": 5},
     "event of another kind": {"events": {"http://example.com/other": {}}},
     "a nonce, so an ID token": {"nonce": "n"},
     "no id": {"jti": None},

@@ -205,7 +205,7 @@ class Client(Node):
 
     @classmethod
     async def find(cls, client_id: str, info: Info, *, is_alone: bool = False) -> Self | None:
-        """Return a client as the viewer sees it, or None if there is no such client.
+        """Return a client as the viewer sees it, or None if it does not exist.
 
         Args:
             client_id: its client id.

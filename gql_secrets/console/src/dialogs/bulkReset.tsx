@@ -1,6 +1,6 @@
 /** Reset the secrets of several clients together, smoothly; the new secrets are shown once, in this dialog. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { RequestFailed, request } from "../graphql/client";
 import { announceChange } from "../graphql/live";
 import { type Problem, RESET_SECRETS } from "../graphql/mutations";
@@ -15,6 +15,7 @@ import { Dialog, DialogFoot, useClosedBySignOut, useKeptOpen } from "../ui/dialo
 import { FailureNote, Note, ProblemNotes } from "../ui/notes";
 import { Outcome } from "./outcome";
 import { RetentionBox, useRetention } from "./retention";
+import { useShownOnce } from "./shownOnce";
 
 interface Row {
   readonly clientId: string;
@@ -122,34 +123,21 @@ export function BulkResetDialog({ rows, close, onDone }: BulkResetProps) {
 }
 
 function NewSecrets({ made, close }: { made: readonly Made[]; close: () => void }) {
-  const [taken, setTaken] = useState(false);
-  const [asking, setAsking] = useState(false);
   const secrets = made.filter((each) => each.secret !== null);
-  const needed = secrets.length > 0 && !taken;
-  useEffect(() => {
-    if (!needed) return undefined;
-    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
-    addEventListener("beforeunload", warn);
-    return () => removeEventListener("beforeunload", warn);
-  }, [needed]);
-  const take = () => {
-    setTaken(true);
-    setAsking(false);
-  };
+  const once = useShownOnce<HTMLUListElement>(close, secrets.length > 0);
   const save = () => {
     const rows = secrets.map(({ clientId, name, secret }) => ({ clientName: name, clientId, clientSecret: secret }));
     download("new-secrets.json", `${JSON.stringify(rows, null, 2)}\n`, "application/json");
-    take();
+    once.take();
   };
-  const dismiss = () => (needed ? setAsking(!asking) : close());
   return (
-    <Dialog title={plural(secrets.length, "new secret")} onDismiss={dismiss}>
+    <Dialog title={plural(secrets.length, "new secret")} onDismiss={once.dismiss}>
       <p class="dialog-lead" role="status">
         {secrets.length > 0
           ? "Download the new secrets now: they are shown only once."
           : "No secret was reset. Nothing was changed."}
       </p>
-      <ul class="target-list" aria-label="Clients">
+      <ul class="target-list" aria-label="Clients" ref={once.copy}>
         {made.map((each) => (
           <li key={each.clientId}>
             <span>{each.name}</span>
@@ -161,14 +149,14 @@ function NewSecrets({ made, close }: { made: readonly Made[]; close: () => void 
           </li>
         ))}
       </ul>
-      {asking && (
+      {once.asking && (
         <div role="alert">
           <Note tone="warn" title="You have not downloaded the secrets.">
             <p>
               After you close this dialog, nobody can read them again; you would have to reset the secrets once more.
             </p>
             <div class="note-actions">
-              <Button onClick={() => setAsking(false)} autoFocus>
+              <Button onClick={once.goBack} autoFocus>
                 Go back
               </Button>
               <Button kind="danger" onClick={close}>
@@ -180,11 +168,11 @@ function NewSecrets({ made, close }: { made: readonly Made[]; close: () => void 
       )}
       <DialogFoot>
         {secrets.length > 0 && (
-          <Button kind={taken ? "plain" : "primary"} icon="download" onClick={save} autoFocus>
+          <Button kind={once.taken ? "plain" : "primary"} icon="download" onClick={save} autoFocus>
             Download all as JSON
           </Button>
         )}
-        <Button kind={needed ? "plain" : "primary"} onClick={dismiss} disabled={asking}>
+        <Button kind={once.taken ? "primary" : "plain"} onClick={once.dismiss} disabled={once.asking}>
           Done
         </Button>
       </DialogFoot>

@@ -1,4 +1,4 @@
-/** A secret that is shown once: whoever closes its dialog, or the page, without having taken it is asked first. */
+/** A secret that is shown once: closing its dialog or the page before it was copied asks first. */
 
 import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -17,8 +17,8 @@ interface ShownOnce<E extends HTMLElement> {
   readonly close: () => void;
 }
 
-export function useShownOnce<E extends HTMLElement>(close: () => void): ShownOnce<E> {
-  const [taken, setTaken] = useState(false);
+export function useShownOnce<E extends HTMLElement>(close: () => void, anything = true): ShownOnce<E> {
+  const [taken, setTaken] = useState(!anything);
   const [asking, setAsking] = useState(false);
   const copy = useRef<E>(null);
   useKeptOpen(true);
