@@ -32,6 +32,7 @@ class SignInProblem(StrEnum):
     TOKEN = "token"  # noqa: S105  a problem, not a token
     REPLAYED = "replayed"
     ROLE = "role"
+    LOGGED_OUT = "logged_out"
     UNAVAILABLE = "unavailable"
     BUSY = "busy"
     TOO_MANY = "too_many"

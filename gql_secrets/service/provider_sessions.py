@@ -15,6 +15,7 @@ from gql_secrets.domain.identity import identity_at
 from gql_secrets.domain.sessions import MAX_IDLE, MAX_SESSION, SessionEndReason, is_token, mint_token
 from gql_secrets.domain.sign_in import ProviderPerson, ProviderTokens, RoleSource, SignInProblem, SignInRefused
 from gql_secrets.service.changes import Change, Changes
+from gql_secrets.service.provider_log_outs import note_log_out, was_logged_out
 from gql_secrets.service.sealing import seal, unseal
 from gql_secrets.service.session_ends import end_sessions
 from gql_secrets.service.session_rows import (
@@ -64,6 +65,7 @@ class ProviderSessions:
         person: ProviderPerson,
         *,
         state_digest: bytes,
+        started_at: datetime,
         instead_of: int | None = None,
         address: str | None = None,
         request_id: str | None = None,
@@ -73,12 +75,14 @@ class ProviderSessions:
         Args:
             person: who signed in.
             state_digest: the digest of the authorization's state, which begins one session.
+            started_at: when the authorization began.
             instead_of: the session that the same browser has; it ends.
             address: the address that the request came from.
             request_id: the id of the request.
 
         Raises:
-            SignInRefused: the person has no role here, or the state has begun a session before.
+            SignInRefused: the person has no role here or was logged out in the meantime, or the state has begun a
+                session before.
         """
         if person.role is None:
             raise SignInRefused(SignInProblem.ROLE)
@@ -88,6 +92,8 @@ class ProviderSessions:
             rows = await read_locked(tx, None)
             if await Session.filter(state_digest=state_digest).using_db(tx.connection).exists():
                 raise SignInRefused(SignInProblem.REPLAYED)
+            if await was_logged_out(tx.connection, person, started_at):
+                raise SignInRefused(SignInProblem.LOGGED_OUT)
             caller = Caller(
                 identity_at(person.issuer, person.subject),
                 ActorKind.USER,
@@ -307,6 +313,9 @@ class ProviderSessions:
             named &= Q(provider_session=provider_session) | Q(provider_session=None, subject=subject or "")
 
         async def work(change: Change) -> int:
+            await note_log_out(
+                change.connection, issuer, subject=subject, provider_session=provider_session, now=change.now
+            )
             rows = await Session.filter(
                 named, issuer=issuer, ended_at=None, created_at__lte=issued_at + _LEEWAY
             ).using_db(change.connection)

@@ -366,3 +366,16 @@ class Session(Model):
         table = "session"
         constraints = (CheckConstraint("role IN ('ADMIN', 'OPERATOR', 'VIEWER')", "session_role"),)
         indexes = (Index(fields=("created_at",)),)
+
+
+class ProviderLogOut(Model):
+    """A log-out that an identity provider sent: of a person (`subject`), of a session there, or of both."""
+
+    id = fields.BigIntField(primary_key=True)
+    issuer = fields.CharField(max_length=250)
+    subject = fields.CharField(max_length=255, null=True)
+    provider_session = fields.CharField(max_length=255, null=True)
+    received_at: datetime = InstantField()
+
+    class Meta:
+        table = "provider_log_out"

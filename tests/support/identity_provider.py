@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -99,6 +99,8 @@ class SignIns:
         self.user_info_status = 200
         self.user_info_is_jwt = False
         self.requests: list[tuple[dict[str, str], str | None]] = []
+        self.while_redeeming: Callable[[], Awaitable[object]] | None = None
+        """Called before a code is redeemed."""
         self.now = NOW
         self._codes: dict[str, dict[str, str]] = {}
         self._count = 0
@@ -127,6 +129,8 @@ class SignIns:
             raise web.HTTPServiceUnavailable
         asked: dict[str, str] | None = {}
         if form["grant_type"] == "authorization_code":
+            if self.while_redeeming is not None:
+                await self.while_redeeming()
             asked = self._codes.pop(form["code"], None)  # once
             digest = hashlib.sha256(form["code_verifier"].encode()).digest()
             proof = base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -28,6 +28,7 @@ _PROBLEMS: Final = {
     SignInProblem.REPLAYED: "This sign-in was already completed. Begin again.",
     SignInProblem.ROLE: "You are signed in at the identity provider, but it gives you no role here. Ask an "
     "administrator for one.",
+    SignInProblem.LOGGED_OUT: "The identity provider signed you out in the meantime. Begin again.",
     SignInProblem.UNAVAILABLE: "The identity provider does not answer. Try again.",
     SignInProblem.BUSY: "The server is busy. Try again.",
     SignInProblem.TOO_MANY: "Too many sign-ins from your network were refused. Try again in a minute.",

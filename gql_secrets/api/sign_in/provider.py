@@ -31,6 +31,8 @@ RENEWAL_PATH: Final = f"{SIGN_IN_PATH}/renewal"
 BACK_CHANNEL_PATH: Final = f"{SIGN_IN_PATH}/back-channel-logout"
 _MAX_CODE: Final = 4096
 _MAX_LOGOUT: Final = 20 * 1024
+# After a silent sign-in that ends so, the console asks the person to sign in.
+_ASK_AGAIN: Final = (SignInProblem.DENIED, SignInProblem.EXPIRED, SignInProblem.LOGGED_OUT)
 _log: Final = logging.getLogger(__name__)
 
 Clients = dict[str, ProviderClient]
@@ -127,8 +129,8 @@ async def _callback(request: web.Request) -> web.StreamResponse:
     try:
         response = await _finish(request, authorization)
     except SignInRefused as refused:
-        if authorization.is_silent and refused.problem in (SignInProblem.DENIED, SignInProblem.EXPIRED):
-            response = _redirect(authorization.return_path)  # where the console asks the person to sign in
+        if authorization.is_silent and refused.problem in _ASK_AGAIN:
+            response = _redirect(authorization.return_path)
         else:
             response = _refused(request, refused.problem)
     except Unavailable:
@@ -171,6 +173,7 @@ async def _begin(
     session = await request.app[SERVICES].provider_sessions.begin(
         person,
         state_digest=authorization.state_digest,
+        started_at=authorization.started_at,
         instead_of=authorization.session_id,
         address=request[SOURCE].address,
         request_id=request[REQUEST_ID],
