@@ -193,7 +193,7 @@ async def open_services(
             database=database,
             changes=changes,
             rotation=rotation,
-            bulk=BulkRotation(rotation, usage_queries),
+            bulk=BulkRotation(rotation, usage_queries, changes.fence),
             clients=Clients(changes),
             queries=queries,
             overviews=Overviews(database, settings.wait_to_revoke, settings.rotation_policy),

@@ -140,7 +140,10 @@ mutation CliCancelRollover($clientId: ID!, $ifGeneration: Int, $reason: String) 
 RESET_SECRETS: Final = """\
 mutation CliResetSecrets($targets: [ResetTarget!]!, $hoursToLive: Int!, $idempotencyKey: String!) {
   done: resetSecrets(targets: $targets, hoursToLive: $hoursToLive, idempotencyKey: $idempotencyKey) {
-    results { clientId newSecret oldSecretExpiresAt userErrors { code message } } userErrors { code message }
+    results {
+      clientId newSecret oldSecretExpiresAt effectiveEverywhere notEffectiveReason userErrors { code message }
+    }
+    userErrors { code message }
   }
 }
 """
@@ -148,7 +151,10 @@ REVOKE_OLD_SECRETS: Final = (
     """\
 mutation CliRevokeOldSecrets($targets: [RevokeTarget!]!) {
   done: revokeOldSecrets(targets: $targets) {
-    results { clientId revokedSecret { ...Secret } alreadyEnded userErrors { code message } }
+    results {
+      clientId revokedSecret { ...Secret } alreadyEnded effectiveEverywhere notEffectiveReason
+      userErrors { code message }
+    }
     userErrors { code message }
   }
 }

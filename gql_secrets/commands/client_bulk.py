@@ -15,8 +15,9 @@ import typer
 
 from gql_secrets.commands.client import confirm
 from gql_secrets.commands.installation import BulkReset, Installation
-from gql_secrets.commands.output import printable, say, to_json, write_text
+from gql_secrets.commands.output import effect_fields, printable, say, to_json, write_text
 from gql_secrets.domain.credentials import is_client_id
+from gql_secrets.domain.effects import NOT_CHANGED, Effect
 from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.pages import MAX_PAGE
@@ -40,6 +41,7 @@ class _Row:
     old_secret_expires_at: str | None = None
     code: str | None = None
     message: str | None = None
+    effect: Effect = NOT_CHANGED
 
 
 async def reset_many(
@@ -75,7 +77,7 @@ async def reset_many(
 async def revoke_safe(installation: Installation, *, as_json: bool) -> None:
     """Revoke the old secret of every client whose advice is REVOKE, evaluated again for each."""
     targets = await installation.safe_to_revoke()
-    revoked, refused = [], 0
+    revoked, effects, refused = [], list[Effect](), 0
     for batch in _batches(targets, MAX_PAGE):
         for outcome in await installation.revoke_if_safe(batch):
             if outcome.done is None:
@@ -87,9 +89,12 @@ async def revoke_safe(installation: Installation, *, as_json: bool) -> None:
                         "clientId": outcome.client_id,
                         "revokedSecret": outcome.done.revoked_secret,
                         "alreadyEnded": outcome.done.already_ended,
+                        **effect_fields(outcome.done.effect),
                     }
                 )
+                effects.append(outcome.done.effect)
     summary = f"Old secrets revoked: {len(revoked)}."
+    _say_once(effects)
     say(summary)
     write_text(
         f"{to_json(revoked)}\n" if as_json else "".join(f"{each['clientId']}\n" for each in revoked), done=summary
@@ -170,7 +175,7 @@ def _written(directory: Path, outcome: BulkReset) -> _Row:
             f"The secret of {outcome.client_id} was reset, and {directory / name} cannot be written: {error.strerror}. "
             "Run the same command again within ten minutes to get the same secret."
         ) from error
-    return _Row(outcome.client_id, "reset", name, outcome.old_secret_expires_at)
+    return _Row(outcome.client_id, "reset", name, outcome.old_secret_expires_at, effect=outcome.effect)
 
 
 def _file_name(client_id: str) -> str:
@@ -198,12 +203,19 @@ def _write_private(path: Path, text: str) -> None:
 def _report(rows: Sequence[_Row], directory: Path, *, as_json: bool) -> None:
     counts = {outcome: sum(row.outcome == outcome for row in rows) for outcome in ("reset", "skipped", "refused")}
     summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    _say_once([row.effect for row in rows])
     say(f"{summary}. The new secrets are in {directory}.")
     if as_json:
         text = to_json({**counts, "rows": [_data(row) for row in rows]}) + "\n"
     else:
         text = "".join(f"{row.outcome:<7}  {row.client_id}{_note(row)}\n" for row in rows)
     write_text(text, done=f"The run was done: {summary}. Running it again skips clients whose file is there.")
+
+
+def _say_once(effects: Sequence[Effect]) -> None:
+    """Tell the user why some node may not follow a change; all changes of a batch have the same reason."""
+    for reason in dict.fromkeys(effect.reason for effect in effects if effect.reason is not None):
+        say(reason)
 
 
 def _note(row: _Row) -> str:
@@ -218,4 +230,5 @@ def _data(row: _Row) -> dict[str, Any]:
         "oldSecretExpiresAt": row.old_secret_expires_at,
         "code": row.code,
         "message": row.message,
+        **effect_fields(row.effect),
     }

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.credentials import PlaintextSecret
-from gql_secrets.domain.effects import Effect
+from gql_secrets.domain.effects import NOT_CHANGED, Effect
 from gql_secrets.domain.errors import Failure, Refusal
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.domain.webhooks import WebhookEventType
@@ -97,6 +97,7 @@ class BulkReset:
     old_secret_expires_at: str | None = None
     code: str | None = None
     message: str = ""
+    effect: Effect = NOT_CHANGED
 
 
 @dataclass(frozen=True, slots=True)

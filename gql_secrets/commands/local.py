@@ -189,7 +189,8 @@ class LocalInstallation(LocalPeople):
             else:
                 old = outcome.result.old_secret
                 until = instant(old.expires_at) if old else None
-                results.append(BulkReset(outcome.client_id, outcome.result.new_secret, until))
+                made = outcome.result
+                results.append(BulkReset(outcome.client_id, made.new_secret, until, effect=made.effect))
         return results
 
     async def safe_to_revoke(self) -> list[OldSecret]:

@@ -234,6 +234,11 @@ def effect_data(effect: Effect) -> dict[str, object]:
     """Return whether a change is effective on every node, with GraphQL's names; if it may not be, tell the user."""
     if effect.reason is not None:
         say(effect.reason)
+    return effect_fields(effect)
+
+
+def effect_fields(effect: Effect) -> dict[str, object]:
+    """Return whether a change is effective on every node, with GraphQL's names."""
     return {"effectiveEverywhere": effect.everywhere, "notEffectiveReason": effect.reason}
 
 

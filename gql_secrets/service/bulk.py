@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, TypeVar
 
 from gql_secrets.domain.access import Caller, Role, require_no_old_secret, require_role
@@ -14,6 +14,7 @@ from gql_secrets.domain.idempotency import parse_idempotency_key
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.rotation import Reset, ResetPreview, Revoke, Rotation
 from gql_secrets.service.usage.queries import UsageQueries
+from gql_secrets.storage.cluster import Fence, OneWait
 
 MAX_SECONDS: Final = 20.0
 _log: Final = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class _Target(Protocol):
 
 TargetT = TypeVar("TargetT", bound=_Target)
 Result = TypeVar("Result")
+Made = TypeVar("Made", Reset, Revoke)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,17 @@ class BulkRotation:
     """Changes the secrets of many clients."""
 
     def __init__(
-        self, rotation: Rotation, usage_queries: UsageQueries, *, clock: Callable[[], float] = time.monotonic
+        self,
+        rotation: Rotation,
+        usage_queries: UsageQueries,
+        fence: Fence,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Change secrets through `rotation`; `clock` counts the seconds of a request."""
+        """Change secrets through `rotation`, and wait at `fence`; `clock` counts the seconds of a request."""
         self._rotation = rotation
         self._usage_queries = usage_queries
+        self._fence = fence
         self._clock = clock
 
     async def reset_secrets(
@@ -76,6 +84,7 @@ class BulkRotation:
             Failure: the caller may not do this, or the database is not available; nothing was changed.
         """
         _require_may_reset(targets, by, idempotency_key)
+        wait = OneWait(self._fence)
 
         async def reset(target: ResetTarget) -> Reset:
             return await self._rotation.reset_secret(
@@ -84,9 +93,10 @@ class BulkRotation:
                 by=by,
                 if_generation=target.if_generation,
                 idempotency_key=_key_of(idempotency_key, target.client_id),
+                confirm=wait.confirm_later,
             )
 
-        return await self._run(targets, reset)
+        return await _confirmed(await self._run(targets, reset), wait)
 
     async def preview_resets(
         self, targets: Sequence[ResetTarget], retention: Retention, *, by: Caller, idempotency_key: str
@@ -126,13 +136,14 @@ class BulkRotation:
         _require_may_change_many(by)
         require_targets([target.client_id for target in targets])
         advise = self._usage_queries.advise_now if only_if_safe else None
+        wait = OneWait(self._fence)
 
         async def revoke(target: RevokeTarget) -> Revoke:
             return await self._rotation.revoke_old_secret(
-                target.client_id, secret_id=target.secret_id, advise=advise, by=by
+                target.client_id, secret_id=target.secret_id, advise=advise, by=by, confirm=wait.confirm_later
             )
 
-        return await self._run(targets, revoke)
+        return await _confirmed(await self._run(targets, revoke), wait)
 
     async def _run(
         self, targets: Sequence[TargetT], attempt: Callable[[TargetT], Awaitable[Result]]
@@ -160,6 +171,17 @@ class BulkRotation:
                 stopped = _why_stopped(error)
                 outcomes.append(Outcome(target.client_id, refusal=NotAttempted(stopped)))
         return outcomes
+
+
+async def _confirmed(outcomes: Sequence[Outcome[Made]], wait: OneWait) -> list[Outcome[Made]]:
+    """Return the outcomes when every node follows the changes, or with the reason why some node may not."""
+    effect = await wait.finish()
+    if effect.everywhere:
+        return list(outcomes)
+    return [
+        replace(outcome, result=replace(outcome.result, effect=effect)) if outcome.result else outcome
+        for outcome in outcomes
+    ]
 
 
 def _why_stopped(error: Exception) -> str:

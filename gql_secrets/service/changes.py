@@ -43,7 +43,7 @@ from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.service.session_ends import end_what_secrets_made
 from gql_secrets.storage.change_rows import LockedRows, read_locked
-from gql_secrets.storage.cluster import Fence
+from gql_secrets.storage.cluster import Confirm, Fence
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import IntegrityError
@@ -222,8 +222,11 @@ class Changes:
         work: Callable[[ClientChange], Awaitable[T]],
         *,
         creates_secret: bool = False,
+        confirm: Confirm | None = None,
     ) -> tuple[T, Effect]:
         """Run `change_client`, then wait until every node follows the change; from the commit on nothing is raised.
+
+        `confirm` is called instead of waiting here.
 
         Where nothing was changed, it waits for the changes before: the answer of one of them may have been lost, and
         "already ended" must be as true on every node.
@@ -240,7 +243,7 @@ class Changes:
             return result
 
         result = await self.change_client(client_id, caller, noted, creates_secret=creates_secret)
-        effect = await self.fence.wait(own or newest)
+        effect = await (confirm or self.fence.wait)(own or newest)
         return result, NOT_CHANGED if effect.everywhere and not own else effect
 
     async def change_client(

@@ -34,6 +34,7 @@ from gql_secrets.domain.rotation import (
 )
 from gql_secrets.service.changes import Changes, ClientChange
 from gql_secrets.service.idempotent_resets import ResetRequest, find_replay, mint_secret
+from gql_secrets.storage.cluster import Confirm
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.models import Client, ClientSecret
 from gql_secrets.storage.usage import add_last_uses
@@ -120,8 +121,11 @@ class Rotation:
         if_generation: int | None = None,
         idempotency_key: str | None = None,
         reason: str | None = None,
+        confirm: Confirm | None = None,
     ) -> Reset:
         """Create a new secret, valid immediately, and keep the old one for the retention (rules 4 to 6 and 9).
+
+        `confirm` is called instead of waiting until every node follows the reset.
 
         Raises:
             Refusal: INVALID_IDEMPOTENCY_KEY, INVALID_REASON, CLIENT_NOT_FOUND, ROLLOVER_IN_PROGRESS, CONFLICT,
@@ -163,7 +167,9 @@ class Rotation:
                 replayed=False,
             )
 
-        reset, effect = await self._changes.change_client_everywhere(client_id, by, work, creates_secret=True)
+        reset, effect = await self._changes.change_client_everywhere(
+            client_id, by, work, creates_secret=True, confirm=confirm
+        )
         return replace(reset, effect=effect)
 
     async def preview_reset(
@@ -253,6 +259,7 @@ class Rotation:
         if_generation: int | None = None,
         advise: Callable[[ClientChange], Awaitable[Opinion]] | None = None,
         reason: str | None = None,
+        confirm: Confirm | None = None,
     ) -> Revoke:
         """End the old secret now. Idempotent: a second call returns `already_ended` (rule 8).
 
@@ -263,6 +270,7 @@ class Rotation:
             if_generation: the client's generation as the caller read it.
             advise: gives the advice at the instant of the change; any but REVOKE refuses it.
             reason: the reason for the change.
+            confirm: called instead of waiting until every node follows the revoke.
 
         Raises:
             Refusal: INVALID_REASON, CLIENT_NOT_FOUND, SECRET_NOT_OLD, NOT_SAFE_TO_REVOKE or CONFLICT.
@@ -285,7 +293,7 @@ class Rotation:
             )
             return Revoke(change.client, change.secrets[end.secret.id], already_ended=False)
 
-        revoke, effect = await self._changes.change_client_everywhere(client_id, by, work)
+        revoke, effect = await self._changes.change_client_everywhere(client_id, by, work, confirm=confirm)
         return replace(revoke, effect=effect)
 
     async def change_retention(

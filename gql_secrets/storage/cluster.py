@@ -20,7 +20,7 @@ effective on it. On SQLite the commit is effective everywhere.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -33,6 +33,8 @@ from gql_secrets.storage.node_lease import LEASE_SECONDS
 from gql_secrets.storage.transaction import Transaction
 
 _log: Final = logging.getLogger(__name__)
+# Waits until the change with this revision is effective on every node, or answers for a wait that comes later.
+Confirm = Callable[[int], Awaitable[Effect]]
 # Listening nodes poll when they are notified on it.
 CHANNEL: Final = "gql_secrets_changes"
 FROM_MEMORY: Final = "memory"
@@ -154,6 +156,26 @@ class Fence:
             failure = _LOST
             _log.exception("effect_not_confirmed", extra={"revision": revision})
         return Effect(everywhere=False, reason=failure)
+
+
+class OneWait:
+    """One wait, at the end, for several changes of one request."""
+
+    def __init__(self, fence: Fence) -> None:
+        self._fence = fence
+        self._newest = 0
+
+    async def confirm_later(self, revision: int) -> Effect:
+        """Return what is to be confirmed by `finish`."""
+        self._newest = max(self._newest, revision)
+        return EFFECTIVE
+
+    async def finish(self) -> Effect:
+        """Return whether all these changes are effective on every node. It never raises.
+
+        A node that follows the newest one follows all before it.
+        """
+        return await self._fence.wait(self._newest) if self._newest else EFFECTIVE
 
 
 class _Wait:

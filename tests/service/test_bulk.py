@@ -219,7 +219,7 @@ async def test_what_stops_the_rest_is_the_result_of_each_remaining_client(
     failure: Exception, services: Services, clients: list[Made], caplog: pytest.LogCaptureFixture
 ) -> None:
     """From the first commit on nothing is raised: the new secrets of the first clients would be lost with it."""
-    bulk = BulkRotation(Interrupted(services.rotation, failure), services.usage_queries)
+    bulk = BulkRotation(Interrupted(services.rotation, failure), services.usage_queries, services.changes.fence)
     outcomes = await bulk.reset_secrets(targets_of(clients), DAY, by=ADMIN, idempotency_key=KEY)
 
     assert [outcome.result is not None for outcome in outcomes] == [True, True, False, False]
@@ -235,7 +235,9 @@ async def test_what_stops_the_rest_is_the_result_of_each_remaining_client(
 async def test_a_failure_before_the_first_commit_is_raised(
     failure: Exception, services: Services, clients: list[Made]
 ) -> None:
-    bulk = BulkRotation(Interrupted(services.rotation, failure, after=0), services.usage_queries)
+    bulk = BulkRotation(
+        Interrupted(services.rotation, failure, after=0), services.usage_queries, services.changes.fence
+    )
     with pytest.raises(type(failure)):
         await bulk.reset_secrets(targets_of(clients), DAY, by=ADMIN, idempotency_key=KEY)
 
@@ -252,7 +254,7 @@ async def test_the_caller_is_evaluated_again_for_each_client(
             await services.clients.update_client(boss.id, features=[], by=ADMIN)
             return reset
 
-    bulk = BulkRotation(Demoting(services.rotation, RuntimeError()), services.usage_queries)
+    bulk = BulkRotation(Demoting(services.rotation, RuntimeError()), services.usage_queries, services.changes.fence)
     outcomes = await bulk.reset_secrets(targets_of(clients), DAY, by=caller, idempotency_key=KEY)
     assert [type(outcome.refusal) for outcome in outcomes] == [type(None), *[NotAttempted] * 3]
     assert await generations(services, clients) == [2, 1, 1, 1]
@@ -260,7 +262,7 @@ async def test_the_caller_is_evaluated_again_for_each_client(
 
 async def test_after_20_seconds_the_rest_is_not_attempted(services: Services, clients: list[Made]) -> None:
     seconds = iter([0.0, 0.0, MAX_SECONDS - 0.1, MAX_SECONDS])
-    bulk = BulkRotation(services.rotation, services.usage_queries, clock=lambda: next(seconds))
+    bulk = BulkRotation(services.rotation, services.usage_queries, services.changes.fence, clock=lambda: next(seconds))
     outcomes = await bulk.reset_secrets(targets_of(clients), DAY, by=ADMIN, idempotency_key=KEY)
     assert [type(outcome.refusal) for outcome in outcomes] == [type(None), type(None), NotAttempted, NotAttempted]
 

@@ -166,7 +166,7 @@ class RemoteInstallation(RemotePeople):
             secret = PlaintextSecret(each["newSecret"]) if each["newSecret"] else None
             error: dict[str, str] = next(iter(each["userErrors"]), {})
             until, message = each["oldSecretExpiresAt"], error.get("message", "")
-            results.append(BulkReset(each["clientId"], secret, until, error.get("code"), message))
+            results.append(BulkReset(each["clientId"], secret, until, error.get("code"), message, _effect(each)))
         return results
 
     async def safe_to_revoke(self) -> list[OldSecret]:

@@ -13,9 +13,10 @@ from support.installation import PEPPER, MakeClient, OpenNode
 from support.members import SOURCE, Join, Node, joining, rows_of, until_joined
 
 from gql_secrets.domain import base64url
-from gql_secrets.domain.effects import EFFECTIVE, Effect
-from gql_secrets.domain.errors import SetupError, Unavailable
+from gql_secrets.domain.effects import EFFECTIVE, NOT_CHANGED, Effect
+from gql_secrets.domain.errors import ClientNotFound, SetupError, Unavailable
 from gql_secrets.domain.leases import LeaseState
+from gql_secrets.service.bulk import ResetTarget, RevokeTarget
 from gql_secrets.service.verification import Accepted
 from gql_secrets.settings import Settings
 from gql_secrets.storage import cluster
@@ -235,3 +236,76 @@ async def test_no_node_starts_with_a_key_in_front_that_a_running_node_lacks(
     await node.die()
     await node.services.database.run_tx(lambda tx: tx.execute("UPDATE cluster_member SET last_seen_at = 0"))
     await open_node(settings=replace(settings, pepper=f"k2:{new},{PEPPER}"))
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The revisions that were waited for, in order."""
+    made: list[int] = []
+    wait = cluster.Fence.wait
+
+    async def counted(fence: cluster.Fence, revision: int) -> Effect:
+        made.append(revision)
+        return await wait(fence, revision)
+
+    monkeypatch.setattr(cluster.Fence, "wait", counted)
+    return made
+
+
+async def newest_revision(services: Services) -> int:
+    [row] = await services.database.fetch("SELECT revision FROM installation")
+    return int(row["revision"])
+
+
+async def test_changes_of_many_clients_wait_once_for_a_node_that_died(
+    node: Node, join: Join, make_client: MakeClient, waits: list[int]
+) -> None:
+    clients = [await make_client() for _ in range(4)]
+    targets = [ResetTarget(client.id) for client in clients]
+    await (await join()).die()
+    waits.clear()
+    resets = await node.services.bulk.reset_secrets(targets, DAY, by=ADMIN, idempotency_key="k" * 16)
+    assert waits == [await newest_revision(node.services)]
+    again = await node.services.bulk.reset_secrets(targets[:3], DAY, by=ADMIN, idempotency_key="k" * 16)
+    assert len(waits) == 2
+    old = [
+        RevokeTarget(reset.client_id, reset.result.old_secret.id)
+        for reset in resets
+        if reset.result and reset.result.old_secret
+    ]
+    await node.services.rotation.revoke_old_secret(old[0].client_id, by=ADMIN)
+    await (await join()).die()
+    waits.clear()
+    revokes = await node.services.bulk.revoke_old_secrets(old, by=ADMIN, only_if_safe=False)
+    assert waits == [await newest_revision(node.services)]
+    assert [outcome.result and outcome.result.effect for outcome in resets] == [EFFECTIVE] * 4
+    assert [outcome.result and outcome.result.effect for outcome in again] == [NOT_CHANGED] * 3
+    assert [outcome.result and outcome.result.effect for outcome in revokes] == [NOT_CHANGED, *[EFFECTIVE] * 3]
+    for client in clients:
+        assert not await is_good(node.services, client.id, client.secret)
+
+
+async def test_changes_of_many_clients_whose_effect_is_not_confirmed_are_answered_with_the_reason(
+    node: Node, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> bool:
+        raise Unavailable
+
+    clients = [await make_client() for _ in range(2)]
+    monkeypatch.setattr(cluster, "_MAX_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(cluster._Wait, "_is_unconfirmed", fail)
+    targets = [*(ResetTarget(client.id) for client in clients), ResetTarget("no-such-client")]
+    outcomes = await node.services.bulk.reset_secrets(targets, DAY, by=ADMIN, idempotency_key="k" * 16)
+    effects = [outcome.result and outcome.result.effect for outcome in outcomes]
+    assert effects == [*[Effect(everywhere=False, reason=cluster._LOST)] * 2, None]
+    for outcome in outcomes[:2]:
+        assert outcome.result
+        assert await is_good(node.services, outcome.client_id, outcome.result.new_secret.reveal())
+
+
+async def test_a_request_of_many_clients_that_changed_nothing_waits_for_nothing(node: Node, waits: list[int]) -> None:
+    [outcome] = await node.services.bulk.reset_secrets(
+        [ResetTarget("no-such-client")], DAY, by=ADMIN, idempotency_key="k" * 16
+    )
+    assert isinstance(outcome.refusal, ClientNotFound)
+    assert waits == []
