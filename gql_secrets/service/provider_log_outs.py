@@ -14,7 +14,7 @@ from gql_secrets.storage.models import ProviderLogOut
 async def note_log_out(
     connection: BaseDBAsyncClient, issuer: str, *, subject: str | None, provider_session: str | None, now: datetime
 ) -> None:
-    """Keep a log-out, and delete those that no sign-in can meet any more."""
+    """Keep a log-out, and delete those that no sign-in can meet now."""
     await ProviderLogOut.filter(received_at__lt=now - 2 * MAX_AUTHORIZATION).using_db(connection).delete()
     await ProviderLogOut.create(
         using_db=connection, issuer=issuer, subject=subject, provider_session=provider_session, received_at=now
