@@ -3,6 +3,7 @@
 axe finds nothing, and nothing is wider than its screen; the pictures are for people.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 
@@ -88,14 +89,107 @@ def reset_smoothly(window: Window) -> None:
     expect(window.new_secret.or_(window.dialog.get_by_text("becomes the old one"))).to_be_visible()
 
 
-def select_two(window: Window) -> None:
-    boxes = window.page.get_by_role("checkbox", name=re.compile("^Select "))
-    for number in (1, 2):
-        boxes.nth(number).check()
+def select_first(count: int) -> Act:
+    def act(window: Window) -> None:
+        boxes = window.page.get_by_role("checkbox", name=re.compile("^Select "))
+        for number in range(1, count + 1):
+            boxes.nth(number).check()
+
+    return act
+
+
+select_two = select_first(2)
+
+
+def select(*names: str) -> Act:
+    def act(window: Window) -> None:
+        for name in names:
+            window.page.get_by_role("checkbox", name=f"Select {name}", exact=True).check()
+
+    return act
+
+
+def create_link(window: Window) -> None:
+    window.dialog.get_by_role("textbox", name="Name").fill("Emmy Noether")
+    window.confirm("Create link")
+    expect(window.dialog.get_by_test_id("sign-in-link")).to_be_visible()
+
+
+def rotate(window: Window) -> None:
+    window.confirm("Rotate secret")
+    expect(window.dialog.get_by_test_id("signing-secret")).to_be_visible()
+
+
+def show_deliveries(window: Window) -> None:
+    press("Show deliveries")(window)
+    expect(window.page.get_by_role("columnheader", name="Event", exact=True)).to_be_visible()
+
+
+def revoke_two(window: Window) -> None:
+    press("Revoke 2")(window)
+    expect(window.dialog.get_by_role("button", name="Done", exact=True)).to_be_visible()
+
+
+def reset_three(window: Window) -> None:
+    """Another window deletes one of the three first, so that one reset is refused."""
+    gone = window.page.locator("tbody code").nth(2).inner_text()
+    ask(window, f'mutation {{ deleteClient(clientId: "{gone}") {{ userErrors {{ code }} }} }}')
+    window.days.fill("3")
+    press("Reset 3, keep")(window)
+    expect(window.dialog.get_by_role("button", name="Download all as JSON", exact=True)).to_be_visible()
 
 
 def type_key(key: str) -> Act:
     return lambda window: window.page.keyboard.press(key)
+
+
+def ask(window: Window, query: str) -> None:
+    """Send a query with the sign-in of the window, as another window of the same browser does."""
+    options = {"method": "POST", "headers": {"Content-Type": "application/json"}, "body": json.dumps({"query": query})}
+    answer = window.page.evaluate("async options => (await fetch('/graphql', options)).json()", options)
+    assert "errors" not in answer, answer
+
+
+def reset_elsewhere(hours: int) -> Act:
+    def act(window: Window) -> None:
+        client_id = window.page.url.rpartition("/")[2]
+        ask(window, f'mutation {{ resetSecret(clientId: "{client_id}", hoursToLive: {hours}) {{ newSecret }} }}')
+
+    return act
+
+
+def conflict_of_a_reset(window: Window) -> None:
+    fill_smooth_reset(window)
+    reset_elsewhere(24)(window)
+    window.confirm_smooth_reset()
+    expect(window.dialog.get_by_text("Ada Lovelace reset this secret just now.", exact=True)).to_be_visible()
+
+
+def conflict_of_a_retention(window: Window) -> None:
+    """Another window ends the rollover that this one extends."""
+    reset_smoothly(window)
+    window.confirm("Copy secret")
+    window.confirm("Done")
+    window.press("Change retention")
+    window.days.fill("5")
+    reset_elsewhere(0)(window)
+    window.confirm("Change retention")
+    expect(window.dialog.get_by_role("alert")).to_be_visible()
+
+
+def end_session(window: Window) -> None:
+    """End the sign-in as another window does that signs out."""
+    window.page.evaluate("fetch('/sign-out', { method: 'POST', redirect: 'manual' })")
+    expect(window.page.get_by_text("Your sign-in has ended", exact=True)).to_have_count(1)
+
+
+def show_ended_session(name: str, *acts: Act) -> Show:
+    def show(window: Window, walk: Walk) -> None:
+        window.page.goto("about:blank")
+        sign_in(window, "ADMIN", "Grace Hopper")
+        client(name, *acts, end_session)(window, walk)
+
+    return show
 
 
 def show_loading(window: Window, _: Walk) -> None:
@@ -124,8 +218,42 @@ def show_link(window: Window, _: Walk) -> None:
     expect(window.page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
+def show_used_link(window: Window, _: Walk) -> None:
+    link = window.server.sign_in_link("VIEWER", "Vera Rubin")
+    window.page.goto(link)
+    window.press("Sign in")
+    expect(window.page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
+    end_session(window)
+    window.page.goto("about:blank")
+    window.page.goto(link)
+    window.press("Sign in")
+    expect(window.page.get_by_role("button")).to_have_count(0)
+
+
+def show_first_run(address: str, heading: str) -> Show:
+    """Show the answers of an installation that has no client but its owner."""
+
+    def show(window: Window, walk: Walk) -> None:
+        def answer(route: Route) -> None:
+            found = route.fetch()
+            answered = found.json()
+            data = answered.get("data") or {}
+            if data.get("overview"):
+                data["overview"] = {name: int(name == "total") for name in data["overview"]}
+            if (data.get("clients") or {}).get("nodes"):
+                page_info = data["clients"].get("pageInfo", {}) | {"hasNextPage": False}
+                data["clients"] |= {"nodes": data["clients"]["nodes"][:1], "totalCount": 1, "pageInfo": page_info}
+            route.fulfill(response=found, json=answered)
+
+        window.page.route("**/graphql", answer)
+        page(address, heading)(window, walk)
+
+    return show
+
+
 APPS = "Authorized Apps"
 PEOPLE = "People & sessions"
+WEBHOOKS = "Webhooks"
 IN_ROLLOVER = "#/apps?show=in-rollover"
 STATES: dict[str, tuple[str | None, Show]] = {
     "overview": ("ADMIN", page("#/", "Overview")),
@@ -169,8 +297,8 @@ STATES: dict[str, tuple[str | None, Show]] = {
     "people": ("ADMIN", page("#/people", PEOPLE)),
     "people-link": ("ADMIN", page("#/people", PEOPLE, press("Create sign-in link"))),
     "people-end": ("ADMIN", page("#/people", PEOPLE, press("End all"))),
-    "webhooks": ("ADMIN", page("#/webhooks", "Webhooks")),
-    "webhooks-create": ("ADMIN", page("#/webhooks", "Webhooks", press("Create webhook"))),
+    "webhooks": ("ADMIN", page("#/webhooks", WEBHOOKS)),
+    "webhooks-create": ("ADMIN", page("#/webhooks", WEBHOOKS, press("Create webhook"))),
     "palette": ("ADMIN", page("#/", "Overview", type_key("Control+k"))),
     "shortcuts": ("ADMIN", page("#/", "Overview", type_key("?"))),
     "api": ("ADMIN", client(walk_data.NO_ROLLOVER, press("API"))),
@@ -179,7 +307,28 @@ STATES: dict[str, tuple[str | None, Show]] = {
     "no-connection": (None, show_no_connection),
     "link": (None, show_link),
     "link-missing": (None, page("sign-in", "Sign in to gql-secrets")),
-    "link-spent": (None, page("sign-in#spent", "Sign in to gql-secrets", press("Sign in"))),
+    "link-used": (None, show_used_link),
+    "session-ended": (None, show_ended_session(walk_data.NO_ROLLOVER, press("Reset Secret"))),
+    "session-ended-new-secret": (None, show_ended_session("Gift cards", reset_smoothly)),
+    "first-run": ("ADMIN", show_first_run("#/", "Overview")),
+    "first-run-list": ("ADMIN", show_first_run("#/apps?sort=oldest", APPS)),
+    "conflict-reset": ("ADMIN", client("Machine telemetry", conflict_of_a_reset)),
+    "conflict-retention": ("ADMIN", client("Kiosk Brussels", conflict_of_a_retention)),
+    "webhooks-deliveries": ("ADMIN", page("#/webhooks", WEBHOOKS, show_deliveries)),
+    "webhooks-edit": ("ADMIN", page("#/webhooks", WEBHOOKS, press("Edit"))),
+    "webhooks-rotate": ("ADMIN", page("#/webhooks", WEBHOOKS, press("Rotate secret"))),
+    "webhooks-disable": ("ADMIN", page("#/webhooks", WEBHOOKS, press("Disable"))),
+    "webhooks-delete": ("ADMIN", page("#/webhooks", WEBHOOKS, press("Delete"))),
+    "webhooks-secret": ("ADMIN", page("#/webhooks", WEBHOOKS, press("Rotate secret"), rotate)),
+    "people-link-made": ("ADMIN", page("#/people", PEOPLE, press("Create sign-in link"), create_link)),
+    "bulk-revoke-done": (
+        "ADMIN",
+        page(IN_ROLLOVER, APPS, select(walk_data.CLAMPED, walk_data.WAIT_FOR_NEW), press("Revoke 2"), revoke_two),
+    ),
+    "bulk-reset-done": (
+        "ADMIN",
+        page("#/apps?search=of+the+walk", APPS, select_first(3), press("Reset 3"), reset_three),
+    ),
 }
 
 

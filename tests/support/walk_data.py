@@ -16,9 +16,11 @@ from typing import Final
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.details import ClientDetails
 from gql_secrets.domain.rotation import Retention
+from gql_secrets.domain.webhooks import WebhookEventType
 from gql_secrets.service.overview import Overview
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.webhooks.courier import Answer, Courier
 from gql_secrets.settings import Settings
 from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.wiring import Services, open_services
@@ -100,6 +102,13 @@ ORDINARY: Final = (
 )
 ROLES: Final = (("Deployment pipeline", "operator"), ("Audit dashboard", "viewer"))
 MOVED_TILLS: Final = 25
+CHAT: Final = "Chat of the platform team"
+TICKETS: Final = "Ticket system"
+# What the endpoint of each webhook answers; the names of `.example` lead nowhere.
+_ENDPOINTS: Final = {
+    "https://chat.example/hooks/T0295/B71": Answer(204),
+    "https://tickets.example/api/v2/events": Answer(503),
+}
 _OFFICE: Final = ["10.1.0.0/16", "2001:db8:40::/48"]
 
 Act = Callable[[], Awaitable[object]]
@@ -244,6 +253,7 @@ def plan(walk: Walk) -> None:
     walk.create(2 * DAYS, NEVER_USED, description="Goes live in January.")
     _plan_rollovers(walk)
     _plan_endings(walk)
+    _plan_webhooks(walk)
 
 
 def _plan_rollovers(walk: Walk) -> None:
@@ -362,6 +372,32 @@ def _plan_endings(walk: Walk) -> None:
     for number in range(24):
         walk.reset((38 - number) * DAYS, TALKATIVE, 0)
         walk.use((38 - number) * DAYS - HOUR, (37 - number) * DAYS, timedelta(hours=8), TALKATIVE, app(1), number + 1)
+
+
+def _plan_webhooks(walk: Walk) -> None:
+    """Plan two webhooks: one whose endpoint takes every event, and one that has been failing for hours."""
+    (chat, tickets) = _ENDPOINTS
+    some = (
+        WebhookEventType.CLIENT_DISABLED,
+        WebhookEventType.ROLLOVER_ENDING,
+        WebhookEventType.SECRET_RESET,
+        WebhookEventType.STRAGGLER_REFUSED,
+    )
+    walk.at(3 * DAYS, lambda: walk.services.webhooks.create(chat, some, description=CHAT, by=ADMIN))
+    walk.at(3 * DAYS, lambda: walk.services.webhooks.create(tickets, WebhookEventType, description=TICKETS, by=ADMIN))
+    for before_end in (30 * HOUR, 19 * HOUR, 4 * HOUR, MINUTE):
+        walk.at(before_end, lambda: _deliver(walk.services))
+
+
+async def _deliver(services: Services) -> None:
+    async def send(url: str, headers: dict[str, str], body: bytes) -> Answer:
+        del headers, body
+        return _ENDPOINTS[url]
+
+    courier = Courier(services.database, services.changes.pepper, services.queries, services.occasions, send)
+    while await courier.run() == 0:
+        pass
+    await courier.release()
 
 
 def disable(services: Services, client: Known) -> Awaitable[object]:
