@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 
@@ -81,3 +82,8 @@ def test_another_pepper_is_refused(run: RunCommand, monkeypatch: pytest.MonkeyPa
         outcome = run(*command)
         assert outcome.code == 1
         assert "pepper" in outcome.err
+
+
+def test_a_command_does_not_wait_for_the_modules_of_the_server() -> None:
+    program = "import sys, gql_secrets.cli; print(*sorted({'aiohttp', 'graphql', 'strawberry'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"\n"

@@ -1,0 +1,80 @@
+"""How long do a server and a command take to start, and how much memory does a server take?
+
+    uv run --all-groups python tests/benchmarks/start_times.py [--rounds 5]
+
+Starts `gql-secrets serve` on a SQLite file that is there, waits until it says where it listens, asks it once and reads
+its resident memory; then runs `gql-secrets client show`. Takes turns, and prints medians, lowest and highest figures.
+Fails above 0.8 s, 80 MB and 0.5 s, which a quiet machine with two cores should keep.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.databases import temporary_directory
+from support.serving import PROGRAM, environment, serving
+
+BARS = {"start until it listens, s": 0.8, "memory of a server, MB": 80.0, "client show, s": 0.5}
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def run(folder: Path, *arguments: str) -> bytes:
+    return subprocess.run(
+        [PROGRAM, *arguments], cwd=folder, env=environment({"data_dir": str(folder)}), check=True, capture_output=True
+    ).stdout
+
+
+def processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measure(folder: Path, client_id: str) -> dict[str, float]:
+    """Start a server, look at it, stop it; then run a command."""
+    began = time.perf_counter()
+    with serving(folder, data_dir=str(folder)) as server:
+        started = time.perf_counter() - began
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+    began, processor = time.perf_counter(), processor_seconds()
+    run(folder, "client", "show", client_id)
+    return {
+        "start until it listens, s": started,
+        "memory of a server, MB": pages * PAGE / 1e6,
+        "client show, s": time.perf_counter() - began,
+        "client show, s of processor time": processor_seconds() - processor,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    with temporary_directory() as name:
+        folder = Path(name)
+        run(folder, "db", "upgrade")
+        client_id = json.loads(run(folder, "client", "create", "App", "--json"))["clientId"]
+        measure(folder, client_id)  # reads the files of the program into the memory of the machine
+        turns = [measure(folder, client_id) for _ in range(rounds)]
+    missed = False
+    for what in turns[0]:
+        figures = sorted(turn[what] for turn in turns)
+        median, bar = statistics.median(figures), BARS.get(what)
+        missed |= bar is not None and median > bar
+        print(f"{what:36} {median:8.2f}   {figures[0]:8.2f} to {figures[-1]:.2f}   bar {bar or '-'}")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
