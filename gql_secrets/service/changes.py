@@ -49,6 +49,7 @@ from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import IntegrityError
 from gql_secrets.storage.models import AuditEvent, Client, ClientSecret, Installation
 from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.urgency import ending
 
 T = TypeVar("T")
 
@@ -224,9 +225,7 @@ class Changes:
         creates_secret: bool = False,
         confirm: Confirm | None = None,
     ) -> tuple[T, Effect]:
-        """Run `change_client`, then wait until every node follows the change; from the commit on nothing is raised.
-
-        `confirm` is called instead of waiting here.
+        """Run `change_client`, then wait, or call `confirm`, until every node follows; from the commit on, never raise.
 
         Where nothing was changed, it waits for the changes before: the answer of one of them may have been lost, and
         "already ended" must be as true on every node.
@@ -345,7 +344,8 @@ class Changes:
             )
             return True
 
-        return await self.database.run_tx(body, is_urgent=is_urgent, for_client=client_id)
+        with ending():
+            return await self.database.run_tx(body, is_urgent=is_urgent, for_client=client_id)
 
     async def _begin_client_change(
         self, tx: Transaction, client_id: str, caller: Caller, creates_secret: bool

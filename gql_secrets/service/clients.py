@@ -34,6 +34,7 @@ from gql_secrets.service.secret_store import store_secret
 from gql_secrets.service.session_ends import end_what_client_made
 from gql_secrets.storage.errors import IntegrityError
 from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientLabel, ClientListing, ClientNetwork
+from gql_secrets.storage.urgency import ending
 
 
 class Unchanged(Enum):
@@ -186,7 +187,8 @@ class Clients:
                 await end_what_client_made(change, client_id)
             return client
 
-        return Edit(*await self._changes.change_client_everywhere(client_id, by, work))
+        with ending(not enabled):
+            return Edit(*await self._changes.change_client_everywhere(client_id, by, work))
 
     async def delete_client(self, client_id: str, *, by: Caller, reason: str | None = None) -> Deletion:
         """Delete a client and end its secrets. Its row stays, so that its id is never reused.
@@ -212,7 +214,8 @@ class Clients:
             await end_what_client_made(change, client_id)
             return change.client.client_id
 
-        return Deletion(*await self._changes.change_client_everywhere(client_id, by, work))
+        with ending():
+            return Deletion(*await self._changes.change_client_everywhere(client_id, by, work))
 
 
 def _edit(client: Client, **values: str | bool | Unchanged | None) -> list[str]:

@@ -29,6 +29,7 @@ from gql_secrets.storage.change_rows import read_locked
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session
 from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.urgency import ending
 
 _log: Final = logging.getLogger(__name__)
 # A role is looked at again before it stops counting after ten minutes, so that nobody waits for it.
@@ -321,14 +322,16 @@ class ProviderSessions:
             ).using_db(change.connection)
             return await end_sessions(change, rows, SessionEndReason.PROVIDER_ENDED)
 
-        return await self._changes.change_installation_as_system(work)
+        with ending():
+            return await self._changes.change_installation_as_system(work)
 
     async def _end(self, session_id: int, reason: SessionEndReason) -> None:
         async def work(change: Change) -> None:
             rows = await Session.filter(id=session_id, ended_at=None).using_db(change.connection)
             await end_sessions(change, rows, reason)
 
-        await self._changes.change_installation_as_system(work)
+        with ending():
+            await self._changes.change_installation_as_system(work)
 
     def _found(self, person: ProviderPerson) -> dict[str, object]:
         """Return what an answer of the provider changes in the row: the tokens, and its session where it names one."""

@@ -37,6 +37,7 @@ from gql_secrets.service.idempotent_resets import ResetRequest, find_replay, min
 from gql_secrets.storage.cluster import Confirm
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.models import Client, ClientSecret
+from gql_secrets.storage.urgency import ending
 from gql_secrets.storage.usage import add_last_uses
 
 _NTH_NEWEST: Final = """
@@ -167,9 +168,10 @@ class Rotation:
                 replayed=False,
             )
 
-        reset, effect = await self._changes.change_client_everywhere(
-            client_id, by, work, creates_secret=True, confirm=confirm
-        )
+        with ending(not retention.is_smooth):
+            reset, effect = await self._changes.change_client_everywhere(
+                client_id, by, work, creates_secret=True, confirm=confirm
+            )
         return replace(reset, effect=effect)
 
     async def preview_reset(
@@ -293,7 +295,8 @@ class Rotation:
             )
             return Revoke(change.client, change.secrets[end.secret.id], already_ended=False)
 
-        revoke, effect = await self._changes.change_client_everywhere(client_id, by, work, confirm=confirm)
+        with ending():
+            revoke, effect = await self._changes.change_client_everywhere(client_id, by, work, confirm=confirm)
         return replace(revoke, effect=effect)
 
     async def change_retention(
@@ -355,7 +358,8 @@ class Rotation:
             )
             return Cancellation(change.client, change.secrets[old.id], change.secrets[end.secret.id])
 
-        cancellation, effect = await self._changes.change_client_everywhere(client_id, by, work)
+        with ending():
+            cancellation, effect = await self._changes.change_client_everywhere(client_id, by, work)
         return replace(cancellation, effect=effect)
 
 

@@ -1,11 +1,10 @@
 """People sign in with a link that works once, and stay signed in with a session."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
-
-from tortoise.backends.base.client import BaseDBAsyncClient
+from typing import Final, TypeVar
 
 from gql_secrets.domain.access import (
     ActorKind,
@@ -47,6 +46,9 @@ from gql_secrets.storage.change_rows import read_locked
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session, SignInLink
 from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.urgency import ending
+
+T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
 # Links and sessions that ended are kept for a day, to find out why a sign-in did not work.
@@ -266,7 +268,7 @@ class Sessions:
             return await end_sessions(change, rows, SessionEndReason.SIGNED_OUT)
 
         try:
-            return await self._changes.change_installation(by, work) > 0
+            return await self._end(by, work) > 0
         except Unauthenticated:
             return False
 
@@ -285,14 +287,10 @@ class Sessions:
                 raise SessionNotFound
             return await end_sessions(change, rows, SessionEndReason.ENDED_BY_ADMIN)
 
-        return await self._changes.change_installation(by, work) > 0
+        return await self._end(by, work) > 0
 
     async def end_all_of(self, actor: str, *, by: Caller) -> int:
-        """End every session of one person, and what comes from them; return how many were valid until now.
-
-        Args:
-            actor: the person, as the audit log names the actor.
-            by: the caller.
+        """End every session of one person, named as in the audit log; return how many were valid until now.
 
         Raises:
             Forbidden: the caller is not ADMIN, or signed in with an old secret.
@@ -304,7 +302,7 @@ class Sessions:
             theirs = [row for row in rows if actor_of(row) == actor]
             return await end_sessions(change, theirs, SessionEndReason.ENDED_BY_ADMIN)
 
-        return await self._changes.change_installation(by, work)
+        return await self._end(by, work)
 
     async def end_all(self, *, by: Caller) -> tuple[int, int]:
         """End every session and void every unspent link; return how many of each.
@@ -319,7 +317,7 @@ class Sessions:
             rows = await Session.filter(ended_at=None).using_db(change.connection)
             return await end_sessions(change, rows, SessionEndReason.ENDED_BY_ADMIN), voided
 
-        return await self._changes.change_installation(by, work)
+        return await self._end(by, work)
 
     async def void_link(self, number: int, *, by: Caller) -> bool:
         """Void an unspent sign-in link; return whether it was valid until now.
@@ -336,25 +334,26 @@ class Sessions:
                 raise BadRequest("There is no sign-in link with this number.", argument="link_number")
             return await void_links(change, rows)
 
-        return await self._changes.change_installation(by, work) > 0
+        return await self._end(by, work) > 0
 
     async def valid_sessions(self) -> list[Session]:
         """Return the sessions that are valid now, oldest first."""
         now = await self._database.now()
-
-        async def read(connection: BaseDBAsyncClient) -> list[Session]:
-            return await Session.filter(valid_at(now)).using_db(connection).order_by("id")
-
-        return await self._database.read(read)
+        return await self._database.read(
+            lambda connection: Session.filter(valid_at(now)).using_db(connection).order_by("id")
+        )
 
     async def unspent_links(self) -> list[SignInLink]:
         """Return the sign-in links that are valid now, oldest first."""
         now = await self._database.now()
+        rows = await self._database.read(
+            lambda connection: SignInLink.filter(spent_at=None, expires_at__gt=now).using_db(connection).order_by("id")
+        )
+        return [row for row in rows if _is_valid_link(row, now)]
 
-        async def read(connection: BaseDBAsyncClient) -> list[SignInLink]:
-            return await SignInLink.filter(spent_at=None, expires_at__gt=now).using_db(connection).order_by("id")
-
-        return [row for row in await self._database.read(read) if _is_valid_link(row, now)]
+    async def _end(self, by: Caller, work: Callable[[Change], Awaitable[T]]) -> T:
+        with ending():
+            return await self._changes.change_installation(by, work)
 
     async def _is_in_use(self, row: Session) -> bool:
         """Return whether the session is valid; write that it was used, or that it ended."""

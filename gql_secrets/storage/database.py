@@ -23,7 +23,7 @@ from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.dialect import PostgresDialect
 from gql_secrets.storage.sqlite.dialect import SqliteDialect
 from gql_secrets.storage.transaction import Transaction
-from gql_secrets.storage.urgency import CLIENT_TO_LOCK, IS_URGENT
+from gql_secrets.storage.urgency import CLIENT_TO_LOCK, IS_ENDING, IS_URGENT
 
 T = TypeVar("T")
 
@@ -180,6 +180,8 @@ class Database:
         context = self.context
         if is_urgent:
             context.run(IS_URGENT.set, True)
+        if IS_ENDING.get():
+            context.run(IS_ENDING.set, True)
         if for_client is not None:
             context.run(CLIENT_TO_LOCK.set, for_client)
         task = asyncio.get_running_loop().create_task(self._run(work), context=context)
@@ -222,13 +224,22 @@ class Database:
         return result
 
     async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        async def run_once() -> T:
+        async def run_once(*, from_reserve: bool = False) -> T:
             async with in_transaction(self.dialect.writer) as connection:
+                if from_reserve:
+                    self.dialect.use_reserve()
                 return await work(Transaction(connection, self.dialect, self.read_clock, self.instant_of))
 
         try:
             with translated():
-                result = await _retried(run_once)
+                if not IS_ENDING.get():
+                    self.dialect.require_room()
+                try:
+                    result = await _retried(run_once)
+                except Exception as error:
+                    if not IS_ENDING.get() or not self.dialect.has_reserve_for(error):
+                        raise
+                    result = await run_once(from_reserve=True)
         except Unavailable:
             self.can_write = False
             self.failed_writes += 1
@@ -255,6 +266,7 @@ class Database:
     async def _begin_and_commit(self) -> str:
         try:
             with translated():
+                self.dialect.require_room()
                 async with in_transaction(self.dialect.writer):
                     pass
         except Conflict:

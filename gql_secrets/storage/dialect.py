@@ -108,6 +108,20 @@ class Dialect(Protocol):
             values: of its placeholders.
         """
 
+    def require_room(self) -> None:
+        """Pass unless what room is left on the disk is for endings.
+
+        Raises:
+            Unavailable: it is.
+        """
+
+    def has_reserve_for(self, error: BaseException) -> bool:
+        """Return whether an ending that failed like this may succeed with the room that is kept for endings."""
+        ...
+
+    def use_reserve(self) -> None:
+        """Give away the room that is kept for endings, in a transaction that holds the locks of a change."""
+
     async def close(self) -> None:
         """Close the connections that are not Tortoise's."""
 

@@ -1,5 +1,7 @@
 """What is asked of a transaction as it begins: Tortoise, which begins it, has no arguments for that."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -10,9 +12,21 @@ It may use the connections that are kept for verification, and waits for locks f
 """
 CLIENT_TO_LOCK: Final[ContextVar[str | None]] = ContextVar("client_to_lock", default=None)
 """Set in the context of a transaction that locks a client first: where that is possible, as it begins."""
+IS_ENDING: Final[ContextVar[bool]] = ContextVar("is_ending", default=False)
+"""Set in the context of a transaction that ends a secret or a session: it may use the room that is kept for those."""
 LOCK_SECONDS: Final = 5.0
 """How long every other transaction waits for its locks."""
 URGENT_LOCK_SECONDS: Final = 0.6
+
+
+@contextmanager
+def ending(is_ending: bool = True) -> Iterator[None]:
+    """Mark the transactions of this block, which end a secret or a session."""
+    token = IS_ENDING.set(is_ending)
+    try:
+        yield
+    finally:
+        IS_ENDING.reset(token)
 
 
 def lock_seconds() -> float:

@@ -127,6 +127,16 @@ class PostgresDialect:
             if await _setting(connection, name) == "off":
                 raise SetupError(f"PostgreSQL runs with {name}=off: a returned secret could be lost. Set it to on.")
 
+    def require_room(self) -> None:
+        """Do nothing: the disk is the server's."""
+
+    def has_reserve_for(self, error: BaseException) -> bool:  # noqa: ARG002
+        """Return False: the disk is the server's."""
+        return False
+
+    def use_reserve(self) -> None:
+        """Do nothing."""
+
     async def read_replication(self, connection: BaseDBAsyncClient) -> str:  # noqa: D102
         _, rows = await connection.execute_query(_REPLICATION)
         return str(rows[0]["replication"])

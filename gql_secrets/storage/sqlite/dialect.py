@@ -18,6 +18,7 @@ from gql_secrets.storage.errors import IntegrityError, is_busy
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.sqlite.engine import TRY_SECONDS, ImmediateTransaction
 from gql_secrets.storage.sqlite.file import prepare_file
+from gql_secrets.storage.sqlite.reserve import Reserve
 from gql_secrets.storage.urgency import LOCK_SECONDS
 
 _log: Final = logging.getLogger(__name__)
@@ -46,9 +47,20 @@ class SqliteDialect:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._quick: sqlite3.Connection | None = None
+        self._reserve = Reserve(path)
 
     async def prepare(self) -> None:  # noqa: D102  the protocol states what each method promises
-        await asyncio.to_thread(prepare_file, self._path)
+        await asyncio.to_thread(self._prepare)
+
+    def _prepare(self) -> None:
+        try:
+            prepare_file(self._path)
+        except SetupError as error:
+            if error.__cause__ is None or not self._reserve.helps(error.__cause__):
+                raise
+            self._reserve.lend()
+            prepare_file(self._path)
+        self._reserve.prepare()
 
     def connections(self) -> dict[str, Any]:  # noqa: D102
         return {self.writer: self._connection(TRY_SECONDS), self.reader: self._connection(LOCK_SECONDS)}
@@ -125,6 +137,15 @@ class SqliteDialect:
                 raise
         _, rows = await connection.execute_query(statement, list(values))
         return [tuple(row) for row in rows]
+
+    def require_room(self) -> None:  # noqa: D102
+        self._reserve.require_unused()
+
+    def has_reserve_for(self, error: BaseException) -> bool:  # noqa: D102
+        return self._reserve.helps(error)
+
+    def use_reserve(self) -> None:  # noqa: D102
+        self._reserve.use()
 
     async def close(self) -> None:  # noqa: D102
         if self._quick is not None:
