@@ -20,6 +20,7 @@ from gql_secrets.service.pages import Page, PageRequest, cursor_by, cursor_of_pl
 from gql_secrets.service.session_rows import valid_at
 from gql_secrets.storage import client_conditions, client_lists, client_rows
 from gql_secrets.storage.allowed_uses import conditions_at
+from gql_secrets.storage.change_log import ChangeLog
 from gql_secrets.storage.client_conditions import Conditions
 from gql_secrets.storage.client_lists import Order
 from gql_secrets.storage.client_rows import ClientQuery, ClientRow
@@ -53,6 +54,10 @@ class Queries:
         self._database = database
         self._quiet_time = quiet_time
         self._policy = policy
+
+    async def revision(self) -> int:
+        """Return the revision of the installation: that of its latest change."""
+        return (await ChangeLog(self._database).latest()).revision
 
     async def find_client(self, client_id: str) -> Client | None:
         """Return the client, or None if it does not exist or was deleted."""

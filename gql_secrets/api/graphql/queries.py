@@ -52,6 +52,16 @@ class Query:
         return await info.context.now()
 
     @strawberry.field(
+        description="The revision of the installation, which every change increments. Query it before other data, then "
+        "pass it to clientEvents as after: the events of every change that the data may lack are delivered. "
+        "Verifications do not increment it.",
+        extensions=[Guard(Role.VIEWER)],
+        metadata=weighs(30),
+    )
+    async def revision(self, info: Info) -> int | None:
+        return await info.context.services.queries.revision()
+
+    @strawberry.field(
         description="Finds a client by its client id. Null if no such client exists.",
         extensions=[Guard(Role.VIEWER, or_self=client_of_argument)],
         metadata=FOUND,

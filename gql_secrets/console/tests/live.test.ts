@@ -14,7 +14,8 @@ class FakeSocket {
   onmessage?: (event: { data: string }) => void;
   onclose?: (event: object) => void;
   onerror?: (event: object) => void;
-  readonly sent: { readonly id?: string; readonly type: string }[] = [];
+  readonly sent: { readonly id?: string; readonly type: string; readonly payload?: { readonly variables: object } }[] =
+    [];
 
   constructor(readonly url: string) {
     FakeSocket.made.push(this);
@@ -40,7 +41,15 @@ class FakeSocket {
   }
 
   get subscription(): string {
-    return this.sent.find((message) => message.type === "subscribe")?.id ?? "";
+    return this.subscribing?.id ?? "";
+  }
+
+  get variables(): object | undefined {
+    return this.subscribing?.payload?.variables;
+  }
+
+  private get subscribing() {
+    return this.sent.find((message) => message.type === "subscribe");
   }
 }
 
@@ -52,9 +61,11 @@ async function listening(): Promise<{ socket: FakeSocket; news: News[]; asked: (
   const news: News[] = [];
   let asked = 0;
   const forget = onNews((each) => news.push(each));
-  startListening(() => {
+  const ask = async () => {
     asked += 1;
-  });
+    startListening(7 + asked, ask);
+  };
+  startListening(7, ask);
   await soon();
   const [socket] = FakeSocket.made;
   assert.ok(socket);
@@ -70,7 +81,7 @@ test("an event of the server reaches every listener", async () => {
   try {
     assert.equal(socket.url, "wss://secrets.example/graphql");
     assert.equal(liveness.get(), "live");
-    const event = { kind: "RESET", clientId: "a1", actor: "user:Ada" };
+    const event = { kind: "RESET", revision: 8, clientId: "a1", actor: "user:Ada" };
     socket.answer({ id: socket.subscription, type: "next", payload: { data: { clientEvents: event } } });
     await soon();
     assert.deepEqual(news, [event]);
@@ -83,7 +94,7 @@ test("a change of this window is announced without the server", async () => {
   const { news, stop } = await listening();
   try {
     announceChange("a1");
-    assert.deepEqual(news, [{ kind: "EDITED", clientId: "a1", actor: null }]);
+    assert.deepEqual(news, [{ kind: "EDITED", revision: null, clientId: "a1", actor: null }]);
   } finally {
     stop();
   }
@@ -102,10 +113,40 @@ test("when the server ends the stream, the session is checked: the sign-in may h
   assert.equal(liveness.get(), "off");
 });
 
-test("what happened before the server had begun to listen is read again", async () => {
-  const { news, stop } = await listening();
+test("the subscription begins after what was read, so nothing is read twice", async () => {
+  const { socket, news, stop } = await listening();
   try {
+    assert.deepEqual(socket.variables, { after: 7 });
     await soon(2100);
+    assert.deepEqual(news, []);
+  } finally {
+    stop();
+  }
+});
+
+test("a new connection resumes after the last event, and everything is read again for the uses", async () => {
+  const { socket, news, stop } = await listening();
+  try {
+    const event = { kind: "RESET", revision: 9, clientId: "a1", actor: "user:Ada" };
+    socket.answer({ id: socket.subscription, type: "next", payload: { data: { clientEvents: event } } });
+    const use = { kind: "FIRST_USED", revision: null, clientId: "a1", actor: null };
+    socket.answer({ id: socket.subscription, type: "next", payload: { data: { clientEvents: use } } });
+    await soon();
+    socket.close(1012);
+    await soon(1200);
+    assert.deepEqual(FakeSocket.made[1]?.variables, { after: 9 });
+    assert.deepEqual(news, [event, use, "missed"]);
+  } finally {
+    stop();
+  }
+});
+
+test("after the server ended the stream, it resumes after what is read again", async () => {
+  const { socket, news, stop } = await listening();
+  try {
+    socket.answer({ id: socket.subscription, type: "error", payload: [{ message: "Too many events." }] });
+    await soon(3500);
+    assert.deepEqual(FakeSocket.made[1]?.variables, { after: 8 });
     assert.deepEqual(news, ["missed"]);
   } finally {
     stop();

@@ -174,3 +174,15 @@ async def test_a_socket_that_cannot_resume_is_closed_with_4409(
             message = await socket.raw.receive()
         assert message.data == 4409
     assert len(services.feed) == 0
+
+
+async def test_events_follow_the_revision_that_was_read_before_other_data(
+    gql: Any, source: EventSource, services: Services, viewer: Made, client: Made
+) -> None:
+    before = (await gql("{ revision }", as_=viewer))["revision"]
+    assert (await gql("{ revision }", as_=viewer))["revision"] == before  # a sign-in is not a change
+    await edit(services, client, "Between")
+    assert (await gql("{ revision }", as_=viewer))["revision"] == before + 1
+    async with source.open(AFTER, after=before) as response:
+        data, _ = await source.read(response)
+    assert data == {"data": {"clientEvents": {"kind": "EDITED", "revision": before + 1}}}

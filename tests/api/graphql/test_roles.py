@@ -20,6 +20,7 @@ SCHEMA: Final = build_schema(print_schema(), assume_valid_sdl=True)
 ROOT: Final[dict[str, tuple[int, str]]] = {
     "Query.viewer": (ANYONE, "{ viewer { name } }"),
     "Query.serverTime": (ANYONE, "{ serverTime }"),
+    "Query.revision": (VIEWER, "{ revision }"),
     "Query.client": (VIEWER, '{ client(clientId: "ID") { name } }'),
     "Query.overview": (VIEWER, "{ overview { total } }"),
     "Query.webhooks": (ADMIN, "{ webhooks { id } }"),

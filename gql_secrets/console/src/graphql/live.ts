@@ -10,16 +10,16 @@ export type ClientEvent = ResultOf<typeof CLIENT_EVENTS>["clientEvents"];
 /** `missed`: events may have been lost, so everything shown must be read again. */
 export type News = ClientEvent | "missed";
 
-const SUBSCRIBED_AFTER = 2000;
-
 export const liveness = createStore<"connecting" | "live" | "off">("off");
 
 const listeners = new Set<(news: News) => void>();
 let client: SocketClient | undefined;
 let again: ReturnType<typeof setTimeout> | undefined;
-let begun: ReturnType<typeof setTimeout> | undefined;
 let refusals = 0;
-let ask: () => void = () => undefined;
+let ask: () => Promise<void> = async () => undefined;
+/** The latest revision that the server returned, and the one whose changes everything shown has at least. */
+let asked: number | null = null;
+let known: number | null = null;
 
 export function onNews(listener: (news: News) => void): () => void {
   listeners.add(listener);
@@ -28,12 +28,17 @@ export function onNews(listener: (news: News) => void): () => void {
 
 /** Announce a change that this window made to its own pages, without waiting for the server's event. */
 export function announceChange(clientId: string): void {
-  announce({ kind: "EDITED", clientId, actor: null });
+  announce({ kind: "EDITED", revision: null, clientId, actor: null });
 }
 
-/** Start listening. `whenRefused` is called when the server ends the stream: the sign-in may have ended. */
-export function startListening(whenRefused: () => void): void {
+/**
+ * Start listening to every change after a revision, which was read before everything that is shown.
+ * `whenRefused` is called when the server ends the stream: the sign-in may have ended. It calls this again.
+ */
+export function startListening(revision: number | null, whenRefused: () => Promise<void>): void {
+  asked = revision;
   if (client) return;
+  known = revision;
   let wasConnected = false;
   ask = whenRefused;
   liveness.set("connecting");
@@ -46,11 +51,9 @@ export function startListening(whenRefused: () => void): void {
     on: {
       connected: () => {
         liveness.set("live");
+        // The changes since then follow, but not the uses.
         if (wasConnected) announce("missed");
         wasConnected = true;
-        // Nothing reports when the subscription has begun on the server: events before that are not delivered.
-        clearTimeout(begun);
-        begun = setTimeout(() => announce("missed"), SUBSCRIBED_AFTER);
       },
       closed: () => liveness.get() === "live" && liveness.set("connecting"),
     },
@@ -60,7 +63,6 @@ export function startListening(whenRefused: () => void): void {
 
 export function stopListening(): void {
   clearTimeout(again);
-  clearTimeout(begun);
   void client?.dispose();
   client = undefined;
   liveness.set("off");
@@ -68,11 +70,21 @@ export function stopListening(): void {
 
 function listen(socket: SocketClient): void {
   socket.subscribe<ResultOf<typeof CLIENT_EVENTS>>(
-    { query: textOf(CLIENT_EVENTS) },
+    // A getter, because the same message is sent after every new connection.
+    {
+      query: textOf(CLIENT_EVENTS),
+      variables: {
+        get after() {
+          return known;
+        },
+      },
+    },
     {
       next: ({ data }) => {
         refusals = 0;
-        if (data) announce(data.clientEvents);
+        if (!data) return;
+        known = data.clientEvents.revision ?? known;
+        announce(data.clientEvents);
       },
       error: () => retryLater(socket),
       complete: () => retryLater(socket),
@@ -80,12 +92,18 @@ function listen(socket: SocketClient): void {
   );
 }
 
-/** The server ended or refused the stream: check who is signed in, then retry with growing pauses. */
+/** The server ended or refused the stream: check who is signed in, then connect again, with growing pauses. */
 function retryLater(socket: SocketClient): void {
   if (socket !== client) return; // this window stopped it
   liveness.set("connecting");
-  ask();
-  again = setTimeout(() => socket === client && listen(socket), Math.min(60_000, 3000 * 2 ** refusals));
+  const checked = ask();
+  const listenAgain = async () => {
+    await checked;
+    if (socket !== client) return;
+    known = asked; // everything is read again as soon as it is connected
+    listen(socket);
+  };
+  again = setTimeout(listenAgain, Math.min(60_000, 3000 * 2 ** refusals));
   refusals += 1;
 }
 

@@ -6,6 +6,7 @@ import { graphql } from "./graphql";
 export const VIEWER = graphql(`
   query Viewer {
     serverTime
+    revision
     viewer {
       name
       roles
@@ -19,9 +20,10 @@ export const VIEWER = graphql(`
 export type Viewer = NonNullable<ResultOf<typeof VIEWER>["viewer"]>;
 
 export const CLIENT_EVENTS = graphql(`
-  subscription ConsoleEvents {
-    clientEvents {
+  subscription ConsoleEvents($after: Int) {
+    clientEvents(after: $after) {
       kind
+      revision
       clientId
       actor
     }

@@ -16,13 +16,14 @@ export const session = createStore<Session>({ state: "asking" });
 /** Ask who is signed in, and start or stop everything that depends on it. */
 export async function checkSession(): Promise<void> {
   try {
-    const { viewer } = (await request(VIEWER, {})).data;
+    const { viewer, revision } = (await request(VIEWER, {})).data;
     if (!viewer) return forget();
     const before = session.get();
     // The same viewer must be the same object, or every check would redraw the whole page.
     const same = before.state === "signed-in" && JSON.stringify(before.viewer) === JSON.stringify(viewer);
     if (!same) session.set({ state: "signed-in", viewer });
-    startListening(() => void checkSession());
+    // Every page asks for its data later than this, so nothing is missed between its answer and the first event.
+    startListening(revision, checkSession);
   } catch (failure) {
     // A page that was read before stays visible; a page that shows nothing yet must say why.
     const nothingShown = session.get().state === "asking" || session.get().state === "unreachable";
