@@ -42,8 +42,16 @@ class InvalidNetwork(InvalidAllowList):
         reason: a sentence that says what to write instead.
     """
 
-    def __init__(self, value: str, reason: str) -> None:
-        super().__init__(reason)  # without the value: a GraphQL error echoes no input
+    def __init__(self, value: str, reason: str, *, number: int | None = None) -> None:
+        """Describe what is invalid.
+
+        Args:
+            value: the invalid text.
+            reason: a sentence that says what to write instead.
+            number: which network of the list it is, from 1; None if there is one only.
+        """
+        # Without the value: a GraphQL error echoes no input.
+        super().__init__(reason if number is None else f"Network {number}: {reason}")
         self.value = value
         self.reason = reason
 
@@ -81,9 +89,15 @@ class AllowList:
         """
         if isinstance(texts, str):
             raise InvalidNetwork(shown(texts), 'An allow list is a list of strings: write ["…"] around it.')
+        given = list(texts)
         networks: dict[Network, None] = {}
-        for text in texts:
-            networks[parse_network(text)] = None
+        for number, text in enumerate(given, 1):
+            try:
+                networks[parse_network(text)] = None
+            except InvalidNetwork as invalid:
+                if len(given) == 1:
+                    raise
+                raise InvalidNetwork(invalid.value, invalid.reason, number=number) from None
             if len(networks) > MAX_NETWORKS:
                 break
         return cls(tuple(networks))

@@ -137,6 +137,12 @@ def test_a_refused_field_gets_the_focus(window: Window, client: Client) -> None:
     window.confirm("Save")
 
     expect(window.dialog.get_by_role("textbox", name="Networks")).to_be_focused()
+    sentence = "Write an IPv4 or IPv6 network such as 192.0.2.0/24 or 2001:db8::/32, or a single address."
+    expect(window.dialog.get_by_text(f"Network 2: {sentence}", exact=True)).to_be_visible()
+    window.dialog.get_by_role("textbox", name="Networks").fill("10.0.0.0/8\n192.0.2.0/24\n10.0.0.0/33")
+    window.confirm("Save")
+    sentence = "After the slash, write only the prefix length, a number from 0 to 32."
+    expect(window.dialog.get_by_text(f"Network 3: {sentence}", exact=True)).to_be_visible()
 
 
 def test_a_retention_can_be_shortened_to_hours_and_shows_the_present_end(window: Window, client: Client) -> None:

@@ -93,8 +93,16 @@ def test_what_is_no_network_is_refused_with_what_to_write_instead(written: objec
         AllowList.parse(["192.0.2.0/24", written])
 
     assert told in raised.value.reason
+    assert str(raised.value) == f"Network 2: {raised.value.reason}"
     assert raised.value.value == str(written)
     assert raised.value.code is ErrorCode.INVALID_ALLOW_LIST
+
+
+def test_the_only_network_of_a_list_has_no_number() -> None:
+    with pytest.raises(
+        InvalidNetwork, match=r"^After the slash, write only the prefix length, a number from 0 to 32\.$"
+    ):
+        AllowList.parse(["10.0.0.0/33"])
 
 
 def test_a_refused_text_is_shown_on_one_line_and_never_a_whole_pasted_secret() -> None:
