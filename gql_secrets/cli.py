@@ -10,7 +10,7 @@ import typer
 
 from gql_secrets import __version__
 from gql_secrets.commands import audit, client, client_rollover, cluster, db, pepper, session, webhook
-from gql_secrets.commands.backup import backup, restore
+from gql_secrets.commands.backup import backup, restore_app
 from gql_secrets.commands.client_import import import_clients
 from gql_secrets.commands.client_wait import wait_unused
 from gql_secrets.commands.context import REMOTE, DatabaseUrl, DataDir
@@ -48,7 +48,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(pepper.app, name="pepper")
 app.command()(schema)
 app.command()(backup)
-app.command()(restore)
+app.add_typer(restore_app, name="restore")
 
 
 def _print_version(wanted: bool) -> None:

@@ -18,6 +18,7 @@ from gql_secrets.service.clients import Clients, Registration
 from gql_secrets.service.cluster import ClusterNodes
 from gql_secrets.service.event_feed import Feed
 from gql_secrets.service.figures import FigureQueries
+from gql_secrets.service.history import History
 from gql_secrets.service.installation import is_installed, prepare
 from gql_secrets.service.maintenance import Maintenance
 from gql_secrets.service.overview import Overviews
@@ -53,6 +54,7 @@ class Services:
 
     database: Database
     changes: Changes
+    history: History
     rotation: Rotation
     bulk: BulkRotation
     clients: Clients
@@ -88,6 +90,7 @@ class Services:
 
     async def close(self) -> None:
         """Close everything, even if a part cannot be closed."""
+        self.history.close()
         try:
             await self.feed.close()
         finally:
@@ -109,9 +112,11 @@ async def background(services: Services, send: Send | None = None) -> AsyncItera
     """
     stop = asyncio.Event()
     await services.cluster.note_start()
+    services.history.report_memory()
     tasks = [
         asyncio.create_task(repeat(services.usage.keep_flushing, stop)),
         asyncio.create_task(repeat(services.maintenance.run, stop)),
+        asyncio.create_task(repeat(services.history.follow, stop)),
         asyncio.create_task(repeat(services.lookup.read_ahead, stop)),
     ]
     courier = (
@@ -177,6 +182,8 @@ async def open_services(
             if made is not None:
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
+        history = History(changes, settings.data_dir)
+        await history.open()
         usage = Usage(database, settings.usage_flush)
         queries = Queries(database, settings.wait_to_revoke, settings.rotation_policy)
         usage_queries = UsageQueries(database, queries, usage, settings.quiet_time)
@@ -192,6 +199,7 @@ async def open_services(
         return Services(
             database=database,
             changes=changes,
+            history=history,
             rotation=rotation,
             bulk=BulkRotation(rotation, usage_queries, changes.fence),
             clients=Clients(changes),

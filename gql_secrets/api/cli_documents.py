@@ -248,7 +248,9 @@ mutation CliRedeliver($deliveryId: ID!) {
 """
     + _DELIVERY
 )
-CLUSTER: Final = "query CliCluster { cluster { members { id version lease lag startedAt lastSeenAt } } }\n"
+CLUSTER: Final = (
+    "query CliCluster { cluster { members { id version lease lag startedAt lastSeenAt } uncertainClients } }\n"
+)
 AUDIT_EXPORT: Final = """\
 query CliAuditExport($after: Int!) { auditExport(after: $after, first: 500) }
 """

@@ -14,6 +14,7 @@ from aiohttp import web
 from gql_secrets import __version__
 from gql_secrets.api.keys import DRAINING, SERVICES
 from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.journal import UncertainClients
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.replication import probe_replication
 
@@ -59,13 +60,15 @@ async def _answer_ready(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     verification = changes = audit_head = _OK
     replication = _NONE
+    uncertain = UncertainClients.NONE.value
     try:
         await services.verifier.check()
         changes = await services.database.probe_changes()
         audit_head = await AuditLog(services.database, services.changes.pepper).probe_head()
         replication = await probe_replication(services.database)
+        uncertain = (await services.history.uncertain_clients()).value
     except Unavailable as failure:
-        verification = changes = audit_head = replication = _UNAVAILABLE
+        verification = changes = audit_head = replication = uncertain = _UNAVAILABLE
         _log.error("verification_unavailable", extra={"reason": str(failure)})
     if verification == _OK and changes != _OK:
         _log.warning("changes_not_possible", extra={"changes": changes})
@@ -78,6 +81,7 @@ async def _answer_ready(request: web.Request) -> web.Response:
         "changes": changes,
         "auditHead": audit_head,
         "replication": replication,
+        "uncertainClients": uncertain,
         "lease": services.cluster.own_lease.value,
     }
     return web.json_response(report, status=200 if is_healthy else 503)

@@ -1,20 +1,23 @@
 """`gql-secrets backup` and `gql-secrets restore`: the whole database in one file, while the server runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-from gql_secrets.commands.context import run_to_end, with_services, with_settings
+from gql_secrets.commands.context import cli_caller, run_to_end, with_services, with_settings
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.service.backup import Copied, back_up
 from gql_secrets.service.backup import restore as restore_backup
+from gql_secrets.service.restore_acceptance import Acceptance, accept_restore
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.storage.migrate import upgrade
 from gql_secrets.wiring import Services, open_database
 
+_RESTORE_FILE: Final = "file"
 _NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="A new file, which nobody but this user can read.")]
 _Backup = Annotated[Path, typer.Argument(metavar="FILE", help="What gql-secrets backup wrote.")]
 
@@ -29,6 +32,23 @@ async def backup(services: Services, file: _NewFile, as_json: AsJson = False) ->
     require_sound(copied, f"The backup {file} was written, but the database has problems, and so has the backup")
 
 
+class _FileOrCommand(TyperGroup):
+    """Reads `restore FILE` as `restore file FILE`; a file with the name of a command is written `./accept`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  Typer does not export these types
+        """Return the command that the first argument names, or the one that restores the file of this name."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else [_RESTORE_FILE, *args])
+
+
+restore_app = typer.Typer(
+    cls=_FileOrCommand,
+    help="Restore a backup: gql-secrets restore FILE. Then accept what it lost: gql-secrets restore accept.",
+    no_args_is_help=True,
+    context_settings={"ignore_unknown_options": True},  # those of the command that is left out
+)
+
+
+@restore_app.command(_RESTORE_FILE)
 @with_settings
 def restore(settings: Settings, file: _Backup, as_json: AsJson = False) -> None:
     """Write a backup into an empty database, and verify it. A SQLite file is created, and so are the tables."""
@@ -36,11 +56,44 @@ def restore(settings: Settings, file: _Backup, as_json: AsJson = False) -> None:
     done = f"Restored {copied.clients} clients and {copied.events} audit events, up to revision {copied.revision}."
     say(done)
     say(
-        "Secrets that were revoked after the backup are valid again, and secrets that were created after it are "
-        "unknown. Run gql-secrets client revoke-old --all, and reset each client that was reset after the backup."
+        "What was changed after the backup is lost. Each node that knows of such changes says so when it starts: the "
+        "clients that they are about are not verified, and only changes that end something are made, until you run "
+        "gql-secrets restore accept. Where no node has its journal, secrets that were revoked after the backup are "
+        "valid again: run gql-secrets client revoke-old --all, and reset each client that was reset after the backup."
     )
     write(copied_data(copied), as_json=as_json, done=done)
     require_sound(copied, "The backup was restored, but it has problems")
+
+
+@restore_app.command()
+@with_services
+async def accept(
+    services: Services,
+    reason: Annotated[str, typer.Option(help="Why the restored database is accepted: at most 200 characters.")],
+    end_retained: Annotated[
+        bool, typer.Option("--end-retained", help="End the old secret of every client in a rollover first.")
+    ] = False,
+    as_it_is: Annotated[
+        bool, typer.Option("--as-it-is", help="End nothing: a secret that had ended may be valid again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Accept a database that went back in time, so that all clients are verified and changed again. It is audited."""
+    if end_retained == as_it_is:
+        raise typer.BadParameter("Give either --end-retained or --as-it-is.")
+    how = Acceptance.END_RETAINED if end_retained else Acceptance.AS_IT_IS
+    accepted = await accept_restore(services.changes, services.rotation, by=cli_caller(), how=how, reason=reason)
+    done = f"The database is accepted. The journals have {accepted.lost_changes} changes that it lost."
+    say(done)
+    if accepted.changed:
+        say("Reset each client that is listed as changed: its current secret may be one that had ended.")
+    data = {
+        "lostChanges": accepted.lost_changes,
+        "changed": list(accepted.changed),
+        "unknown": list(accepted.unknown),
+        "oldSecretsEnded": list(accepted.ended),
+    }
+    write(data, as_json=as_json, done=done)
 
 
 async def _restore(settings: Settings, file: Path) -> Copied:

@@ -298,8 +298,8 @@ class Installation(Protocol):
     async def redeliver(self, delivery: int) -> Fields:
         """Deliver an event once more; return the delivery."""
 
-    async def cluster_members(self) -> list[Fields]:
-        """Return the nodes that run on the database."""
+    async def cluster(self) -> Fields:
+        """Return the nodes that run on the database, and which clients are not verified because it lost changes."""
 
     def audit_lines(self, *, after: int) -> AsyncIterator[str]:
         """Yield the audit events after this revision, oldest first, as lines of an export."""

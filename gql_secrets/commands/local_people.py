@@ -47,8 +47,8 @@ class LocalPeople:
         url = link_url(address_of(self._settings), link.token)
         return CreatedLink(url, link.number, link.name, link.role, instant(link.expires_at) or "")
 
-    async def cluster_members(self) -> list[Fields]:
-        return [
+    async def cluster(self) -> Fields:
+        members = [
             {
                 "id": each.id,
                 "version": each.version,
@@ -59,6 +59,7 @@ class LocalPeople:
             }
             for each in await self.services.cluster.members()
         ]
+        return {"members": members, "uncertainClients": (await self.services.history.uncertain_clients()).value}
 
     async def webhooks(self) -> list[Fields]:
         return [_webhook_data(row) for row in await self.services.webhooks.all()]

@@ -32,6 +32,8 @@ class AuditAction(StrEnum):
     ROLLOVER_CANCELLED = "ROLLOVER_CANCELLED"
     AUDIT_ACCEPTED = "AUDIT_ACCEPTED"
     AUDIT_PRUNED = "AUDIT_PRUNED"
+    DATABASE_REWOUND = "DATABASE_REWOUND"
+    RESTORE_ACCEPTED = "RESTORE_ACCEPTED"
     SIGN_IN_LINK_CREATED = "SIGN_IN_LINK_CREATED"
     SIGN_IN_LINK_VOIDED = "SIGN_IN_LINK_VOIDED"
     SIGNED_IN = "SIGNED_IN"
@@ -42,8 +44,8 @@ class AuditAction(StrEnum):
     WEBHOOK_SECRET_ROTATED = "WEBHOOK_SECRET_ROTATED"  # noqa: S105
 
 
-# Changes that are made even if the head of the audit log has no valid signature: those that only end something, and
-# signing in, without which nobody could end anything in the console.
+# Changes that are made even if the head of the audit log has no valid signature, or the database went back in time:
+# those that only end something, and signing in, without which nobody could end anything in the console.
 _ALWAYS_MADE: Final = frozenset(
     {
         AuditAction.SIGN_IN_LINK_CREATED,
@@ -54,6 +56,8 @@ _ALWAYS_MADE: Final = frozenset(
         AuditAction.CLIENT_DELETED,
         AuditAction.OLD_SECRET_REVOKED,
         AuditAction.OLD_SECRET_EXPIRED,
+        AuditAction.DATABASE_REWOUND,
+        AuditAction.RESTORE_ACCEPTED,
     }
 )
 
@@ -91,7 +95,8 @@ class AuditEntry:
         weak_secret: whether an imported secret looks guessable.
         reason: why the person made the change, in their words.
         accepted: with AUDIT_ACCEPTED, a digest of all events before it as they were when they were accepted; with
-            AUDIT_PRUNED, the hash of the last event that was exported and deleted.
+            AUDIT_PRUNED, the hash of the last event that was exported and deleted; with DATABASE_REWOUND, the hash of
+            the newest change that was lost; with RESTORE_ACCEPTED, how it was accepted.
         actor_name: the display name of an actor who is a person, at the time of the change.
         link_number: the sign-in link that was created, voided or used.
         session_number: the session that began or ended.
@@ -133,7 +138,7 @@ class AuditEntry:
 
     @property
     def is_always_made(self) -> bool:
-        """Whether the change is made even if the head of the audit log has no valid signature.
+        """Whether the change is made even if the head of the audit log is not valid, or the database went back in time.
 
         It is if it only ends something (a revoke, an expiry, a hard reset, a disabled or deleted client, the end of a
         session), or signs somebody in.

@@ -19,10 +19,12 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from gql_secrets.domain.audit import FIRST_HASH, AuditAction, AuditEntry, EndedSecret, FirstFormatEntry
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import AuditHeadInvalid, Failure, Unavailable
+from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.service.audit_export import ExportedEvent, line_of, read_lines
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Statement
+from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
 from gql_secrets.storage.transaction import Transaction, insertion
 
@@ -192,13 +194,17 @@ async def append_to_audit(
     What else the change writes, in `also`, goes to the database in the same round trip.
 
     Signing a head that was edited would make the edit look intact, so the signature of the head is checked first. If it
-    is not valid, only changes that end something or sign somebody in are made, and the head is left unsigned.
+    is not valid, only changes that end something or sign somebody in are made, and the head is left unsigned. Nor are
+    other changes made in a database that went back in time, until a person accepts it.
 
     Raises:
         AuditHeadInvalid: the signature of the head is not valid, and a change is not one of those.
+        RestoreNotAccepted: the database went back in time, and a change is not one of those.
     """
     if not entries:
         return
+    if installation.uncertain_clients != UncertainClients.NONE and not all(entry.is_always_made for entry in entries):
+        raise RestoreNotAccepted
     is_signed = accepting or is_head_signed(installation, pepper)
     if not is_signed:
         _log.error("audit_head_invalid", extra={"revision": installation.revision, "action": entries[0].action})
@@ -210,7 +216,8 @@ async def append_to_audit(
     for revision, entry in enumerate(entries, start=installation.revision + 1):
         if entry.revision != revision:
             raise ValueError("Each event has the revision after the one before it.")
-        head = entry.hash_after(head)
+        previous, head = head, entry.hash_after(head)
+        tx.changes.append(_journaled(entry, head, previous))
         rows.append(
             {
                 **{field: getattr(entry, field) for field in _SAME_FIELDS},
@@ -242,6 +249,21 @@ async def append_to_audit(
     await tx.insert(AuditEvent, rows)
     await tx.insert(AuditEndedSecret, ended)
     await tx.write([*also, moved])
+
+
+def _journaled(entry: AuditEntry, digest: bytes, previous: bytes) -> JournaledChange:
+    return JournaledChange(
+        revision=entry.revision,
+        hash=digest,
+        previous=previous,
+        client_id=entry.client_id,
+        action=str(entry.action),
+        secret_id=entry.secret_id,
+        hours_to_live=entry.hours_to_live,
+        expires_at=None if entry.expires_at is None else to_microseconds(entry.expires_at),
+        session_number=entry.session_number if entry.action == AuditAction.SESSION_ENDED else None,
+        ended=tuple(each.secret_id for each in entry.ended),
+    )
 
 
 async def read_start(connection: BaseDBAsyncClient) -> Start:

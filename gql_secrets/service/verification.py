@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Conflict, PepperKeyMissing, Unavailable
+from gql_secrets.domain.journal import ClientUncertain
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.service.changes import Changes
@@ -162,19 +163,22 @@ class Verifier:
         if isinstance(failure, PepperKeyMissing):  # the database answered
             log_rarely(_log, "pepper_key_missing", key_id=failure.key_id)
             return
+        if isinstance(failure, ClientUncertain):  # likewise
+            return
         self._database.can_read = False
         self._database.failed_reads += 1
 
     async def check(self) -> None:
         """Pass if `verify` would answer: read the database as it does, within a second.
 
-        A node that lacks a key of the pepper passes: it answers for the secrets under the keys that it has.
+        A node that lacks a key of the pepper passes: it answers for the secrets under the keys that it has. So does one
+        whose database went back in time: restarting it, or sending requests elsewhere, would not help.
 
         Raises:
             Unavailable: it would not.
         """
         try:
-            with contextlib.suppress(PepperKeyMissing):
+            with contextlib.suppress(PepperKeyMissing, ClientUncertain):
                 async with asyncio.timeout(_READY_SECONDS):
                     await self._lookup.find("", [NO_DIGEST])
         except TimeoutError as error:

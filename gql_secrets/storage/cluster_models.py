@@ -1,4 +1,4 @@
-"""The tables of the nodes that run on one database."""
+"""The tables of the nodes that run on one database, and of what their journals know and it does not."""
 
 from datetime import datetime
 
@@ -40,3 +40,19 @@ class ClusterMember(Model):
 
     class Meta:
         table = "cluster_member"
+
+
+class LostChange(Model):
+    """A change that the journal of a node has and the database lost, by its hash in hexadecimal.
+
+    `content` is the change as a line of the journal. `accepted` rows stay: the journals of other nodes have them too.
+    """
+
+    hash = fields.CharField(max_length=64, primary_key=True)
+    revision = fields.BigIntField()
+    client_id = fields.CharField(max_length=128, null=True, db_index=True)
+    content = fields.TextField()
+    accepted = fields.BooleanField(db_default=False)
+
+    class Meta:
+        table = "lost_change"

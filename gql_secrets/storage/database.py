@@ -15,6 +15,7 @@ from tortoise.context import TortoiseContext
 from tortoise.transactions import in_transaction
 
 from gql_secrets.domain.errors import Conflict, Failure, Unavailable
+from gql_secrets.domain.journal import JournaledChange
 from gql_secrets.pauses import current_slice, make_all, pause
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.dialect import Dialect
@@ -66,6 +67,8 @@ class Database:
         self.failed_reads = self.failed_writes = 0
         # Called after each commit of this process.
         self.after_commit: list[Callable[[], None]] = []
+        # Called with the changes of a commit, before they are answered.
+        self.on_changes: Callable[[Sequence[JournaledChange]], None] = _ignore
         # Surrounds each transaction and each read, by this name; by default with nothing.
         self.observe: Callable[[str], AbstractContextManager[object]] = _unobserved
         self._tortoise = TortoiseContext()
@@ -224,22 +227,23 @@ class Database:
         return result
 
     async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        async def run_once(*, from_reserve: bool = False) -> T:
+        async def run_once(*, from_reserve: bool = False) -> tuple[T, list[JournaledChange]]:
             async with in_transaction(self.dialect.writer) as connection:
                 if from_reserve:
                     self.dialect.use_reserve()
-                return await work(Transaction(connection, self.dialect, self.read_clock, self.instant_of))
+                transaction = Transaction(connection, self.dialect, self.read_clock, self.instant_of)
+                return await work(transaction), transaction.changes
 
         try:
             with translated():
                 if not IS_ENDING.get():
                     self.dialect.require_room()
                 try:
-                    result = await _retried(run_once)
+                    result, changes = await _retried(run_once)
                 except Exception as error:
                     if not IS_ENDING.get() or not self.dialect.has_reserve_for(error):
                         raise
-                    result = await run_once(from_reserve=True)
+                    result, changes = await run_once(from_reserve=True)
         except Unavailable:
             self.can_write = False
             self.failed_writes += 1
@@ -247,6 +251,8 @@ class Database:
         self.can_write = True
         for notify in self.after_commit:
             notify()
+        if changes:
+            self.on_changes(changes)
         return result
 
     async def probe_changes(self) -> str:
@@ -348,6 +354,10 @@ def _log_defect(task: asyncio.Task[Any]) -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, Failure):
         _log.error("cancelled_transaction_failed", exc_info=error)
+
+
+def _ignore(_changes: Sequence[JournaledChange]) -> None:
+    """Keep no journal."""
 
 
 def _unobserved(_name: str) -> AbstractContextManager[object]:

@@ -21,6 +21,9 @@ class Installation(Model):
     `audit_mac` is a MAC over revision and head under a key derived from the pepper key `audit_key_id`, so that somebody
     who edits the database alone cannot cut off the end of the audit log unnoticed. It is empty while the head is
     unsigned: after changes that ended something on a head whose signature was not valid.
+
+    `uncertain_clients` is not NONE while a database that went back in time has not been accepted: NAMED for the clients
+    of the `LostChange` rows, or ALL.
     """
 
     id = fields.IntField(primary_key=True, generated=False)
@@ -29,6 +32,7 @@ class Installation(Model):
     audit_mac = fields.BinaryField()
     audit_key_id = fields.CharField(max_length=32)
     created_at: datetime = InstantField()
+    uncertain_clients = fields.CharField(max_length=8, db_default="NONE")
 
     class Meta:
         table = "installation"

@@ -9,6 +9,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.fields.base import Field
 from tortoise.models import Model
 
+from gql_secrets.domain.journal import JournaledChange
 from gql_secrets.storage.dialect import Dialect, Statement
 from gql_secrets.storage.fields import to_microseconds
 
@@ -16,7 +17,7 @@ from gql_secrets.storage.fields import to_microseconds
 class Transaction:
     """An open transaction: its connection, and the clock that decides."""
 
-    __slots__ = ("_instant_of", "_read_clock", "connection", "dialect")
+    __slots__ = ("_instant_of", "_read_clock", "changes", "connection", "dialect")
 
     def __init__(
         self,
@@ -27,6 +28,8 @@ class Transaction:
     ) -> None:
         self.connection = connection
         self.dialect = dialect
+        # What it changed, for the journal: the revisions that it gave.
+        self.changes: list[JournaledChange] = []
         self._read_clock = read_clock
         self._instant_of = instant_of
 

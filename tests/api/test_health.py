@@ -40,6 +40,7 @@ HEALTHY = {
     "changes": "ok",
     "auditHead": "ok",
     "replication": "none",
+    "uncertainClients": "NONE",
     "lease": "NOT_NEEDED",
 }
 

@@ -110,6 +110,8 @@ async def test_each_change_is_told(services: Services, client: Made, change: str
 NOT_OF_A_CLIENT = {
     AuditAction.AUDIT_ACCEPTED,
     AuditAction.AUDIT_PRUNED,
+    AuditAction.DATABASE_REWOUND,
+    AuditAction.RESTORE_ACCEPTED,
     AuditAction.SIGN_IN_LINK_CREATED,
     AuditAction.SIGN_IN_LINK_VOIDED,
     AuditAction.SIGNED_IN,

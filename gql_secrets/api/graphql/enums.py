@@ -10,6 +10,7 @@ from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.error_codes import ErrorCode
 from gql_secrets.domain.events import ClientEventKind
+from gql_secrets.domain.journal import UncertainClients
 from gql_secrets.domain.leases import LeaseState
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.domain.sessions import SessionEndReason, SessionWay
@@ -170,6 +171,8 @@ _describe(
     ROLLOVER_CANCELLED="A rollover was cancelled: its unused new secret ended and the old secret is current again.",
     AUDIT_ACCEPTED="An administrator accepted the audit log after it had been edited outside gql-secrets.",
     AUDIT_PRUNED="Old events were exported to a file and deleted.",
+    DATABASE_REWOUND="A node found that the database had lost changes: it was restored, or a failover lost them.",
+    RESTORE_ACCEPTED="An administrator accepted the database after it had lost changes.",
     SIGN_IN_LINK_CREATED="A sign-in link was created for a person.",
     SIGN_IN_LINK_VOIDED="An unused sign-in link was voided.",
     SIGNED_IN="A person signed in with a link, which began a session.",
@@ -277,6 +280,15 @@ _describe(
 )
 
 _describe(
+    UncertainClients,
+    "The clients that are not verified, because the database lost changes. Until an administrator accepts it with "
+    "`gql-secrets restore accept`, only changes that end something are made.",
+    NONE="Every client is verified: the database lost nothing, or that was accepted.",
+    NAMED="The clients that the lost changes were about are not verified.",
+    ALL="No client is verified, because more was lost than the nodes know of.",
+)
+
+_describe(
     SessionWay,
     "The ways in which people sign in.",
     LINK="By a sign-in link.",
@@ -301,6 +313,7 @@ __all__: Final = [
     "SessionEndReason",
     "SessionWay",
     "Surface",
+    "UncertainClients",
     "ViewerKind",
     "WebhookEventType",
 ]

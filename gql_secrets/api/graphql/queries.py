@@ -124,8 +124,11 @@ class Query:
         metadata=weighs(20),
     )
     async def cluster(self, info: Info) -> Cluster | None:
-        members = await info.context.services.cluster.members()
-        return Cluster(members=[ClusterMember.of(member) for member in members])
+        services = info.context.services
+        return Cluster(
+            members=[ClusterMember.of(member) for member in await services.cluster.members()],
+            uncertain_clients=await services.history.uncertain_clients(),
+        )
 
     @strawberry.field(
         description="The rotation policy of the installation. It reports which secrets should be rotated, and never "

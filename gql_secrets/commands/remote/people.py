@@ -40,8 +40,8 @@ class RemotePeople:
         done = await self.connection.change(documents.CREATE_SIGN_IN_LINK, name=name, role=role.value)
         return CreatedLink(done["url"], done["number"], name, role, done["expiresAt"])
 
-    async def cluster_members(self) -> list[Fields]:
-        return list((await self.connection.query(documents.CLUSTER))["cluster"]["members"])
+    async def cluster(self) -> Fields:
+        return dict((await self.connection.query(documents.CLUSTER))["cluster"])
 
     async def webhooks(self) -> list[Fields]:
         return [_webhook(each) for each in (await self.connection.query(documents.WEBHOOKS))["webhooks"]]

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Self
 import asyncpg
 
 from gql_secrets.domain.errors import PepperKeyMissing, Unavailable
+from gql_secrets.domain.journal import ClientUncertain, UncertainClients
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import READ_ERRORS, translate_read
 from gql_secrets.storage.fields import from_microseconds
@@ -23,11 +24,12 @@ _SELECTED: Final = columns("string_agg(f.feature, ',')")
 _QUERY: Final = f"""
     SELECT x.*, {CLOCK} AS now, pg_is_in_recovery() AS is_standby, ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
-    ) AS networks, (SELECT revision FROM installation WHERE id = 1) AS revision, {{missing_key}} AS missing_key
+    ) AS networks, i.revision, i.uncertain_clients, {{missing_key}} AS missing_key
     FROM (SELECT 1) one LEFT JOIN (
         SELECT {_SELECTED}, s.digest FROM {TABLES} WHERE s.digest = ANY($1::bytea[]) LIMIT 1
-    ) x ON true
+    ) x ON true LEFT JOIN installation i ON i.id = 1
 """  # noqa: S608  put together from constants
+_IS_LOST: Final = "SELECT EXISTS (SELECT 1 FROM lost_change WHERE client_id = $1 AND NOT accepted)"
 _COLUMNS: Final = len(SecretRow._fields)
 _NOTHING_AHEAD: Final = 3600.0
 
@@ -65,27 +67,28 @@ class PostgresLookup:
             raise TypeError("This lookup reads PostgreSQL.")
         return cls(database, database.dialect.pool, key_ids)
 
-    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:  # noqa: ARG002
+    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
         """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
-        found = await self.read(digests)
+        found = await self.read(client_id, digests)
         return found.secret, found.now
 
-    async def read(self, digests: Sequence[bytes]) -> FoundSecret:
+    async def read(self, client_id: str, digests: Sequence[bytes]) -> FoundSecret:
         """Return what the database has, within 0.8 seconds.
 
         Raises:
+            ClientUncertain: the database went back in time, and has lost changes of this client.
             PepperKeyMissing: the secret was not found, and may be under a key that this process lacks.
             Unavailable: it does not answer.
         """
         try:
-            found = await self._read(digests)
+            found = await self._read(client_id, digests)
         except READ_ERRORS as error:
             raise translate_read(error) from error
         if found.secret is None and found.missing_key is not None:
             raise PepperKeyMissing(found.missing_key)
         return found
 
-    async def _read(self, digests: Sequence[bytes]) -> FoundSecret:
+    async def _read(self, client_id: str, digests: Sequence[bytes]) -> FoundSecret:
         connection = None
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
@@ -93,6 +96,10 @@ class PostgresLookup:
                 record = await connection.fetchrow(self._query, list(digests))
                 if record["is_standby"]:
                     raise Unavailable("PostgreSQL is a standby: its answers may be out of date.")
+                mark = record["uncertain_clients"]
+                is_uncertain = mark == UncertainClients.ALL or (
+                    mark == UncertainClients.NAMED and await connection.fetchval(_IS_LOST, client_id)
+                )
                 secret = await self._secret_of(record, connection)
         except BaseException:
             if connection is not None:
@@ -101,6 +108,8 @@ class PostgresLookup:
         finally:
             if connection is not None:
                 await self._pool.release(connection)
+        if is_uncertain:
+            raise ClientUncertain
         now = self._adjust_clock(from_microseconds(record["now"]))
         return FoundSecret(secret, record["digest"], now, record["revision"], record["missing_key"])
 

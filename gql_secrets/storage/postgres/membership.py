@@ -55,7 +55,8 @@ _POLL: Final = f"""
     FROM installation i CROSS JOIN cluster c LEFT JOIN audit_event e ON e.revision = i.revision
     LEFT JOIN (
         SELECT revision, hash,
-            CASE WHEN client_id IS NULL AND action <> 'AUDIT_ACCEPTED' THEN '' ELSE client_id END AS client_id
+            CASE WHEN client_id IS NULL AND action NOT IN ('AUDIT_ACCEPTED', 'DATABASE_REWOUND', 'RESTORE_ACCEPTED')
+            THEN '' ELSE client_id END AS client_id
         FROM audit_event WHERE revision >= $2 ORDER BY revision LIMIT $4
     ) since ON true
     ORDER BY since.revision

@@ -33,7 +33,7 @@ class MemoryLookup:
         if remembered is not None:
             return remembered
         epoch = self._memory.epoch
-        found = await self._reader.read(digests)
+        found = await self._reader.read(client_id, digests)
         if found.secret is not None and found.digest is not None and found.revision is not None:
             if found.secret.was_used:  # as only those are read that may be valid
                 self._memory.remember(found.digest, found.secret, revision=found.revision, epoch=epoch)

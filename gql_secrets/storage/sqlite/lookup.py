@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from gql_secrets.domain.errors import PepperKeyMissing, Unavailable
+from gql_secrets.domain.journal import ClientUncertain, UncertainClients
 from gql_secrets.storage.change_log import LATEST, SINCE, ChangedClient, Position, Rewound, compare
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import translate_read
@@ -25,6 +26,8 @@ _PIECE_AHEAD: Final = 200  # a millisecond or two, during which no request is an
 _NOTHING_AHEAD: Final = 1.0
 _AFTER_ALL: Final = 2**63 - 1
 _MAX_CHANGES: Final = 1000
+_UNCERTAIN: Final = "SELECT uncertain_clients FROM installation"
+_LOST: Final = "SELECT DISTINCT client_id FROM lost_change WHERE NOT accepted"
 _WHOLE_FILE: Final = 2**31 - 2**16  # the most that SQLite maps: a page that is not mapped costs five times as much
 _BUSY_SECONDS: Final = 0.5
 
@@ -49,6 +52,8 @@ class SqliteLookup:
         self._cache = SecretCache()
         self._is_expired = True
         self._version: int | None = None
+        # Clients that the database may be wrong about: their ids, or None for all of them.
+        self._uncertain: frozenset[str] | None = frozenset()
         self._position: Position
         self._ahead: int | None  # the next piece that is read ahead is older than this; None at the end
         self._forget_all()
@@ -74,6 +79,8 @@ class SqliteLookup:
             if self._is_expired:
                 self._forget_what_changed()
                 self._is_expired = False
+            if self._uncertain is None or client_id in self._uncertain:
+                raise ClientUncertain
             for digest in digests:
                 secret = self._cache.find(client_id, digest)
                 if secret is not None:
@@ -143,6 +150,7 @@ class SqliteLookup:
         if version == self._version:
             return
         latest = self._latest()
+        self._uncertain = self._read_uncertain()
         rows = self._connection.execute(SINCE, (self._position.revision, _MAX_CHANGES + 2)).fetchall()
         answer = compare(self._position, latest, [ChangedClient._make(row) for row in rows], _MAX_CHANGES)
         if isinstance(answer, Rewound) or answer.has_more or any(change.client_id is None for change in answer.changes):
@@ -157,6 +165,14 @@ class SqliteLookup:
         if row is None:
             raise Unavailable("The database has no installation.")
         return Position._make(row)
+
+    def _read_uncertain(self) -> frozenset[str] | None:
+        [mark] = self._connection.execute(_UNCERTAIN).fetchone()
+        if mark == UncertainClients.NONE:
+            return frozenset()
+        if mark == UncertainClients.ALL:
+            return None
+        return frozenset(client_id for (client_id,) in self._connection.execute(_LOST) if client_id is not None)
 
     def _forget_all(self) -> None:
         self._position = self._latest()

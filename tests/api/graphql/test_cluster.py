@@ -6,7 +6,7 @@ from support.callers import Made
 
 from gql_secrets import __version__
 
-CLUSTER = "{ cluster { members { id version lease lag startedAt lastSeenAt own } } }"
+CLUSTER = "{ cluster { members { id version lease lag startedAt lastSeenAt own } uncertainClients } }"
 
 
 async def test_an_administrator_sees_the_node_that_answers(gql: Any, owner: Made) -> None:

@@ -5,7 +5,7 @@ from typing import Self
 
 import strawberry
 
-from gql_secrets.api.graphql.enums import LeaseState
+from gql_secrets.api.graphql.enums import LeaseState, UncertainClients
 from gql_secrets.service.cluster import ClusterMember as Member
 
 
@@ -40,4 +40,8 @@ class ClusterMember:
 class Cluster:
     members: list[ClusterMember] = strawberry.field(
         description="The nodes, the one that started first first. On SQLite only the node that answered."
+    )
+    uncertain_clients: UncertainClients = strawberry.field(
+        description="Which clients are not verified, because the database lost changes and no administrator has "
+        "accepted it yet."
     )

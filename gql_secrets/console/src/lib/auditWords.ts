@@ -20,6 +20,8 @@ export const SENTENCES: Readonly<Record<Action, readonly [before: string, after:
   ROLLOVER_CANCELLED: ["cancelled the rollover of", ""],
   AUDIT_ACCEPTED: ["accepted the audit log as it is", ""],
   AUDIT_PRUNED: ["archived old audit events", ""],
+  DATABASE_REWOUND: ["found that the database had lost changes", ""],
+  RESTORE_ACCEPTED: ["accepted the restored database", ""],
   WEBHOOK_CREATED: ["created a webhook", ""],
   WEBHOOK_UPDATED: ["edited a webhook", ""],
   WEBHOOK_DELETED: ["deleted a webhook", ""],

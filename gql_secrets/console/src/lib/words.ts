@@ -41,6 +41,8 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
   ROLLOVER_CANCELLED: "Rollover cancelled",
   AUDIT_ACCEPTED: "Audit log accepted",
   AUDIT_PRUNED: "Old audit events archived",
+  DATABASE_REWOUND: "Lost changes found",
+  RESTORE_ACCEPTED: "Restored database accepted",
   WEBHOOK_CREATED: "Webhook created",
   WEBHOOK_UPDATED: "Webhook edited",
   WEBHOOK_DELETED: "Webhook deleted",
