@@ -13,6 +13,7 @@ from support.paths import ROOT
 
 from gql_secrets.api.metrics.counters import Counters
 from gql_secrets.api.metrics.exposition import Snapshot
+from gql_secrets.api.metrics.workers import Restarts
 from gql_secrets.service.figures import Figures
 
 MONITORING = ROOT / "docs" / "monitoring"
@@ -25,19 +26,18 @@ def metrics() -> list[Metric]:
     counters = Counters()
     counters.operations.observe("Clients", "ok")
     figures = Figures(1, 1, 1, 1, timedelta(1), {"SECRET_RESET": 1})
-    return list(
-        Snapshot(
-            counters,
-            figures,
-            is_ready=True,
-            can_change=True,
-            streams=0,
-            sockets=0,
-            failed_reads=0,
-            failed_writes=0,
-            revision_lag=0,
-        ).collect()
+    snapshot = Snapshot(
+        counters,
+        figures,
+        is_ready=True,
+        can_change=True,
+        streams=0,
+        sockets=0,
+        failed_reads=0,
+        failed_writes=0,
+        revision_lag=0,
     )
+    return [*snapshot.collect(), *Restarts().collect()]
 
 
 def labels_by_sample() -> dict[str, set[str]]:

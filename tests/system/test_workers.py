@@ -212,13 +212,15 @@ def test_the_metrics_are_those_of_all_workers(tmp_path: Path) -> None:
             assert found["gql_secrets_verification_seconds_count",] == 5
             assert found["gql_secrets_rollovers",] == 1
             assert found["gql_secrets_ready",] == 1
+            assert found["gql_secrets_worker_restarts_total",] == 0
         before = pids(server)
         os.kill(before["1"], signal.SIGKILL)
         wait_until(lambda: pids(server)["1"] != before["1"])
         assert read()[accepted] == 5
         with asking_each(server) as both:
             assert both[0].verify(client_id, secret) == 200
-            assert read()[accepted] == 6
+            found = read()
+            assert (found[accepted], found["gql_secrets_worker_restarts_total",]) == (6, 1)
         assert stop(server) == 0
 
 

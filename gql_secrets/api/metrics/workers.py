@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import hdrs, web
-from prometheus_client.metrics_core import Metric
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gql_secrets.api.metrics.exposition import GREATEST, LEAST
+from gql_secrets.api.metrics.exposition import GREATEST, LEAST, PREFIX
 from gql_secrets.api.metrics.listener import METRICS_PATH, metrics_response
 
 # Name, type, description, and the samples with their name, labels and value.
@@ -88,16 +89,32 @@ class Sums(Collector):
             family.add_sample(sample, dict(labels), self._counts[sample, labels])
 
 
+class Restarts(Collector):
+    """How many times a worker was started again."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metric of the supervisor."""
+        description = "Workers that ended outside a stop and were started again, since the supervisor started."
+        yield CounterMetricFamily(f"{PREFIX}worker_restarts", description, self.count)
+
+
 def build_workers_metrics_app(
-    sums: Sums, ask: Callable[[], Awaitable[Mapping[str, Sequence[Family]]]]
+    sums: Sums, restarts: Restarts, ask: Callable[[], Awaitable[Mapping[str, Sequence[Family]]]]
 ) -> web.Application:
-    """Return the application that serves the metrics of the workers.
+    """Return the application that serves the metrics of the workers and of their supervisor.
 
     Args:
-        sums: what they counted.
+        sums: what the workers counted.
+        restarts: what the supervisor counted.
         ask: asks each worker that answers for its metrics.
     """
     one_at_a_time = asyncio.Lock()
+    registry = CollectorRegistry()
+    registry.register(sums)
+    registry.register(restarts)
 
     async def answer(request: web.Request) -> web.Response:
         async with one_at_a_time:
@@ -105,7 +122,7 @@ def build_workers_metrics_app(
             if not answers:
                 raise web.HTTPServiceUnavailable(text="No worker answers.\n")
             sums.add(answers)
-            return metrics_response(sums, request.headers.get(hdrs.ACCEPT, ""))
+            return metrics_response(registry, request.headers.get(hdrs.ACCEPT, ""))
 
     app = web.Application()
     app.router.add_get(METRICS_PATH, answer)

@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from gql_secrets import __version__
-from gql_secrets.api.metrics.workers import Sums, build_workers_metrics_app
+from gql_secrets.api.metrics.workers import Restarts, Sums, build_workers_metrics_app
 from gql_secrets.api.web.aiohttp_internals import BoundedRunner
 from gql_secrets.commands.output import say
 from gql_secrets.commands.serving.app import SECONDS_TO_STOP, STOP_SIGNALS, listen, listening_settings
@@ -191,6 +191,7 @@ class _Supervisor:
         self._failed_starts = 0
         self._was_reloaded = False
         self._sums = Sums()
+        self._restarts = Restarts()
 
     async def run(self, metrics_sockets: Sequence[socket.socket]) -> int:
         """Keep the workers running until the stop; return the exit code."""
@@ -302,6 +303,7 @@ class _Supervisor:
             await self._start_again(number, pause)
             if self._stop.is_set():
                 return
+            self._restarts.count += 1
 
     async def _start_again(self, number: int, pause: float) -> None:
         """Start the worker after a pause; where the system allows no more processes, later. Return at the stop."""
@@ -353,7 +355,8 @@ class _Supervisor:
         if not sockets:
             yield
             return
-        runner = BoundedRunner(build_workers_metrics_app(self._sums, self._ask_for_metrics), shutdown_timeout=0)
+        app = build_workers_metrics_app(self._sums, self._restarts, self._ask_for_metrics)
+        runner = BoundedRunner(app, shutdown_timeout=0)
         try:
             await runner.setup()
             await listen(runner, self._settings, sockets)
