@@ -26,8 +26,8 @@ LEASE_SECONDS: Final = 1.0
 # A tenth is left for clocks that do not run equally fast.
 _HELD_NANOSECONDS: Final = 900_000_000
 _MAX_JUMP_NANOSECONDS: Final = 100_000_000
-# Not every system has the first one; there the second one goes on while the machine is suspended.
-_BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+# Linux alone has this clock. Elsewhere the monotonic one goes on while the machine is suspended.
+_BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Clocks(NamedTuple):
@@ -39,7 +39,8 @@ class Clocks(NamedTuple):
 
 def read_clocks() -> Clocks:
     """Return the clock since the machine started, and the wall clock."""
-    return Clocks(time.clock_gettime_ns(_BOOT_CLOCK), time.time_ns())
+    boot = time.monotonic_ns() if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK)
+    return Clocks(boot, time.time_ns())
 
 
 class NodeLease:

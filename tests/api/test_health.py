@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,6 @@ HEALTHY = {
     "auditHead": "ok",
     "replication": "none",
     "uncertainClients": "NONE",
-    "lease": "NOT_NEEDED",
 }
 
 
@@ -50,10 +50,17 @@ async def status_of(answer: Awaitable[ClientResponse]) -> int:
 
 
 async def health(api: Api) -> tuple[int, dict[str, str]]:
+    """What both names of the readiness check answer, but for the lease, which comes and goes."""
     answer = await api.get("/healthz")
     ready = await api.get("/readyz")
-    assert (ready.status, await ready.json()) == (answer.status, await answer.json())
-    return answer.status, await answer.json()
+    bodies = [await answer.json(), await ready.json()]
+    assert {body.pop("lease") for body in bodies} <= {"HELD", "EXPIRED", "NOT_NEEDED"}
+    assert (ready.status, bodies[1]) == (answer.status, bodies[0])
+    return answer.status, bodies[0]
+
+
+async def lease(api: Api) -> str:
+    return str((await (await api.get("/readyz")).json())["lease"])
 
 
 async def live(api: Api) -> tuple[int, dict[str, str]]:
@@ -63,6 +70,22 @@ async def live(api: Api) -> tuple[int, dict[str, str]]:
 
 async def test_a_healthy_node_says_so(api: Api) -> None:
     assert await health(api) == (200, HEALTHY)
+
+
+@only_postgres
+async def test_a_node_that_verifies_from_memory_holds_a_lease(aiohttp_client: Any, settings: Settings) -> None:
+    node: Api = await aiohttp_client(build_app(replace(settings, verify_from="memory")))
+    while await lease(node) != "HELD":
+        pass  # it joins a moment after its start
+    await node.close()
+
+
+async def test_a_node_that_reads_the_database_for_each_verification_needs_no_lease(
+    aiohttp_client: Any, settings: Settings
+) -> None:
+    reader: Api = await aiohttp_client(build_app(replace(settings, verify_from="database")))
+    assert await lease(reader) == "NOT_NEEDED"
+    await reader.close()
 
 
 def damage(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What does /verify cost against a bare aiohttp handler that answers 204?
 
     uv run --all-groups python tests/benchmarks/verify_ratio.py [--clients 10000 1000000] [--rounds 5] [--seconds 6]
+        [--postgres]
 
 Each size gets a SQLite database of its own, filled with clients of two valid secrets each (one current, one retained),
 and a `gql-secrets serve` on it; the bare handler runs the same way, on uvloop and without an access log. This
@@ -9,6 +10,11 @@ what is in use. The servers take turns within each round, so a busy machine slow
 of the processor time per request (all threads of the server, until what was counted in the turn is written), or
 verify / bare of the requests per second, within one round; the table shows medians over the rounds. It fails under
 0.60 of the processor time at 10,000 clients, or under 0.50 above.
+
+With `--postgres` the databases are on a PostgreSQL of the benchmark's own, and the servers verify from memory; every
+secret was asked for once before. It fails under 0.70 of the requests per second. It prints PostgreSQL's own processor
+time and transactions while the servers are asked and nobody changes anything, and how much memory a remembered secret
+takes.
 """
 
 import argparse
@@ -32,15 +38,28 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import asyncpg
 import uvloop
 from aiohttp import web
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from support.cluster import children_of
+from support.databases import PostgresServer, apart, name_in
+
 from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.rotation import SecretState
 from gql_secrets.settings import DATABASE_FILE, Settings
+from gql_secrets.storage.change_log import Position
+from gql_secrets.storage.secret_index.memory import SecretMemory
+from gql_secrets.storage.secret_index.stored_secret import StoredSecret
 from gql_secrets.wiring import open_services
 
 SMALL = 10_000
 BARS = {True: 0.60, False: 0.50}  # by whether there are at most SMALL clients
+POSTGRES_BAR = 0.70
+MAX_BYTES = 300  # of memory for a remembered secret
+REMEMBERED = 1_000_000
 PEPPER = "bench:" + base64.urlsafe_b64encode(hashlib.sha256(b"pepper of the benchmark").digest()).decode().rstrip("=")
 WARM_SECONDS = 2.0
 WARM_REQUESTS = 40_000
@@ -61,23 +80,54 @@ def secret(number: int, generation: int) -> str:
     return hashlib.sha256(b"secret %d %d" % (number, generation)).hexdigest()[:54]
 
 
+CLIENT_COLUMNS = (
+    "client_id", "client_id_folded", "name", "name_folded", "enabled", "is_restricted", "generation", "created_at",
+)  # fmt: skip
+SECRET_COLUMNS = (
+    "client_id", "digest", "pepper_key_id", "hint", "is_weak", "state", "created_at", "created_by", "replaced_at",
+    "expires_at", "first_used_at", "last_used_at", "use_count", "refused_attempts",
+)  # fmt: skip
+
+
+def client_rows(clients: int, now: int) -> Iterator[tuple[object, ...]]:
+    for number in range(clients):
+        name = client_id(number)
+        yield name, name, f"client {number}", f"client {number}", True, False, 2, now - HOUR
+
+
+def secret_rows(clients: int, now: int) -> Iterator[tuple[object, ...]]:
+    key = Pepper.parse(PEPPER).first
+    for number in range(clients):
+        name = client_id(number)
+        for generation, state in enumerate(("RETAINED", "CURRENT")):
+            retained = state == "RETAINED"
+            digest = key.digest(name, secret(number, generation))
+            yield (
+                name, digest, key.key_id, "abcd", False, state, now - HOUR, "benchmark",
+                now - HOUR if retained else None, now + 100 * HOUR if retained else None, now - HOUR, now - HOUR,
+                0, 0,
+            )  # fmt: skip
+
+
+async def fill_postgres(url: str, clients: int) -> None:
+    """Write clients that have used both secrets, past the services."""
+    now = time.time_ns() // 1000
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.copy_records_to_table(
+            "client", columns=CLIENT_COLUMNS, records=client_rows(clients, now), timeout=600
+        )
+        await connection.copy_records_to_table(
+            "client_secret", columns=SECRET_COLUMNS, records=secret_rows(clients, now), timeout=600
+        )
+        await connection.execute("VACUUM ANALYZE")
+    finally:
+        await connection.close()
+
+
 def fill(path: Path, clients: int) -> None:
     """Write clients that have used both secrets, past the services."""
-    key = Pepper.parse(PEPPER).first
     now = time.time_ns() // 1000
-
-    def secrets() -> Iterator[tuple[object, ...]]:
-        for number in range(clients):
-            name = client_id(number)
-            for generation, state in enumerate(("RETAINED", "CURRENT")):
-                retained = state == "RETAINED"
-                digest = key.digest(name, secret(number, generation))
-                yield (
-                    name, digest, key.key_id, "abcd", False, state, now - HOUR, "benchmark",
-                    now - HOUR if retained else None, now + 100 * HOUR if retained else None, now - HOUR, now - HOUR,
-                    0, 0,
-                )  # fmt: skip
-
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA cache_size = -500000")
@@ -86,21 +136,15 @@ def fill(path: Path, clients: int) -> None:
         ).fetchall()
         for name, _ in indexes:
             connection.execute(f"DROP INDEX {name}")
-        connection.executemany(
-            """
-            INSERT INTO client (client_id, client_id_folded, name, name_folded, enabled, is_restricted, generation,
-                created_at) VALUES (?1, ?1, ?2, ?2, true, false, 2, ?3)
-            """,
-            ((client_id(number), f"client {number}", now - HOUR) for number in range(clients)),
-        )
-        connection.executemany(
-            """
-            INSERT INTO client_secret (client_id, digest, pepper_key_id, hint, is_weak, state, created_at, created_by,
-                replaced_at, expires_at, first_used_at, last_used_at, use_count, refused_attempts)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """,
-            secrets(),
-        )
+        for table, names, rows in (
+            ("client", CLIENT_COLUMNS, client_rows(clients, now)),
+            ("client_secret", SECRET_COLUMNS, secret_rows(clients, now)),
+        ):
+            marks = ", ".join("?" * len(names))
+            connection.executemany(
+                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608  names of our own columns
+                rows,
+            )
         for _, sql in indexes:
             connection.execute(sql)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -121,6 +165,7 @@ class Server:
     port: int
     process: subprocess.Popen[bytes]
     requests: list[bytes]
+    postgres: "Postgres | None" = None
     cpu: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
 
@@ -132,6 +177,51 @@ class Server:
         """Bytes that are the process's own: not the pages of the file that it maps."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+@dataclass(slots=True)
+class Postgres:
+    """A database on PostgreSQL, and what PostgreSQL did while a server was asked about its secrets."""
+
+    server: PostgresServer
+    url: str
+    processors: list[float] = field(default_factory=list)
+    transactions: list[float] = field(default_factory=list)
+
+    def cpu_seconds(self) -> float:
+        """Of all its processes, those that ended included."""
+        first = int((self.server.directory / "postmaster.pid").read_text().split()[0])
+        fields = Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()
+        ticks = sum(int(each) for each in fields[11:15])
+        for child in children_of(first):
+            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / TICKS
+
+    async def committed(self) -> int:
+        connection = await asyncpg.connect(self.url)
+        try:
+            counted = "SELECT xact_commit FROM pg_stat_database WHERE datname = $1"
+            return int(await connection.fetchval(counted, name_in(self.url)))
+        finally:
+            await connection.close()
+
+
+def bytes_per_secret() -> float:
+    """Memory of one remembered secret; in a process of its own."""
+
+    def own_memory() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+    memory = SecretMemory()
+    memory.start_at(Position(1, None))
+    before = own_memory()
+    for number in range(REMEMBERED):
+        digest = hashlib.sha256(b"%d" % number).digest()
+        stored = StoredSecret(10_000 + number, client_id(number), SecretState.CURRENT, None, True, True, None)
+        memory.remember(digest, stored, revision=1, epoch=memory.epoch)
+    return (own_memory() - before) / len(memory)
 
 
 def free_port() -> int:
@@ -151,7 +241,7 @@ def started(
         stdout=subprocess.DEVNULL,
     )
     try:
-        for _ in range(300):
+        for _ in range(1200):
             time.sleep(0.1)
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -207,9 +297,15 @@ async def load(server: Server, seconds: float, connections: int, first: int | No
 
 
 async def measure(server: Server, seconds: float, connections: int) -> None:
+    postgres = server.postgres
+    committed, worked = (await postgres.committed(), postgres.cpu_seconds()) if postgres else (0, 0.0)
     cpu, began = server.cpu_seconds(), time.perf_counter()
     count = await load(server, seconds, connections)
-    server.rate.append(count / (time.perf_counter() - began))
+    lasted = time.perf_counter() - began
+    server.rate.append(count / lasted)
+    if postgres:
+        postgres.processors.append((postgres.cpu_seconds() - worked) / lasted)
+        postgres.transactions.append((await postgres.committed() - committed) / lasted)
     if server.clients:
         await asyncio.sleep(FLUSH_SECONDS)
         await settle(server)
@@ -234,7 +330,7 @@ async def warm(server: Server, connections: int) -> None:
     if server.clients:
         print(f"{server.clients:,} clients: read ahead within {time.monotonic() - began:.0f} s", flush=True)
     asked = 0
-    while asked < min(len(server.requests), WARM_REQUESTS):
+    while asked < (len(server.requests) if server.postgres else min(len(server.requests), WARM_REQUESTS)):
         asked += await load(server, WARM_SECONDS, connections, first=asked)
 
 
@@ -261,23 +357,48 @@ def serve_bare(port: int) -> None:
     web.run_app(app, host="127.0.0.1", port=port, access_log=None, loop=uvloop.new_event_loop(), print=None)
 
 
-def compare(sizes: Sequence[int], rounds: int, seconds: float, connections: int) -> int:
+SERVE = ("-m", "gql_secrets.cli", "serve", "--data-dir")
+
+
+@contextmanager
+def on_sqlite(clients: int) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="gqls-bench-") as name:
+        directory = Path(name)
+        asyncio.run(install(Settings(data_dir=directory, pepper=PEPPER)))
+        began = time.perf_counter()
+        fill(directory / DATABASE_FILE, clients)
+        size = (directory / DATABASE_FILE).stat().st_size / 2**20
+        print(f"{clients:,} clients: {size:.0f} MB, filled in {time.perf_counter() - began:.0f} s", flush=True)
+        with started(
+            f"/verify, {clients:,} clients", clients, [*SERVE, name], requests_of(clients), GQL_SECRETS_PEPPER=PEPPER
+        ) as server:
+            yield server
+
+
+@contextmanager
+def on_postgres(clients: int, database: PostgresServer) -> Iterator[Server]:
+    url = database.create()
+    with tempfile.TemporaryDirectory(prefix="gqls-bench-") as name:
+        asyncio.run(install(Settings(data_dir=Path(name), database_url=url, pepper=PEPPER)))
+        began = time.perf_counter()
+        apart(fill_postgres(url, clients))
+        print(f"{clients:,} clients: filled in {time.perf_counter() - began:.0f} s", flush=True)
+        with started(
+            f"/verify, {clients:,} clients", clients, [*SERVE, name], requests_of(clients),
+            GQL_SECRETS_PEPPER=PEPPER, GQL_SECRETS_DATABASE_URL=url,
+        ) as server:  # fmt: skip
+            server.postgres = Postgres(database, url)
+            yield server
+
+
+def compare(
+    sizes: Sequence[int], rounds: int, seconds: float, connections: int, database: PostgresServer | None
+) -> int:
     with ExitStack() as stack:
         servers = [stack.enter_context(started("bare 204", 0, [__file__, "--bare"], [request("Basic " + "a" * 120)]))]
         empty: dict[int, int] = {}
         for clients in sizes:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gqls-bench-")))
-            asyncio.run(install(Settings(data_dir=directory, pepper=PEPPER)))
-            began = time.perf_counter()
-            fill(directory / DATABASE_FILE, clients)
-            size = (directory / DATABASE_FILE).stat().st_size / 2**20
-            print(f"{clients:,} clients: {size:.0f} MB, filled in {time.perf_counter() - began:.0f} s", flush=True)
-            serve = ["-m", "gql_secrets.cli", "serve", "--data-dir", str(directory)]
-            server = stack.enter_context(
-                started(
-                    f"/verify, {clients:,} clients", clients, serve, requests_of(clients), GQL_SECRETS_PEPPER=PEPPER
-                )
-            )
+            server = stack.enter_context(on_postgres(clients, database) if database else on_sqlite(clients))
             servers.append(server)
             empty[clients] = server.own_memory()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -304,11 +425,18 @@ def report(servers: list[Server], empty: dict[int, int]) -> int:
             f"{statistics.median(server.rate):11,.0f} {statistics.median(rates):6.2f} "
             f"{server.own_memory() / 2**20:5.0f} MB"
         )
-        failed += server is not bare and ratio < BARS[server.clients <= SMALL]
+        if server.postgres:
+            failed += statistics.median(rates) < POSTGRES_BAR
+        else:
+            failed += server is not bare and ratio < BARS[server.clients <= SMALL]
     for server in servers[1:]:
         grown = server.own_memory() - empty[server.clients]
         print(f"memory of its own at {server.clients:,} clients: {grown / 2**20:.0f} MB more than at the start, "
               f"{grown / server.clients:,.0f} bytes a client")  # fmt: skip
+        if server.postgres:
+            processors, transactions = server.postgres.processors, server.postgres.transactions
+            print(f"PostgreSQL at {server.clients:,} clients: {statistics.median(processors):.3f} of a processor, "
+                  f"{statistics.median(transactions):.1f} transactions a second")  # fmt: skip
     return failed
 
 
@@ -318,13 +446,28 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--postgres", action="store_true", help="on PostgreSQL, from memory")
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--remember", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.remember:
+        print(bytes_per_secret())
+        return 0
     if chosen.bare:
         serve_bare(chosen.port)
         return 0
-    return compare(chosen.clients, chosen.rounds, chosen.seconds, chosen.connections)
+    given = chosen.clients, chosen.rounds, chosen.seconds, chosen.connections
+    if not chosen.postgres:
+        return compare(*given, None)
+    database = PostgresServer()
+    try:
+        failed = compare(*given, database)
+    finally:
+        database.stop()
+    size = float(subprocess.check_output([sys.executable, __file__, "--remember"]))
+    print(f"{REMEMBERED:,} remembered secrets: {size:.0f} bytes each")
+    return failed + (size > MAX_BYTES)
 
 
 if __name__ == "__main__":

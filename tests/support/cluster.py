@@ -92,7 +92,8 @@ class History:
 class Proxy:
     """A proxy between one server and the database. While it is cut, it takes everything and passes nothing on."""
 
-    def __init__(self, directory: str, folder: Path) -> None:
+    def __init__(self, directory: str, folder: Path, *, delay: float = 0) -> None:
+        self._delay = delay
         self._target = f"{directory}/.s.PGSQL.5432"
         self.folder = folder
         self._is_open = asyncio.Event()
@@ -135,6 +136,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 await self._is_open.wait()
+                await asyncio.sleep(self._delay)
                 writer.write(data)
                 await writer.drain()
         self._writers.discard(writer)

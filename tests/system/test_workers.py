@@ -36,8 +36,8 @@ def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     url = server.create()
-    more = {"verify_from": "memory"} if request.param == "memory" else {}
-    yield {"database_url": url, "pepper": PEPPER, **more}
+    verify_from = "memory" if request.param == "memory" else "database"
+    yield {"database_url": url, "pepper": PEPPER, "verify_from": verify_from}
     server.drop(url)
 
 

@@ -79,20 +79,20 @@ class PostgresDialect:
         """Ask the server, over a connection of its own, whether a pooler is between; then make the pool.
 
         A pooler gives each transaction another session, unless it is set up otherwise: prepared statements are off
-        behind one, if nothing else was set.
+        behind one, if nothing else was set, and notifications are not listened for.
         """
+        connector = await asyncio.to_thread(Connector, self._address, statement_cache_size=0)
+        connection = await connector.connect()
+        try:
+            is_pooled = connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()")
+        finally:
+            connection.terminate()
         cache_size = self._settings.statement_cache_size
         if cache_size is None:
-            connector = await asyncio.to_thread(Connector, self._address, statement_cache_size=0)
-            connection = await connector.connect()
-            try:
-                is_pooled = connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()")
-            finally:
-                connection.terminate()
-            if is_pooled:
-                _log.info("connection_pooler_found", extra={"prepared_statements": "off"})
             cache_size = 0 if is_pooled else _STATEMENT_CACHE_SIZE
-        self.is_pooled = cache_size == 0
+        if is_pooled:
+            _log.info("connection_pooler_found", extra={"prepared_statements": "on" if cache_size else "off"})
+        self.is_pooled = is_pooled or cache_size == 0
         connector = await asyncio.to_thread(
             Connector,
             self._address,

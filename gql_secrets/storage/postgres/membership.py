@@ -26,6 +26,8 @@ _POLL_SECONDS: Final = 0.25
 # A node that reads the database for each verification is only seen by it.
 _SEEN_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 0.5
+# A distant server needs a dozen round trips to connect, and to join; no lease depends on how long that takes.
+_CONNECT_SECONDS: Final = 2.0
 _LEAVE_SECONDS: Final = 1.0
 # Fewer connections than this are not enough to keep one for the polls.
 _MIN_POOL: Final = 3
@@ -77,8 +79,9 @@ class Membership:
         self.lease = lease
         self.lag: int | None = None
         self._pool: ConnectionPool = dialect.pool
-        self._keeps_connection = memory is not None and dialect.pool_size >= _MIN_POOL
-        self._listens = self._keeps_connection and not dialect.is_pooled
+        self._is_pooled = dialect.is_pooled
+        self._is_listening = False
+        self._reported_reason = ""
         self._memory = memory
         self._serves_from = FROM_DATABASE if memory is None else FROM_MEMORY
         self._started_at: int | None = None
@@ -116,8 +119,13 @@ class Membership:
         """Poll once; return how long to wait for the next time."""
         self._awake.clear()
         try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                connection = await self._connected()
+                if not self._has_joined:
+                    await self._join(connection)
+                    return 0
             async with asyncio.timeout(_ANSWER_SECONDS):
-                has_more = await self._poll() if self._has_joined else await self._join()
+                has_more = await self._poll(connection)
         except _FAILURES as error:
             # The lease ends when its time is over.
             log_rarely(_log, "poll_failed", error=type(error).__name__, detail=str(error))
@@ -134,8 +142,7 @@ class Membership:
         # What was applied is confirmed by the next poll, which acknowledgements wait for.
         return 0 if has_more else _SEEN_SECONDS if self._memory is None else _POLL_SECONDS
 
-    async def _join(self) -> bool:
-        connection = await self._connected()
+    async def _join(self, connection: PooledConnection) -> None:
         revision, last_hash, now = await connection.fetchrow(_LATEST)
         if self._memory is not None:
             if self._memory.position is None:
@@ -155,15 +162,13 @@ class Membership:
             self._pepper_keys,
         )
         self._has_joined = True
-        return True
 
     @property
     def _applied(self) -> int:
         return self._memory.position.revision if self._memory is not None and self._memory.position is not None else 0
 
-    async def _poll(self) -> bool:
+    async def _poll(self, connection: PooledConnection) -> bool:
         """Follow what changed, then extend the lease; return whether anything changed."""
-        connection = await self._connected()
         applied, memory = self._applied, self._memory
         sent = self.lease.read_clocks()
         rows = await connection.fetch(_POLL, self.id, applied, _draw_number(), 0 if memory is None else ROWS)
@@ -197,16 +202,36 @@ class Membership:
         if self._connection is None or self._connection.is_closed():
             await self._release()
             self._connection = await self._pool.acquire(for_verification=True)
-            if self._listens:
+            if self._may_listen():
+                self._is_listening = True
                 await self._connection.add_listener(CHANNEL, self._hear)
         return self._connection
+
+    @property
+    def _keeps_connection(self) -> bool:
+        return self._memory is not None and self._pool.capacity >= _MIN_POOL
+
+    def _may_listen(self) -> bool:
+        """Return whether this node can hear of changes; log why not, if it would."""
+        reason = ""
+        if self._is_pooled:
+            reason = "A connection pooler passes no notifications on."
+        elif not self._keeps_connection:
+            reason = f"Fewer than {_MIN_POOL} connections to the database."
+        if self._memory is not None and reason not in ("", self._reported_reason):
+            _log.info("changes_found_by_polls_only", extra={"reason": reason, "poll_seconds": _POLL_SECONDS})
+        self._reported_reason = reason
+        return self._memory is not None and not reason
 
     def _hear(self, *_: object) -> None:
         self.wake()
 
     async def _release(self) -> None:
         connection, self._connection = self._connection, None
+        was_listening, self._is_listening = self._is_listening, False
         if connection is not None:
+            if was_listening:
+                connection.terminate()
             await self._pool.release(connection)
 
     async def _drop_connection(self) -> None:

@@ -26,6 +26,8 @@ _CLOSE_SECONDS: Final = 2.0
 _WAIT_SECONDS: Final = 10.0
 # How long no new connection is tried after the server refused one because it has too many.
 _REFUSED_SECONDS: Final = 1.0
+# How long the number that it allowed then is taken for what it allows.
+_SHORT_SECONDS: Final = 60.0
 
 
 class ConnectionPool:
@@ -45,9 +47,16 @@ class ConnectionPool:
         self._idle: list[tuple[PooledConnection, float]] = []
         self._waiters: tuple[deque[asyncio.Future[None]], deque[asyncio.Future[None]]] = (deque(), deque())
         self._refused_until = 0.0
+        self._allowed = size
+        self._short_until = 0.0
         self._suspected_at = 0.0
         self._is_closed = False
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def capacity(self) -> int:
+        """How many connections there can be: the server may have refused some of them within the last minute."""
+        return self._allowed if _now() < self._short_until else self._size
 
     async def acquire(self, *, for_verification: bool = False) -> PooledConnection:
         """Return a connection to a primary; give it back with `release`.
@@ -122,7 +131,8 @@ class ConnectionPool:
         try:
             return await self._connect()
         except asyncpg.TooManyConnectionsError as error:
-            if self._in_use - self._opening < 1:
+            self._allowed, self._short_until = self._in_use - self._opening, _now() + _SHORT_SECONDS
+            if self._allowed < 1:
                 raise  # there is none to wait for
             self._refused_until = _now() + _REFUSED_SECONDS
             _log.warning("connection_refused_by_limit", extra={"in_use": self._in_use, "detail": str(error)})
