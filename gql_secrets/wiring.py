@@ -11,6 +11,7 @@ from typing import Final
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.domain.policies import RotationPolicy
+from gql_secrets.service.audit_archive import AuditArchive
 from gql_secrets.service.background import repeat
 from gql_secrets.service.bulk import BulkRotation
 from gql_secrets.service.changes import Changes
@@ -74,6 +75,7 @@ class Services:
     figures: FigureQueries
     public_url: str
     maintenance: Maintenance
+    audit_archive: AuditArchive
     rotation_policy: RotationPolicy
     webhooks: Webhooks
     occasions: Occasions
@@ -128,13 +130,18 @@ async def background(services: Services, send: Send | None = None) -> AsyncItera
         tasks.append(asyncio.create_task(repeat(courier.run, stop)))
     if services.membership:
         tasks.append(asyncio.create_task(services.membership.run()))
+    # It may take minutes, and nothing is lost where it is interrupted: nobody waits for it.
+    archiving = asyncio.create_task(repeat(services.audit_archive.run, stop))
     try:
         yield
     finally:
         stop.set()
+        archiving.cancel()
         if services.membership:
             services.membership.stop()
         await asyncio.gather(*tasks)
+        with contextlib.suppress(asyncio.CancelledError):
+            await archiving
         if courier:
             with contextlib.suppress(Failure):
                 await courier.release()
@@ -223,6 +230,7 @@ async def open_services(
             figures=FigureQueries(database, settings.wait_to_revoke),
             public_url=settings.address_url,
             maintenance=maintenance,
+            audit_archive=AuditArchive(changes, settings.audit_directory, settings.audit_retention),
             rotation_policy=settings.rotation_policy,
             occasions=Occasions(database, usage_queries, settings.wait_to_revoke, settings.rotation_policy),
             webhooks=Webhooks(changes, allows_http=bool(settings.allowed_webhook_networks)),

@@ -59,7 +59,7 @@ async def _answer_ready(request: web.Request) -> web.Response:
     """Answer 200 while this node can verify, else 503."""
     services = request.app[SERVICES]
     verification = changes = audit_head = _OK
-    replication = _NONE
+    replication = archive = _NONE
     uncertain = UncertainClients.NONE.value
     try:
         await services.verifier.check()
@@ -67,8 +67,9 @@ async def _answer_ready(request: web.Request) -> web.Response:
         audit_head = await AuditLog(services.database, services.changes.pepper).probe_head()
         replication = await probe_replication(services.database)
         uncertain = (await services.history.uncertain_clients()).value
+        archive = await services.audit_archive.probe()
     except Unavailable as failure:
-        verification = changes = audit_head = replication = uncertain = _UNAVAILABLE
+        verification = changes = audit_head = replication = uncertain = archive = _UNAVAILABLE
         _log.error("verification_unavailable", extra={"reason": str(failure)})
     if verification == _OK and changes != _OK:
         _log.warning("changes_not_possible", extra={"changes": changes})
@@ -80,6 +81,7 @@ async def _answer_ready(request: web.Request) -> web.Response:
         "verification": verification,
         "changes": changes,
         "auditHead": audit_head,
+        "auditArchive": archive,
         "replication": replication,
         "uncertainClients": uncertain,
         "lease": services.cluster.own_lease.value,

@@ -1,6 +1,7 @@
 """`gql-secrets audit …`: verify, export, prune and accept the audit log."""
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -28,15 +29,14 @@ async def verify(
         list[Path] | None,
         typer.Option(
             help="An earlier export. Each of its events must still be in the audit log, unchanged. For pruned events, "
-            "repeat the option with every file, the oldest first."
+            "repeat the option with every file, the oldest first, or name the directory of the audit archive."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that no event was edited, removed or reordered. The exit code is 1 if one was."""
     audit_log = AuditLog(services.database, services.changes.pepper)
-    lines = [line for path in against or () for line in _lines_of(path)]
-    report = await audit_log.verify(lines)
+    report = await audit_log.verify(line for path in against or () for line in _exported_lines(path))
     write({"events": report.events, "head": report.head, "problem": report.problem}, as_json=as_json)
     if report.problem:
         raise Failure(f"Audit verification failed. {report.problem}")
@@ -108,6 +108,18 @@ async def prune(
     done = f"Events {pruned.first} to {pruned.last} are in {export} and were deleted from the audit log."
     say(done)
     write({"first": pruned.first, "last": pruned.last, "export": str(export)}, as_json=as_json, done=done)
+
+
+def _exported_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of an export, or of all files in the directory of an audit archive."""
+    if not path.is_dir():
+        yield from _lines_of(path)
+        return
+    files = sorted(path.glob("audit-*.jsonl"))  # the names have leading zeros
+    if not files:
+        raise Failure(f"Cannot read {path}: it has no file of an audit archive.")
+    for file in files:
+        yield from _lines_of(file)
 
 
 def _lines_of(path: Path) -> list[str]:

@@ -53,6 +53,11 @@ def serve(
     set_up_logging(settings.log_level, settings.log_format)
     if settings.ignored_variables:
         _log.info("service_links_ignored", extra={"variables": ", ".join(settings.ignored_variables)})
+    if settings.audit_directory is not None:
+        from gql_secrets.service.audit_archive import require_archive  # noqa: PLC0415  other commands start faster
+
+        # Only at the start: a worker that is started later must verify secrets, even without the directory.
+        require_archive(settings.audit_directory)
     if settings.workers > 1:
         from gql_secrets.commands.serving.supervisor import supervise  # noqa: PLC0415  not needed by one process
 

@@ -7,9 +7,11 @@ the files can be verified against it. A pruning that is interrupted has lost not
 import asyncio
 import hashlib
 import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from io import BufferedWriter
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from gql_secrets.domain.access import Caller, Role, require_role
 from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.errors import BadRequest, Conflict, Failure
 from gql_secrets.domain.instants import rfc3339_seconds
+from gql_secrets.pauses import pause
 from gql_secrets.service.audit_log import AuditLog, Start, read_start
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.storage.models import AuditEvent
@@ -27,6 +30,10 @@ from gql_secrets.storage.transaction import Transaction
 # A rollover lasts 7 days, and its events are shown with it.
 MIN_KEPT: Final = timedelta(days=8)
 _BATCH: Final = 5000
+# How many bytes are written at a time.
+_CHUNK: Final = 1 << 18
+# The end of the name of a file that is being written.
+PART: Final = ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +45,18 @@ class Pruned:
 
 
 async def prune_audit(
-    changes: Changes, *, by: Caller, before: datetime, export: Callable[[int, int], Path], reason: str | None = None
+    changes: Changes,
+    *,
+    by: Caller,
+    before: datetime,
+    export: Callable[[int, int], Path],
+    reason: str | None = None,
+    until: int | None = None,
 ) -> Pruned:
-    """Export the events before an instant to a new file, and delete them.
+    """Export the events before an instant to a file, and delete them.
+
+    The file has its name only once it is whole and on the disk. Where there is a file of that name already, it must
+    hold the same events: a pruning that was interrupted left it, and this one goes on.
 
     Args:
         changes: the installation.
@@ -48,6 +64,7 @@ async def prune_audit(
         before: events are kept from the first one at or after this instant on, and those of the last 8 days.
         export: returns the path of the file for the events of these revisions.
         reason: why, in the person's words.
+        until: no later event than this one is pruned.
 
     Raises:
         BadRequest: `before` is too recent, there is nothing to prune, or the audit log was accepted after an edit.
@@ -67,6 +84,7 @@ async def prune_audit(
     start = await database.read(read_start)
     await _delete_until(changes, start.revision)
     last = await _last_before(changes, before)
+    last = last if until is None else min(last, until)
     if last <= start.revision:
         raise BadRequest(f"There are no events before {rfc3339_seconds(before)} to prune.", argument="before")
     path = export(start.revision + 1, last)
@@ -83,6 +101,17 @@ async def prune_audit(
     await changes.change_installation(by, work)
     await _delete_until(changes, last)
     return Pruned(start.revision + 1, last)
+
+
+async def find_prunable(changes: Changes, before: datetime) -> Pruned | None:
+    """Return the events that a pruning of everything before this instant would move to a file, None without any.
+
+    Raises:
+        BadRequest: some of them can only be pruned together with later ones.
+    """
+    start = await changes.database.read(read_start)
+    last = await _last_before(changes, before)
+    return Pruned(start.revision + 1, last) if last > start.revision else None
 
 
 async def _last_before(changes: Changes, before: datetime) -> int:
@@ -105,34 +134,84 @@ async def _last_before(changes: Changes, before: datetime) -> int:
 
 
 async def _export(audit_log: AuditLog, start: Start, last: int, path: Path) -> None:
-    """Write the events to a new file, sync it to the disk, and read it again."""
-    written, content = 0, hashlib.sha256()
+    """Write the events to a file, sync it to the disk, and read it again."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            async for line in audit_log.export(after=start.revision, until=last):
-                file.write(f"{line}\n")
-                content.update(f"{line}\n".encode())
-                written += 1
-            file.flush()
-            await asyncio.to_thread(os.fsync, file.fileno())
-        is_whole = await asyncio.to_thread(_sync_and_digest, path) == content.digest()
-    except FileExistsError:
-        raise Failure(f"Nothing was pruned: {path} exists. Give the name of a new file.") from None
+        if await asyncio.to_thread(path.exists):
+            await _require_same(audit_log, start, last, path)
+            return
+        try:
+            written, content = await _write(audit_log, start, last, part)
+            if written != last - start.revision or await asyncio.to_thread(_digest, part) != content:
+                raise Failure(f"Nothing was pruned: {path} does not have what was written to it.")
+            await asyncio.to_thread(_rename, part, path)
+        finally:
+            await asyncio.to_thread(part.unlink, missing_ok=True)
     except OSError as error:
         raise Failure(f"Nothing was pruned: cannot write {path}: {error.strerror}.") from error
-    if not is_whole or written != last - start.revision:
-        raise Failure(f"Nothing was pruned: {path} does not have what was written to it.")
 
 
-def _sync_and_digest(path: Path) -> bytes:
-    _sync_directory(path.parent)
+async def _write(audit_log: AuditLog, start: Start, last: int, path: Path) -> tuple[int, bytes]:
+    """Write the events to a new file that only its owner can read; return how many there were, and their digest.
+
+    A thread waits for the disk, which may be one of the network that does not answer.
+    """
+    written, content, lines = 0, hashlib.sha256(), bytearray()
+    file = await asyncio.to_thread(_create, path)
+    try:
+        async for line in audit_log.export(after=start.revision, until=last):
+            lines += f"{line}\n".encode()
+            written += 1
+            if len(lines) >= _CHUNK:
+                content.update(lines)
+                await asyncio.to_thread(file.write, lines)
+                lines = bytearray()
+            await pause()
+        content.update(lines)
+        await asyncio.to_thread(file.write, lines)
+        await asyncio.to_thread(file.flush)
+        await asyncio.to_thread(os.fsync, file.fileno())
+    finally:
+        await asyncio.to_thread(file.close)
+    return written, content.digest()
+
+
+def _create(path: Path) -> BufferedWriter:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+async def _require_same(audit_log: AuditLog, start: Start, last: int, path: Path) -> None:
+    """Pass if the file has exactly these events, and sync it: it may be of a pruning that was interrupted.
+
+    Raises:
+        Failure: it has not.
+        OSError: it cannot be read or synced.
+    """
+    content = hashlib.sha256()
+    async for line in audit_log.export(after=start.revision, until=last):
+        content.update(f"{line}\n".encode())
+        await pause()
+    if not await asyncio.to_thread(path.is_file) or await asyncio.to_thread(_digest, path) != content.digest():
+        raise Failure(f"Nothing was pruned: {path} has other events. Move it away, or name a new file.")
+    await asyncio.to_thread(_sync, path)
+    await asyncio.to_thread(_sync, path.parent)
+
+
+def _rename(part: Path, path: Path) -> None:
+    # Another pruning may have written the same events under this name: replacing them by the same ones is harmless.
+    part.rename(path)
+    _sync(path.parent)
+
+
+def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _sync_directory(directory: Path) -> None:
+def _sync(path: Path) -> None:
+    """Sync a file, or the names in a directory, to the disk."""
     if os.name == "posix":
-        opened = os.open(directory, os.O_RDONLY)
+        opened = os.open(path, os.O_RDONLY)
         try:
             os.fsync(opened)
         finally:

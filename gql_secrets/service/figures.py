@@ -13,6 +13,7 @@ from typing import Final
 
 from gql_secrets.domain.advice import is_safe_to_revoke
 from gql_secrets.domain.audit import AuditAction
+from gql_secrets.service.audit_archive import is_archive_failing
 from gql_secrets.storage.allowed_uses import find_only_refused
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
@@ -49,6 +50,7 @@ class Figures:
         stragglers: clients of which an ended secret was tried within the last hour.
         oldest_secret_age: the age of the oldest current secret, None without any.
         changes: how many changes there were of each kind since the first reading, by any node or command.
+        archive_fails: whether old audit events cannot be moved to the archive.
     """
 
     rollovers: int
@@ -57,6 +59,7 @@ class Figures:
     stragglers: int
     oldest_secret_age: timedelta | None
     changes: Mapping[str, int]
+    archive_fails: bool = False
 
 
 class FigureQueries:
@@ -92,7 +95,8 @@ class FigureQueries:
         [[created_at]] = await self._database.fetch_rows(_OLDEST)
         await self._count_changes()
         age = None if created_at is None else max(timedelta(0), now - from_microseconds(created_at))
-        return Figures(rollovers, ending_in_use, safe, stragglers, age, dict(self._changes))
+        archive_fails = await is_archive_failing(self._database)
+        return Figures(rollovers, ending_in_use, safe, stragglers, age, dict(self._changes), archive_fails)
 
     async def _count_rollovers(self, now: datetime) -> tuple[int, int, int]:
         """Return how many there are, how many end soon although in use, and how many are safe to revoke."""

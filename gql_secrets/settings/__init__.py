@@ -1,6 +1,5 @@
 """Settings: read from the environment and a file; an unknown or invalid one is refused with a sentence."""
 
-import ipaddress
 import os
 import re
 import secrets
@@ -9,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.durations import parse_duration
@@ -26,6 +24,7 @@ from gql_secrets.domain.networks import Network
 from gql_secrets.domain.policies import MAX_AGE_DAYS, RotationPolicy
 from gql_secrets.domain.rotation import MAX_RETENTION
 from gql_secrets.domain.webhooks import parse_webhook_networks
+from gql_secrets.settings.addresses import is_loopback, is_origin
 from gql_secrets.settings.cores import usable_cores
 from gql_secrets.settings.identity import parse_issuers
 from gql_secrets.settings.private_files import open_unlinked, require_private
@@ -56,10 +55,11 @@ _BAD_WORKERS: Final = f"GQL_SECRETS_WORKERS and --workers must be from 1 to {MAX
 _MAX_DRAIN_DELAY: Final = timedelta(minutes=5)
 # A rollover and the day before it are shown with their sources.
 _MIN_SOURCE_RETENTION: Final = timedelta(days=8)
-_MAX_SOURCE_RETENTION: Final = timedelta(days=3650)
+_MAX_KEPT: Final = timedelta(days=3650)
 _MIN_USAGE_FLUSH: Final = timedelta(seconds=5)
 _MAX_USAGE_FLUSH: Final = timedelta(seconds=60)
-_DURATIONS: Final = ("quiet_time", "usage_flush", "drain_delay", "source_retention")
+_MIN_AUDIT_RETENTION: Final = timedelta(days=30)
+_DURATIONS: Final = ("quiet_time", "usage_flush", "drain_delay", "source_retention", "audit_retention")
 _FAILURES: Final = Rate(100, timedelta(minutes=1))
 _SIGN_INS: Final = Rate(20, timedelta(minutes=1))
 _RESETS: Final = Rate(60, timedelta(hours=1))
@@ -99,6 +99,8 @@ class Settings:
     usage_flush: timedelta = timedelta(seconds=60)
     drain_delay: timedelta = timedelta(0)
     source_retention: timedelta = timedelta(days=90)
+    audit_archive: str = ""
+    audit_retention: timedelta = timedelta(days=365)
     clients_api_status: str = "200"
     allowed_origins: str = ""
     introspection: str = "signed-in"
@@ -181,22 +183,24 @@ class Settings:
             raise SetupError("GQL_SECRETS_USAGE_FLUSH must be from 5s to 60s.")
         if self.drain_delay > _MAX_DRAIN_DELAY:
             raise SetupError("GQL_SECRETS_DRAIN_DELAY must be from 0s to 5m.")
-        if not _MIN_SOURCE_RETENTION <= self.source_retention <= _MAX_SOURCE_RETENTION:
+        if not _MIN_SOURCE_RETENTION <= self.source_retention <= _MAX_KEPT:
             raise SetupError("GQL_SECRETS_SOURCE_RETENTION must be from 8d to 3650d.")
+        if not _MIN_AUDIT_RETENTION <= self.audit_retention <= _MAX_KEPT:
+            raise SetupError("GQL_SECRETS_AUDIT_RETENTION must be from 30d to 3650d.")
         if not self.database_pool_size:
             raise SetupError("GQL_SECRETS_DATABASE_POOL_SIZE must be at least 1.")
 
     def _check_addresses(self) -> None:
-        if self.public_url and not _is_origin(self.public_url):
+        if self.public_url and not is_origin(self.public_url):
             raise SetupError(
                 "GQL_SECRETS_PUBLIC_URL must be only a scheme and a host, such as https://secrets.example.com"
             )
-        if not all(_is_origin(origin) for origin in self.origins):
+        if not all(is_origin(origin) for origin in self.origins):
             raise SetupError(
                 "GQL_SECRETS_ALLOWED_ORIGINS must be a comma-separated list of origins, each only a scheme and a host, "
                 "such as https://app.example.com"
             )
-        if not _is_loopback(self.host) and not self.public_url.lower().startswith("https:") and not self.insecure:
+        if not is_loopback(self.host) and not self.public_url.lower().startswith("https:") and not self.insecure:
             raise SetupError(
                 f"Listening on {self.host} would expose secrets in cleartext. Set GQL_SECRETS_PUBLIC_URL to the https "
                 "address in front of this server, or pass --insecure."
@@ -248,6 +252,11 @@ class Settings:
             raise SetupError(
                 "GQL_SECRETS_WEBHOOK_NETWORKS must be a comma-separated list of networks, such as 10.0.0.0/8."
             ) from None
+
+    @property
+    def audit_directory(self) -> Path | None:
+        """Where old audit events are moved to."""
+        return Path(self.audit_archive) if self.audit_archive else None
 
     @property
     def rotation_policy(self) -> RotationPolicy:
@@ -347,7 +356,7 @@ def _read_file_of(name: str, values: Mapping[str, object]) -> str:
 
 
 def _parsed(variable: str, name: str, text: str) -> object:
-    if not text and (name in ("data_dir", "pepper") or name.endswith("_file")):
+    if not text and (name in ("data_dir", "pepper", "audit_archive") or name.endswith("_file")):
         # A variable that a deployment forgot to fill must not lead to a new pepper, or to the working directory.
         raise SetupError(f"{variable} is set and empty. Give it a value, or unset it.")
     if name == "data_dir":
@@ -377,20 +386,3 @@ def parse_workers(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", text):
         raise SetupError(_BAD_WORKERS)
     return int(text)
-
-
-def _is_origin(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        port_is_one = url.port is None or url.port > 0
-    except ValueError:
-        return False
-    is_bare = not (url.path.strip("/") or url.query or url.fragment or url.username)
-    return url.scheme in ("http", "https") and bool(url.hostname) and port_is_one and is_bare
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -56,3 +56,18 @@ class LostChange(Model):
 
     class Meta:
         table = "lost_change"
+
+
+class AuditArchiveState(Model):
+    """The one row (id 1) that says which node moves audit events to the archive, and until when.
+
+    `failed_at` is when the last try failed; null after one that did not.
+    """
+
+    id = fields.IntField(primary_key=True, generated=False)
+    holder = fields.CharField(max_length=64)
+    expires_at: datetime = InstantField()
+    failed_at: datetime | None = InstantField(null=True)
+
+    class Meta:
+        table = "audit_archive"

@@ -40,6 +40,7 @@ HEALTHY = {
     "verification": "ok",
     "changes": "ok",
     "auditHead": "ok",
+    "auditArchive": "none",
     "replication": "none",
     "uncertainClients": "NONE",
 }

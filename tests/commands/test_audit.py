@@ -60,6 +60,14 @@ def test_old_events_are_pruned_into_a_file_that_can_be_verified(
     assert done.data == {"first": 1, "last": done.data["last"], "export": str(file)}
     assert len(file.read_text().splitlines()) == done.data["last"]
     assert run("audit", "verify").code == run("audit", "verify", "--against", str(file)).code == 0
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    assert "it has no file of an audit archive" in run("audit", "verify", "--against", str(archive)).err
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    (archive / "audit-000000000001-000000000001.jsonl").write_text(lines[0], "utf-8")
+    assert run("audit", "verify", "--against", str(archive)).code == 1
+    (archive / "audit-000000000002-000000000009.jsonl").write_text("".join(lines[1:]), "utf-8")
+    assert run("audit", "verify", "--against", str(archive)).code == 0
     assert run("db", "check").code == 0
     file.write_text(file.read_text().replace('"surface": "CLI"', '"surface": "GRAPHQL"', 1))
     assert run("audit", "verify", "--against", str(file)).code == 1

@@ -133,6 +133,20 @@ def test_a_start_that_fails_is_one_sentence(
     assert len(outcome.err.splitlines()) == 1
 
 
+def test_an_audit_archive_that_cannot_be_written_to_stops_the_start_and_creates_nothing(
+    bare: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GQL_SECRETS_AUDIT_ARCHIVE", "missing")
+    assert bare("serve", "--port", "0") == Outcome(
+        1,
+        "",
+        "gql-secrets: GQL_SECRETS_AUDIT_ARCHIVE: cannot write to missing: No such file or directory. Give a directory "
+        "that exists and that this user can write to.\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_localhost_listens_on_all_its_addresses(tmp_path: Path) -> None:
     with serving(tmp_path, "--host", "localhost") as server:
         for family, _, _, _, address in set(socket.getaddrinfo("localhost", server.port, type=socket.SOCK_STREAM)):

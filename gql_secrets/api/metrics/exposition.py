@@ -31,6 +31,7 @@ GREATEST: Final = frozenset(
                 "rollovers_safe_to_revoke",
                 "stragglers",
                 "oldest_secret_age_seconds",
+                "audit_archive_failing",
                 "changes",
             )
         ),
@@ -124,6 +125,8 @@ def _of_installation(figures: Figures) -> Iterator[Metric]:
             "The age of the oldest current secret.",
             figures.oldest_secret_age.total_seconds(),
         )
+    description = "1 while old audit events cannot be moved to the archive, else 0."
+    yield _gauge("audit_archive_failing", description, figures.archive_fails)
     changes = _counter("changes", "Changes of the installation by action, since this node began to count.", "action")
     for action, count in sorted(figures.changes.items()):
         changes.add_metric([action], count)

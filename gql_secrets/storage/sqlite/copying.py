@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 # What each database makes for itself: its migrations, the index of the search with its parts, and which node delivers.
-_NOT_COPIED: Final = ("sqlite_", "tortoise_migrations", "schema_version", "client_search", "webhook_lease", "cluster")
+_NOT_COPIED: Final = (
+    *("sqlite_", "tortoise_migrations", "schema_version", "client_search", "webhook_lease", "cluster"),
+    "audit_archive",
+)
 # Tokens of people's identity providers: of a refresh token that two installations use, the provider ends the grant.
 _COLUMNS_NOT_COPIED: Final = {"session": ("tokens", "tokens_key_id", "look_claimed_until")}
 _RAISE_IDS: Final = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?"
