@@ -70,8 +70,8 @@ class Size:
     rotations: int = 10_000
     days: int = 365
     sign_ins: int = 200
-    edits: int = 20
-    # A secret in use counts once in so many hours.
+    edits: int = 100
+    # A secret in use counts once in this number of hours.
     hours_between_uses: int = 8
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ class Year:
 
     def secret_of(self, number: int) -> str:
         """Return the current secret of the client with this number."""
-        return _plaintext(self.client_ids[number]).reveal()
+        return secret_after_a_year(self.client_ids[number])
 
 
 @dataclass(slots=True)
@@ -406,6 +406,11 @@ class _Laying:
 
 def _plaintext(client_id: str) -> PlaintextSecret:
     return PlaintextSecret.of_bytes(hashlib.sha256(f"current secret of {client_id}".encode()).digest())
+
+
+def secret_after_a_year(client_id: str) -> str:
+    """Return the secret that is the current one of a client after a year was laid down."""
+    return _plaintext(client_id).reveal()
 
 
 async def lay_down_in(settings: Settings, size: Size, until: datetime) -> Year:
