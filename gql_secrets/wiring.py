@@ -17,6 +17,7 @@ from gql_secrets.service.bulk import BulkRotation
 from gql_secrets.service.changes import Changes
 from gql_secrets.service.clients import Clients, Registration
 from gql_secrets.service.cluster import ClusterNodes
+from gql_secrets.service.digest_moves import DigestMoves
 from gql_secrets.service.event_feed import Feed
 from gql_secrets.service.figures import FigureQueries
 from gql_secrets.service.history import History
@@ -201,6 +202,8 @@ async def open_services(
         if membership is not None and settings.verify_from == FROM_MEMORY:
             # A node that reads the database for each verification has nothing to catch up with.
             changes.fence.before_wait.append(membership.wake)
+        digest_moves = DigestMoves(database, changes.pepper, lookup)
+        usage.also_flushed.append(digest_moves.flush)
         await report_replication(database)
         maintenance = Maintenance(database, changes, settings.source_retention)
         return Services(
@@ -215,7 +218,7 @@ async def open_services(
             usage=usage,
             usage_queries=usage_queries,
             source_queries=SourceQueries(database, queries, usage_queries),
-            verifier=Verifier(database, changes.pepper, lookup, changes, usage),
+            verifier=Verifier(database, changes.pepper, lookup, changes, usage, digest_moves),
             lookup=lookup,
             membership=membership,
             cluster=ClusterNodes(database, membership),

@@ -34,6 +34,7 @@ class AuditAction(StrEnum):
     AUDIT_PRUNED = "AUDIT_PRUNED"
     DATABASE_REWOUND = "DATABASE_REWOUND"
     RESTORE_ACCEPTED = "RESTORE_ACCEPTED"
+    PEPPER_MIGRATION_STARTED = "PEPPER_MIGRATION_STARTED"
     SIGN_IN_LINK_CREATED = "SIGN_IN_LINK_CREATED"
     SIGN_IN_LINK_VOIDED = "SIGN_IN_LINK_VOIDED"
     SIGNED_IN = "SIGNED_IN"
@@ -104,6 +105,7 @@ class AuditEntry:
         person_role: that person's role.
         session_end_reason: why the session ended.
         webhook_number: the webhook that was changed.
+        pepper_key_id: the key of the pepper that secrets are moved to.
     """
 
     revision: int
@@ -133,6 +135,7 @@ class AuditEntry:
     person_role: str | None = None
     session_end_reason: str | None = None
     webhook_number: int | None = None
+    pepper_key_id: str | None = None
 
     FORMAT = 2
 
@@ -181,6 +184,7 @@ class AuditEntry:
             "person_role": self.person_role,
             "session_end_reason": self.session_end_reason,
             "webhook_number": self.webhook_number,
+            "pepper_key_id": self.pepper_key_id,
         }
         # 0 is a value (a hard reset has 0 hours to live); None, False and an empty list are not.
         given = {name: fact for name, fact in facts.items() if fact is not None and fact is not False and fact != []}

@@ -29,3 +29,4 @@ class Facts(TypedDict, total=False):
     person_role: str
     session_end_reason: SessionEndReason
     webhook_number: int
+    pepper_key_id: str

@@ -50,6 +50,7 @@ _PEOPLE: Final = (
     "person_role",
     "session_end_reason",
     "webhook_number",
+    "pepper_key_id",
 )
 
 

@@ -125,6 +125,7 @@ class Change:
             person_role=facts.get("person_role"),
             session_end_reason=facts.get("session_end_reason"),
             webhook_number=facts.get("webhook_number"),
+            pepper_key_id=facts.get("pepper_key_id"),
         )
 
 

@@ -109,15 +109,16 @@ async def find_replay(change: ClientChange, request: ResetRequest) -> Replay | N
     if remembered.arguments_hash != request.arguments_hash:
         raise IdempotencyKeyReused
     row = await ClientSecret.get(id=remembered.secret_id, using_db=change.connection)
-    pepper_key = change.pepper.key(remembered.pepper_key_id)
+    # The secret may have been moved to another key since.
+    own_key, present_key = change.pepper.key(remembered.pepper_key_id), change.pepper.key(row.pepper_key_id)
     # `enabled=True`: a replay is answered while its client is disabled.
     verdict = evaluate(SecretState(row.state), row.expires_at, enabled=True, now=change.now)
-    if verdict is not SecretStatus.VALID or pepper_key is None:
+    if verdict is not SecretStatus.VALID or own_key is None or present_key is None:
         raise IdempotencyResultEnded
     if remembered.is_self_reset and not is_awaited:
         raise IdempotencyResultEnded(is_in_use=row.first_used_at is not None)
-    plaintext = pepper_key.derive_secret(request.key, remembered.nonce)
-    if pepper_key.digest(change.client.client_id, plaintext.reveal()) != row.digest:
+    plaintext = own_key.derive_secret(request.key, remembered.nonce)
+    if present_key.digest(change.client.client_id, plaintext.reveal()) != row.digest:
         raise IdempotencyResultEnded
     retained = change.active.retained
     return Replay(plaintext, change.secrets[retained.id] if retained and retained.id != row.id else None)

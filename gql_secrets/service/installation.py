@@ -128,6 +128,12 @@ async def _check_pepper(connection: BaseDBAsyncClient, pepper: Pepper) -> list[P
             f"This database belongs to the pepper key {', '.join(sorted(known))}, which is missing from the pepper. "
             "To change the pepper, add a new key and keep the old ones: docs/operations.md has the two passes."
         )
+    began = [(row.migration_began_at, row.key_id) for row in rows if row.migration_began_at]
+    if began and (target := max(began)[1]) in lost:
+        raise SetupError(
+            f"Secrets are being moved to the pepper key {target}, which is missing from the pepper. Put it in front, "
+            "and keep the others after it."
+        )
     for key_id in sorted(lost):
         if await _is_needed(connection, key_id):
             raise SetupError(

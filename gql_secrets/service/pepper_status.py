@@ -1,31 +1,42 @@
 """What depends on each key of the pepper, so that an operator knows when an old key may go."""
 
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.fields import from_microseconds
 
 _ACTIVE: Final = "('CURRENT', 'RETAINED')"
 _KEYS: Final = f"""
-    SELECT k.key_id, k.active_secrets, k.ended_secrets, k.repeatable_resets, k.webhooks,
+    SELECT k.key_id, k.active_secrets, k.ended_secrets, k.repeatable_resets, k.webhooks, k.sessions,
         CASE WHEN i.audit_key_id = k.key_id THEN 1 ELSE 0 END AS signs_audit
     FROM installation i CROSS JOIN (
         SELECT key_id, CAST(sum(active) AS BIGINT) AS active_secrets, CAST(sum(ended) AS BIGINT) AS ended_secrets,
-            CAST(sum(resets) AS BIGINT) AS repeatable_resets, CAST(sum(webhooks) AS BIGINT) AS webhooks
+            CAST(sum(resets) AS BIGINT) AS repeatable_resets, CAST(sum(webhooks) AS BIGINT) AS webhooks,
+            CAST(sum(sessions) AS BIGINT) AS sessions
         FROM (
             SELECT pepper_key_id AS key_id, CASE WHEN state IN {_ACTIVE} THEN 1 ELSE 0 END AS active,
-                CASE WHEN state IN {_ACTIVE} THEN 0 ELSE 1 END AS ended, 0 AS resets, 0 AS webhooks FROM client_secret
-            UNION ALL SELECT pepper_key_id, 0, 0, 1, 0 FROM idempotent_reset
-            UNION ALL SELECT pepper_key_id, 0, 0, 0, 1 FROM webhook
-            UNION ALL SELECT key_id, 0, 0, 0, 0 FROM pepper_fingerprint
+                CASE WHEN state IN {_ACTIVE} THEN 0 ELSE 1 END AS ended, 0 AS resets, 0 AS webhooks, 0 AS sessions
+                FROM client_secret
+            UNION ALL SELECT pepper_key_id, 0, 0, 1, 0, 0 FROM idempotent_reset
+            UNION ALL SELECT pepper_key_id, 0, 0, 0, 1, 0 FROM webhook
+            UNION ALL SELECT tokens_key_id, 0, 0, 0, 0, 1 FROM session
+                WHERE tokens_key_id IS NOT NULL AND ended_at IS NULL
+            UNION ALL SELECT key_id, 0, 0, 0, 0, 0 FROM pepper_fingerprint
         ) used GROUP BY key_id
     ) k LEFT JOIN pepper_fingerprint f ON f.key_id = k.key_id
     ORDER BY f.created_at, k.key_id
 """  # noqa: S608  put together from constants
+# A row of a secret has its first use, and `secret_use` the last one of each source.
 _CLIENTS: Final = f"""
-    SELECT DISTINCT c.client_id, c.name FROM client_secret s JOIN client c ON c.client_id = s.client_id
-    WHERE s.state IN {_ACTIVE} AND s.pepper_key_id <> ? ORDER BY c.client_id LIMIT ?
+    SELECT c.client_id, c.name, max(s.last_used_at) AS last_used_at, max(
+        (SELECT max(u.last_seen_at) FROM secret_use u WHERE u.secret_id = s.id AND u.refused = FALSE)
+    ) AS last_seen_at
+    FROM client_secret s JOIN client c ON c.client_id = s.client_id
+    WHERE s.state IN {_ACTIVE} AND s.pepper_key_id <> ?
+    GROUP BY c.client_id, c.name ORDER BY c.client_id LIMIT ?
 """  # noqa: S608
 
 
@@ -41,6 +52,8 @@ class KeyStatus:
         ended_secrets: without the key, attempts with them are counted as attempts with an unknown secret.
         repeatable_resets: resets with an idempotency key; without the key, repeating one is refused.
         webhooks: webhooks whose signing secret is derived from it; without the key, their deliveries fail.
+        sessions: sessions whose tokens of the identity provider are encrypted under it; without the key, they end at
+            the next look at their roles.
         signs_audit: whether the head of the audit log is signed with it, until the next change.
     """
 
@@ -51,6 +64,7 @@ class KeyStatus:
     ended_secrets: int
     repeatable_resets: int
     webhooks: int
+    sessions: int
     signs_audit: bool
 
     @property
@@ -70,13 +84,29 @@ async def key_statuses(database: Database, pepper: Pepper) -> list[KeyStatus]:
             ended_secrets=row["ended_secrets"],
             repeatable_resets=row["repeatable_resets"],
             webhooks=row["webhooks"],
+            sessions=row["sessions"],
             signs_audit=bool(row["signs_audit"]),
         )
         for row in await database.fetch(_KEYS)
     ]
 
 
-async def clients_of_older_keys(database: Database, pepper: Pepper, limit: int) -> list[tuple[str, str]]:
-    """Return the ids and names of clients with a secret that is not under the first key, at most `limit`."""
+class ClientOfOlderKey(NamedTuple):
+    """A client with an active secret under an older key, and when such a secret was last used; None if it never was."""
+
+    client_id: str
+    name: str
+    last_used_at: datetime | None
+
+
+async def clients_of_older_keys(database: Database, pepper: Pepper, limit: int) -> list[ClientOfOlderKey]:
+    """Return the clients with an active secret that is not under the first key, at most `limit`.
+
+    While secrets are moved to the first key, these are the clients that were not seen since.
+    """
     rows = await database.fetch(_CLIENTS, [pepper.first.key_id, limit])
-    return [(row["client_id"], row["name"]) for row in rows]
+    clients = []
+    for row in rows:
+        last = max(row["last_used_at"] or 0, row["last_seen_at"] or 0)
+        clients.append(ClientOfOlderKey(row["client_id"], row["name"], from_microseconds(last) if last else None))
+    return clients

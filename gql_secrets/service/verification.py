@@ -15,6 +15,7 @@ from gql_secrets.domain.journal import ClientUncertain
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.service.changes import Changes
+from gql_secrets.service.digest_moves import DigestMoves
 from gql_secrets.service.usage.counter import Source, Usage
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import log_rarely
@@ -72,8 +73,17 @@ _NO_SECRET: Final = StoredSecret(0, "", SecretState.REVOKED, None, was_used=Fals
 class Verifier:
     """Answers whether a credential is valid at the moment of asking."""
 
-    def __init__(self, database: Database, pepper: Pepper, lookup: Lookup, changes: Changes, usage: Usage) -> None:
+    def __init__(
+        self,
+        database: Database,
+        pepper: Pepper,
+        lookup: Lookup,
+        changes: Changes,
+        usage: Usage,
+        digest_moves: DigestMoves,
+    ) -> None:
         """Use the parts of one open database."""
+        self._digest_moves = digest_moves
         self._database = database
         self._pepper = pepper
         self._lookup = lookup
@@ -103,6 +113,8 @@ class Verifier:
             stored = found or _NO_SECRET
             verdict = self._evaluate(client_id, stored, now, source)
             if verdict is not None:
+                if self._digest_moves.is_needed and type(verdict) is Accepted:
+                    self._digest_moves.queue(stored, digests)
                 return verdict
             is_due = evaluate(stored.state, stored.expires_at, enabled=stored.enabled, now=now) is SecretStatus.DUE
             if is_due:
@@ -127,14 +139,18 @@ class Verifier:
         Raises:
             Unavailable: the database does not answer; the credential may be valid.
         """
+        digests = self._pepper.digests(client_id, secret)
         try:
-            answer = self._lookup.find_nowait(client_id, self._pepper.digests(client_id, secret))
+            answer = self._lookup.find_nowait(client_id, digests)
         except Unavailable as failure:
             self._note_failed_read(failure)
             raise
         if answer is None:
             return None
-        verdict = self._evaluate(client_id, answer[0] or _NO_SECRET, answer[1], source)
+        stored = answer[0] or _NO_SECRET
+        verdict = self._evaluate(client_id, stored, answer[1], source)
+        if self._digest_moves.is_needed and type(verdict) is Accepted:
+            self._digest_moves.queue(stored, digests)
         # The process may have been stopped since it looked.
         return verdict if self._lookup.is_current() else None
 

@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.effects import EFFECTIVE, Effect
-from gql_secrets.domain.errors import Failure, SetupError, Unavailable
+from gql_secrets.domain.errors import BadRequest, Failure, SetupError, Unavailable
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.node_lease import LEASE_SECONDS
@@ -86,6 +86,26 @@ async def require_first_key_everywhere(database: Database, pepper: Pepper) -> No
                 "secret of this one. Put that key after the others, restart every node, and only then put it in front "
                 "(docs/operations.md, Changing the pepper). A node that was killed counts as running for "
                 f"{_SEEN_WITHIN_SECONDS} seconds."
+            )
+
+
+async def require_same_first_key(database: Database, pepper: Pepper) -> None:
+    """Pass if every running node digests new secrets with the first key of this process.
+
+    Raises:
+        BadRequest: one uses another key, or does not say which.
+        Unavailable: the database does not answer.
+    """
+    if database.dialect.name == "sqlite":
+        return  # on one machine, where every process reads the same pepper
+    for version, keys in await database.fetch_rows(_KEYS_OF_NODES):
+        first = (keys or "").split(",")[0]
+        if first != pepper.first.key_id:
+            uses = f"digests new secrets with the pepper key {first}" if first else "does not say which keys it has"
+            raise BadRequest(
+                f"A running node (version {version}) {uses}. Put {pepper.first.key_id} in front on every node, restart "
+                "them, and then migrate (docs/operations.md, Changing the pepper). A node that was killed counts as "
+                f"running for {_SEEN_WITHIN_SECONDS} seconds."
             )
 
 

@@ -40,11 +40,15 @@ class Installation(Model):
 
 
 class PepperFingerprint(Model):
-    """A pepper key that digested secrets in this database; the key itself is never stored."""
+    """A pepper key that digested secrets in this database; the key itself is never stored.
+
+    `migration_began_at` is when secrets began to be moved to it; those are moved to the key where it is the latest.
+    """
 
     key_id = fields.CharField(max_length=32, primary_key=True)
     fingerprint = fields.BinaryField()
     created_at: datetime = InstantField()
+    migration_began_at: datetime | None = InstantField(null=True)
 
     class Meta:
         table = "pepper_fingerprint"
@@ -245,6 +249,7 @@ class AuditEvent(Model):
     person_role = fields.CharField(max_length=16, null=True)
     session_end_reason = fields.CharField(max_length=16, null=True)
     webhook_number: int | None = fields.BigIntField(null=True)
+    pepper_key_id = fields.CharField(max_length=32, null=True)
 
     if TYPE_CHECKING:
         ended_secrets: fields.ReverseRelation["AuditEndedSecret"]

@@ -171,7 +171,7 @@ async def test_the_status_of_a_key_says_what_depends_on_it(settings: Settings, o
     old, new = await status()
     assert (old.active_secrets, old.signs_audit, old.may_be_removed) == (1, True, False)
     assert (new.active_secrets, new.digests_new_secrets, new.may_be_removed) == (0, True, False)
-    assert await clients_of_older_keys(node.database, node.changes.pepper, 10) == [(client_id, "First owner")]
+    assert await clients_of_older_keys(node.database, node.changes.pepper, 10) == [(client_id, "First owner", None)]
 
     await node.rotation.reset_secret(client_id, DAY, by=ADMIN, idempotency_key="a-key-of-16-characters")
     old, new = await status()

@@ -9,7 +9,7 @@ stops: a kill -9 loses no more than that. The first use of a secret is not count
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
@@ -146,6 +146,8 @@ class Usage:
         self._flushing_unknown: dict[str, Tally] = {}
         self._batch = database.dialect.usage_batch
         self._flush_lock = asyncio.Lock()
+        # Written with the counts, after them.
+        self.also_flushed: list[Callable[[], Awaitable[None]]] = []
         # Held while a batch is written. `batches` counts it before that.
         self.writing = asyncio.Lock()
         self.batches = 0
@@ -205,6 +207,8 @@ class Usage:
                 unwritten_unknown, self._flushing_unknown = self._flushing_unknown, {}
                 self._put_back(unwritten)
                 self._put_back_unknown(unwritten_unknown)
+            for write in self.also_flushed:
+                await write()
 
     async def keep_flushing(self) -> float:
         """Flush once; return after how many seconds to do it again: soon while there is little to write."""

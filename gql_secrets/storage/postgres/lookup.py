@@ -116,7 +116,7 @@ class PostgresLookup:
     async def _secret_of(self, record: asyncpg.Record, connection: asyncpg.Connection) -> StoredSecret | None:
         row = _row_of(record)
         if row is not None and row.may_be_valid:
-            return StoredSecret.of(row, record["networks"] if row.is_restricted else None)
+            return StoredSecret.of(row, record["networks"] if row.is_restricted else None, record["digest"])
         if self._decoys is None:
             decoys = [digest for (digest,) in await connection.fetch(DECOY_DIGESTS)]
             self._decoys = itertools.cycle(decoys or [NO_DIGEST])
@@ -136,6 +136,9 @@ class PostgresLookup:
 
     def expire_view(self) -> None:
         """Do nothing: every verification reads the database."""
+
+    def forget_client(self, client_id: str) -> None:
+        """Do nothing: nothing is remembered."""
 
     async def read_ahead(self) -> float:
         """Read nothing: a cache would not be exact on several nodes."""

@@ -63,6 +63,10 @@ class MemoryLookup:
     def expire_view(self) -> None:
         """Do nothing: the lease is checked at each verification."""
 
+    def forget_client(self, client_id: str) -> None:
+        """Read the secrets of this client from the database again."""
+        self._memory.forget_client(client_id)
+
     async def read_ahead(self) -> float:
         """Read nothing: what is in use comes into memory with its first verification."""
         return _NOTHING_AHEAD

@@ -44,11 +44,18 @@ class SecretCache:
         if remembered is None:
             return None
         if isinstance(remembered, int):
-            return StoredSecret(remembered, client_id, SecretState.CURRENT, None, True, True, None)
+            return StoredSecret(remembered, client_id, SecretState.CURRENT, None, True, True, None, digest=digest)
         if isinstance(remembered, StoredSecret):
             return remembered
         return StoredSecret(
-            remembered.secret_id, client_id, SecretState.RETAINED, remembered.expires_at, True, True, None
+            remembered.secret_id,
+            client_id,
+            SecretState.RETAINED,
+            remembered.expires_at,
+            True,
+            True,
+            None,
+            digest=digest,
         )
 
     def remember(self, digest: bytes, secret: StoredSecret) -> None:

@@ -44,6 +44,9 @@ class Lookup(Protocol):
         one view, which is at least as new as the request that arrived last.
         """
 
+    def forget_client(self, client_id: str) -> None:
+        """Forget every secret of this client, whatever digest each is remembered by."""
+
     async def read_ahead(self) -> float:
         """Read some of the secrets into memory; return after how many seconds to continue.
 

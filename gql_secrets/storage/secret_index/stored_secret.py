@@ -44,7 +44,10 @@ def columns(joined: str) -> str:
 
 
 class StoredSecret(NamedTuple):
-    """A secret as verification sees it. One that cannot be valid has only the fields that say why."""
+    """A secret as verification sees it. One that cannot be valid has only the fields that say why.
+
+    `digest` is the one that it was found by: what the database had when it was read.
+    """
 
     secret_id: int
     client_id: str
@@ -55,9 +58,10 @@ class StoredSecret(NamedTuple):
     allow_list: AllowList | None
     features: tuple[str, ...] = ()
     self_reset: bool = False
+    digest: bytes = b""
 
     @classmethod
-    def of(cls, row: SecretRow, networks: Sequence[str] | None) -> "StoredSecret":
+    def of(cls, row: SecretRow, networks: Sequence[str] | None, digest: bytes) -> "StoredSecret":
         """Return the secret of a row, with the networks that its client may call from; None for everywhere."""
         return cls(
             secret_id=row.secret_id,
@@ -69,6 +73,7 @@ class StoredSecret(NamedTuple):
             allow_list=None if networks is None else AllowList.parse(networks) if networks else EVERYWHERE,
             features=tuple(row.features.split(",")) if row.features else (),
             self_reset=bool(row.self_reset),
+            digest=digest,
         )
 
     @classmethod

@@ -97,6 +97,10 @@ class SqliteLookup:
         """Let the next verification look at the file again."""
         self._is_expired = True
 
+    def forget_client(self, client_id: str) -> None:
+        """Read the secrets of this client from the file again."""
+        self._cache.forget_client(client_id)
+
     async def read_ahead(self) -> float:
         """Remember some more secrets in use; return after how many seconds to continue."""
         began = time.monotonic()
@@ -112,7 +116,7 @@ class SqliteLookup:
             row = SecretRow._make(values)
             oldest = row.secret_id
             if row.may_be_valid and not row.is_restricted:
-                self._cache.remember(digest, StoredSecret.of(row, None))
+                self._cache.remember(digest, StoredSecret.of(row, None, digest))
         self._ahead = oldest if len(self._cache) < _MAX_AHEAD else None
         return time.monotonic() - began  # half of the time is left to others
 
@@ -131,7 +135,7 @@ class SqliteLookup:
             self._read(NO_DIGEST)
             self._read_missing_key()
             return StoredSecret.refused(row)
-        secret = StoredSecret.of(row, self._networks_of(row.client_id) if row.is_restricted else None)
+        secret = StoredSecret.of(row, self._networks_of(row.client_id) if row.is_restricted else None, own)
         self._cache.remember(own, secret)
         return secret
 

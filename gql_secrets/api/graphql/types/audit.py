@@ -71,6 +71,7 @@ class AuditEvent(Node):
     person_role: Role | None = strawberry.field(description="The role of that person.")
     session_end_reason: SessionEndReason | None = strawberry.field(description="Why the session ended.")
     webhook_number: int | None = strawberry.field(description="The number of the webhook that was changed.")
+    pepper_key_id: str | None = strawberry.field(description="The id of the pepper key that secrets are moved to.")
 
     @strawberry.field(
         description="The client that was changed, as it is now. Null if the event is not about a client, or if the "
@@ -119,4 +120,5 @@ class AuditEvent(Node):
             person_role=Role(row.person_role) if row.person_role else None,
             session_end_reason=SessionEndReason(row.session_end_reason) if row.session_end_reason else None,
             webhook_number=row.webhook_number,
+            pepper_key_id=row.pepper_key_id,
         )

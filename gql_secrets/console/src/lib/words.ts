@@ -43,6 +43,7 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
   AUDIT_PRUNED: "Old audit events archived",
   DATABASE_REWOUND: "Lost changes found",
   RESTORE_ACCEPTED: "Restored database accepted",
+  PEPPER_MIGRATION_STARTED: "Pepper migration started",
   WEBHOOK_CREATED: "Webhook created",
   WEBHOOK_UPDATED: "Webhook edited",
   WEBHOOK_DELETED: "Webhook deleted",
