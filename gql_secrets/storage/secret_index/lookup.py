@@ -45,7 +45,7 @@ class Lookup(Protocol):
         """
 
     def forget_client(self, client_id: str) -> None:
-        """Forget every secret of this client, whatever digest each is remembered by."""
+        """Forget every secret of this client, regardless of the digest that each is remembered by."""
 
     async def read_ahead(self) -> float:
         """Read some of the secrets into memory; return after how many seconds to continue.

@@ -17,7 +17,16 @@ def digest(number: int) -> bytes:
 
 
 def secret(number: int, client_id: str = "shop", **given: object) -> StoredSecret:
-    stored = StoredSecret(number, client_id, SecretState.CURRENT, None, was_used=True, enabled=True, allow_list=None)
+    stored = StoredSecret(
+        number,
+        client_id,
+        SecretState.CURRENT,
+        None,
+        was_used=True,
+        enabled=True,
+        allow_list=None,
+        digest=digest(number),
+    )
     return stored._replace(**given)  # type: ignore[arg-type]
 
 
