@@ -1,5 +1,6 @@
 """`gql-secrets pepper …`: what depends on each key of the pepper, and moving secrets to a new one."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import typer
@@ -22,13 +23,24 @@ def group() -> None:
     """Show what depends on each key of the pepper, and move secrets to a new one."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Dependent:
+    """Something that depends on a key: how long to keep the key for it, None where not, and what is lost without it."""
+
+    what: str
+    count: int
+    keep_until: str | None
+    without_it: str
+
+
 @app.command()
 @with_services
 async def status(services: Services, as_json: AsJson = False) -> None:
-    """Show for each key which secrets need it, and whether it may be removed from the pepper."""
+    """Show what depends on each key, when it may be removed from the pepper, and what is lost with it."""
     pepper = services.changes.pepper
     keys = await key_statuses(services.database, pepper)
-    clients = await clients_of_older_keys(services.database, pepper, _MAX_CLIENTS)
+    found = await clients_of_older_keys(services.database, pepper, _MAX_CLIENTS + 1)
+    clients, has_more = found[:_MAX_CLIENTS], len(found) > _MAX_CLIENTS
     migration = await find_migration(services.database)
     if as_json:
         data = {
@@ -38,31 +50,29 @@ async def status(services: Services, as_json: AsJson = False) -> None:
                 {"clientId": each.client_id, "name": each.name, "lastUsedAt": instant(each.last_used_at)}
                 for each in clients
             ],
+            "hasMoreClients": has_more,
         }
         write_text(f"{to_json(data)}\n")
         return
     say(f"{'KEY':<32}  {'ACTIVE':>8}  {'ENDED':>8}  STATUS")
-    write_text(
-        "".join(
-            f"{each.key_id:<32}  {each.active_secrets:>8}  {each.ended_secrets:>8}  {_in_words(each)}\n"
-            for each in keys
-        )
-    )
+    write_text("".join(map(_lines, keys)))
     if not clients:
         return
     if migration and migration.key_id == pepper.first.key_id:
         say(
-            f"These clients were not seen since {instant(migration.began_at)}. Wait for them or reset them, so that "
-            "the older keys may be removed:"
+            f"Secrets of these clients were not moved to {migration.key_id} since {instant(migration.began_at)}. Wait "
+            "until they are verified, or reset them:"
         )
     else:
-        say("These clients use older keys. Run gql-secrets pepper migrate, or reset them:")
+        say("These clients have secrets under older keys. Run gql-secrets pepper migrate, or reset them:")
     write_text(
         "".join(
             f"{each.client_id}  {printable(each.name)}  last used: {instant(each.last_used_at) or 'never'}\n"
             for each in clients
         )
     )
+    if has_more:
+        say(f"There are more: these are the first {_MAX_CLIENTS:,}.")
 
 
 @app.command()
@@ -95,18 +105,72 @@ def _data(key: KeyStatus) -> dict[str, object]:
         "sessions": key.sessions,
         "signsAudit": key.signs_audit,
         "mayBeRemoved": key.may_be_removed,
+        "dependents": [
+            {
+                "what": each.what,
+                "count": each.count,
+                "keepUntil": each.keep_until,
+                "withoutIt": each.without_it,
+            }
+            for each in _dependents(key)
+        ],
     }
+
+
+def _dependents(key: KeyStatus) -> list[_Dependent]:
+    """Return what depends on a key, without what has a count of 0."""
+    every = (
+        _Dependent(
+            "active secrets",
+            key.active_secrets,
+            "they are under another key (gql-secrets pepper migrate) or have ended",
+            "servers do not start",
+        ),
+        _Dependent(
+            "audit log", int(key.signs_audit), "the next change, which another key signs", "servers do not start"
+        ),
+        _Dependent(
+            "webhooks",
+            key.webhooks,
+            "their signing secrets were rotated and the previous ones no longer sign, 24 hours later",
+            "nothing is signed with these signing secrets, and deliveries fail",
+        ),
+        _Dependent(
+            "sessions",
+            key.sessions,
+            "they are renewed or have ended, at most 8 hours",
+            "people have to sign in again",
+        ),
+        _Dependent(
+            "repeatable resets",
+            key.repeatable_resets,
+            "ten minutes have passed or, where a client reset itself, its new secret was used",
+            "a reset whose answer was lost returns no secret when it is repeated",
+        ),
+        _Dependent(
+            "ended secrets",
+            key.ended_secrets,
+            None,
+            "attempts with these secrets are counted as attempts with an unknown secret",
+        ),
+    )
+    return [each for each in every if each.count]
+
+
+def _lines(key: KeyStatus) -> str:
+    first = f"{key.key_id:<32}  {key.active_secrets:>8}  {key.ended_secrets:>8}  {_in_words(key)}\n"
+    if key.digests_new_secrets:
+        return first
+    return first + "".join(
+        f"  {each.what}: {each.count}. {f'Keep the key until {each.keep_until}. ' if each.keep_until else ''}"
+        f"Without it, {each.without_it}.\n"
+        for each in _dependents(key)
+    )
 
 
 def _in_words(key: KeyStatus) -> str:
     if key.digests_new_secrets:
         return "digests new secrets"
     if not key.in_pepper:
-        return "not in the pepper" + (", but needed: its secrets are not found" if key.active_secrets else "")
-    if key.active_secrets:
-        return "needed until its secrets have been reset"
-    if key.webhooks:
-        return "needed until the signing secrets of its webhooks have been rotated"
-    if key.signs_audit:
-        return "needed until the next change: it signs the audit log"
-    return "may be removed"
+        return "not in the pepper" + ("" if key.may_be_removed else ", but needed")
+    return "may be removed" if key.may_be_removed else "needed"

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.sessions import MAX_IDLE, MAX_SESSION
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.fields import from_microseconds
+from gql_secrets.storage.fields import from_microseconds, to_microseconds
 
 _ACTIVE: Final = "('CURRENT', 'RETAINED')"
 _KEYS: Final = f"""
@@ -22,8 +23,10 @@ _KEYS: Final = f"""
                 FROM client_secret
             UNION ALL SELECT pepper_key_id, 0, 0, 1, 0, 0 FROM idempotent_reset
             UNION ALL SELECT pepper_key_id, 0, 0, 0, 1, 0 FROM webhook
+            UNION ALL SELECT previous_key_id, 0, 0, 0, 1, 0 FROM webhook
+                WHERE previous_until > ? AND previous_key_id <> pepper_key_id
             UNION ALL SELECT tokens_key_id, 0, 0, 0, 0, 1 FROM session
-                WHERE tokens_key_id IS NOT NULL AND ended_at IS NULL
+                WHERE tokens_key_id IS NOT NULL AND ended_at IS NULL AND created_at > ? AND last_seen_at > ?
             UNION ALL SELECT key_id, 0, 0, 0, 0, 0 FROM pepper_fingerprint
         ) used GROUP BY key_id
     ) k LEFT JOIN pepper_fingerprint f ON f.key_id = k.key_id
@@ -48,13 +51,15 @@ class KeyStatus:
         key_id: the key.
         in_pepper: whether this process has it.
         digests_new_secrets: whether it is the first of this process.
-        active_secrets: valid secrets and those of disabled clients; without the key they are not found.
+        active_secrets: valid secrets and those of disabled clients; without the key, servers do not start.
         ended_secrets: without the key, attempts with them are counted as attempts with an unknown secret.
         repeatable_resets: resets with an idempotency key; without the key, repeating one is refused.
-        webhooks: webhooks whose signing secret is derived from it; without the key, their deliveries fail.
-        sessions: sessions whose tokens of the identity provider are encrypted under it; without the key, they end at
-            the next look at their roles.
-        signs_audit: whether the head of the audit log is signed with it, until the next change.
+        webhooks: webhooks whose signing secret, or the previous one while it signs too, is derived from it; without the
+            key, nothing is signed with that secret.
+        sessions: sessions whose tokens of the identity provider are encrypted under it; without the key, their role
+            cannot be confirmed again, so they end.
+        signs_audit: whether the head of the audit log is signed with it, until the next change; without the key,
+            servers do not start.
     """
 
     key_id: str
@@ -69,12 +74,21 @@ class KeyStatus:
 
     @property
     def may_be_removed(self) -> bool:
-        """Whether no valid secret, no signing secret and no signature would be lost with the key."""
-        return not (self.digests_new_secrets or self.active_secrets or self.webhooks or self.signs_audit)
+        """Whether nothing is lost with the key but the names of ended secrets."""
+        return not (
+            self.digests_new_secrets
+            or self.active_secrets
+            or self.repeatable_resets
+            or self.webhooks
+            or self.sessions
+            or self.signs_audit
+        )
 
 
 async def key_statuses(database: Database, pepper: Pepper) -> list[KeyStatus]:
     """Return the status of every key that the database knows, the oldest first."""
+    now = await database.now()
+    bounds = [to_microseconds(each) for each in (now, now - MAX_SESSION, now - MAX_IDLE)]
     return [
         KeyStatus(
             key_id=row["key_id"],
@@ -87,7 +101,7 @@ async def key_statuses(database: Database, pepper: Pepper) -> list[KeyStatus]:
             sessions=row["sessions"],
             signs_audit=bool(row["signs_audit"]),
         )
-        for row in await database.fetch(_KEYS)
+        for row in await database.fetch(_KEYS, bounds)
     ]
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final, Self
 
 from gql_secrets.domain.errors import PepperKeyMissing, Unavailable
@@ -18,7 +19,6 @@ from gql_secrets.storage.secret_index.missing_key import missing_key
 from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, StoredSecret, columns
 
 _COLUMNS: Final = columns("group_concat(f.feature)")
-_QUERY: Final = f"SELECT {_COLUMNS} FROM {TABLES} WHERE s.digest = ?"  # noqa: S608  put together from constants
 _AHEAD: Final = f"SELECT s.digest, {_COLUMNS} FROM {TABLES} WHERE s.id < ? ORDER BY s.id DESC LIMIT ?"  # noqa: S608
 _NETWORKS: Final = "SELECT network FROM client_network WHERE client_id = ? ORDER BY position"
 _MAX_AHEAD: Final = 2_000_000
@@ -30,6 +30,12 @@ _UNCERTAIN: Final = "SELECT uncertain_clients FROM installation"
 _LOST: Final = "SELECT DISTINCT client_id FROM lost_change WHERE NOT accepted"
 _WHOLE_FILE: Final = 2**31 - 2**16  # the most that SQLite maps: a page that is not mapped costs five times as much
 _BUSY_SECONDS: Final = 0.5
+
+
+@cache
+def _query(digests: int) -> str:
+    marks = ", ".join("?" * digests)
+    return f"SELECT s.digest, {_COLUMNS} FROM {TABLES} WHERE s.digest IN ({marks})"  # noqa: S608  put together from constants
 
 
 class SqliteLookup:
@@ -121,12 +127,9 @@ class SqliteLookup:
         return time.monotonic() - began  # half of the time is left to others
 
     def _look_up(self, digests: Sequence[bytes]) -> StoredSecret | None:
-        row, own = None, NO_DIGEST
-        for digest in digests:  # all of them: the time must not reveal which key the secret was digested with
-            if (found := self._read(digest)) is not None:
-                row, own = found, digest
+        row, own = self._read(*digests)
         if row is None:
-            if (decoy := self._read(next(self._decoys))) is not None:
+            if (decoy := self._read(next(self._decoys))[0]) is not None:
                 StoredSecret.refused(decoy)
             if (key_id := self._read_missing_key()) is not None:
                 raise PepperKeyMissing(key_id)
@@ -183,9 +186,14 @@ class SqliteLookup:
         self._cache.clear()
         self._ahead = _AFTER_ALL
 
-    def _read(self, digest: bytes) -> SecretRow | None:
-        row = self._connection.execute(_QUERY, (digest,)).fetchone()
-        return None if row is None else SecretRow._make(row)
+    def _read(self, *digests: bytes) -> tuple[SecretRow | None, bytes]:
+        """Return the row with one of these digests, and which.
+
+        One statement reads all of them, so that a secret is found while it is moved from one key to another. The time
+        must not reveal which key the secret was digested with.
+        """
+        rows = self._connection.execute(_query(len(digests)), digests).fetchall()
+        return (SecretRow._make(rows[0][1:]), rows[0][0]) if rows else (None, NO_DIGEST)
 
     async def close(self) -> None:
         """Close the connection."""
