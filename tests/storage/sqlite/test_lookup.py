@@ -1,5 +1,6 @@
 """What the look-up on SQLite remembers is what the file holds."""
 
+import sqlite3
 from typing import cast
 
 import pytest
@@ -223,3 +224,25 @@ async def test_another_process_is_seen_when_the_view_expires(
     assert found is not None
     assert found.state is SecretState.REVOKED
     assert reads.taken() > 0
+
+
+async def test_a_secret_is_found_while_it_is_moved_to_another_key_of_the_pepper(
+    services: Services, client: Made, lookup: SqliteLookup
+) -> None:
+    """Its digests are read as they are at one moment: the move may come between any two statements."""
+    [row] = await services.database.fetch("SELECT id, digest FROM client_secret WHERE client_id = ?", [client.id])
+    other, new = sqlite3.connect(str(services.database.address.path), isolation_level=None), bytes(32)
+    statements = 0
+
+    def move(statement: str) -> None:
+        nonlocal statements
+        statements += "digest" in statement
+        if statements == 2:
+            other.execute("UPDATE client_secret SET digest = ? WHERE id = ?", (new, row["id"]))
+
+    lookup._connection.set_trace_callback(move)
+    found, _ = await lookup.find(client.id, [new, row["digest"]])
+    lookup._connection.set_trace_callback(None)
+    other.close()
+    assert found is not None
+    assert found.secret_id == row["id"]
