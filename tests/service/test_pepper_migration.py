@@ -55,6 +55,7 @@ async def test_an_accepted_verification_moves_its_secret_and_the_flush_writes_it
     await node.usage.flush()
     assert await key_of(node, accepted.secret_id) == "k2"
     assert isinstance(await verify(node, client_id, secret), Accepted)
+    assert not node.verifier._digest_moves._queue, "what was moved is not moved again"
     assert client_id not in [
         each.client_id for each in await clients_of_older_keys(node.database, node.changes.pepper, 9)
     ]
