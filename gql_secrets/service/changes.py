@@ -15,8 +15,8 @@ from typing import Final, TypeVar, Unpack
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-from gql_secrets.domain.access import ActorKind, Caller, Feature, parse_features, system_caller
-from gql_secrets.domain.audit import AuditAction, AuditEntry, EndedSecret
+from gql_secrets.domain.access import Caller, Feature, parse_features, system_caller
+from gql_secrets.domain.audit import AuditAction, AuditEntry
 from gql_secrets.domain.credentials import Pepper, is_client_id
 from gql_secrets.domain.effects import NOT_CHANGED, Effect
 from gql_secrets.domain.errors import ClientNotFound, Conflict
@@ -38,7 +38,7 @@ from gql_secrets.service.active_secrets import (
     save_active_secret,
     save_active_secrets,
 )
-from gql_secrets.service.audit_facts import Facts
+from gql_secrets.service.audit_facts import Facts, entry_of
 from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.service.session_ends import end_what_secrets_made
@@ -97,36 +97,7 @@ class Change:
     def entry(self, action: AuditAction, *, place: int = 0, **facts: Unpack[Facts]) -> AuditEntry:
         """Return the audit entry of this change; `place` counts from 0 if the change has several."""
         self.last_revision = self.installation.revision + 1 + place
-        return AuditEntry(
-            revision=self.last_revision,
-            at=self.now,
-            action=action.value,
-            actor=self.caller.actor,
-            actor_kind=(self.caller.kind or ActorKind.SYSTEM).value,
-            surface=self.caller.surface.value,
-            request_id=self.caller.request_id,
-            address=self.caller.address,
-            client_id=facts.get("client_id"),
-            generation_before=facts.get("generation_before"),
-            generation_after=facts.get("generation_after"),
-            secret_id=facts.get("secret_id"),
-            ended=tuple(EndedSecret(end.secret.id, end.reason, end.secret.state) for end in facts.get("ended", ())),
-            hours_to_live=facts.get("hours_to_live"),
-            expires_at=facts.get("expires_at"),
-            edited_fields=tuple(facts.get("edited_fields", ())),
-            clamped=facts.get("clamped", False),
-            weak_secret=facts.get("weak_secret", False),
-            reason=facts.get("reason"),
-            accepted=facts.get("accepted"),
-            actor_name=self.caller.display_name,
-            link_number=facts.get("link_number"),
-            session_number=facts.get("session_number"),
-            person_name=facts.get("person_name"),
-            person_role=facts.get("person_role"),
-            session_end_reason=facts.get("session_end_reason"),
-            webhook_number=facts.get("webhook_number"),
-            pepper_key_id=facts.get("pepper_key_id"),
-        )
+        return entry_of(facts, action, by=self.caller, at=self.now, revision=self.last_revision)
 
 
 @dataclass(slots=True)
