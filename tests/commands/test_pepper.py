@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from dataclasses import replace
 
 import pytest
 from support.commands import RunCommand, ask_services, create, owner_of
@@ -87,6 +88,6 @@ def test_a_key_with_which_only_ended_secrets_would_lose_their_names_may_be_remov
     monkeypatch.setenv("GQL_SECRETS_PEPPER", f"{NEW},{PEPPER}")
     assert run("client", "reset", owner_of(run), "--hours", "0", "--yes").code == 0
     assert run("pepper", "status", "--json").data["keys"][0]["mayBeRemoved"] is True
-    ask_services(settings, _add_session)
+    ask_services(replace(settings, pepper=f"{NEW},{PEPPER}"), _add_session)
     [old, _] = run("pepper", "status", "--json").data["keys"]
     assert (old["sessions"], old["mayBeRemoved"]) == (1, False)
