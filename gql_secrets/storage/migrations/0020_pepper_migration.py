@@ -9,7 +9,7 @@ from gql_secrets.storage.fields import InstantField
 class Migration(migrations.Migration):
     """Add when secrets began to be moved to a key, and the key that an audit event is about."""
 
-    dependencies = [("models", "0018_provider_log_outs")]
+    dependencies = [("models", "0019_lost_changes")]
 
     operations = [
         ops.AddField("PepperFingerprint", "migration_began_at", InstantField(null=True)),
