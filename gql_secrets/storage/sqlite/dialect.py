@@ -128,7 +128,9 @@ class SqliteDialect:
     ) -> Sequence[Sequence[Any]]:
         """Read on the event loop: handing a short read to a thread takes longer than the read."""
         if self._quick is None:
-            self._quick = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0)
+            # Not mode=ro: the last connection to be closed copies the log into the database, so it must be able to.
+            self._quick = sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0)
+            self._quick.execute("PRAGMA query_only = ON")
             self._quick.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
         try:
             return self._quick.execute(statement, values).fetchall()

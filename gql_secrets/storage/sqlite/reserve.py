@@ -23,6 +23,8 @@ _LOG_BYTES: Final = 3 * 1024 * 1024
 _OPENING_BYTES: Final = 512 * 1024
 # A quota that is reached, or a limit of the process, is an error of the write; a full disk has its own name.
 _OUT_OF_ROOM: Final = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMOPEN", "SQLITE_IOERR_SHMSIZE")
+# Not on macOS and Windows, where there is no reserve.
+_CAN_ALLOCATE: Final = hasattr(os, "posix_fallocate")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -39,6 +41,8 @@ class Reserve:
         return self._size() == 0
 
     def _size(self) -> int | None:
+        if not _CAN_ALLOCATE:
+            return None
         try:
             return self.path.stat().st_size
         except OSError:  # there never was room for it, or it cannot be made here
@@ -46,7 +50,7 @@ class Reserve:
 
     def prepare(self) -> None:
         """Make it as the database is opened, where it is not whole."""
-        if (self._size() or 0) < RESERVE_BYTES and not self.make():
+        if _CAN_ALLOCATE and (self._size() or 0) < RESERVE_BYTES and not self.make():
             _log.warning("no_room_for_reserve", extra={"path": str(self.path)})
 
     def make(self) -> bool:
@@ -75,7 +79,7 @@ class Reserve:
     def helps(self, error: BaseException) -> bool:
         """Return whether a write that failed like this may succeed with the reserve."""
         cause = error.args[0] if error.args and isinstance(error.args[0], sqlite3.Error) else error
-        return getattr(cause, "sqlite_errorname", "") in _OUT_OF_ROOM and self.path.exists()
+        return getattr(cause, "sqlite_errorname", "") in _OUT_OF_ROOM and self._size() is not None
 
     def use(self) -> None:
         """Give its room away, most of it to the write-ahead log. Only the process with the write lock may."""
