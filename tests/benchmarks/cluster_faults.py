@@ -14,9 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support.cluster import FAULTS, Cluster
+from support.cluster import SLOW_FAULTS, Cluster, Proxy
 from support.databases import PostgresServer, temporary_directory
 from support.installation import PEPPER
+from support.standbys import socket_of, url_on
 
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import open_services
@@ -26,9 +27,12 @@ CONNECTIONS = 2
 
 async def run(server: PostgresServer, folder: Path, verifications: int, endings: int) -> Cluster:
     url = server.create()
-    settings = Settings(data_dir=folder / "own", database_url=url, pepper=PEPPER, rate_limits="off")
+    link = Proxy(socket_of(url), folder / "link")
+    await link.start()
+    own_url = url_on(url, str(link.folder))
+    settings = Settings(data_dir=folder / "own", database_url=own_url, pepper=PEPPER, rate_limits="off")
     services = await open_services(settings)
-    cluster = Cluster(server, url, folder, services)
+    cluster = Cluster(server, url, folder, services, link)
     chance = random.Random(13)  # noqa: S311  the order of the faults is not secret
     try:
         await cluster.begin()
@@ -37,11 +41,12 @@ async def run(server: PostgresServer, folder: Path, verifications: int, endings:
         async with cluster.asking(CONNECTIONS):
             number = 0
             while number < endings or len(cluster.history.verifications) < verifications:
-                await cluster.end_one(FAULTS[number % len(FAULTS)](), chance)
+                await cluster.end_one(SLOW_FAULTS[number % len(SLOW_FAULTS)](), chance)
                 number += 1
     finally:
         await cluster.close()
         await services.close()
+        await link.close()
     return cluster
 
 

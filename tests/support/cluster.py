@@ -19,10 +19,10 @@ from pathlib import Path
 
 from gql_secrets.wiring import Services
 from support.callers import ADMIN, DAY, HARD, Made
-from support.databases import PostgresServer
+from support.databases import PostgresServer, name_in
 from support.installation import PEPPER
 from support.serving import Serving, start, wait_for_url
-from support.standbys import PROGRAMS, socket_of, url_on
+from support.standbys import PROGRAMS, Standby, socket_of, url_on
 
 NODES = 3
 HOUR = 3600
@@ -105,15 +105,23 @@ class Proxy:
         self.folder.mkdir()
         self._server = await asyncio.start_unix_server(self._serve, self.folder / ".s.PGSQL.5432")
 
+    def lead_to(self, directory: str) -> None:
+        """Lead new connections to the server with this socket, and break those to the one before."""
+        self._target = f"{directory}/.s.PGSQL.5432"
+        self._break_all()
+
     def cut(self) -> None:
         self._is_open.clear()
 
     def heal(self, *, keep: bool) -> None:
         """Pass on what waited, or break the connections of before."""
         if not keep:
-            for writer in list(self._writers):
-                writer.transport.abort()
+            self._break_all()
         self._is_open.set()
+
+    def _break_all(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     async def close(self) -> None:
         if self._server is not None:
@@ -146,10 +154,22 @@ class Proxy:
 class Cluster:
     """The servers, their proxies and their database."""
 
-    def __init__(self, server: PostgresServer, url: str, folder: Path, services: Services) -> None:
+    def __init__(
+        self, server: PostgresServer, url: str, folder: Path, services: Services, link: Proxy | None = None
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            server: where the database is at first.
+            url: the database there.
+            folder: where the servers have their files.
+            services: what makes the changes.
+            link: the proxy between these and the database; the database can fail over only with one.
+        """
         self.services = services
         self.history = History()
-        self._database = server
+        self._database: PostgresServer | Standby = server
+        self._link = link
         self._url = url
         self._folder = folder
         self.proxies = [Proxy(socket_of(url), folder / f"link{number}") for number in range(NODES)]
@@ -189,6 +209,8 @@ class Cluster:
             await asyncio.to_thread(node.process.wait)
         for proxy in self.proxies:
             await proxy.close()
+        if isinstance(self._database, Standby):
+            await asyncio.to_thread(self._database.stop)
 
     @contextlib.asynccontextmanager
     async def asking(self, connections: int) -> AsyncIterator[None]:
@@ -289,7 +311,23 @@ class Cluster:
                 os.kill(pid, number)
 
     def cut_database(self) -> None:
-        self._database.cut_connections(self._url)
+        self._database.execute(
+            f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{name_in(self._url)}'"  # noqa: S608
+        )
+
+    def add_standby(self) -> Standby:
+        standby = Standby(self._database)
+        standby.be_synchronous()
+        return standby
+
+    def use(self, standby: Standby) -> None:
+        """Let every proxy lead to the standby of a primary that crashed for good."""
+        assert self._link is not None
+        if isinstance(self._database, Standby):
+            self._database.remove()
+        self._database = standby
+        for proxy in (*self.proxies, self._link):
+            proxy.lead_to(socket_of(standby.url_of("postgres")))
 
     def restart_database(self) -> None:
         directory = self._database.directory
@@ -393,6 +431,29 @@ class DatabaseRestarted(Fault):
         await asyncio.to_thread(cluster.restart_database)
 
 
+class FailedOver(Fault):
+    """The primary crashes, and its standby is promoted half a second later: it answers as a standby until then."""
+
+    name = "failed over"
+
+    async def begin(self, cluster: Cluster, number: int) -> None:
+        del number
+        standby = await asyncio.to_thread(cluster.add_standby)
+        await asyncio.to_thread(standby.stop_primary)
+        cluster.use(standby)
+        self._promoting = asyncio.create_task(self._promote(standby))
+
+    async def _promote(self, standby: Standby) -> None:
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(standby.promote)
+
+    async def end(self, cluster: Cluster, number: int, chance: random.Random) -> None:
+        del cluster, number, chance
+        await self._promoting
+
+
 FAULTS: tuple[Callable[[], Fault], ...] = (
     Fault, Stopped, Cut, Killed, Fault, ConnectionsCut, Terminated, Cut, Stopped, DatabasePaused, DatabaseRestarted,
 )  # fmt: skip
+# A new standby takes seconds, so only the long run has them.
+SLOW_FAULTS: tuple[Callable[[], Fault], ...] = (*FAULTS, FailedOver)

