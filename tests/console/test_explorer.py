@@ -27,6 +27,23 @@ def test_it_opens_with_the_four_operations_and_runs_them(window: Window, server:
     expect(window.page.get_by_role("region", name="Result Window").get_by_text("totalCount")).to_be_visible()
 
 
+def test_the_button_that_closes_a_tab_does_not_cover_its_name(window: Window, server: Server) -> None:
+    window.page.goto(f"{server.url}/graphql")
+    tab = window.page.get_by_role("tab", name="ListClients")
+    expect(tab).to_be_visible()
+    close = tab.get_by_role("button", name="Close Tab").bounding_box()
+    end_of_name = tab.get_by_role("button", name="ListClients").evaluate(
+        """button => {
+            const name = document.createRange();
+            name.selectNodeContents(button);
+            return name.getBoundingClientRect().right;
+        }"""
+    )
+    assert close is not None
+    assert end_of_name <= close["x"]
+    assert close["width"] >= 24
+
+
 def test_a_subscription_in_it_hears_a_change(window: Window, server: Server, client: Client) -> None:
     window.page.goto(f"{server.url}/graphql")
     editor = window.page.get_by_role("region", name="Operation Editor")
