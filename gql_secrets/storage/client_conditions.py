@@ -45,8 +45,24 @@ class Condition(NamedTuple):
     def tested(self) -> tuple[str, tuple[object, ...]]:
         """The test of a client `c`, and its values."""
         sign = "" if self.is_met else "NOT "
+        rows, values = self._rows_of_client
+        return f"{sign}EXISTS ({rows})", values
+
+    @property
+    def tested_each(self) -> tuple[str, tuple[object, ...]]:
+        """The test of a client `c` where clients are tested one by one until a page is full, and its values.
+
+        The offset keeps PostgreSQL from comparing each client with all that meet the condition.
+        """
+        if not self.is_met:
+            return self.tested
+        rows, values = self._rows_of_client
+        return f"EXISTS ({rows} LIMIT 1 OFFSET 0)", values
+
+    @property
+    def _rows_of_client(self) -> tuple[str, tuple[object, ...]]:
         table, test, values = self.row_test or (self.table, self.test, self.values)
-        return f"{sign}EXISTS (SELECT 1 FROM {table} x WHERE x.client_id = c.client_id AND {test})", values  # noqa: S608
+        return f"SELECT 1 FROM {table} x WHERE x.client_id = c.client_id AND {test}", values  # noqa: S608
 
 
 RUNNING: Final = "x.state = 'RETAINED' AND x.expires_at > ?"

@@ -157,7 +157,7 @@ def _statement(
         tests.insert(0, f"t.client_id = {section.client_id}")
         values.insert(0, _json(few))
     else:
-        _add_tests(conditions, tests, values)
+        _add_tests(conditions, tests, values, one_by_one=True)
     key = section.key
     if beyond is not None and beyond.key is not None:
         tests.append(f"({key}, {section.client_id}) {sign} (?, ?)")
@@ -215,9 +215,11 @@ def _selection(conditions: Sequence[Condition]) -> tuple[str, str, list[object]]
     return f"({first.listed}) d CROSS JOIN client c", " AND ".join(tests), values
 
 
-def _add_tests(conditions: Sequence[Condition], tests: list[str], values: list[object]) -> None:
+def _add_tests(
+    conditions: Sequence[Condition], tests: list[str], values: list[object], *, one_by_one: bool = False
+) -> None:
     for condition in conditions:
-        test, own_values = condition.tested
+        test, own_values = condition.tested_each if one_by_one else condition.tested
         tests.append(test)
         values += own_values
 

@@ -111,15 +111,16 @@ async def fill(services: Services, clients: int) -> None:
         },
     }
 
-    async def write(tx: Any) -> None:
-        for table, rows in tables.items():
-            more = constants.get(table, {})
-            names = [*columns[table].split(), *more]
-            for start in range(0, len(rows), 5000):
-                piece = [[*row, *more.values()] for row in rows[start : start + 5000]]
+    for table, rows in tables.items():
+        more = constants.get(table, {})
+        names = [*columns[table].split(), *more]
+        for start in range(0, len(rows), 5000):
+            piece = [[*row, *more.values()] for row in rows[start : start + 5000]]
+
+            async def write(tx: Any, table: str = table, names: list[str] = names, piece: Rows = piece) -> None:
                 await services.database.dialect.insert(tx.connection, table, names, piece)
 
-    await services.database.run_tx(write)
+            await services.database.run_tx(write)
 
 
 async def measure(services: Services, rounds: int) -> list[str]:
