@@ -66,10 +66,10 @@ def advise(
             f"Unless it is used again, it is safe to revoke at {rfc3339_seconds(since + wait)}, "
             f"after {quiet} without a use."
             if since + wait < ends_at
-            else f"It expires at {rfc3339_seconds(ends_at)}, before {quiet} have passed."
+            else f"It expires at {rfc3339_seconds(ends_at)}, before the wait of {quiet} is over."
         )
         return Opinion(RolloverAdvice.WAIT_FOR_QUIET, f"{last}. {outlook}")
-    return Opinion(RolloverAdvice.REVOKE, f"{last}. More than {quiet} have passed, so it is safe to revoke.")
+    return Opinion(RolloverAdvice.REVOKE, f"{last}. That is more than {quiet} ago, so it is safe to revoke.")
 
 
 def is_safe_to_revoke(

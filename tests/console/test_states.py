@@ -174,7 +174,8 @@ def conflict_of_a_retention(window: Window) -> None:
     window.days.fill("5")
     reset_elsewhere(0)(window)
     window.confirm("Change retention")
-    expect(window.dialog.get_by_role("alert")).to_be_visible()
+    expect(window.dialog.get_by_text("Ada Lovelace reset this secret just now.", exact=True)).to_be_visible()
+    expect(window.dialog.get_by_role("button", name="Change retention", exact=True)).to_have_count(0)
 
 
 def end_session(window: Window) -> None:
@@ -228,9 +229,10 @@ def show_used_link(window: Window, _: Walk) -> None:
     window.page.goto(link)
     window.press("Sign in")
     expect(window.page.get_by_role("button")).to_have_count(0)
+    expect(window.page.get_by_text("gql-secrets sign-in-link", exact=True)).to_be_visible()
 
 
-def show_first_run(address: str, heading: str) -> Show:
+def show_first_run(address: str, heading: str, step: str) -> Show:
     """Show the answers of an installation that has no client but its owner."""
 
     def show(window: Window, walk: Walk) -> None:
@@ -247,6 +249,7 @@ def show_first_run(address: str, heading: str) -> Show:
 
         window.page.route("**/graphql", answer)
         page(address, heading)(window, walk)
+        expect(window.page.get_by_text(step, exact=True)).to_be_visible()
 
     return show
 
@@ -254,6 +257,7 @@ def show_first_run(address: str, heading: str) -> Show:
 APPS = "Authorized Apps"
 PEOPLE = "People & sessions"
 WEBHOOKS = "Webhooks"
+ONE_CLIENT = "One client so far. Create one for each application that calls your APIs."
 IN_ROLLOVER = "#/apps?show=in-rollover"
 STATES: dict[str, tuple[str | None, Show]] = {
     "overview": ("ADMIN", page("#/", "Overview")),
@@ -310,8 +314,8 @@ STATES: dict[str, tuple[str | None, Show]] = {
     "link-used": (None, show_used_link),
     "session-ended": (None, show_ended_session(walk_data.NO_ROLLOVER, press("Reset Secret"))),
     "session-ended-new-secret": (None, show_ended_session("Gift cards", reset_smoothly)),
-    "first-run": ("ADMIN", show_first_run("#/", "Overview")),
-    "first-run-list": ("ADMIN", show_first_run("#/apps?sort=oldest", APPS)),
+    "first-run": ("ADMIN", show_first_run("#/", "Overview", "Change a secret without an outage")),
+    "first-run-list": ("ADMIN", show_first_run("#/apps?sort=oldest", APPS, ONE_CLIENT)),
     "conflict-reset": ("ADMIN", client("Machine telemetry", conflict_of_a_reset)),
     "conflict-retention": ("ADMIN", client("Kiosk Brussels", conflict_of_a_retention)),
     "webhooks-deliveries": ("ADMIN", page("#/webhooks", WEBHOOKS, show_deliveries)),
@@ -327,7 +331,7 @@ STATES: dict[str, tuple[str | None, Show]] = {
     ),
     "bulk-reset-done": (
         "ADMIN",
-        page("#/apps?search=of+the+walk", APPS, select_first(3), press("Reset 3"), reset_three),
+        page("#/apps?search=of+the+walk&sort=oldest", APPS, select_first(3), press("Reset 3"), reset_three),
     ),
 }
 
@@ -341,6 +345,40 @@ def test_each_state_is_fit_to_be_seen_in_every_size(window_of: WindowOf, walk: t
     window.look_in_all_sizes(f"state-{state}")
     window.page.unroute_all(behavior="ignoreErrors")
     assert window.problems == []
+
+
+def test_a_long_name_leaves_the_actions_at_its_side(window_of: WindowOf, walk: tuple[Server, Walk]) -> None:
+    window = window_of("ADMIN")
+    window.page.set_viewport_size({"width": 1440, "height": 900})
+    client(walk_data.LONG)(window, walk[1])
+    heading = window.page.get_by_role("heading", level=1).bounding_box()
+    reset = window.page.get_by_role("button", name="Reset Secret", exact=True).bounding_box()
+    assert heading is not None
+    assert reset is not None
+    assert reset["x"] > heading["x"] + heading["width"]
+    assert reset["y"] < heading["y"] + heading["height"]
+
+
+def test_a_phone_shows_who_is_signed_in_too(window_of: WindowOf, walk: tuple[Server, Walk]) -> None:
+    window = window_of("ADMIN")
+    window.page.set_viewport_size({"width": 360, "height": 740})
+    page("#/people", PEOPLE)(window, walk[1])
+    expect(window.page.get_by_role("banner").get_by_text("Ada Lovelace admin", exact=True)).to_be_visible()
+
+
+def test_a_very_wide_screen_shows_what_happened_next_to_what_happens(
+    window_of: WindowOf, walk: tuple[Server, Walk]
+) -> None:
+    """Half of the screen was empty, and the page twice as long."""
+    window = window_of("ADMIN")
+    window.page.set_viewport_size({"width": 2560, "height": 1300})
+    client(walk_data.WAIT_FOR_QUIET)(window, walk[1])
+    sources = window.page.get_by_role("region", name="Sources", exact=True).bounding_box()
+    history = window.page.get_by_role("region", name="History of secrets", exact=True).bounding_box()
+    assert sources is not None
+    assert history is not None
+    assert history["x"] > sources["x"] + sources["width"]
+    assert history["y"] < sources["y"]
 
 
 def test_on_paper_a_client_shows_its_content_without_navigation_and_buttons(

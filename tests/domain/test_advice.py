@@ -84,7 +84,7 @@ def test_the_reason_names_no_instant_after_the_end(left: timedelta) -> None:
     opinion = waiting(ends_at=NOW + left)
     assert opinion.advice is RolloverAdvice.WAIT_FOR_QUIET
     assert "safe to revoke" not in opinion.reason
-    assert "before 1h have passed" in opinion.reason
+    assert "before the wait of 1h is over" in opinion.reason
 
 
 @pytest.mark.parametrize(

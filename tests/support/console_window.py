@@ -255,6 +255,8 @@ class Window:
             see = self.look if width == NARROWEST or scheme == "dark" else self.picture
             see(f"{name}-{width}{'-dark' if scheme == 'dark' else ''}")
             assert self.page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} scrolls at {width}"
+            wider = "all => all.some(dialog => dialog.scrollWidth > dialog.clientWidth)"
+            assert not self.page.locator("dialog[open]").evaluate_all(wider), f"{name}: the dialog scrolls at {width}"
 
 
 def sign_in(window: Window, role: str, name: str) -> None:

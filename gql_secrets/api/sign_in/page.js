@@ -1,10 +1,13 @@
 const button = document.querySelector("button");
 const status = document.querySelector("[role=status]");
-const incomplete = "The sign-in link is incomplete. Open the whole link, or create another one: " +
-  "gql-secrets sign-in-link";
+const command = document.querySelector(".command");
+const incomplete = `The sign-in link is incomplete. Open the whole link, or create another one: ${command.textContent}`;
 let token = "";
 const show = (text, isOffered) => {
-  status.textContent = text;
+  // A command at the end of a sentence gets a line of its own.
+  const [sentence, ...rest] = text.split(command.textContent);
+  status.textContent = sentence;
+  command.hidden = rest.length === 0;
   for (const each of document.querySelectorAll(".offer")) each.hidden = !isOffered;
   button.disabled = false;
 };

@@ -10,7 +10,7 @@ import { useStore } from "./lib/store";
 import { OverviewPage } from "./overview/page";
 import { openPalette, useShortcuts } from "./palette/keys";
 import { PeoplePage } from "./people/page";
-import { Shell } from "./shell/shell";
+import { Shell, Sign } from "./shell/shell";
 import { SignIn, Unreachable } from "./shell/signin";
 import { useTitle } from "./shell/title";
 import { Loading } from "./ui/basics";
@@ -84,12 +84,14 @@ function Content({ now }: { now: Session }) {
 function UnknownPage() {
   useTitle("Page not found");
   return (
-    <div class="empty">
+    <section class="alone">
+      <Sign />
       <h1 tabIndex={-1}>Page not found</h1>
+      <p class="lead">There is no page at this address.</p>
       <p>
         <a href={OVERVIEW_ADDRESS}>Go to the overview</a>
       </p>
-    </div>
+    </section>
   );
 }
 

@@ -46,6 +46,10 @@ test("a countdown is exact to the second", () => {
 
 test("the instants in a server's sentence are shown in the viewer's time", () => {
   assert.match(withLocalInstants("Safe to revoke at 2026-11-25T18:05:00Z.", NOW), /^Safe to revoke at 6:05\sPM\.$/);
+  assert.match(
+    withLocalInstants("It was first used at 2026-11-22T18:05:00Z.", NOW),
+    /^It was first used on Sun, Nov 22, 6:05\sPM\.$/,
+  );
 });
 
 test("nouns are counted", () => {

@@ -12,7 +12,7 @@ import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
 import { useTitle } from "../shell/title";
 import { Actor } from "../ui/actor";
 import { ApiButton } from "../ui/api";
-import { At, Empty, Loading } from "../ui/basics";
+import { At, Empty, LoadingTable } from "../ui/basics";
 import { Choice } from "../ui/choice";
 import { FailureNote, Note } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
@@ -75,7 +75,7 @@ export function ActivityPage({ view }: { view: ActivityView }) {
       {asked.failure && !forbidden && asked.failure.kind !== "signed-out" && (
         <FailureNote failure={asked.failure} retry={asked.reload} />
       )}
-      {!events && !asked.failure && <Loading what="the events" />}
+      {!events && !asked.failure && <LoadingTable what="the events" />}
       {events && (
         <div class={`panel flush ${asked.waiting ? "waiting" : ""}`} aria-busy={asked.waiting}>
           {events.nodes.length > 0 ? (

@@ -37,7 +37,10 @@ export function Nothing({ view, viewer, page }: { view: ListView; viewer: Viewer
   if (search.trim()) {
     return (
       <Empty title={`No results for “${search}”${show || narrowed ? " with these filters" : ""}`}>
-        <p>One or two characters find only words that begin with them.</p>
+        {search.trim().length < 3 && <p>One or two characters find only words that begin with them.</p>}
+        <p>
+          <a href={APPS_ADDRESS}>Show all clients</a>
+        </p>
       </Empty>
     );
   }

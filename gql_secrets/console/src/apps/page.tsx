@@ -12,7 +12,7 @@ import { looksLikeSecret } from "../lib/secrets";
 import { createStore } from "../lib/store";
 import { useTitle } from "../shell/title";
 import { ApiButton } from "../ui/api";
-import { Button, Loading } from "../ui/basics";
+import { Button, LoadingTable } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
 import { FailureNote, Note } from "../ui/notes";
 import { Pager, type Place, usePaging } from "../ui/paging";
@@ -104,7 +104,7 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
         </Note>
       )}
       {apps.failure && apps.failure.kind !== "signed-out" && <FailureNote failure={apps.failure} retry={apps.reload} />}
-      {!clients && !apps.failure && <Loading what="the clients" />}
+      {!clients && !apps.failure && <LoadingTable what="the clients" />}
       {clients && (
         <div class={`panel flush ${apps.waiting ? "waiting" : ""}`} aria-busy={apps.waiting}>
           {rows.length > 0 ? (
@@ -119,6 +119,9 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
             <Nothing view={view} viewer={viewer} page={paging.page} />
           )}
         </div>
+      )}
+      {clients?.totalCount === 1 && viewer.canCreateClient && !isNarrowed(view) && (
+        <p class="muted">One client so far. Create one for each application that calls your APIs.</p>
       )}
       <SelectionBar
         rows={rows.filter((row) => chosen.has(row.clientId))}
@@ -140,6 +143,9 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
     </>
   );
 }
+
+const isNarrowed = (view: ListView): boolean =>
+  listAddressOf({ ...view, sort: EVERY_CLIENT.sort }) !== listAddressOf({});
 
 /** The list on the command line, as far as that has the same filters. */
 const commandFor = ({ search, show, labels }: ListView): string =>

@@ -43,7 +43,7 @@ export function About({ client }: { client: ClientView }) {
         )
       }
     >
-      <dl class="facts wide">
+      <dl class="facts columns">
         <dt>Created</dt>
         <dd>
           <At at={client.createdAt} />
@@ -82,8 +82,6 @@ export function About({ client }: { client: ClientView }) {
             client.allowList.map((network) => <code key={network}>{network}</code>)
           )}
         </dd>
-        <dt>Generation</dt>
-        <dd>{client.generation}</dd>
       </dl>
     </Panel>
   );

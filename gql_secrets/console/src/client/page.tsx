@@ -58,12 +58,18 @@ export function ClientPage({ clientId, viewer }: { clientId: string; viewer: Vie
           <LockedOut sources={joined} client={client} />
           <Verdict client={client} sources={joined} onEnd={asked.reload} />
           {!client.rollover && <Summary client={client} sources={joined} />}
-          <Secrets client={client} />
-          {joined && <Sources sources={joined} rollover={client.rollover} />}
-          <Usage client={client} />
-          <History clientId={clientId} follow={follow} />
-          {variables.audit && <Audit clientId={clientId} follow={follow} />}
-          <About client={client} />
+          <div class="now-and-before">
+            <div>
+              <Secrets client={client} />
+              {joined && <Sources sources={joined} rollover={client.rollover} />}
+              <Usage client={client} />
+            </div>
+            <div>
+              <History clientId={clientId} follow={follow} />
+              {variables.audit && <Audit clientId={clientId} follow={follow} />}
+              <About client={client} />
+            </div>
+          </div>
         </>
       )}
     </>

@@ -60,6 +60,15 @@ export function Verdict({ client, sources, onEnd }: VerdictProps) {
   // There is nothing to extend then; the first step is to deploy the new secret.
   const extendFirst = first === "extend" && !atMaximum;
   const shared = { client, oldSecret, sources };
+  // What the advice names comes first, and what it warns of comes last.
+  const revoke = (
+    <Button
+      kind={first === "revoke" ? "primary" : "danger"}
+      onClick={() => openDialog((close) => <RevokeDialog {...shared} close={close} />)}
+    >
+      Revoke Old Secret
+    </Button>
+  );
   const extend = (
     <Button
       kind={extendFirst ? "primary" : "plain"}
@@ -84,19 +93,14 @@ export function Verdict({ client, sources, onEnd }: VerdictProps) {
         )}
         {client.viewerCanRevokeOldSecret && (
           <div class="verdict-actions">
-            {extendFirst && extend}
-            <Button
-              kind={first === "revoke" ? "primary" : "danger"}
-              onClick={() => openDialog((close) => <RevokeDialog {...shared} close={close} />)}
-            >
-              Revoke Old Secret
-            </Button>
-            {!extendFirst && extend}
+            {first === "revoke" && revoke}
+            {extend}
             {!client.currentSecret?.firstUsedAt && (
               <Button onClick={() => openDialog((close) => <CancelDialog {...shared} close={close} />)}>
                 Cancel rollover
               </Button>
             )}
+            {first !== "revoke" && revoke}
           </div>
         )}
       </div>

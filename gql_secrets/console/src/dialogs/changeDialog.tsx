@@ -7,6 +7,7 @@ import type { Problem } from "../graphql/mutations";
 import { Button, ShowQuery } from "../ui/basics";
 import { Dialog, DialogFoot, useClosedBySignOut, useKeptOpen } from "../ui/dialog";
 import { FailureNote, Note, ProblemNotes } from "../ui/notes";
+import { type Changing, changeOf } from "./conflict";
 
 interface ChangeDialogProps {
   title: string;
@@ -19,7 +20,10 @@ interface ChangeDialogProps {
     readonly failure: RequestFailed | null;
     readonly problems: readonly Problem[];
     readonly requestId: string | null;
+    readonly asItIs: Changing | null;
   };
+  /** The client as the dialog shows it. */
+  before?: Changing;
   show: { readonly document: object; readonly variables: Readonly<Record<string, unknown>> };
   danger?: boolean;
   disabled?: boolean;
@@ -41,9 +45,12 @@ export function ChangeDialog(props: ChangeDialogProps) {
     if (props.dirty) setDiscarding(!discarding);
     else close();
   };
-  const elsewhere = change.problems.filter((problem) => !props.fields?.includes(problem.field?.[0] ?? ""));
   // What the dialog shows is outdated: sending it again would be refused again.
   const conflict = change.problems.some((problem) => problem.code === "CONFLICT");
+  const news = conflict && props.before && change.asItIs && changeOf(props.before, change.asItIs);
+  const elsewhere = change.problems.filter(
+    ({ code, field }) => !props.fields?.includes(field?.[0] ?? "") && !(news && code === "CONFLICT"),
+  );
   return (
     <Dialog title={props.title} onDismiss={dismiss}>
       <form
@@ -55,6 +62,13 @@ export function ChangeDialog(props: ChangeDialogProps) {
       >
         {props.children}
         {change.failure && <FailureNote failure={change.failure} />}
+        {news && (
+          <div role="alert">
+            <Note tone="warn" title={news}>
+              <p>Nothing was changed. Close this dialog to see the current state, and decide again.</p>
+            </Note>
+          </div>
+        )}
         <ProblemNotes problems={elsewhere} requestId={change.requestId} />
         {discarding && (
           <div role="alert">
@@ -75,13 +89,15 @@ export function ChangeDialog(props: ChangeDialogProps) {
           <Button onClick={close} disabled={change.pending} autoFocus>
             {conflict ? "Close" : leave}
           </Button>
-          <Button
-            kind={props.danger ? "danger" : "primary"}
-            type="submit"
-            disabled={change.pending || conflict || (props.disabled ?? false)}
-          >
-            {change.pending ? "Saving…" : props.act}
-          </Button>
+          {!conflict && (
+            <Button
+              kind={props.danger ? "danger" : "primary"}
+              type="submit"
+              disabled={change.pending || (props.disabled ?? false)}
+            >
+              {change.pending ? "Saving…" : props.act}
+            </Button>
+          )}
         </DialogFoot>
       </form>
     </Dialog>

@@ -6,17 +6,16 @@ import { announceChange } from "../graphql/live";
 import { type Problem, RESET_SECRET, type ResetResult } from "../graphql/mutations";
 import type { ClientView } from "../graphql/queries";
 import { useAction } from "../graphql/useAction";
-import { serverNow } from "../lib/clock";
-import { formatPast } from "../lib/format";
 import { generationSeen, rememberGeneration } from "../lib/generations";
 import { newIdempotencyKey } from "../lib/random";
 import { parseRetention, periodInWords } from "../lib/retention";
-import { ADMINISTERS, actorName } from "../lib/words";
+import { ADMINISTERS } from "../lib/words";
 import type { Source } from "../rollover/sources";
 import { Button, ShowQuery } from "../ui/basics";
 import { Dialog, DialogFoot, useClosedBySignOut, useKeptOpen } from "../ui/dialog";
 import { Switch } from "../ui/fields";
 import { FailureNote, Note, ProblemNotes } from "../ui/notes";
+import { changeOf } from "./conflict";
 import { ConfirmHardReset, HardResetNote } from "./hardReset";
 import { InProgress } from "./inProgress";
 import { NewSecret } from "./newSecret";
@@ -225,14 +224,4 @@ export function ResetDialog({ client: opened, sources, close }: ResetProps) {
       </form>
     </Dialog>
   );
-}
-
-/** "Ada reset this secret 4 seconds ago.", as far as the client itself says what happened. */
-function changeOf(before: ClientView, now: ClientView | null): string {
-  if (!now) return "This client was deleted.";
-  const { currentSecret } = now;
-  if (currentSecret && currentSecret.id !== before.currentSecret?.id) {
-    return `${actorName(currentSecret.createdBy, currentSecret.createdByName)} reset this secret ${formatPast(currentSecret.createdAt, serverNow())}.`;
-  }
-  return "Somebody changed this client since you opened this dialog.";
 }

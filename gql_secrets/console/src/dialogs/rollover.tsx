@@ -49,6 +49,7 @@ export function RevokeDialog({ client, oldSecret, sources, close }: RolloverProp
       act="Revoke Old Secret"
       danger
       change={change}
+      before={client}
       onAct={() => change.send(variables)}
       close={close}
       fields={REASON_FIELDS}
@@ -105,6 +106,7 @@ export function RetentionDialog({ client, oldSecret, close }: RolloverProps) {
       title="Change retention"
       act="Change retention"
       change={change}
+      before={client}
       onAct={act}
       close={close}
       show={{ document: CHANGE_RETENTION, variables: variables(24) }}
@@ -141,6 +143,7 @@ export function CancelDialog({ client, oldSecret, close }: RolloverProps) {
       leave="Keep rollover"
       danger
       change={change}
+      before={client}
       onAct={() => change.send(variables)}
       close={close}
       show={{ document: CANCEL_ROLLOVER, variables }}

@@ -47,46 +47,55 @@ export const RESET_SECRET = graphql(
 
 export type ResetResult = NonNullable<ResultOf<typeof RESET_SECRET>["resetSecret"]>;
 
+/** A client after a change, or in place of one that was refused: whose reset the current secret is from. */
+const AS_IT_IS = graphql(`
+  fragment AsItIs on Client {
+    clientId
+    generation
+    currentSecret { id createdAt createdBy createdByName }
+  }
+`);
+
 export const REVOKE_OLD_SECRET = graphql(
   `
     mutation RevokeOldSecret($clientId: ID!, $secretId: ID, $ifGeneration: Int, $reason: String) {
       revokeOldSecret(clientId: $clientId, secretId: $secretId, ifGeneration: $ifGeneration, reason: $reason) {
-        client { clientId generation }
+        client { ...AsItIs }
         revokedSecret { hint state endedAt }
         alreadyEnded
         userErrors { ...Problem }
       }
     }
   `,
-  [PROBLEM],
+  [AS_IT_IS, PROBLEM],
 );
 
 export const CHANGE_RETENTION = graphql(
   `
     mutation ChangeRetention($clientId: ID!, $hoursToLive: Int!, $ifGeneration: Int) {
       changeRetention(clientId: $clientId, hoursToLive: $hoursToLive, ifGeneration: $ifGeneration) {
-        client { clientId generation }
+        client { ...AsItIs }
         oldSecretExpiresAt
         clamped
         userErrors { ...Problem }
       }
     }
   `,
-  [PROBLEM],
+  [AS_IT_IS, PROBLEM],
 );
 
 export const CANCEL_ROLLOVER = graphql(
   `
     mutation CancelRollover($clientId: ID!, $ifGeneration: Int) {
       cancelRollover(clientId: $clientId, ifGeneration: $ifGeneration) {
-        client { clientId generation }
+        client { ...AsItIs }
         currentSecret { hint }
         withdrawnSecret { hint }
         userErrors { ...Problem }
       }
     }
   `,
-  [PROBLEM],
+  [AS_IT_IS, PROBLEM],
 );
 
 export const CREATE_CLIENT = graphql(

@@ -80,11 +80,16 @@ export function formatCountdown(milliseconds: number): string {
   return left >= DAY ? `${Math.floor(left / DAY)} d ${clock}` : clock;
 }
 
-const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g;
+const INSTANT = /(\bat )?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/g;
 
 /** The server's sentences name instants in UTC; people read them in their own time zone. */
 export const withLocalInstants = (sentence: string, now: number): string =>
-  sentence.replace(INSTANT, (instant) => formatMoment(instant, now));
+  sentence.replace(INSTANT, (_, at: string | undefined, instant: string) => {
+    const moment = formatMoment(instant, now);
+    // "at 6:05 PM", but "on Sun, Nov 29, 6:05 PM".
+    const word = at && (/^\d/.test(moment) ? "at " : "on ");
+    return `${word ?? ""}${moment}`;
+  });
 
 export const plural = (count: number, one: string, many = `${one}s`): string =>
   `${formatNumber(count)} ${count === 1 ? one : many}`;

@@ -101,6 +101,8 @@ export function OverviewPage({ viewer }: { viewer: Viewer }) {
   const create = () => openDialog((close) => <CreateDialog close={close} />);
   useCommands([viewer.canCreateClient && { words: "Create client", run: create }]);
   const urgent = counts && counts.lockedOut + counts.endingSoon;
+  // The first owner is a client too.
+  const isFirstRun = counts && counts.total <= 1 && urgent === 0 && counts.safeToRevoke + counts.waiting === 0;
   return (
     <>
       <div class="page-head">
@@ -115,18 +117,15 @@ export function OverviewPage({ viewer }: { viewer: Viewer }) {
             operations={[{ name: "Overview", document: OVERVIEW, variables: {} }]}
             command="gql-secrets client list --in-rollover"
           />
-          {viewer.canCreateClient && (
-            <Button kind={counts && counts.total <= 1 ? "primary" : "plain"} onClick={create}>
-              {counts && counts.total <= 1 ? "Create your first client" : "Create client"}
-            </Button>
-          )}
+          {viewer.canCreateClient && <Button onClick={create}>Create client</Button>}
         </div>
       </div>
       {asked.failure && asked.failure.kind !== "signed-out" && (
         <FailureNote failure={asked.failure} retry={asked.reload} />
       )}
       {!counts && !asked.failure && <Loading what="the overview" />}
-      {counts && (
+      {isFirstRun && <FirstSteps onCreate={viewer.canCreateClient ? create : null} />}
+      {counts && !isFirstRun && (
         <>
           <section aria-labelledby="now">
             <h2 id="now" class="tiles-title">
@@ -158,6 +157,38 @@ export function OverviewPage({ viewer }: { viewer: Viewer }) {
         </>
       )}
     </>
+  );
+}
+
+/** What an installation without clients shows in place of six zeros. */
+function FirstSteps({ onCreate }: { onCreate: (() => void) | null }) {
+  return (
+    <section class="panel first-steps" aria-labelledby="first-steps">
+      <h2 id="first-steps">Change a secret without an outage</h2>
+      <ol>
+        <li>
+          <h3>Create a client</h3>
+          <p>One for each application that calls your APIs. Its id and secret are shown once.</p>
+        </li>
+        <li>
+          <h3>Let your gateway verify</h3>
+          <p>
+            It asks <code>/verify</code> about each request. From then on, you see who uses which secret.
+          </p>
+        </li>
+        <li>
+          <h3>Reset with a smooth rollover</h3>
+          <p>The old secret keeps working for up to seven days, until every source has moved to the new one.</p>
+        </li>
+      </ol>
+      {onCreate ? (
+        <Button kind="primary" onClick={onCreate}>
+          Create your first client
+        </Button>
+      ) : (
+        <p class="muted">An administrator can create the first client.</p>
+      )}
+    </section>
   );
 }
 
