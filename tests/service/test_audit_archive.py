@@ -175,7 +175,13 @@ async def test_a_failure_is_not_reported_after_nobody_has_tried_for_an_hour(
 
 
 async def test_after_a_crash_between_file_and_pruning_the_next_run_prunes_what_is_in_the_file(
-    services: Services, archive: AuditArchive, directory: Path, old: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    services: Services,
+    archive: AuditArchive,
+    directory: Path,
+    old: int,
+    make_client: MakeClient,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def crash(*_: object) -> None:
         raise Conflict("The process was killed.")
@@ -188,6 +194,7 @@ async def test_after_a_crash_between_file_and_pruning_the_next_run_prunes_what_i
     content = first.read_bytes()
     (directory / f".{first.name}.0123abcd.part").write_text("half of a file that was being written")
 
+    await make_client()
     clock.move(DAYS + LEASE)  # one more day is old enough, and the file stays as it is
     await archive.run()
     assert first.read_bytes() == content
