@@ -331,7 +331,7 @@ def alone(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
 async def test_a_node_that_gets_one_connection_shares_it_with_its_polls(
     alone: str, join: Join, settings: Settings, client: Made
 ) -> None:
-    """The polls kept the only connection, and everything else waited for it for ever."""
+    """The polls kept the only connection, and everything else waited for it without end."""
     node = await join(settings=replace(settings, database_url=alone))
     assert isinstance(await node.verify_from_memory(client), Accepted)
     reset = await node.services.rotation.reset_secret(client.id, HARD, by=ADMIN)
@@ -342,7 +342,7 @@ async def test_a_node_that_gets_one_connection_shares_it_with_its_polls(
 async def test_a_node_far_from_its_database_holds_a_lease(
     join: Join, settings: Settings, postgres_url: str, data_dir: Path, client: Made
 ) -> None:
-    """It had half a second to connect and to join, which is a dozen round trips, and tried again for ever."""
+    """It had half a second to connect and to join, which is a dozen round trips, and never stopped trying."""
     proxy = Proxy(socket_of(postgres_url), data_dir / "far", delay=0.04)
     await proxy.start()
     try:

@@ -91,7 +91,7 @@ class LimitedDisk:
 
 @pytest.fixture(params=["mounted", "limited"])
 def disk(request: pytest.FixtureRequest, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
-    """A disk that can be filled; where this user may not mount one, the limits of the process stand in for it."""
+    """A disk that can be filled; where this user may not mount one, the limits of the process do the same."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", str(data_dir)]
     if request.param == "mounted" and subprocess.run(mount, capture_output=True, check=False).returncode == 0:
         yield MountedDisk(data_dir)
