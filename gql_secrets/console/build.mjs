@@ -55,6 +55,20 @@ const withoutFonts = {
   },
 };
 
+/** What Monaco has for programs, and neither GraphQL's language service nor JSON's uses. */
+const UNUSED_IN_MONACO =
+  /contrib\/(codelens|colorPicker|dropOrPasteInto|inlayHints|inlineCompletions|inlineEdits?|inlineProgress|linkedEditing|rename|sectionHeaders|semanticTokens|stickyScroll|unicodeHighlighter|diffEditorBreadcrumbs)\/|suggestInlineCompletions/;
+
+const withoutUnused = {
+  name: "without unused parts of Monaco",
+  setup(builder) {
+    builder.onLoad({ filter: /vs[/\\]editor[/\\]editor\.all\.js$/ }, async ({ path }) => {
+      const lines = (await readFile(path, "utf8")).split("\n");
+      return { contents: lines.filter((line) => !UNUSED_IN_MONACO.test(line)).join("\n"), loader: "js" };
+    });
+  },
+};
+
 async function bundleExplorer() {
   const workers = {
     editor: "monaco-editor/esm/vs/editor/editor.worker.js",
@@ -70,7 +84,7 @@ async function bundleExplorer() {
     entryPoints: ["src/explorer/main.tsx"],
     outdir: assets,
     entryNames: "explorer-[hash]",
-    plugins: [withoutFonts],
+    plugins: [withoutFonts, withoutUnused],
     format: "esm",
     splitting: true,
     keepNames: true, // GraphiQL derives the screen reader labels of its icons from function names
