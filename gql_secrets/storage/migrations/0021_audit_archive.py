@@ -9,7 +9,7 @@ from gql_secrets.storage.fields import InstantField
 class Migration(migrations.Migration):
     """Add the lease of the node that archives the audit log, and when it last failed."""
 
-    dependencies = [("models", "0019_lost_changes")]
+    dependencies = [("models", "0020_pepper_migration")]
 
     operations = [
         ops.CreateModel(
