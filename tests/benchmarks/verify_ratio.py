@@ -385,7 +385,7 @@ def on_postgres(clients: int, database: PostgresServer) -> Iterator[Server]:
         print(f"{clients:,} clients: filled in {time.perf_counter() - began:.0f} s", flush=True)
         with started(
             f"/verify, {clients:,} clients", clients, [*SERVE, name], requests_of(clients),
-            GQL_SECRETS_PEPPER=PEPPER, GQL_SECRETS_DATABASE_URL=url,
+            GQL_SECRETS_PEPPER=PEPPER, GQL_SECRETS_DATABASE_URL=url, GQL_SECRETS_VERIFY_FROM="memory",
         ) as server:  # fmt: skip
             server.postgres = Postgres(database, url)
             yield server
