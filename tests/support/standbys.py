@@ -96,7 +96,7 @@ class Standby:
         self.remove()
 
     def remove(self) -> None:
-        """Remove its files; it does not run any more."""
+        """Remove its files; it no longer runs."""
         shutil.rmtree(self._directory)
 
     def run(self, program: str, *arguments: str) -> None:
