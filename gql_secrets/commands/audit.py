@@ -36,7 +36,7 @@ async def verify(
 ) -> None:
     """Check that no event was edited, removed or reordered. The exit code is 1 if one was."""
     audit_log = AuditLog(services.database, services.changes.pepper)
-    report = await audit_log.verify(line for path in against or () for line in _exported_lines(path))
+    report = await audit_log.verify(line for path in against or () for line in exported_lines(path))
     write({"events": report.events, "head": report.head, "problem": report.problem}, as_json=as_json)
     if report.problem:
         raise Failure(f"Audit verification failed. {report.problem}")
@@ -110,7 +110,7 @@ async def prune(
     write({"first": pruned.first, "last": pruned.last, "export": str(export)}, as_json=as_json, done=done)
 
 
-def _exported_lines(path: Path) -> Iterator[str]:
+def exported_lines(path: Path) -> Iterator[str]:
     """Yield the lines of an export, or of all files in the directory of an audit archive."""
     if not path.is_dir():
         yield from _lines_of(path)

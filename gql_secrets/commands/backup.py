@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from gql_secrets.commands.audit import exported_lines
 from gql_secrets.commands.context import cli_caller, run_to_end, with_services, with_settings
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure, SetupError
@@ -76,22 +77,40 @@ async def accept(
     as_it_is: Annotated[
         bool, typer.Option("--as-it-is", help="End nothing: a secret that had ended may be valid again.")
     ] = False,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="End again what the lost changes had ended, by the journals of the nodes.")
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="With --replay: an exported audit, for changes that no journal has.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Accept a database that went back in time, so that all clients are verified and changed again. It is audited."""
-    if end_retained == as_it_is:
-        raise typer.BadParameter("Give either --end-retained or --as-it-is.")
-    how = Acceptance.END_RETAINED if end_retained else Acceptance.AS_IT_IS
-    accepted = await accept_restore(services.changes, services.rotation, by=cli_caller(), how=how, reason=reason)
+    if end_retained + as_it_is + replay != 1:
+        raise typer.BadParameter("Give one of --replay, --end-retained and --as-it-is.")
+    if export is not None and not replay:
+        raise typer.BadParameter("--export is for --replay.")
+    how = Acceptance.REPLAY if replay else Acceptance.END_RETAINED if end_retained else Acceptance.AS_IT_IS
+    accepted = await accept_restore(
+        services.changes,
+        services.rotation,
+        by=cli_caller(),
+        how=how,
+        reason=reason,
+        exported=exported_lines(export) if export else (),
+    )
     done = f"The database is accepted. The journals have {accepted.lost_changes} changes that it lost."
     say(done)
-    if accepted.changed:
-        say("Reset each client that is listed as changed: its current secret may be one that had ended.")
+    if accepted.need_reset:
+        say("Reset each client that is listed in needReset: nobody has its current secret.")
+    elif accepted.changed and not replay:
+        say("Reset each client that is listed in changed: its current secret may be one that had ended.")
     data = {
         "lostChanges": accepted.lost_changes,
         "changed": list(accepted.changed),
         "unknown": list(accepted.unknown),
         "oldSecretsEnded": list(accepted.ended),
+        "needReset": list(accepted.need_reset),
     }
     write(data, as_json=as_json, done=done)
 

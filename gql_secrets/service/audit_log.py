@@ -193,6 +193,7 @@ async def append_to_audit(
     pepper: Pepper,
     *,
     accepting: bool = False,
+    replaying: bool = False,
     also: Sequence[Statement] = (),
 ) -> None:
     """Add the entries to the chain, one revision each, and move the installation's revision and signed head along.
@@ -209,7 +210,8 @@ async def append_to_audit(
     """
     if not entries:
         return
-    if installation.uncertain_clients != UncertainClients.NONE and not all(entry.is_always_made for entry in entries):
+    is_certain = replaying or installation.uncertain_clients == UncertainClients.NONE
+    if not is_certain and not all(entry.is_always_made for entry in entries):
         raise RestoreNotAccepted
     is_signed = accepting or is_head_signed(installation, pepper)
     if not is_signed:

@@ -80,6 +80,8 @@ class Change:
     pepper: Pepper
     # The revision of the last event that was made; 0 where nothing was changed.
     last_revision: int = field(default=0, init=False)
+    # Whether it ends again what had ended before the database lost it: then it is made before that is accepted.
+    replays: bool = field(default=False, init=False)
 
     @property
     def connection(self) -> BaseDBAsyncClient:
@@ -126,7 +128,8 @@ class ClientChange(Change):
         facts |= {"client_id": self.client.client_id, "generation_before": before, "generation_after": before + 1}
         also = [*self.unwritten, (_SET_GENERATION, (before + 1, self.client.client_id))]
         try:
-            await append_to_audit(self.tx, self.installation, [self.entry(action, **facts)], self.pepper, also=also)
+            entry = self.entry(action, **facts)
+            await append_to_audit(self.tx, self.installation, [entry], self.pepper, also=also, replaying=self.replays)
         except IntegrityError as error:
             if not self.unwritten:
                 raise

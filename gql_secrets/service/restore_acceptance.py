@@ -1,6 +1,6 @@
 """Accepting a database that went back in time, so that its clients are verified and changed again."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -10,6 +10,7 @@ from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.errors import BadRequest, ClientNotFound, Conflict
 from gql_secrets.domain.journal import JournaledChange, UncertainClients
 from gql_secrets.service.changes import Change, Changes
+from gql_secrets.service.lost_endings import LostEndings, complete_lost
 from gql_secrets.service.rotation import Rotation
 
 _LOST: Final = "SELECT hash, content FROM lost_change WHERE NOT accepted ORDER BY revision"
@@ -24,6 +25,7 @@ class Acceptance(StrEnum):
 
     AS_IT_IS = "AS_IT_IS"
     END_RETAINED = "END_RETAINED"
+    REPLAY = "REPLAY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +36,32 @@ class AcceptedRestore:
         lost_changes: how many lost changes the journals have; there may be more.
         changed: the clients that these changes were about, and that the database has: check them, and reset them.
         unknown: the clients that these changes were about, and that the database does not have.
-        ended: the clients whose old secret was ended.
+        ended: the clients whose old secret was ended by END_RETAINED.
+        need_reset: the clients whose current secret had ended: the replay gave them one that nobody has.
     """
 
     lost_changes: int
     changed: tuple[str, ...]
     unknown: tuple[str, ...]
     ended: tuple[str, ...]
+    need_reset: tuple[str, ...]
 
 
 async def accept_restore(
-    changes: Changes, rotation: Rotation, *, by: Caller, how: Acceptance, reason: str
+    changes: Changes, rotation: Rotation, *, by: Caller, how: Acceptance, reason: str, exported: Iterable[str] = ()
 ) -> AcceptedRestore:
     """Accept the database as it is now, after ending what `how` names.
 
+    Args:
+        changes: the installation.
+        rotation: ends old secrets.
+        by: who accepts it.
+        how: what is ended first.
+        reason: why, in the person's words.
+        exported: for a replay, the lines of an exported audit that has what the journals do not have.
+
     Raises:
-        BadRequest: there is no reason, or nothing to accept.
+        BadRequest: there is no reason, nothing to accept, or the journals and the export lack lost changes.
         InvalidReason: the reason is too long, or has control characters.
         Conflict: a node reported more lost changes at the same time.
         Unavailable: the database does not answer. What was ended until then stays ended.
@@ -65,6 +77,10 @@ async def accept_restore(
     rows = await database.fetch_rows(_LOST)
     lost = {digest: JournaledChange.of_json(content) for digest, content in rows}
     ended = await _end_retained(changes, rotation, by, why) if how is Acceptance.END_RETAINED else []
+    need_reset: list[str] = []
+    if how is Acceptance.REPLAY:
+        complete = await complete_lost(database, lost.values(), exported)
+        need_reset = await LostEndings(changes, by, why).replay(complete)
 
     async def work(change: Change) -> None:
         require_role(change.caller, Role.ADMIN)
@@ -78,7 +94,9 @@ async def accept_restore(
     await changes.change_installation(by, work)
     named = {change.client_id for change in lost.values() if change.client_id is not None}
     existing = {client_id for (client_id,) in await database.fetch_rows(_EXISTING)}
-    return AcceptedRestore(len(lost), _sorted(named & existing), _sorted(named - existing), _sorted(ended))
+    return AcceptedRestore(
+        len(lost), _sorted(named & existing), _sorted(named - existing), _sorted(ended), _sorted(need_reset)
+    )
 
 
 async def _end_retained(changes: Changes, rotation: Rotation, by: Caller, reason: str) -> list[str]:

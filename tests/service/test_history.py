@@ -1,20 +1,29 @@
 """A database that went back in time is noticed by the journals of the nodes, and nothing that had ended is accepted."""
 
+import asyncio
+import stat
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.audits import events_of
 from support.callers import ADMIN, CLI, DAY, HARD, Made, is_good
-from support.installation import MakeClient, OpenNode
+from support.clocks import NOW, SECOND, Clock
+from support.databases import SqliteTemplate, temporary_directory
+from support.installation import PEPPER, MakeClient, OpenNode
 
+from gql_secrets.domain.access import Role
 from gql_secrets.domain.audit import AuditAction
+from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import BadRequest, Unavailable
-from gql_secrets.domain.journal import RestoreNotAccepted, UncertainClients
+from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
 from gql_secrets.service.audit_log import AuditLog, sign_head
 from gql_secrets.service.backup import back_up, restore
 from gql_secrets.service.restore_acceptance import Acceptance, AcceptedRestore, accept_restore
 from gql_secrets.settings import Settings
+from gql_secrets.storage.journal import Journal
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services, open_database
 
@@ -27,8 +36,10 @@ async def restored(services: Services, into: Settings, backup: Path) -> None:
         await database.close()
 
 
-async def accept(node: Services, how: Acceptance = Acceptance.AS_IT_IS) -> AcceptedRestore:
-    return await accept_restore(node.changes, node.rotation, by=CLI, how=how, reason="inspected")
+async def accept(
+    node: Services, how: Acceptance = Acceptance.AS_IT_IS, exported: Sequence[str] = ()
+) -> AcceptedRestore:
+    return await accept_restore(node.changes, node.rotation, by=CLI, how=how, reason="inspected", exported=exported)
 
 
 async def is_uncertain(node: Services, client: Made) -> bool:
@@ -171,3 +182,111 @@ def journal_of(services: Services) -> Path:
     journal = services.history._journal
     assert journal is not None
     return journal.path
+
+
+async def test_what_had_ended_is_ended_again_by_the_journals_and_an_exported_audit(
+    services: Services, make_client: MakeClient, open_node: OpenNode, empty: Settings, folder: Path
+) -> None:
+    reset, smooth, off, gone = [await make_client() for _ in range(4)]
+    link = await services.sessions.create_sign_in_link("Ada", Role.VIEWER, by=CLI)
+    session = await services.sessions.sign_in(link.token.reveal())
+    await back_up(services.database, services.changes.pepper, folder / "backup")
+    await services.rotation.reset_secret(reset.id, HARD, by=ADMIN)
+    await services.rotation.reset_secret(smooth.id, DAY, by=ADMIN)
+    await services.clients.set_client_enabled(off.id, enabled=False, by=ADMIN)
+    await services.clients.delete_client(gone.id, by=ADMIN)
+    [row] = await services.sessions.valid_sessions()
+    await services.sessions.end(row.id, by=CLI)
+    exported = [line async for line in AuditLog(services.database, services.changes.pepper).export()]
+    journal = journal_of(services)
+    lines = (await asyncio.to_thread(journal.read_bytes)).splitlines(keepends=True)
+    await asyncio.to_thread(journal.write_bytes, b"".join(lines[-2:]))
+    await restored(services, empty, folder / "backup")
+
+    node = await open_node(settings=empty)
+    assert await node.history.uncertain_clients() is UncertainClients.ALL
+    with pytest.raises(BadRequest, match="do not have every change"):
+        await accept(node, Acceptance.REPLAY)
+    with pytest.raises(BadRequest, match="was edited"):
+        await accept(node, Acceptance.REPLAY, [line.replace("SECRET_RESET", "CLIENT_UPDATED") for line in exported])
+    accepted = await accept(node, Acceptance.REPLAY, exported)
+
+    assert accepted.need_reset == tuple(sorted((reset.id, smooth.id)))
+    assert not await is_good(node, reset.id, reset.secret)
+    assert await is_good(node, smooth.id, smooth.secret)  # the old one, for its day
+    assert not await is_good(node, off.id, off.secret)
+    assert not await is_good(node, gone.id, gone.secret)
+    assert session.token
+    assert await node.sessions.valid_sessions() == []
+    new = await node.rotation.reset_secret(smooth.id, DAY, by=ADMIN, end_active_rollover=True)
+    assert new.old_secret is not None
+    assert await is_good(node, smooth.id, new.new_secret.reveal())
+    assert (await AuditLog(node.database, node.changes.pepper).verify([])).problem is None
+
+
+async def test_without_a_writable_directory_the_journal_is_in_memory_and_the_start_says_so(
+    services: Services, client: Made, open_node: OpenNode, settings: Settings, folder: Path, caplog: Any
+) -> None:
+    """A directory is where the file should be: root may write to anything else."""
+    await asyncio.to_thread((folder / journal_of(services).name).mkdir)
+    node = await open_node(settings=replace(settings, data_dir=folder))
+    node.history.report_memory()
+    assert "journal_in_memory" in caplog.text
+    await node.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    assert node.history._journal is not None
+    assert node.history._journal.read()[-1].client_id == client.id
+    caplog.clear()
+    services.history.report_memory()
+    assert caplog.text == ""
+
+
+async def test_the_journal_is_for_its_owner_alone_and_has_what_others_changed(
+    services: Services, client: Made, open_node: OpenNode, settings: Settings, folder: Path
+) -> None:
+    await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    node = await open_node(settings=replace(settings, data_dir=folder))
+    await services.rotation.revoke_old_secret(client.id, by=ADMIN)
+    await node.history.follow()
+    for each in (services, node):
+        path = journal_of(each)
+        assert stat.S_IMODE((await asyncio.to_thread(path.stat)).st_mode) == 0o600
+        journal = Journal(path.parent, each.changes.pepper, each.history._journal._installation)  # type: ignore[union-attr]
+        events = await events_of(each)
+        assert [(change.revision, change.hash) for change in journal.read()] == [
+            (event.revision, bytes(event.hash)) for event in events
+        ]
+        assert [change.ended for change in journal.read()][-1] == (2,)
+    # Nobody adds a line without the pepper, and a line that was damaged is left out.
+    lines = (await asyncio.to_thread(path.read_bytes)).splitlines(keepends=True)
+    await asyncio.to_thread(path.write_bytes, b"".join([lines[-1].replace(b"2", b"3"), b"torn", *lines[:-1]]))
+    assert len(journal.read()) == len(events) - 1
+
+
+async def test_a_new_installation_in_the_same_directory_is_not_compared_with_the_one_before(
+    services: Services, client: Made, sqlite_template: SqliteTemplate, open_node: OpenNode, settings: Settings
+) -> None:
+    await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    with temporary_directory() as directory:
+        url = sqlite_template.copy_into(Path(directory))
+        later = Clock(NOW + SECOND)
+        node = await open_node(settings=replace(settings, database_url=url), adjust_clock=later)
+        assert await node.history.uncertain_clients() is UncertainClients.NONE
+        await node.clients.create_client("Shop", by=ADMIN)
+
+
+async def test_a_long_journal_keeps_the_last_changes_and_what_is_written_while_it_is_shortened(folder: Path) -> None:
+    pepper = Pepper.parse(PEPPER)
+    journals = [Journal(folder, pepper, b"one", max_changes=5) for _ in range(2)]
+    first, second = journals
+    changes = [
+        JournaledChange(n, bytes([n]) * 32, bytes([n - 1]) * 32, "x" * 128, "SECRET_RESET") for n in range(1, 30)
+    ]
+    for change in changes:
+        first.append([change])
+        second.append([change])
+    first.shorten()
+    second.append([changes[0]])
+    assert [change.revision for change in first.read()] == [25, 26, 27, 28, 29, 1]
+    assert Journal(folder, pepper, b"another").read() == []
+    for each in journals:
+        each.close()
