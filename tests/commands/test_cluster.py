@@ -17,7 +17,7 @@ INSERT = """
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_on_sqlite_the_command_knows_of_no_node(run: RunCommand) -> None:
-    assert run("cluster", "status", "--json").data == {"members": []}
+    assert run("cluster", "status", "--json").data == {"members": [], "uncertainClients": "NONE"}
     assert "No nodes." in run("cluster", "status").err
 
 

@@ -188,9 +188,11 @@ async def test_what_had_ended_is_ended_again_by_the_journals_and_an_exported_aud
     services: Services, make_client: MakeClient, open_node: OpenNode, empty: Settings, folder: Path
 ) -> None:
     reset, smooth, off, gone = [await make_client() for _ in range(4)]
+    services = await open_node()  # the ORM has the names of the connections that were opened last
     link = await services.sessions.create_sign_in_link("Ada", Role.VIEWER, by=CLI)
     session = await services.sessions.sign_in(link.token.reveal())
     await back_up(services.database, services.changes.pepper, folder / "backup")
+    services = await open_node()  # not those to the file of the backup
     await services.rotation.reset_secret(reset.id, HARD, by=ADMIN)
     await services.rotation.reset_secret(smooth.id, DAY, by=ADMIN)
     await services.clients.set_client_enabled(off.id, enabled=False, by=ADMIN)
