@@ -364,6 +364,12 @@ def test_a_phone_shows_who_is_signed_in_too(window_of: WindowOf, walk: tuple[Ser
     window.page.set_viewport_size({"width": 360, "height": 740})
     page("#/people", PEOPLE)(window, walk[1])
     expect(window.page.get_by_role("banner").get_by_text("Ada Lovelace admin", exact=True)).to_be_visible()
+    brand = window.page.get_by_role("link", name="gql-secrets", exact=True).bounding_box()
+    sign_out = window.page.get_by_role("button", name="Sign out", exact=True).bounding_box()
+    assert brand is not None
+    assert sign_out is not None
+    assert abs(sign_out["y"] + sign_out["height"] / 2 - brand["y"] - brand["height"] / 2) < sign_out["height"] / 2
+    window.picture("phone-head")
 
 
 def test_a_very_wide_screen_shows_what_happened_next_to_what_happens(
