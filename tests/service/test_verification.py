@@ -4,6 +4,7 @@ import base64
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.verification import Accepted, RefusalReason, Refused
-from gql_secrets.settings import DATABASE_FILE
+from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.wiring import Services
 
 ONE_HOUR = Retention(1)
@@ -302,9 +303,19 @@ async def test_a_first_use_elsewhere_is_known_here(services: Services, client: M
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("changes", [0, 1, 3, 9])
 async def test_a_backup_that_is_restored_under_a_running_node_hides_no_later_change(
-    services: Services, client: Made, make_client: MakeClient, open_node: OpenNode, data_dir: Path, changes: int
+    services: Services,
+    settings: Settings,
+    client: Made,
+    make_client: MakeClient,
+    open_node: OpenNode,
+    data_dir: Path,
+    tmp_path: Path,
+    changes: int,
 ) -> None:
-    """The revisions begin again at an earlier one; what this node saw under them before says nothing."""
+    """The revisions begin again at an earlier one; what this node saw under them before says nothing.
+
+    The other node has a journal of its own, so it does not notice and makes changes.
+    """
     await services.rotation.reset_secret(client.id, DAY, by=ADMIN)
     with closing(sqlite3.connect(data_dir / DATABASE_FILE)) as live, closing(sqlite3.connect(":memory:")) as backup:
         live.backup(backup)
@@ -313,7 +324,7 @@ async def test_a_backup_that_is_restored_under_a_running_node_hides_no_later_cha
         for _ in range(3):
             assert await is_good(services, client.id, client.secret)
         backup.backup(live)
-    other = await open_node()
+    other = await open_node(settings=replace(settings, data_dir=tmp_path))
     for number in range(changes):
         await other.clients.create_client(f"After {number}", by=ADMIN)
     await other.rotation.revoke_old_secret(client.id, by=ADMIN)
