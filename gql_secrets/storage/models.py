@@ -262,6 +262,8 @@ class AuditEvent(Model):
             Index(fields=("action", "revision")),
             Index(fields=("surface", "revision")),
             Index(fields=("at",)),
+            Index(fields=("client_id", "action", "revision")),
+            Index(fields=("actor", "action", "revision")),
         )
 
 

@@ -56,7 +56,7 @@ class WebhookDelivery(Model):
     class Meta:
         table = "webhook_delivery"
         unique_together = (("webhook_id", "event_id"),)
-        indexes = (Index(fields=("created_at",)),)
+        indexes = (Index(fields=("created_at",)), Index(fields=("webhook_id", "id")))
 
 
 class WebhookLease(Model):

@@ -2,15 +2,17 @@
 
 import base64
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
-from support.callers import ADMIN, DAY, Made
+from support.callers import ADMIN, DAY, HARD, Made
 from support.clocks import HOUR, SECOND, Clock
 from support.installation import MakeClient
 
 from gql_secrets.domain import search as domain_search
 from gql_secrets.domain.errors import BadRequest
 from gql_secrets.domain.rotation import SecretState
+from gql_secrets.service import queries
 from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import Page, PageRequest
 from gql_secrets.storage.client_rows import ClientRow
@@ -229,6 +231,30 @@ async def test_audit_events_are_filtered_by_time(services: Services, client: Mad
     assert [event.action for event in page.rows] == ["SECRET_RESET"]
     page = await services.queries.page_of_audit_events(PageRequest(), since=began, until=clock.now)
     assert [event.action for event in page.rows] == ["CLIENT_CREATED", "CLIENT_CREATED"]
+
+
+@pytest.mark.parametrize("few", [1000, 1], ids=["found by the time", "found among all"])
+async def test_audit_events_of_a_time_are_found_though_the_clock_stepped_back(
+    services: Services, client: Made, clock: Clock, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "_FEW_EVENTS", few)
+    began = clock.now
+    for hours in (2, 3, 1, 2):
+        clock.set(began + hours * HOUR)
+        await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+
+    page = await services.queries.page_of_audit_events(PageRequest(), client_id=client.id, until=began + HOUR)
+    [created] = page.rows
+
+    async def found(since: datetime, until: datetime | None, size: int = 50) -> list[tuple[int, timedelta]]:
+        page = await services.queries.page_of_audit_events(PageRequest(first=size), since=since, until=until)
+        return [(event.revision - created.revision, event.at - began) for event in page.rows]
+
+    assert await found(began + 2 * HOUR, None) == [(4, 2 * HOUR), (2, 3 * HOUR), (1, 2 * HOUR)]
+    assert await found(began + HOUR, began + 3 * HOUR) == [(4, 2 * HOUR), (3, HOUR), (1, 2 * HOUR)]
+    assert await found(began + HOUR, began + 2 * HOUR) == [(3, HOUR)]
+    assert await found(began + 2 * HOUR, None, size=1) == [(4, 2 * HOUR)]
+    assert await found(began + 4 * HOUR, None) == []
 
 
 class UnreadText(str):
