@@ -219,16 +219,19 @@ class ProviderSessions:
         return row.id if not is_waiting and is_valid_but_for_role(row, now) and not is_valid(row, now) else None
 
     async def claim_look(self, session_id: int) -> Look | None:
-        """Return the session for a look that no other node makes at the same time; None if one does."""
+        """Return the session for a look that no other node makes at the same time, or has made; None if one has."""
 
         async def work(tx: Transaction) -> Session | None:
             now = await tx.now()
             claimed = await tx.execute(
                 "UPDATE session SET look_claimed_until = ? WHERE id = ? AND tokens IS NOT NULL AND ended_at IS NULL "
-                "AND (look_claimed_until IS NULL OR look_claimed_until <= ?)",
+                "AND (look_claimed_until IS NULL OR look_claimed_until <= ?) AND looked_at <= ? "
+                "AND (look_failed_at IS NULL OR look_failed_at <= ?)",
                 to_microseconds(now + CLAIM),
                 session_id,
                 to_microseconds(now),
+                to_microseconds(now - LOOK_AFTER),
+                to_microseconds(now - SECONDS_AFTER_FAILURE),
             )
             return await Session.filter(id=session_id).using_db(tx.connection).first() if claimed else None
 

@@ -1,6 +1,7 @@
 """The footer says how many nodes the installation has, and names those that are behind."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -32,6 +33,12 @@ def nodes(tmp_path: Path, postgres_url: str) -> Iterator[list[Server]]:
         server.stop()
 
 
+def wait_until_a_lease_expired(server: Server) -> None:
+    deadline = time.monotonic() + 3 * PATIENCE / 1000
+    while '"EXPIRED"' not in server.run("cluster", "status", "--json"):
+        assert time.monotonic() < deadline, "the stopped node still holds its lease"
+
+
 def test_two_nodes_are_current_and_one_that_stops_following_is_named(browser: Browser, nodes: list[Server]) -> None:
     first, second = nodes
     context = open_context(browser)
@@ -43,6 +50,7 @@ def test_two_nodes_are_current_and_one_that_stops_following_is_named(browser: Br
         window.look("footer-current")
         second.send_signal(signal.SIGSTOP)
         try:
+            wait_until_a_lease_expired(first)
             window.page.reload()
             expect(footer).to_contain_text("holds no lease", timeout=3 * PATIENCE)
             expect(footer).to_contain_text("2 nodes: ")

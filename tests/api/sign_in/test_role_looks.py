@@ -146,6 +146,18 @@ async def test_two_nodes_do_not_use_a_refresh_token_at_the_same_time(
     assert await ada.viewer() is not None
 
 
+async def test_a_look_that_was_made_in_the_meantime_is_not_made_again(
+    ada: Person, looks: RoleLooks, provider: IdentityProvider, clock: Clock, services: Services
+) -> None:
+    """A request finds that a look is due, and another request makes it before this one claims it."""
+    move(clock, provider, 8 * MINUTE)
+    [session_id] = await services.provider_sessions.due_for_look()
+    await looks.run()
+    assert refreshes(provider) == 1
+    assert await services.provider_sessions.claim_look(session_id) is None
+    assert await ada.viewer() is not None
+
+
 async def test_without_a_refresh_token_the_user_info_shows_the_role(
     person: Person, looks: RoleLooks, provider: IdentityProvider, clock: Clock, services: Services
 ) -> None:

@@ -7,7 +7,7 @@ import { isAttended } from "../lib/attention";
 import { isAnyBehind, summarizeCluster } from "../lib/clusterWords";
 import { Icon } from "../ui/icons";
 
-const ASK_AGAIN_AFTER = 60_000;
+const ASK_AGAIN_AFTER = 20_000;
 const ASK_AGAIN_AFTER_TROUBLE = 5_000;
 const NOBODY: readonly ClusterNode[] = [];
 
