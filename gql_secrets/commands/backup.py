@@ -34,11 +34,13 @@ async def backup(services: Services, file: _NewFile, as_json: AsJson = False) ->
 
 
 class _FileOrCommand(TyperGroup):
-    """Reads `restore FILE` as `restore file FILE`; a file with the name of a command is written `./accept`."""
+    """Reads `restore FILE` as `restore file FILE`, also for a file named `file`; one named `accept` is `./accept`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  Typer does not export these types
         """Return the command that the first argument names, or the one that restores the file of this name."""
-        return super().resolve_command(ctx, args if args[0] in self.commands else [_RESTORE_FILE, *args])
+        is_file_named_so = args[0] == _RESTORE_FILE and all(each.startswith("-") for each in args[1:])
+        is_command = args[0] in self.commands and not is_file_named_so
+        return super().resolve_command(ctx, args if is_command else [_RESTORE_FILE, *args])
 
 
 restore_app = typer.Typer(

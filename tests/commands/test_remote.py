@@ -125,6 +125,8 @@ def test_sessions_are_listed_and_ended(run: RunCommand, settings: Settings) -> N
         ("pepper", "status"),
         ("backup", "file"),
         ("restore", "file"),
+        ("restore", "accept", "--as-it-is", "--reason", "x"),
+        ("pepper", "migrate"),
         ("session", "end", "--all"),
         ("session", "void-link", "1"),
         ("client", "wait-unused", "x", "--quiet", "1h"),

@@ -110,8 +110,9 @@ def test_a_change_without_a_sign_in_is_refused_in_words_and_a_new_sign_in_goes_o
 ) -> None:
     window.open(client)
     window.press("Reset Secret")
-    window.page.context.clear_cookies()
-    window.ask_for_hard_reset()
+    window.confirm("Reset and end the old secret now")
+    window.page.context.clear_cookies()  # only now: once the page notices, there is no dialog to confirm
+    window.confirm("End the old secret now")
 
     expect(window.dialog).to_have_count(0)
     assert server.is_good(client.id, client.secret)

@@ -203,14 +203,17 @@ class Cluster:
         return Serving(await asyncio.to_thread(wait_for_url, process, folder), process, folder)
 
     async def close(self) -> None:
+        await self.stop_nodes()
+        if isinstance(self._database, Standby):
+            await asyncio.to_thread(self._database.stop)
+
+    async def stop_nodes(self) -> None:
         self._stopping = True
         for node in self.nodes:
             node.process.kill()
             await asyncio.to_thread(node.process.wait)
         for proxy in self.proxies:
             await proxy.close()
-        if isinstance(self._database, Standby):
-            await asyncio.to_thread(self._database.stop)
 
     @contextlib.asynccontextmanager
     async def asking(self, connections: int) -> AsyncIterator[None]:

@@ -66,7 +66,7 @@ async def processes(sqlite_template: SqliteTemplate, data_dir: Path) -> AsyncIte
         await made.begin()
         yield made
     finally:
-        await made.close()
+        await made.stop_nodes()
         await services.close()
 
 
