@@ -129,12 +129,17 @@ class History:
     async def _begin_at_newest(self, journaled: Sequence[JournaledChange]) -> None:
         """Follow from the newest change that the journal has, or from as many before the newest as it keeps."""
         hashes = await self._hashes_of(journaled)
-        kept = [change for change in journaled if hashes.get(change.revision) == change.hash]
+        [[latest, _]] = await self._database.fetch_rows(LATEST)
+        # What a journal does not keep is not worth reading: a node that was away for months would start late.
+        kept = [
+            change
+            for change in journaled
+            if hashes.get(change.revision) == change.hash and change.revision >= latest - MAX_CHANGES
+        ]
         if kept:
             newest = max(kept, key=lambda change: change.revision)
             self._position = Position(newest.revision, newest.hash)
             return
-        [[latest, _]] = await self._database.fetch_rows(LATEST)
         first = await self._database.fetch_rows(_FIRST_FROM, (max(1, latest - MAX_CHANGES),))
         # Without a change before it, the first one is written down too.
         is_first = not first or first[0][0] == 1

@@ -19,6 +19,7 @@ from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import BadRequest, Unavailable
 from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
+from gql_secrets.service import history
 from gql_secrets.service.audit_log import AuditLog, sign_head
 from gql_secrets.service.backup import back_up, restore
 from gql_secrets.service.restore_acceptance import Acceptance, AcceptedRestore, accept_restore
@@ -292,3 +293,24 @@ async def test_a_long_journal_keeps_the_last_changes_and_what_is_written_while_i
     assert Journal(folder, pepper, b"another").read() == []
     for each in journals:
         each.close()
+
+
+async def test_a_node_that_was_away_for_long_writes_down_no_more_than_a_journal_keeps(
+    services: Services,
+    make_client: MakeClient,
+    open_node: OpenNode,
+    settings: Settings,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a year of changes it would start a minute late."""
+    monkeypatch.setattr(history, "MAX_CHANGES", 3)
+    before = await open_node(settings=replace(settings, data_dir=folder))
+    known = {change.revision for change in before.history._require_journal().read()}
+    for _ in range(5):
+        await make_client()
+    latest = await services.queries.revision()
+    node = await open_node(settings=replace(settings, data_dir=folder))
+    written = {change.revision for change in node.history._require_journal().read()} - known
+    assert written == {latest - 2, latest - 1, latest}
+    assert await node.history.uncertain_clients() is UncertainClients.NONE
