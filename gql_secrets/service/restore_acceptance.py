@@ -61,7 +61,8 @@ async def accept_restore(
         exported: for a replay, the lines of an exported audit that has what the journals do not have.
 
     Raises:
-        BadRequest: there is no reason, nothing to accept, or the journals and the export lack lost changes.
+        BadRequest: no reason is given, nothing has to be accepted, or neither the journals nor the export have all lost
+            changes.
         InvalidReason: the reason is too long, or has control characters.
         Conflict: a node reported more lost changes at the same time.
         Unavailable: the database does not answer. What was ended until then stays ended.

@@ -23,7 +23,7 @@ _LOG_BYTES: Final = 3 * 1024 * 1024
 _OPENING_BYTES: Final = 512 * 1024
 # A quota that is reached, or a limit of the process, is an error of the write; a full disk has its own name.
 _OUT_OF_ROOM: Final = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMOPEN", "SQLITE_IOERR_SHMSIZE")
-# Not on macOS and Windows, where there is no reserve.
+# macOS and Windows lack this call, so they have no reserve.
 _CAN_ALLOCATE: Final = hasattr(os, "posix_fallocate")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
