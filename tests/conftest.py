@@ -140,6 +140,14 @@ def patient_fences(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gql_secrets.storage.cluster._MAX_WAIT_SECONDS", 60.0)
 
 
+@pytest.fixture(autouse=True)
+def patient_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give an identity provider more time to answer, for the same reason."""
+    for name in ("identity_providers.FETCH_SECONDS", "identity_providers._CONNECT_SECONDS"):
+        monkeypatch.setattr(f"gql_secrets.api.authentication.{name}", 60.0)
+    monkeypatch.setattr("gql_secrets.api.sign_in.provider_client.FETCH_SECONDS", 60.0)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """A migrated database that nobody has started on yet: every test that asks for it runs on both kinds."""
