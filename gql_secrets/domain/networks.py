@@ -119,6 +119,10 @@ class AllowList:
         ipv4 = sum(max(0, min(end, -1) - start + 1) for start, end in ranges)
         return ipv4, sum(end - start + 1 for start, end in ranges) - ipv4
 
+    def is_within(self, other: "AllowList") -> bool:
+        """Return whether the other list allows every address that this one allows."""
+        return _merged((*other.networks, *self.networks)) == _merged(other.networks)
+
     def allows(self, address: str | Address) -> bool:
         """Return whether the list allows this address. No list allows a text that is not an address."""
         position = _position(address) if isinstance(address, str) else _place(address)

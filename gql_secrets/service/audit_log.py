@@ -194,6 +194,7 @@ async def append_to_audit(
     *,
     accepting: bool = False,
     replaying: bool = False,
+    only_ends: bool = False,
     also: Sequence[Statement] = (),
 ) -> None:
     """Add the entries to the chain, one revision each, and move the installation's revision and signed head along.
@@ -202,7 +203,8 @@ async def append_to_audit(
 
     Signing a head that was edited would make the edit look intact, so the signature of the head is checked first. If it
     is not valid, only changes that end something or sign somebody in are made, and the head is left unsigned. Nor are
-    other changes made in a database that went back in time, until a person accepts it.
+    other changes made in a database that went back in time, until a person accepts it. `only_ends` declares
+    that the changes only end something, which their actions alone do not show.
 
     Raises:
         AuditHeadInvalid: the signature of the head is not valid, and a change is not one of those.
@@ -210,13 +212,14 @@ async def append_to_audit(
     """
     if not entries:
         return
+    is_always_made = only_ends or all(entry.is_always_made for entry in entries)
     is_certain = replaying or installation.uncertain_clients == UncertainClients.NONE
-    if not is_certain and not all(entry.is_always_made for entry in entries):
+    if not is_certain and not is_always_made:
         raise RestoreNotAccepted
     is_signed = accepting or is_head_signed(installation, pepper)
     if not is_signed:
         _log.error("audit_head_invalid", extra={"revision": installation.revision, "action": entries[0].action})
-        if not all(entry.is_always_made for entry in entries):
+        if not is_always_made:
             raise AuditHeadInvalid
     rows: list[dict[str, object]] = []
     ended: list[dict[str, object]] = []

@@ -114,6 +114,17 @@ class ClientChange(Change):
     new_secret_id: int | None
     # What is written together with the audit event.
     unwritten: list[Statement] = field(default_factory=list)
+    _only_ends: bool = False
+
+    def note_only_ends(self, only_ends: bool) -> None:
+        """Note whether a change that may do more only ends something.
+
+        Raises:
+            Unavailable: it does more, and what room the disk has is for endings.
+        """
+        self._only_ends = only_ends
+        if not only_ends:
+            self.tx.dialect.require_room()
 
     async def record_next_generation(self, action: AuditAction, **facts: Unpack[Facts]) -> None:
         """Add one to the client's generation, and write the audit event and what is unwritten.
@@ -129,7 +140,15 @@ class ClientChange(Change):
         also = [*self.unwritten, (_SET_GENERATION, (before + 1, self.client.client_id))]
         try:
             entry = self.entry(action, **facts)
-            await append_to_audit(self.tx, self.installation, [entry], self.pepper, also=also, replaying=self.replays)
+            await append_to_audit(
+                self.tx,
+                self.installation,
+                [entry],
+                self.pepper,
+                also=also,
+                replaying=self.replays,
+                only_ends=self._only_ends,
+            )
         except IntegrityError as error:
             if not self.unwritten:
                 raise

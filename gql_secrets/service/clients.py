@@ -138,16 +138,20 @@ class Clients:
             if self_reset is True and not client.self_reset:
                 require_no_old_secret(change.caller, argument="self_reset")
             edited = _edit(client, name=new_name, description=new_description, self_reset=self_reset)
+            reduced = ["selfReset"] if "selfReset" in edited and not client.self_reset else []
             if new_features is not UNCHANGED and new_features != change.features:
                 if Feature.OWNER in change.features and Feature.OWNER not in new_features:
                     await _require_another_owner(change)
                 await _write_features(change, client, new_features)
                 edited.append("features")
-            if networks is not UNCHANGED and networks.texts != await allow_list_of(change, client):
+                reduced += ["features"] if new_features < change.features else []
+            if networks is not UNCHANGED and networks.texts != (before := await allow_list_of(change, client)):
                 _require_own_address(change, networks)
                 await _write_networks(change, client, networks)
                 edited.append("allowList")
+                reduced += ["allowList"] if networks.is_within(AllowList.parse(before)) else []
             edited += await details.apply(change)
+            change.note_only_ends(edited == reduced)
             if edited:
                 await client.save(
                     using_db=change.connection,
@@ -159,7 +163,9 @@ class Clients:
                     await end_what_client_made(change, client_id, SessionEndReason.ROLE_LOST)
             return client
 
-        return Edit(*await self._changes.change_client_everywhere(client_id, by, work))
+        may_end = (new_name, new_description, details) == (UNCHANGED, UNCHANGED, NO_EDIT) and self_reset is not True
+        with ending(may_end):
+            return Edit(*await self._changes.change_client_everywhere(client_id, by, work))
 
     async def set_client_enabled(self, client_id: str, *, enabled: bool, by: Caller, reason: str | None = None) -> Edit:
         """Enable or disable a client. Its retained secret still expires while it is disabled (rule 12).

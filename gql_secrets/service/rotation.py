@@ -322,6 +322,8 @@ class Rotation:
             _require_current_secret(change)
             change.require_generation(if_generation)
             keep, clamped = plan_change_retention(change.active, retention, now=change.now)
+            old = change.active.retained
+            change.note_only_ends(old is not None and keep.expires_at < old.expires_at)
             await change.retain(keep)
             await change.record_next_generation(
                 AuditAction.RETENTION_CHANGED,
@@ -333,7 +335,8 @@ class Rotation:
             )
             return RetentionChange(change.client, change.secrets[keep.secret.id], clamped)
 
-        change, effect = await self._changes.change_client_everywhere(client_id, by, work)
+        with ending():
+            change, effect = await self._changes.change_client_everywhere(client_id, by, work)
         return replace(change, effect=effect)
 
     async def cancel_rollover(

@@ -13,7 +13,7 @@ It may use the connections that are kept for verification, and waits for locks f
 CLIENT_TO_LOCK: Final[ContextVar[str | None]] = ContextVar("client_to_lock", default=None)
 """Set in the context of a transaction that locks a client first: where that is possible, as it begins."""
 IS_ENDING: Final[ContextVar[bool]] = ContextVar("is_ending", default=False)
-"""Set in the context of a transaction that ends a secret or a session: it may use the room that is kept for those."""
+"""Set in the context of a transaction that ends something, or may: then it may use the room that is kept for that."""
 LOCK_SECONDS: Final = 5.0
 """How long every other transaction waits for its locks."""
 URGENT_LOCK_SECONDS: Final = 0.6
@@ -21,7 +21,7 @@ URGENT_LOCK_SECONDS: Final = 0.6
 
 @contextmanager
 def ending(is_ending: bool = True) -> Iterator[None]:
-    """Mark the transactions of this block, which end a secret or a session."""
+    """Mark the transactions of this block, which end something, or may: then `note_only_ends` is called."""
     token = IS_ENDING.set(is_ending)
     try:
         yield

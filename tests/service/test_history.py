@@ -19,6 +19,7 @@ from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import BadRequest, Unavailable
 from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
+from gql_secrets.domain.rotation import Retention
 from gql_secrets.service import history
 from gql_secrets.service.audit_log import AuditLog, sign_head
 from gql_secrets.service.backup import back_up, restore
@@ -88,6 +89,33 @@ async def test_clients_with_lost_changes_are_neither_accepted_nor_refused_until_
     assert (last.action, last.actor, last.reason) == (AuditAction.RESTORE_ACCEPTED, "cli:root", "inspected")
     assert last.accepted == "AS_IT_IS"
     assert (await AuditLog(node.database, node.changes.pepper).verify([])).problem is None
+
+
+async def test_less_can_be_allowed_before_a_person_accepts_and_not_more(
+    services: Services, make_client: MakeClient, open_node: OpenNode, empty: Settings, folder: Path
+) -> None:
+    shop = await make_client("operator", self_reset=True, allow_list=["10.0.0.0/8", "192.0.2.1"])
+    await services.rotation.reset_secret(shop.id, DAY, by=ADMIN)
+    await back_up(services.database, services.changes.pepper, folder / "backup")
+    await make_client()
+    await restored(services, empty, folder / "backup")
+    node = await open_node(settings=empty)
+
+    edits: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"allow_list": ["10.0.0.0/15", "10.2.0.0/16"]}, {"allow_list": ["10.0.0.0/8"]}),
+        ({"features": []}, {"features": ["viewer"]}),
+        ({"self_reset": False}, {"self_reset": True}),
+    ]
+    for less, more in edits:
+        with pytest.raises(RestoreNotAccepted):
+            await node.clients.update_client(shop.id, by=ADMIN, **less, name="Other")
+        assert (await node.clients.update_client(shop.id, by=ADMIN, **less)).effect.everywhere
+        with pytest.raises(RestoreNotAccepted):
+            await node.clients.update_client(shop.id, by=ADMIN, **more)
+    shorter = await node.rotation.change_retention(shop.id, Retention(1), by=ADMIN)
+    assert not shorter.clamped
+    with pytest.raises(RestoreNotAccepted):
+        await node.rotation.change_retention(shop.id, Retention(2), by=ADMIN)
 
 
 async def test_what_was_accepted_is_not_reported_again(

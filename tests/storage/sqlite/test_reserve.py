@@ -5,7 +5,7 @@ import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from support.callers import ADMIN, DAY, HARD, Made, is_good
@@ -14,6 +14,7 @@ from support.databases import SqliteTemplate
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.integrity import find_problems
 from gql_secrets.settings import DATABASE_FILE
 from gql_secrets.storage.sqlite.reserve import RESERVE_BYTES, Reserve
@@ -124,7 +125,8 @@ async def test_what_ends_a_secret_is_written_on_a_full_disk_and_nothing_else_is(
     services: Services, make_client: MakeClient, disk: Disk, reserve: Reserve, clock: Clock
 ) -> None:
     revoked, leaked, cancelled, disabled, deleted, expired, other = [await make_client() for _ in range(7)]
-    for each in (revoked, cancelled, expired):
+    restricted, shortened = await make_client("viewer"), await make_client()
+    for each in (revoked, cancelled, expired, shortened):
         await is_good(services, each.id, each.secret)
         await services.rotation.reset_secret(each.id, DAY, by=ADMIN)
     assert reserve.path.stat().st_blocks * 512 >= RESERVE_BYTES
@@ -138,6 +140,14 @@ async def test_what_ends_a_secret_is_written_on_a_full_disk_and_nothing_else_is(
     await services.rotation.cancel_rollover(cancelled.id, by=ADMIN)
     await services.clients.set_client_enabled(disabled.id, enabled=False, by=ADMIN)
     await services.clients.delete_client(deleted.id, by=ADMIN)
+    await services.clients.update_client(restricted.id, features=[], allow_list=["192.0.2.0/24"], by=ADMIN)
+    await services.rotation.change_retention(shortened.id, Retention(1), by=ADMIN)
+    edits: list[dict[str, Any]] = [{"features": ["viewer"]}, {"allow_list": ["192.0.0.0/16"]}]
+    for more in edits:
+        with pytest.raises(Unavailable, match="The disk is full"):
+            await services.clients.update_client(restricted.id, by=ADMIN, **more)
+    with pytest.raises(Unavailable, match="The disk is full"):
+        await services.rotation.change_retention(shortened.id, Retention(2), by=ADMIN)
     clock.move(25 * HOUR)
     assert not await is_good(services, expired.id, expired.secret)
     assert await services.changes.expire_old_secret(expired.id) is False, "the verification wrote it"
