@@ -21,6 +21,20 @@ from gql_secrets.service.webhooks.courier import Answer
 SECONDS: Final = 5.0
 MAX_ANSWER_BYTES: Final = 64 * 1024
 _PIECE: Final = 16 * 1024
+_REFUSED: Final = "The endpoint refused the connection."
+_UNREACHABLE: Final = "The endpoint could not be reached."
+# The first that fits: some are subclasses of later ones.
+_REASONS: Final = (
+    (aiohttp.ClientConnectorDNSError, "The name of the endpoint could not be resolved."),
+    (aiohttp.ClientConnectorCertificateError, "The certificate of the endpoint is not valid for its name."),
+    (aiohttp.ClientSSLError, "The TLS handshake with the endpoint failed."),
+    (aiohttp.ClientConnectorError, _UNREACHABLE),
+    (
+        (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError),
+        "The endpoint closed the connection before its answer was complete.",
+    ),
+    ((aiohttp.ClientResponseError, aiohttp.ClientPayloadError), "The endpoint's answer was not valid HTTP."),
+)
 
 
 class _AddressRefusedError(OSError):
@@ -91,14 +105,11 @@ class WebhookSender:
             return Answer(None, f"The endpoint did not answer within {self._seconds:.0f} s.")
         except _AddressRefusedError as refused:
             return Answer(None, str(refused))
-        except aiohttp.ClientConnectorCertificateError:
-            return Answer(None, "The certificate of the endpoint is not valid for its name.")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             cause = error.__cause__ or getattr(error, "os_error", None)
             if isinstance(cause, _AddressRefusedError):
                 return Answer(None, str(cause))
-            # The text of an error can hold the URL, and with it a token.
-            return Answer(None, f"The endpoint could not be reached ({type(error).__name__}).")
+            return Answer(None, _reason_of(error))
 
     async def _send(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         parts = urlsplit(url)
@@ -126,6 +137,12 @@ class WebhookSender:
             while rest > 0 and (piece := await response.content.read(min(rest, _PIECE))):
                 rest -= len(piece)
             return Answer(response.status)
+
+
+def _reason_of(error: Exception) -> str:
+    """Return why there is no answer: not the error's own text, which can hold the URL, and with it a token."""
+    refused = isinstance(getattr(error, "os_error", None), ConnectionRefusedError)
+    return _REFUSED if refused else next((text for kind, text in _REASONS if isinstance(error, kind)), _UNREACHABLE)
 
 
 def _literal(host: str) -> str | None:

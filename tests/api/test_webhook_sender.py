@@ -175,9 +175,15 @@ async def test_an_endless_answer_is_read_to_64_kib(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"HTTP/1.1 2", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"]
+    ("raw", "reason"),
+    [
+        (b"", "closed the connection"),
+        (b"HTTP/1.1 2", "closed the connection"),
+        (b"nonsense\r\n\r\n", "not valid HTTP"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", "not valid HTTP"),
+    ],
 )
-async def test_an_endpoint_that_speaks_no_http_is_an_answer_without_the_url(raw: bytes) -> None:
+async def test_an_endpoint_that_speaks_no_http_is_an_answer_without_the_url(raw: bytes, reason: str) -> None:
     async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(raw)
@@ -188,7 +194,7 @@ async def test_an_endpoint_that_speaks_no_http_is_an_answer_without_the_url(raw:
     answer = await WebhookSender(OWN).send(f"http://127.0.0.1:{port}/?token=very-secret", {}, BODY)
     server.close()
     assert answer.status is None
-    assert "could not be reached" in str(answer.error)
+    assert reason in str(answer.error)
     assert "very-secret" not in str(answer.error)
 
 
@@ -196,9 +202,12 @@ async def test_a_closed_port_and_an_unknown_name_are_answers() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    for url in (f"http://127.0.0.1:{port}/", "https://no-such-name.invalid/"):
+    for url, reason in (
+        (f"http://127.0.0.1:{port}/", "The endpoint refused the connection."),
+        ("https://no-such-name.invalid/", "The name of the endpoint could not be resolved."),
+    ):
         answer = await WebhookSender(OWN).send(url, {}, BODY)
-        assert (answer.status, answer.is_success) == (None, False)
+        assert (answer.status, answer.is_success, answer.error) == (None, False, reason)
 
 
 def self_signed(directory: Path) -> ssl.SSLContext:
