@@ -133,8 +133,8 @@ async def test_a_slow_provider_is_not_waited_for(
     trusting: Any, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(identity_providers, "FETCH_SECONDS", 0.1)
-    provider.delay = 3
-    async with asyncio.timeout(2):
+    provider.delay = 30
+    async with asyncio.timeout(15):
         assert await status_of(trusting, provider.token()) == 503
 
 
