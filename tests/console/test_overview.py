@@ -28,6 +28,8 @@ def test_the_overview_counts_what_needs_attention_and_each_tile_is_a_list(
     locked_out = tile(window, "Locked out")
     expect(locked_out.get_by_text("0", exact=True)).to_have_count(0)
     expect(window.page.get_by_text(re.compile(r"needs? you now\."))).to_be_visible()
+    named = window.page.get_by_role("list", name="Clients that need attention", exact=True).get_by_role("listitem")
+    expect(named.filter(has_text=client.name)).to_contain_text("Ended secret tried 1 time, last")
     window.look("overview")
     locked_out.click()
     expect(window.page).to_have_url(re.compile(r"#/apps\?show=locked-out$"))
@@ -149,30 +151,44 @@ def test_a_new_secret_is_copied_as_a_test_and_the_dialog_says_what_comes_next(
     assert server.url in command
 
 
-def test_what_is_safe_to_revoke_is_revoked_from_its_tile(browser: Browser, tmp_path: Path) -> None:
+def test_the_overview_names_the_clients_and_acts_on_them(browser: Browser, tmp_path: Path) -> None:
     """A server that calls a secret quiet after a second, so that a rollover can be safe within a test."""
     server = Server(tmp_path, GQL_SECRETS_QUIET_TIME="1s", GQL_SECRETS_USAGE_FLUSH="5s")
     context = open_context(browser)
     try:
         window = Window(context.new_page(), server)
-        moved, waiting = server.create_client("Moved"), server.create_client("Waiting")
+        moved, waiting, late = (server.create_client(name) for name in ("Moved", "Waiting", "Late"))
         secrets = [
-            json.loads(server.run("client", "reset", each.id, "--hours", "24", "--json"))["newSecret"]
-            for each in (moved, waiting)
+            json.loads(server.run("client", "reset", each.id, "--hours", hours, "--json"))["newSecret"]
+            for each, hours in ((moved, "24"), (waiting, "48"), (late, "1"))
         ]
         assert server.is_good(moved.id, secrets[0])
+        assert server.is_good(late.id, late.secret)
         sign_in(window, "ADMIN", "Grace Hopper")
-        revoke = window.page.get_by_role("button", name="Revoke it")
-        expect(revoke).to_be_visible(timeout=3 * PATIENCE)
+        revoke_all = window.page.get_by_role("button", name="Revoke it", exact=True)
+        expect(revoke_all).to_be_visible(timeout=3 * PATIENCE)
+        extend = window.page.get_by_role("button", name="Extend Late", exact=True)
+        expect(extend).to_be_visible(timeout=3 * PATIENCE)
+        rollovers = window.page.get_by_role("list", name="Rollovers in progress", exact=True)
+        expect(rollovers.get_by_role("link", name="Waiting", exact=True)).to_be_visible()
+        activity = window.page.get_by_role("list", name="Latest events, newest first", exact=True)
+        expect(activity.get_by_text("reset the secret of Moved")).to_be_visible()
         window.look("overview-safe")
-        revoke.click()
+        extend.click()
+        window.days.fill("3")
+        window.confirm("Change retention")
+        expect(rollovers.get_by_role("link", name="Late", exact=True)).to_be_visible()
+        window.press("Revoke Moved")
+        expect(window.dialog.get_by_role("heading", name="Revoke Old Secret", exact=True)).to_be_visible()
+        window.confirm("Cancel")
+        revoke_all.click()
         expect(window.dialog.get_by_role("link", name="Moved")).to_be_visible()
         window.look("revoke-safe")
         window.confirm("Revoke 1 old secret")
-        expect(window.dialog.get_by_text("All of them have ended.")).to_be_visible()
+        expect(window.dialog.get_by_text("The old secret has ended.", exact=True)).to_be_visible()
         window.look("revoke-safe-done")
         window.confirm("Done")
-        expect(revoke).to_have_count(0)
+        expect(revoke_all).to_have_count(0)
 
         assert not server.is_good(moved.id, moved.secret)
         assert server.is_good(moved.id, secrets[0])

@@ -76,7 +76,8 @@ def test_all_sessions_of_a_person_end_and_the_own_session_is_named(
     expect(own).to_have_count(1)
 
     row = admin.page.get_by_role("row", name=re.compile("Olga Ladyzhenskaya"))
-    row.get_by_role("button", name="End all").click()
+    row.get_by_role("button", name="End session").click()
+    admin.dialog.get_by_role("checkbox", name="End all sessions of Olga Ladyzhenskaya", exact=True).check()
     admin.confirm("End all sessions")
 
     expect(row).to_have_count(0)

@@ -31,6 +31,7 @@ class Asked:
 def test_a_page_asks_for_each_of_its_data_once(open_window: OpenWindow, server: Server, client: Client) -> None:
     """Everything was asked again two seconds later, for what might have changed before the stream of events began."""
     for address, wanted in (
+        ("/#/", ["Overview"]),
         ("/#/apps", ["AuthorizedApps", "RefusedAttempts"]),
         (f"/#/apps/{client.id}", ["AuditTrail", "AuthorizedApp", "SecretHistory"]),
     ):

@@ -203,7 +203,7 @@ def show_loading(window: Window, _: Walk) -> None:
     )
     window.page.goto("about:blank")
     window.page.goto(f"{window.server.url}/#/apps")
-    expect(window.page.get_by_role("status").filter(has_text="Loading")).to_be_attached()
+    expect(window.page.get_by_role("status").filter(has_text="Loading")).to_be_visible()
 
 
 def show_no_connection(window: Window, _: Walk) -> None:
@@ -300,7 +300,7 @@ STATES: dict[str, tuple[str | None, Show]] = {
     "activity": ("ADMIN", page("#/activity", "Activity")),
     "people": ("ADMIN", page("#/people", PEOPLE)),
     "people-link": ("ADMIN", page("#/people", PEOPLE, press("Create sign-in link"))),
-    "people-end": ("ADMIN", page("#/people", PEOPLE, press("End all"))),
+    "people-end": ("ADMIN", page("#/people", PEOPLE, press("End session"))),
     "webhooks": ("ADMIN", page("#/webhooks", WEBHOOKS)),
     "webhooks-create": ("ADMIN", page("#/webhooks", WEBHOOKS, press("Create webhook"))),
     "palette": ("ADMIN", page("#/", "Overview", type_key("Control+k"))),

@@ -13,7 +13,7 @@ import { PeoplePage } from "./people/page";
 import { Shell, Sign } from "./shell/shell";
 import { SignIn, Unreachable } from "./shell/signin";
 import { useTitle } from "./shell/title";
-import { Loading } from "./ui/basics";
+import { Loading } from "./ui/bones";
 import { closeUnlessKept, DialogHost } from "./ui/dialog";
 import { Toast } from "./ui/toast";
 import { WebhooksPage } from "./webhooks/page";

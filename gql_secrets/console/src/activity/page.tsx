@@ -4,19 +4,20 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ACTIVITY, type ActivityEntry } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { type ActivityView, activityArguments, EVERY_EVENT } from "../lib/activityView";
-import { detailsOf, SENTENCES } from "../lib/auditWords";
+import { detailsOf } from "../lib/auditWords";
 import { useNow } from "../lib/clock";
 import { plural } from "../lib/format";
-import { ACTIVITY_ADDRESS, activityAddressOf, clientAddress, goTo } from "../lib/router";
+import { ACTIVITY_ADDRESS, activityAddressOf, goTo } from "../lib/router";
 import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
 import { useTitle } from "../shell/title";
-import { Actor } from "../ui/actor";
 import { ApiButton } from "../ui/api";
-import { At, Empty, LoadingTable } from "../ui/basics";
+import { At, Empty } from "../ui/basics";
+import { LoadingTable } from "../ui/bones";
 import { Choice } from "../ui/choice";
 import { FailureNote, Note } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
 import { Export } from "./export";
+import { EventSentence } from "./sentence";
 
 const PAGE_SIZE = 25;
 const TYPING_PAUSE = 300;
@@ -113,16 +114,13 @@ export function ActivityPage({ view }: { view: ActivityView }) {
 
 function Event({ event, onActor }: { event: ActivityEntry; onActor: (actor: string) => void }) {
   const now = useNow();
-  const [before, after] = SENTENCES[event.action];
   return (
     <li>
       <span class="activity-when">
         <At at={event.at} />
       </span>
       <div class="activity-what">
-        <p>
-          <Actor actor={event.actor} name={event.actorName} /> {before} <Subject event={event} /> {after}
-        </p>
+        <EventSentence event={event} />
         {detailsOf(event, now).map((detail) => (
           <span key={detail} class="second">
             {detail}
@@ -138,24 +136,6 @@ function Event({ event, onActor }: { event: ActivityEntry; onActor: (actor: stri
       </span>
     </li>
   );
-}
-
-function Subject({ event: { action, clientId, client, personName } }: { event: ActivityEntry }) {
-  if (clientId) {
-    return (
-      <a href={clientAddress(clientId)}>
-        {client ? (
-          client.name
-        ) : (
-          <>
-            deleted client <code>{clientId}</code>
-          </>
-        )}
-      </a>
-    );
-  }
-  if (personName === null || action === "SIGNED_IN") return null;
-  return <strong>{personName}</strong>;
 }
 
 interface FieldProps {

@@ -6,7 +6,8 @@ import { detailsOf } from "../lib/auditWords";
 import { useNow } from "../lib/clock";
 import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
 import { Actor } from "../ui/actor";
-import { At, Loading, Panel, Scrolled } from "../ui/basics";
+import { At, Panel, Scrolled } from "../ui/basics";
+import { Loading } from "../ui/bones";
 import { FailureNote } from "../ui/notes";
 import { Pager, type Paging, usePaging } from "../ui/paging";
 

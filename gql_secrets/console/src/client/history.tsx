@@ -5,7 +5,8 @@ import { useQuery } from "../graphql/useQuery";
 import { formatNumber, plural } from "../lib/format";
 import { END_WORDS, STATE_WORDS } from "../lib/words";
 import { Actor } from "../ui/actor";
-import { At, Chip, Hint, Loading, Panel, Scrolled, When } from "../ui/basics";
+import { At, Chip, Hint, Panel, Scrolled, When } from "../ui/basics";
+import { Loading } from "../ui/bones";
 import { FailureNote } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
 

@@ -11,7 +11,8 @@ import { ADMINISTERS } from "../lib/words";
 import { type Source, sourcesOf } from "../rollover/sources";
 import { useTitle } from "../shell/title";
 import { ApiButton, type Operation } from "../ui/api";
-import { Button, Chip, Loading } from "../ui/basics";
+import { Button, Chip } from "../ui/basics";
+import { LoadingClient } from "../ui/bones";
 import { CopyButton } from "../ui/copy";
 import { openDialog } from "../ui/dialog";
 import { Icon } from "../ui/icons";
@@ -50,7 +51,7 @@ export function ClientPage({ clientId, viewer }: { clientId: string; viewer: Vie
       {asked.failure && asked.failure.kind !== "signed-out" && (
         <FailureNote failure={asked.failure} retry={asked.reload} />
       )}
-      {!asked.answer && !asked.failure && <Loading what="the client" />}
+      {!asked.answer && !asked.failure && <LoadingClient />}
       {asked.answer && !client && <Gone clientId={clientId} />}
       {client && (
         <>

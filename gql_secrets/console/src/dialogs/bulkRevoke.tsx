@@ -63,15 +63,19 @@ export function BulkRevokeDialog({ targets, close, onDone }: BulkRevokeProps) {
       {done ? (
         <p class="dialog-lead" role="status">
           {revoked === targets.length
-            ? "All of them have ended."
+            ? targets.length === 1
+              ? "The old secret has ended."
+              : "All of them have ended."
             : revoked === 0
               ? "No old secret was revoked."
               : `${plural(revoked, "old secret")} ended; ${plural(targets.length - revoked, "was", "were")} not revoked.`}
         </p>
       ) : (
         <p class="dialog-lead">
-          These old secrets stop working immediately. The current secrets are not affected. Each one is checked again
-          first: one that is in use by then is not revoked. This cannot be undone.
+          {targets.length === 1
+            ? "The old secret stops working immediately. The current secret is not affected. It is checked again first: if it is in use by then, it is not revoked."
+            : "These old secrets stop working immediately. The current secrets are not affected. Each one is checked again first: one that is in use by then is not revoked."}{" "}
+          This cannot be undone.
         </p>
       )}
       {!done && unmoved.length > 0 && (

@@ -30,38 +30,6 @@ export const CLIENT_EVENTS = graphql(`
   }
 `);
 
-export const OVERVIEW = graphql(`
-  query Overview {
-    serverTime
-    overview {
-      lockedOut
-      endingSoon
-      safeToRevoke
-      waiting
-      dueForRotation
-      neverUsed
-      total
-    }
-  }
-`);
-
-/** The old secrets that are safe to revoke, to revoke them together: as many as one request may change. */
-export const SAFE_TO_REVOKE = graphql(`
-  query SafeToRevoke {
-    serverTime
-    clients(first: 100, filter: { safeToRevoke: true }, orderBy: { field: ROLLOVER_END, direction: ASC }) {
-      totalCount
-      nodes {
-        clientId
-        name
-        rollover { advice sourcesMoved sourcesTotal oldSecret { id hint lastUsedAt } }
-      }
-    }
-  }
-`);
-
-export type SafeToRevoke = NonNullable<ResultOf<typeof SAFE_TO_REVOKE>["clients"]>["nodes"][number];
-
 export const APPS = graphql(`
   query AuthorizedApps($first: Int!, $after: String, $search: String, $filter: ClientFilter, $orderBy: ClientOrder) {
     serverTime
@@ -345,6 +313,21 @@ export const DELETED_AUDIT = graphql(
 
 export type AuditEntry = ResultOf<typeof AUDIT>;
 
+/** An event with the client that it is about: that may have been deleted since. */
+export const EVENT = graphql(
+  `
+    fragment Event on AuditEvent {
+      ...Audit
+      revision
+      clientId
+      client { name }
+    }
+  `,
+  [AUDIT],
+);
+
+export type ActivityEntry = ResultOf<typeof EVENT>;
+
 /** The audit of the whole installation. */
 export const ACTIVITY = graphql(
   `
@@ -369,17 +352,10 @@ export const ACTIVITY = graphql(
         after: $after
       ) {
         totalCount
-        nodes {
-          ...Audit
-          revision
-          clientId
-          client { name }
-        }
+        nodes { ...Event }
         pageInfo { hasNextPage endCursor }
       }
     }
   `,
-  [AUDIT],
+  [EVENT],
 );
-
-export type ActivityEntry = NonNullable<ResultOf<typeof ACTIVITY>["auditEvents"]>["nodes"][number];

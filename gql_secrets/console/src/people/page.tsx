@@ -7,11 +7,12 @@ import { useCommands } from "../lib/commands";
 import { ROLE_WORDS, WAY_WORDS } from "../lib/words";
 import { useTitle } from "../shell/title";
 import { ApiButton } from "../ui/api";
-import { At, Button, Empty, Loading, Scrolled, When } from "../ui/basics";
+import { At, Button, Empty, Scrolled, When } from "../ui/basics";
+import { LoadingTable } from "../ui/bones";
 import { openDialog } from "../ui/dialog";
 import { FailureNote, Note } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
-import { EndPersonDialog, EndSessionDialog } from "./end";
+import { EndSessionDialog } from "./end";
 import { LinkDialog } from "./link";
 
 const PAGE_SIZE = 25;
@@ -52,7 +53,7 @@ export function PeoplePage({ viewer }: { viewer: Viewer }) {
       {asked.failure && !forbidden && asked.failure.kind !== "signed-out" && (
         <FailureNote failure={asked.failure} retry={asked.reload} />
       )}
-      {!sessions && !asked.failure && !forbidden && <Loading what="the sessions" />}
+      {!sessions && !asked.failure && !forbidden && <LoadingTable what="the sessions" rows={3} />}
       {sessions && (
         <div class={`panel flush ${asked.waiting ? "waiting" : ""}`} aria-busy={asked.waiting}>
           {sessions.nodes.length > 0 ? (
@@ -124,7 +125,7 @@ function SessionTable({ rows, viewer, reload }: SessionTableProps) {
               <td data-label="Ends" class="nowrap">
                 <At at={row.expiresAt} />
               </td>
-              <td class="nowrap">{viewer.canEndSessions && <Ends row={row} reload={reload} />}</td>
+              <td class="nowrap row-act">{viewer.canEndSessions && <End row={row} reload={reload} />}</td>
             </tr>
           ))}
         </tbody>
@@ -133,22 +134,11 @@ function SessionTable({ rows, viewer, reload }: SessionTableProps) {
   );
 }
 
-function Ends({ row, reload }: { row: SessionRow; reload: () => void }) {
-  const of = <span class="hidden"> of {row.name}</span>;
+/** One session, or all of the person: the dialog asks. */
+function End({ row, reload }: { row: SessionRow; reload: () => void }) {
   return (
-    <>
-      <Button
-        kind="quiet"
-        onClick={() => openDialog((close) => <EndSessionDialog session={row} onDone={reload} close={close} />)}
-      >
-        End session{of}
-      </Button>
-      <Button
-        kind="quiet"
-        onClick={() => openDialog((close) => <EndPersonDialog session={row} onDone={reload} close={close} />)}
-      >
-        End all{of}
-      </Button>
-    </>
+    <Button onClick={() => openDialog((close) => <EndSessionDialog session={row} onDone={reload} close={close} />)}>
+      End session<span class="hidden"> of {row.name}</span>
+    </Button>
   );
 }

@@ -123,40 +123,6 @@ export function Scrolled({ label, children }: { label: string; children: Compone
   );
 }
 
-/** A table that is loading has the shape of one, so that less jumps when it is there. */
-export function LoadingTable({ what }: { what: string }) {
-  return (
-    <div class="panel flush" role="status">
-      <span class="hidden">Loading {what}…</span>
-      <BoneRow />
-      <BoneRow />
-      <BoneRow />
-      <BoneRow />
-      <BoneRow />
-      <BoneRow />
-    </div>
-  );
-}
-
-const BoneRow = () => (
-  <div class="bone-row" aria-hidden="true">
-    <div class="bone" />
-    <div class="bone" />
-    <div class="bone" />
-  </div>
-);
-
-export function Loading({ what }: { what: string }) {
-  return (
-    <div class="loading" role="status">
-      <span class="hidden">Loading {what}…</span>
-      <div class="bone wide" />
-      <div class="bone" />
-      <div class="bone wide" />
-    </div>
-  );
-}
-
 export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
   return (
     <div class="empty">

@@ -11,7 +11,8 @@ import { useCommands } from "../lib/commands";
 import { formatMoment } from "../lib/format";
 import { useTitle } from "../shell/title";
 import { ApiButton } from "../ui/api";
-import { At, Button, Chip, Empty, Loading, Panel } from "../ui/basics";
+import { At, Button, Chip, Empty, Panel } from "../ui/basics";
+import { LoadingTable } from "../ui/bones";
 import { openDialog } from "../ui/dialog";
 import { FailureNote, Note } from "../ui/notes";
 import { say } from "../ui/toast";
@@ -55,7 +56,7 @@ export function WebhooksPage() {
       {asked.failure && !forbidden && asked.failure.kind !== "signed-out" && (
         <FailureNote failure={asked.failure} retry={asked.reload} />
       )}
-      {!webhooks && !asked.failure && !forbidden && <Loading what="the webhooks" />}
+      {!webhooks && !asked.failure && !forbidden && <LoadingTable what="the webhooks" rows={3} />}
       {webhooks?.length === 0 && (
         <div class="panel">
           <Empty title="No webhooks yet">
