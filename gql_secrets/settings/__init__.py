@@ -85,7 +85,7 @@ class Settings:
     database_url_file: str = ""
     database_pool_size: int = 10
     statement_cache_size: int | None = None
-    verify_from: str = "database"
+    verify_from: str = "memory"
     public_url: str = ""
     pepper: str = field(default="", repr=False)
     pepper_file: str = ""
