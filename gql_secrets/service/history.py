@@ -94,17 +94,19 @@ class History:
             Unavailable: the database does not answer.
         """
         journal = self._require_journal()
-        while (position := self._position) != tuple((await self._database.fetch_quickly(LATEST))[0]):
+        while (position := self._position) != (latest := tuple((await self._database.fetch_quickly(LATEST))[0])):
             changes = await self._read_after(position)
             if changes is None:
                 journaled = await asyncio.to_thread(journal.read)
                 await self._compare(journaled)
                 await self._begin_at_newest(journaled)
             elif not changes:
-                break  # the row of the installation was edited: there is nothing to write down
+                # The row of the installation was edited: there is nothing to write down.
+                self._database.known_revision = min(self._database.known_revision, latest[0])
+                break
             elif self._position == position:  # this process made no change while it read
                 journal.append(changes)
-                self._position = Position(changes[-1].revision, changes[-1].hash)
+                self._move_to(Position(changes[-1].revision, changes[-1].hash))
                 if any(change.action == AuditAction.DATABASE_REWOUND for change in changes):
                     _log.error("database_rewound", extra={"advice": _ADVICE})
         journal.append(())
@@ -124,7 +126,11 @@ class History:
         self._require_journal().append(changes[-MAX_CHANGES:])
         revision, digest = self._position
         if changes[0].revision == revision + 1 and changes[0].previous == (digest or FIRST_HASH):
-            self._position = Position(changes[-1].revision, changes[-1].hash)
+            self._move_to(Position(changes[-1].revision, changes[-1].hash))
+
+    def _move_to(self, position: Position) -> None:
+        self._position = position
+        self._database.known_revision = position.revision
 
     async def _begin_at_newest(self, journaled: Sequence[JournaledChange]) -> None:
         """Follow from the newest change that the journal has, or from as many before the newest as it keeps."""
@@ -138,12 +144,12 @@ class History:
         ]
         if kept:
             newest = max(kept, key=lambda change: change.revision)
-            self._position = Position(newest.revision, newest.hash)
+            self._move_to(Position(newest.revision, newest.hash))
             return
         first = await self._database.fetch_rows(_FIRST_FROM, (max(1, latest - MAX_CHANGES),))
         # Without a change before it, the first one is written down too.
         is_first = not first or first[0][0] == 1
-        self._position = Position(0, None) if is_first else Position(first[0][0], bytes(first[0][1]))
+        self._move_to(Position(0, None) if is_first else Position(first[0][0], bytes(first[0][1])))
 
     async def _hashes_of(self, journaled: Collection[JournaledChange]) -> dict[int, bytes]:
         """Return the hashes that the database has from the revision before these changes to the last of them."""

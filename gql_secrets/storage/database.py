@@ -63,6 +63,8 @@ class Database:
         self.adjust_clock = adjust_clock or _unadjusted
         # Whether the last read and the last write succeeded.
         self.can_read = self.can_write = True
+        # The last change that is in the journal of this process: a database with a lower revision lost it.
+        self.known_revision = 0
         # How many reads and writes of this process failed because the database was unavailable.
         self.failed_reads = self.failed_writes = 0
         # Called after each commit of this process.

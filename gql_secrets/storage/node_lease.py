@@ -11,6 +11,8 @@ So these must hold (tests/model tries every order of the steps, with and without
 - It is checked at each verification, and once more before the answer is written, because a process can be stopped
   between any two instructions.
 - What changed is applied before the lease is extended.
+- After the database went back in time, nothing is answered from it either for `DOUBT_SECONDS`: in this time the nodes
+  compare it with their journals, and mark the clients that it may be wrong about (service/history.py).
 - The instant that a verification compares with a secret's expiry is an upper bound of the database's clock: a secret is
   never accepted late, and is read from the database at most a round trip early.
 
@@ -26,6 +28,8 @@ LEASE_SECONDS: Final = 1.0
 # A tenth is left for clocks that do not run equally fast.
 _HELD_NANOSECONDS: Final = 900_000_000
 _MAX_JUMP_NANOSECONDS: Final = 100_000_000
+# Twice the time within which a node compares its journal.
+DOUBT_SECONDS: Final = 2.0
 # Linux alone has this clock. Elsewhere the monotonic one goes on while the machine is suspended.
 _BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -46,12 +50,13 @@ def read_clocks() -> Clocks:
 class NodeLease:
     """The lease of one node. It knows no database: its owner polls."""
 
-    __slots__ = ("_database_offset", "_end", "_wall_offset", "read_clocks")
+    __slots__ = ("_database_offset", "_doubt_end", "_end", "_wall_offset", "read_clocks")
 
     def __init__(self, read: Callable[[], Clocks] = read_clocks) -> None:
         """Begin without a lease; `read` replaces the clocks in tests."""
         self.read_clocks = read
         self._end = 0
+        self._doubt_end = 0
         self._wall_offset = 0
         self._database_offset = 0
 
@@ -70,6 +75,16 @@ class NodeLease:
     def end(self) -> None:
         """Hold it no longer."""
         self._end = 0
+
+    def doubt_database(self) -> None:
+        """Hold it no longer, because the database went back in time."""
+        self._end = 0
+        self._doubt_end = self.read_clocks().boot + int(DOUBT_SECONDS * 1_000_000_000)
+
+    @property
+    def is_database_doubtful(self) -> bool:
+        """Whether the database went back in time just now."""
+        return self._doubt_end > 0 and self.read_clocks().boot < self._doubt_end
 
     @property
     def is_held(self) -> bool:

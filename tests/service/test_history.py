@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.audits import events_of
+from support.audits import events_of, lose_changes
 from support.callers import ADMIN, CLI, DAY, HARD, Made, is_good
 from support.clocks import NOW, SECOND, Clock
 from support.databases import SqliteTemplate, temporary_directory
@@ -21,12 +21,11 @@ from gql_secrets.domain.errors import BadRequest, Unavailable
 from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service import history
-from gql_secrets.service.audit_log import AuditLog, sign_head
+from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.backup import back_up, restore
 from gql_secrets.service.restore_acceptance import Acceptance, AcceptedRestore, accept_restore
 from gql_secrets.settings import Settings
 from gql_secrets.storage.journal import Journal
-from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services, open_database
 
 
@@ -164,15 +163,7 @@ async def test_a_running_node_notices_and_each_node_adds_what_its_journal_has(
     await services.rotation.reset_secret(shop.id, HARD, by=ADMIN)
     await other.history.follow()
     await other.rotation.reset_secret(till.id, HARD, by=ADMIN)  # `services` does not follow this one
-    head = bytes((await events_of(services))[kept - 1].hash)
-    mac = sign_head(services.changes.pepper, kept, head)
-
-    async def lose(tx: Transaction) -> None:
-        await tx.execute("DELETE FROM audit_ended_secret WHERE event_id > ?", kept)
-        await tx.execute("DELETE FROM audit_event WHERE revision > ?", kept)
-        await tx.execute("UPDATE installation SET revision = ?, audit_head = ?, audit_mac = ?", kept, head, mac)
-
-    await services.database.run_tx(lose)
+    await lose_changes(services, kept)
     await services.history.follow()
     assert await is_uncertain(services, shop)
     assert await is_uncertain(other, shop)

@@ -4,6 +4,7 @@ from gql_secrets.domain.audit import FIRST_HASH
 from gql_secrets.service.audit_log import follows, sign_head
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.storage.models import AuditEvent
+from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
 
 
@@ -32,3 +33,16 @@ async def check_chain(services: Services) -> list[AuditEvent]:
     assert bytes(row["audit_head"]) == head
     assert bytes(row["audit_mac"]) == sign_head(services.changes.pepper, len(events), head)
     return events
+
+
+async def lose_changes(services: Services, kept: int) -> None:
+    """Delete the events after this revision, as a failover to a replica without them does."""
+    head = bytes((await events_of(services))[kept - 1].hash)
+    mac = sign_head(services.changes.pepper, kept, head)
+
+    async def lose(tx: Transaction) -> None:
+        await tx.execute("DELETE FROM audit_ended_secret WHERE event_id > ?", kept)
+        await tx.execute("DELETE FROM audit_event WHERE revision > ?", kept)
+        await tx.execute("UPDATE installation SET revision = ?, audit_head = ?, audit_mac = ?", kept, head, mac)
+
+    await services.database.run_tx(lose)

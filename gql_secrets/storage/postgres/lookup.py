@@ -56,6 +56,7 @@ class PostgresLookup:
             key_ids: the keys of the pepper.
         """
         self._query = _QUERY.format(missing_key=missing_key(key_ids))
+        self._database = database
         self._adjust_clock = database.adjust_clock
         self._pool = pool
         self._decoys: Iterator[bytes] | None = None
@@ -76,7 +77,7 @@ class PostgresLookup:
         """Return what the database has, within 0.8 seconds.
 
         Raises:
-            ClientUncertain: the database went back in time, and has lost changes of this client.
+            ClientUncertain: the database went back in time, and has lost changes of this client, or may have.
             PepperKeyMissing: the secret was not found, and may be under a key that this process lacks.
             Unavailable: it does not answer.
         """
@@ -90,6 +91,7 @@ class PostgresLookup:
 
     async def _read(self, client_id: str, digests: Sequence[bytes]) -> FoundSecret:
         connection = None
+        known_revision = self._database.known_revision
         try:
             async with asyncio.timeout(_VERIFY_SECONDS):
                 connection = await self._pool.acquire(for_verification=True)
@@ -97,8 +99,11 @@ class PostgresLookup:
                 if record["is_standby"]:
                     raise Unavailable("PostgreSQL is a standby: its answers may be out of date.")
                 mark = record["uncertain_clients"]
-                is_uncertain = mark == UncertainClients.ALL or (
-                    mark == UncertainClients.NAMED and await connection.fetchval(_IS_LOST, client_id)
+                went_back = record["revision"] is not None and record["revision"] < known_revision
+                is_uncertain = (
+                    went_back
+                    or mark == UncertainClients.ALL
+                    or (mark == UncertainClients.NAMED and await connection.fetchval(_IS_LOST, client_id))
                 )
                 secret = await self._secret_of(record, connection)
         except BaseException:

@@ -46,11 +46,14 @@ _LEAVE: Final = "DELETE FROM cluster_member WHERE id = $1"
 _LATEST: Final = f"""
     SELECT i.revision, e.hash, {CLOCK} FROM installation i LEFT JOIN audit_event e ON e.revision = i.revision
 """  # noqa: S608  constants
-# A lease that is lost in a crash is safe, so its commit waits for no disk. Sessions, links, webhooks and pruning have
-# events without a client, and change no secret.
+# A lease that is lost in a crash is safe, so its commit waits for no disk. A change that the database lost does not
+# confirm the one that it made since under the same revision. Sessions, links, webhooks and pruning have events without
+# a client, and change no secret.
 _POLL: Final = f"""
     WITH own AS (
-        UPDATE cluster_member SET last_seen_at = {CLOCK}, applied_revision = $2, poll = $3 WHERE id = $1 RETURNING 1
+        UPDATE cluster_member SET last_seen_at = {CLOCK}, poll = $3, applied_revision = CASE
+            WHEN (SELECT hash FROM audit_event WHERE revision = $2) IS NOT DISTINCT FROM $5 THEN $2 ELSE 0 END
+        WHERE id = $1 RETURNING 1
     )
     SELECT (SELECT count(*) FROM own) AS rows, {CLOCK} AS now, i.revision AS latest, e.hash AS latest_hash,
         c.server <> {SERVER} AS is_new, set_config('synchronous_commit', 'off', true), since.*
@@ -170,8 +173,11 @@ class Membership:
     async def _poll(self, connection: PooledConnection) -> bool:
         """Follow what changed, then extend the lease; return whether anything changed."""
         applied, memory = self._applied, self._memory
+        applied_hash = None if memory is None or memory.position is None else memory.position.hash
         sent = self.lease.read_clocks()
-        rows = await connection.fetch(_POLL, self.id, applied, _draw_number(), 0 if memory is None else ROWS)
+        rows = await connection.fetch(
+            _POLL, self.id, applied, _draw_number(), 0 if memory is None else ROWS, applied_hash
+        )
         first = rows[0]
         if not first["rows"]:
             self.lease.end()
@@ -181,10 +187,13 @@ class Membership:
         if memory is None or self._is_stopping:
             return False
         self.lag = max(0, first["latest"] - applied)
-        memory.follow(
+        went_back = memory.follow(
             Position(first["latest"], first["latest_hash"]),
             [ChangedClient(row["revision"], row["hash"], row["client_id"]) for row in rows if row["revision"]],
         )
+        if went_back:
+            self.lease.doubt_database()
+            return True
         self.lease.extend(sent, first["now"])
         return self._applied != applied
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from gql_secrets.domain.journal import ClientUncertain
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.node_lease import NodeLease
@@ -28,12 +29,21 @@ class MemoryLookup:
         self._lease = lease
 
     async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
-        """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
+        """Return the secret with one of these digests, and the database's clock, within 0.8 seconds.
+
+        Raises:
+            ClientUncertain: the database went back in time, and has lost changes of this client, or may have.
+            PepperKeyMissing: the secret was not found, and may be under a key that this process lacks.
+            Unavailable: the database does not answer.
+        """
         remembered = self.find_nowait(client_id, digests)
         if remembered is not None:
             return remembered
-        epoch = self._memory.epoch
+        epoch, position = self._memory.epoch, self._memory.position
         found = await self._reader.read(client_id, digests)
+        went_back = position is not None and found.revision is not None and found.revision < position.revision
+        if went_back or self._lease.is_database_doubtful:
+            raise ClientUncertain
         if found.secret is not None and found.digest is not None and found.revision is not None:
             if found.secret.was_used:  # as only those are read that may be valid
                 self._memory.remember(found.digest, found.secret, revision=found.revision, epoch=epoch)

@@ -17,6 +17,10 @@ class SecretMemory:
 
     A row that was read at an earlier revision than the position is not remembered: it may lack a change that was
     already applied. Nor is one that was read before everything was forgotten: its revision may be of another database.
+
+    Attributes:
+        position: up to where it has followed the log.
+        epoch: how often it has forgotten everything.
     """
 
     __slots__ = ("_cache", "epoch", "position")
@@ -49,25 +53,32 @@ class SecretMemory:
         """Forget every secret of this client."""
         self._cache.forget_client(client_id)
 
-    def follow(self, latest: Position, rows: Sequence[ChangedClient]) -> None:
+    def follow(self, latest: Position, rows: Sequence[ChangedClient]) -> bool:
         """Forget the clients that changed after the position, and move it to the last change.
 
         If the database went back in time, or too much changed, everything is forgotten.
+
+        Returns:
+            Whether the database went back in time. The change at the position may also be missing because it was
+            pruned: then there are only later ones.
         """
-        if self.position is None:
+        before = self.position
+        if before is None:
             self.start_at(latest)
-            return
-        if latest == self.position:
-            return
-        answer = compare(self.position, latest, rows, MAX_CHANGES)
+            return False
+        if latest == before:
+            return False
+        answer = compare(before, latest, rows, MAX_CHANGES)
         if isinstance(answer, Rewound) or answer.has_more:
             self.start_at(latest)
-            return
+            is_pruned = bool(rows) and rows[0].revision > before.revision
+            return isinstance(answer, Rewound) and not is_pruned
         if any(change.client_id is None for change in answer.changes):
             self.start_at(answer.position)
-            return
+            return False
         self._cache.forget_clients(change.client_id for change in answer.changes if change.client_id is not None)
         self.position = answer.position
+        return False
 
     def start_at(self, position: Position) -> None:
         """Forget everything."""
