@@ -1,6 +1,7 @@
 """The databases that tests run on: for each test a fresh one, copied from one that was migrated once."""
 
 import asyncio
+import atexit
 import os
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
+import psutil  # type: ignore[import-untyped]
 
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage.migrate import upgrade
@@ -121,4 +123,9 @@ class PostgresServer:
             await connection.close()
 
     def stop(self) -> None:
-        self._server.cleanup()
+        try:
+            self._server.cleanup()
+        except psutil.NoSuchProcess:
+            # A test let it crash, and its process went away while it was stopped.
+            atexit.unregister(self._server._cleanup)
+            shutil.rmtree(self.directory)
