@@ -6,6 +6,7 @@ cycles are ordinary input here.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from math import isfinite
 from typing import Final, NamedTuple
 
@@ -83,6 +84,19 @@ _NOTHING: Final = _SelectionWeight(0, 0, 0, 0, 0, 0, 0, 0, 0)
 _NO_FIELDS: Final[Mapping[str, FieldCost]] = {}
 
 
+@cache
+def _introspection_document() -> DocumentNode:
+    """Return how tools ask for the whole schema: in one query, whose cost follows from the schema, not from a limit."""
+    return parse(
+        get_introspection_query(
+            specified_by_url=True,
+            directive_is_repeatable=True,
+            schema_description=True,
+            input_value_deprecation=True,
+        )
+    )
+
+
 class Budget:
     """Weighs the operations of documents against the limits, for one schema."""
 
@@ -94,15 +108,7 @@ class Budget:
             OperationType.SUBSCRIPTION: schema.subscription_type.name if schema.subscription_type else None,
         }
         self._costs = field_costs(schema, limits.list_size)
-        # Tools ask for the whole schema in one query, whose cost follows from the schema and not from a limit.
-        document = parse(
-            get_introspection_query(
-                specified_by_url=True,
-                directive_is_repeatable=True,
-                schema_description=True,
-                input_value_deprecation=True,
-            )
-        )
+        document = _introspection_document()
         operation = next(node for node in document.definitions if isinstance(node, OperationDefinitionNode))
         self._introspection = self._weigh(operation, fragments_of(document), {}).introspection * 5 // 4
 

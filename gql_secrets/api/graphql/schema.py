@@ -1,6 +1,7 @@
 """The schema, and its printed form (`schema.graphql`)."""
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 import strawberry
@@ -37,8 +38,9 @@ _DATE_TIME: Final = strawberry.scalar(
 )
 
 
+@cache
 def build_schema() -> strawberry.Schema:
-    """Return the schema of the product."""
+    """Return the schema of the product. It holds no state, so a process builds it once."""
     schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,
