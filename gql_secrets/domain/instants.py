@@ -12,8 +12,3 @@ def rfc3339(instant: datetime) -> str:
 def rfc3339_seconds(instant: datetime) -> str:
     """Return the instant in whole seconds, cut off, not rounded."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def rfc3339_milliseconds(instant: datetime) -> str:
-    """Return the instant with exactly three digits of a second, cut off, not rounded."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

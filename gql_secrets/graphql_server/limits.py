@@ -99,7 +99,7 @@ def _items_of(values: list[object]) -> list[object]:
     """Return what is directly inside these lists and objects."""
     items: list[object] = []
     for value in values:
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             items.extend(value.values())
         elif isinstance(value, list):
             items.extend(value)

@@ -77,19 +77,22 @@ def is_body_encoded(request: web.BaseRequest) -> bool:
 
 def _facts_of(request: web.Request, status: int, milliseconds: float) -> dict[str, object]:
     """Return what the log says about a request. A key without a value is left out."""
-    caller = request.get(CALLER)
-    facts = {
+    facts: dict[str, object] = {
         "method": request.method,
         "path": route_of(request) or "-",
         "status": status,
         "ms": round(milliseconds, 1),
         "request_id": request[REQUEST_ID],
-        "caller": caller.actor if caller is not None else None,
-        "address": request[SOURCE].address,
-        "operation": request.get(OPERATION_NAME, "")[:_MAX_OPERATION] or None,
-        "trace_id": request.get(TRACE_ID) or find_trace_id(request, request.app[TRUSTED_PROXIES]),
     }
-    return {key: value for key, value in facts.items() if value is not None}
+    if (caller := request.get(CALLER)) is not None:
+        facts["caller"] = caller.actor
+    if (address := request[SOURCE].address) is not None:
+        facts["address"] = address
+    if operation := request.get(OPERATION_NAME):
+        facts["operation"] = operation[:_MAX_OPERATION]
+    if trace_id := request.get(TRACE_ID) or find_trace_id(request, request.app[TRUSTED_PROXIES]):
+        facts["trace_id"] = trace_id
+    return facts
 
 
 def route_of(request: web.Request) -> str | None:
