@@ -28,16 +28,11 @@ class Loader(Generic[K, V]):
         """Return the value of a key that the read knows."""
         return (await self._values(key))[key]
 
-    async def find(self, key: K, *, is_alone: bool = False) -> V | None:
-        """Return the value of a key, or None where the read has none.
+    async def find(self, key: K) -> V | None:
+        """Return the value of a key, or None where the read has none."""
+        return (await self._values(key)).get(key)
 
-        Args:
-            key: the key.
-            is_alone: no other field can ask together with this one, so none is waited for.
-        """
-        return (await self._values(key, is_alone=is_alone)).get(key)
-
-    async def _values(self, key: K, *, is_alone: bool = False) -> Mapping[K, V]:
+    async def _values(self, key: K) -> Mapping[K, V]:
         batch = self._batches.get(key)
         if batch is None:
             batch = self._open
@@ -47,13 +42,12 @@ class Loader(Generic[K, V]):
             batch.keys.append(key)
             self._batches[key] = batch
             if is_first:
-                await self._fill(batch, is_alone=is_alone)
+                await self._fill(batch)
         return batch.values if batch.values is not None else await batch.wait()
 
-    async def _fill(self, batch: "_Batch[K, V]", *, is_alone: bool) -> None:
+    async def _fill(self, batch: "_Batch[K, V]") -> None:
         try:
-            if not is_alone:
-                await asyncio.sleep(0)  # the other fields ask
+            await asyncio.sleep(0)  # the other fields ask
             self._open = None
             batch.finish(await self._read(batch.keys))
         except BaseException as failure:

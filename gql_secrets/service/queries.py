@@ -23,7 +23,7 @@ from gql_secrets.storage.allowed_uses import conditions_at
 from gql_secrets.storage.change_log import ChangeLog
 from gql_secrets.storage.client_conditions import Conditions
 from gql_secrets.storage.client_lists import Order
-from gql_secrets.storage.client_rows import ClientQuery, ClientRow
+from gql_secrets.storage.client_rows import WHOLE_CLIENT, ClientPart, ClientQuery, ClientRow
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import (
@@ -90,10 +90,10 @@ class Queries:
             )
         )
 
-    async def find_clients(self, client_ids: Collection[str]) -> dict[str, ClientRow]:
-        """Return those of these clients that exist and are not deleted, with their features and active secrets."""
+    async def find_clients(self, client_ids: Collection[str], parts: ClientPart = WHOLE_CLIENT) -> dict[str, ClientRow]:
+        """Return those of these clients that exist and are not deleted, with these parts of them."""
         wanted = [client_id for client_id in client_ids if is_client_id(client_id)]
-        rows = await client_rows.find_clients(self._database, wanted) if wanted else []
+        rows = await client_rows.find_clients(self._database, wanted, parts) if wanted else []
         return {row.client_id: row for row in rows}
 
     async def page_of_clients(
@@ -103,8 +103,9 @@ class Queries:
         search: str | None = None,
         filter: ClientFilter = EVERY_CLIENT,  # noqa: A002  its name in GraphQL
         order: Order = NEWEST_FIRST,
+        parts: ClientPart = WHOLE_CLIENT,
     ) -> Page[ClientRow]:
-        """Return clients with their features and active secrets, newest first unless an order is given.
+        """Return clients, newest first unless an order is given.
 
         Args:
             page: which of them.
@@ -112,13 +113,14 @@ class Queries:
                 beginning of a word in them.
             filter: conditions that they must meet.
             order: in which order.
+            parts: what is read of them.
 
         Raises:
             BadRequest: the page has a cursor of another order.
             Unavailable: the database does not answer.
         """
         if not search and filter == EVERY_CLIENT and order == NEWEST_FIRST:
-            return await self._newest_clients(page)
+            return await self._newest_clients(page, parts)
         term = search_term(search) if search else None
         beyond = page.parse_place(order.field)
         if search and term is None:
@@ -146,7 +148,7 @@ class Queries:
             lambda place: cursor_of_place(order.field, place),
             count=lambda: client_lists.count_places(self._database, conditions),
         )
-        rows = await self.find_clients([place.client_id for place in found.rows])
+        rows = await self.find_clients([place.client_id for place in found.rows], parts)
         cursors = dict(zip([place.client_id for place in found.rows], found.cursors, strict=True))
         return Page(
             # A client that was deleted between the two reads is left out.
@@ -157,7 +159,7 @@ class Queries:
             count=found.count,
         )
 
-    async def _newest_clients(self, page: PageRequest) -> Page[ClientRow]:
+    async def _newest_clients(self, page: PageRequest, parts: ClientPart) -> Page[ClientRow]:
         query = ClientQuery()
         place = page.parse_place(NEWEST_FIRST.field)
         rows = await client_rows.page_of_clients(
@@ -166,6 +168,7 @@ class Queries:
             beyond=(from_microseconds(cast(int, place.key)), place.client_id) if place else None,
             is_backward=page.is_backward,
             limit=page.size + 1,
+            parts=parts,
         )
         return Page.of(
             page,

@@ -6,6 +6,8 @@ tuples; the models in `models.py` stay the definition of the tables.
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Flag, auto
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from gql_secrets.pauses import make_all
@@ -35,12 +37,9 @@ _CLIENT_COLUMNS: Final = (
     "contact",
     "maximum_age_days",
 )
-_COLUMNS: Final = ", ".join(
-    [
-        *(f"c.{name}" for name in _CLIENT_COLUMNS),
-        *(f"{alias}.{name}" for alias in ("cur", "ret") for name in _SECRET_COLUMNS),
-    ]
-)
+# Those of a secret that are always read: whether there is one, and when it expires.
+_ALWAYS: Final = frozenset(("id", "expires_at"))
+_OFTEN: Final = frozenset(("hint", "created_at"))
 _CURRENT_AT: Final = len(_CLIENT_COLUMNS)
 _RETAINED_AT: Final = _CURRENT_AT + len(_SECRET_COLUMNS)
 _EXPIRES_AT: Final = _RETAINED_AT + _SECRET_COLUMNS.index("expires_at")
@@ -52,6 +51,20 @@ _FROM: Final = """
     LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
     LEFT JOIN client_secret ret ON ret.client_id = c.client_id AND ret.state = 'RETAINED'
 """
+
+
+class ClientPart(Flag):
+    """What is read of clients in addition to their own columns. What is not read is not there: it must not be used."""
+
+    HINTS = auto()
+    """Of their active secrets: the hint and the time of creation."""
+    SECRETS = auto()
+    """Everything else of their active secrets."""
+    FEATURES = auto()
+    LABELS = auto()
+
+
+WHOLE_CLIENT: Final = ClientPart.HINTS | ClientPart.SECRETS | ClientPart.FEATURES | ClientPart.LABELS
 
 
 class ActiveSecretRow:
@@ -143,14 +156,16 @@ class ClientQuery(NamedTuple):
         return " AND ".join(self.conditions)
 
 
-async def find_clients(database: Database, client_ids: Sequence[str]) -> list[ClientRow]:
+async def find_clients(
+    database: Database, client_ids: Sequence[str], parts: ClientPart = WHOLE_CLIENT
+) -> list[ClientRow]:
     """Return those of these clients that exist, in any order.
 
     Raises:
         Unavailable: the database does not answer.
     """
     marks = ", ".join("?" * len(client_ids))
-    return await _read(database, ClientQuery().where(f"c.client_id IN ({marks})", *client_ids))
+    return await _read(database, ClientQuery().where(f"c.client_id IN ({marks})", *client_ids), parts)
 
 
 async def page_of_clients(
@@ -160,6 +175,7 @@ async def page_of_clients(
     beyond: tuple[datetime, str] | None,
     is_backward: bool,
     limit: int,
+    parts: ClientPart = WHOLE_CLIENT,
 ) -> list[ClientRow]:
     """Return clients in the order of their creation, the newest first, or the oldest first when going backward.
 
@@ -169,6 +185,7 @@ async def page_of_clients(
         beyond: the creation time and the id of the client before the first one returned.
         is_backward: the oldest first.
         limit: how many at most.
+        parts: what is read of them.
 
     Raises:
         Unavailable: the database does not answer.
@@ -178,7 +195,7 @@ async def page_of_clients(
         created_at, client_id = beyond
         query = query.where(f"(c.created_at, c.client_id) {sign} (?, ?)", to_microseconds(created_at), client_id)
     end = f"ORDER BY c.created_at {direction}, c.client_id {direction} LIMIT {limit:d}"
-    return await _read(database, query, end)
+    return await _read(database, query, parts, end)
 
 
 async def count_clients(database: Database, query: ClientQuery) -> int:
@@ -191,17 +208,36 @@ async def count_clients(database: Database, query: ClientQuery) -> int:
     return int(row["number"])
 
 
-async def _read(database: Database, query: ClientQuery, end: str = "") -> list[ClientRow]:
+async def _read(database: Database, query: ClientQuery, parts: ClientPart, end: str = "") -> list[ClientRow]:
     dialect = database.dialect
-    features = f"(SELECT {dialect.joined('f.feature')} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608  put together from constants
-    label = dialect.joined("l.key || '=' || l.value")
-    labels = f"(SELECT {label} FROM client_label l WHERE l.client_id = c.client_id)"  # noqa: S608  the same
-    statement = f"SELECT {_COLUMNS}, {features}, {labels}, {dialect.clock} {_FROM} WHERE {query.sql} {end}"
+    select = _select(dialect.joined("f.feature"), dialect.joined("l.key || '=' || l.value"), dialect.clock, parts)
+    statement = f"{select} WHERE {query.sql} {end}"
     rows = await database.fetch_quickly(statement, query.values)
     if not rows:
         return []
     now = to_microseconds(database.instant_of(rows[0][_CLOCK_AT]))
     return await make_all(lambda row: _client_of(row, now), rows)
+
+
+@lru_cache(maxsize=32)
+def _select(feature: str, label: str, clock: str, parts: ClientPart) -> str:
+    """Return the statement without its conditions. A column that is not read is NULL, so each has one place."""
+    wanted = _ALWAYS
+    if ClientPart.HINTS in parts:
+        wanted |= _OFTEN
+    if ClientPart.SECRETS in parts:
+        wanted |= frozenset(_SECRET_COLUMNS)
+    columns = [f"c.{name}" for name in _CLIENT_COLUMNS]
+    for alias in ("cur", "ret"):
+        columns += [f"{alias}.{name}" if name in wanted else "NULL" for name in _SECRET_COLUMNS]
+    features = f"(SELECT {feature} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608  put together from constants
+    labels = f"(SELECT {label} FROM client_label l WHERE l.client_id = c.client_id)"  # noqa: S608  the same
+    columns += [
+        features if ClientPart.FEATURES in parts else "NULL",
+        labels if ClientPart.LABELS in parts else "NULL",
+        f"(SELECT {clock})",  # once, not for each row
+    ]
+    return f"SELECT {', '.join(columns)} {_FROM}"
 
 
 def _client_of(row: Sequence[Any], now: int) -> ClientRow:

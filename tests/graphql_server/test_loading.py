@@ -35,18 +35,6 @@ async def test_fields_that_ask_together_are_read_together_and_only_once() -> Non
     assert reads.keys == [[1, 2], [3, -1]]
 
 
-async def test_a_field_that_asks_alone_is_read_immediately_and_its_value_is_kept() -> None:
-    reads = Reads()
-    loader = Loader(reads)
-    asking = loader.find(1, is_alone=True)
-    with pytest.raises(StopIteration) as ended:
-        asking.send(None)  # nothing is awaited
-    assert ended.value.value == "value 1"
-    assert await loader.find(1) == "value 1"
-    assert await loader.find(-1, is_alone=True) is None
-    assert reads.keys == [[1], [-1]]
-
-
 async def test_a_field_that_asks_during_a_read_begins_another_one() -> None:
     reads = Reads()
     reads.may_end.clear()

@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 import strawberry
 
+from gql_secrets.api.graphql.client_parts import client_parts
 from gql_secrets.api.graphql.context import Info, is_only_field
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
 from gql_secrets.api.graphql.guards import CurrentSecretGuard, Guard, client_of_argument
@@ -67,7 +68,9 @@ class Query:
         metadata=FOUND,
     )
     async def client(self, info: Info, client_id: ClientId) -> Client | None:
-        return await Client.find(client_id, info, is_alone=is_only_field(info))
+        if not is_only_field(info):
+            return await Client.find(client_id, info)
+        return await Client.find_alone(client_id, info, client_parts(info))
 
     @strawberry.field(
         description="The clients that are not deleted, newest first unless orderBy is given. Returns the first 20 if "
@@ -106,6 +109,7 @@ class Query:
             search=search,
             filter=filter.parse() if filter else EVERY_CLIENT,
             order=order_by.parse() if order_by else NEWEST_FIRST,
+            parts=client_parts(info),
         )
         return Connection[Client].of(page, lambda row: Client.of(row, info.context))
 

@@ -18,7 +18,7 @@ from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.rotation import SecretState
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
-from gql_secrets.storage.client_rows import ClientRow
+from gql_secrets.storage.client_rows import ClientPart, ClientRow
 
 
 @strawberry.type(description="An application that signs in with its client id and a secret.")
@@ -204,13 +204,13 @@ class Client(Node):
         )
 
     @classmethod
-    async def find(cls, client_id: str, info: Info, *, is_alone: bool = False) -> Self | None:
-        """Return a client as the viewer sees it, or None if it does not exist.
+    async def find(cls, client_id: str, info: Info) -> Self | None:
+        """Return a client as the viewer sees it, or None if it does not exist."""
+        row = await info.context.loaders.clients.find(client_id)
+        return cls.of(row, info.context) if row else None
 
-        Args:
-            client_id: its client id.
-            info: the field that asks.
-            is_alone: no other field asks together with this one.
-        """
-        row = await info.context.loaders.clients.find(client_id, is_alone=is_alone)
+    @classmethod
+    async def find_alone(cls, client_id: str, info: Info, parts: ClientPart) -> Self | None:
+        """Return a client as `find` does, where no other field asks for it: with these parts of it."""
+        row = (await info.context.services.queries.find_clients((client_id,), parts)).get(client_id)
         return cls.of(row, info.context) if row else None

@@ -1,0 +1,50 @@
+"""Which parts of clients an operation needs: most lists show little of each, and only that is read."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from gql_secrets.api.graphql.context import Info
+from gql_secrets.graphql_server.selections import selected_names
+from gql_secrets.storage.client_rows import WHOLE_CLIENT, ClientPart
+
+_NONE: Final = ClientPart(0)
+# What a field of this name needs, regardless of its type. All others need everything.
+_PARTS: Final[Mapping[str, ClientPart]] = {
+    **dict.fromkeys(
+        (
+            *("__typename", "nodes", "edges", "node", "cursor", "totalCount"),
+            *("pageInfo", "hasNextPage", "hasPreviousPage", "startCursor", "endCursor"),
+            *("id", "clientId", "name", "description", "enabled", "generation", "selfReset", "contact", "allowList"),
+            *("maximumAgeDays", "effectiveMaximumAgeDays", "inRollover", "currentSecret", "oldSecret", "expiresAt"),
+        ),
+        _NONE,
+    ),
+    **dict.fromkeys(("createdAt", "hint", "rotationDueAt"), ClientPart.HINTS),
+    **dict.fromkeys(
+        ("createdBy", "createdByName", "replacedAt", "firstUsedAt", "isWeak", "state"),
+        ClientPart.HINTS | ClientPart.SECRETS,
+    ),
+    **dict.fromkeys(
+        (
+            *("features", "viewerCanResetSecret", "viewerCanSmoothReset"),
+            *("viewerCanRevokeOldSecret", "viewerCanEdit"),
+        ),
+        ClientPart.FEATURES,
+    ),
+    "labels": ClientPart.LABELS,
+}
+
+
+def client_parts(info: Info) -> ClientPart:
+    """Return what is needed of the clients that a field returns."""
+    raw = info._raw_info  # noqa: SLF001  Strawberry has no public name for the nodes of a field
+    return _needed(selected_names(raw.field_nodes, raw.fragments))
+
+
+@lru_cache(maxsize=512)
+def _needed(names: frozenset[str]) -> ClientPart:
+    parts = _NONE
+    for name in names:
+        parts |= _PARTS.get(name, WHOLE_CLIENT)
+    return parts
