@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from gql_secrets.domain.policies import RotationPolicy
-from gql_secrets.storage.client_counts import count_clients
+from gql_secrets.storage.client_counts import ClientCounter
 from gql_secrets.storage.database import Database
 
 MAX_AGE: Final = 5.0
@@ -38,8 +38,7 @@ class Overviews:
             policy: the maximum age of current secrets.
         """
         self._database = database
-        self._quiet_time = quiet_time
-        self._policy = policy
+        self._counter = ClientCounter(database, quiet_time, policy)
         self._one_count = asyncio.Lock()
         self._latest: tuple[float, Overview] | None = None
 
@@ -60,7 +59,7 @@ class Overviews:
         Raises:
             Unavailable: the database does not answer.
         """
-        counts = await count_clients(self._database, await self._database.now(), self._quiet_time, self._policy)
+        counts = await self._counter.count(await self._database.now())
         return Overview(
             locked_out=counts.locked_out,
             ending_soon=counts.ending_soon,

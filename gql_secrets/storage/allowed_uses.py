@@ -53,7 +53,7 @@ async def conditions_at(database: Database, now: datetime, quiet_time: timedelta
     """
     refused = await find_only_refused(database, now, quiet_time)
     rows = database.dialect.rows_of_json(_SECRET)
-    return Conditions(now, quiet_time, policy, except_for=(rows, _json(refused)) if refused else None)
+    return Conditions(now, quiet_time, policy, except_for=(rows, json_column(refused)) if refused else None)
 
 
 async def find_only_refused(database: Database, now: datetime, quiet_time: timedelta) -> list[int]:
@@ -104,10 +104,11 @@ async def _read(
     database: Database, statement: str, columns: Mapping[str, str], values: Sequence[str] | Sequence[int]
 ) -> Sequence[Sequence[Any]]:
     statement = statement.format(rows=database.dialect.rows_of_json(columns))
-    return await database.fetch_rows(statement, [_json(values)])
+    return await database.fetch_rows(statement, [json_column(values)])
 
 
-def _json(values: Sequence[str] | Sequence[int]) -> str:
+def json_column(values: Sequence[str] | Sequence[int]) -> str:
+    """Return the text of a table of one column, for `rows_of_json`."""
     return orjson.dumps([[value] for value in values]).decode()
 
 

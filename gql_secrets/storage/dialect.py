@@ -129,6 +129,9 @@ class Dialect(Protocol):
         """Return SQL for the values of a column over a group, joined by commas."""
         ...
 
+    def by_index(self, name: str) -> str:
+        """Return what, after a table in FROM, lets it be read by this index where the planner would take another."""
+
     def contains(self, term: str) -> tuple[str, tuple[str, str], tuple[str, str]]:
         """Return SQL that tests whether the search text of a `client_listing` x contains a term, and the value in it.
 

@@ -23,7 +23,7 @@ from gql_secrets.wiring import Services
 
 QUIET = timedelta(hours=1)
 # Steps of a plan that read rows which the same statement has found by an index.
-LISTED_BEFORE = ("SCAN d", "SCAN r")
+LISTED_BEFORE = ("SCAN d", "SCAN r", "SCAN t", "SCAN y")
 CONDITIONS = (
     "in_rollover",
     "locked_out",
@@ -370,6 +370,7 @@ async def test_pages_are_read_along_an_index_and_counts_from_indexes_alone(
             and "INDEX" not in step
             and "CONSTANT ROW" not in step
             and step not in LISTED_BEFORE
+            and step != "SCAN i"  # the one row of the installation
         ]
         assert scans == [], (statement, plan)
         assert not [step for step in plan if "ORDER BY" in step], (statement, plan)

@@ -212,6 +212,10 @@ class PostgresDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"string_agg({column}, ',')"
 
+    def by_index(self, name: str) -> str:  # noqa: ARG002
+        """Return nothing: PostgreSQL has statistics."""
+        return ""
+
     def contains(self, term: str) -> tuple[str, tuple[str, str], tuple[str, str]]:  # noqa: D102
         pattern = re.sub(r"([\\%_])", r"\\\1", term)
         test = "x.search_text LIKE ?", f"%{pattern}%"

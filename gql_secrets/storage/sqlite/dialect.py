@@ -157,6 +157,10 @@ class SqliteDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"group_concat({column})"
 
+    def by_index(self, name: str) -> str:
+        """Return the index: without statistics, SQLite prefers a unique index to one that has all columns."""
+        return f"INDEXED BY {name}"
+
     def contains(self, term: str) -> tuple[str, tuple[str, str], tuple[str, str]]:  # noqa: D102
         phrase = term.replace('"', '""')
         return (
