@@ -69,37 +69,64 @@ const withoutUnused = {
   },
 };
 
+/** GraphiQL takes the screen readers' names of its icons from the names of functions, which are shortened here. */
+const withNamedIcons = {
+  name: "with named icons",
+  setup(builder) {
+    builder.onLoad({ filter: /@graphiql[/\\]react[/\\]dist[/\\]icons[/\\]index\.js$/ }, async ({ path }) => {
+      const source = await readFile(path, "utf8");
+      const named = source
+        .replace(/generateIcon\((Svg\w+)\);/g, 'generateIcon($1, "$1");')
+        .replace("function generateIcon(RawComponent) {", "function generateIcon(RawComponent, name) {")
+        .replace("const title = RawComponent.name.", "const title = name.");
+      if (!/title = name\./.test(named)) throw new Error(`${path} names its icons in another way now`);
+      return { contents: named, loader: "js" };
+    });
+  },
+};
+
+/** Comparing two texts side by side is a large part of Monaco, and nothing here shows differences. */
+const UNUSED_WIDGETS = {
+  "diffEditorWidget.js": "export class DiffEditorWidget {}",
+  "multiDiffEditorWidget.js": "export class MultiDiffEditorWidget {}",
+};
+
+const withoutDifferences = {
+  name: "without the widgets of differences",
+  setup(builder) {
+    const filter = /vs[/\\]editor[/\\]browser[/\\]widget[/\\]\w+[/\\](diffEditorWidget|multiDiffEditorWidget)\.js$/;
+    builder.onLoad({ filter }, ({ path }) => ({ contents: UNUSED_WIDGETS[basename(path)], loader: "js" }));
+  },
+};
+
+const WORKERS = {
+  editor: "node_modules/monaco-editor/esm/vs/editor/editor.worker.js",
+  json: "node_modules/monaco-editor/esm/vs/language/json/json.worker.js",
+  graphql: "node_modules/monaco-graphql/esm/graphql.worker.js",
+};
+
+/** The page and its workers are bundled together, so that what several of them need is loaded once. */
 async function bundleExplorer() {
-  const workers = {
-    editor: "monaco-editor/esm/vs/editor/editor.worker.js",
-    json: "monaco-editor/esm/vs/language/json/json.worker.js",
-    graphql: "monaco-graphql/esm/graphql.worker.js",
-  };
-  const addresses = {};
-  for (const [label, entry] of Object.entries(workers)) {
-    const made = await bundle({ entryPoints: { [`${label}-worker`]: entry }, format: "iife" });
-    addresses[label] = `/assets/${Object.values(made)[0].js}`;
-  }
+  const page = "src/explorer/main.tsx";
+  const workers = Object.fromEntries(Object.entries(WORKERS).map(([label, entry]) => [`${label}-worker`, entry]));
   const made = await bundle({
-    entryPoints: ["src/explorer/main.tsx"],
-    outdir: assets,
-    entryNames: "explorer-[hash]",
-    plugins: [withoutFonts, withoutUnused],
+    entryPoints: { explorer: page, ...workers },
+    plugins: [withoutFonts, withoutUnused, withNamedIcons, withoutDifferences],
     format: "esm",
     splitting: true,
-    keepNames: true, // GraphiQL derives the screen reader labels of its icons from function names
     jsx: "automatic",
     jsxImportSource: "react",
-    define: { ...common.define, MONACO_WORKERS: JSON.stringify(addresses) },
   });
-  return made["src/explorer/main.tsx"];
+  const addresses = Object.entries(WORKERS).map(([label, entry]) => [label, `/assets/${made[entry].js}`]);
+  return { ...made[page], workers: JSON.stringify(Object.fromEntries(addresses)) };
 }
 
-async function writePage(template, { js, css }, sign) {
+async function writePage(template, { js, css, workers = "" }, sign) {
   const page = await readFile(template, "utf8");
   const named = page
     .replaceAll("%SCRIPT%", `/assets/${js}`)
     .replaceAll("%STYLE%", `/assets/${css}`)
+    .replaceAll("%WORKERS%", workers)
     .replaceAll("%SIGN%", `/assets/${sign}`);
   await writeFile(join(out, basename(template)), named);
 }

@@ -1,14 +1,15 @@
 /** Monaco's workers, bundled with this page and served from our own origin. */
 
-declare const MONACO_WORKERS: Readonly<Record<"editor" | "json" | "graphql", string>>;
+type Label = "editor" | "json" | "graphql";
 
-type Label = keyof typeof MONACO_WORKERS;
+/** The page names their addresses, which are known only when they are bundled. */
+const ADDRESSES = JSON.parse(document.getElementById("explorer")!.dataset.workers!) as Readonly<Record<Label, string>>;
 
 Object.assign(globalThis, {
   MonacoEnvironment: {
     getWorker(_id: string, label: string): Worker {
-      const known = label in MONACO_WORKERS ? (label as Label) : "editor";
-      return new Worker(MONACO_WORKERS[known], { name: label });
+      const known = Object.hasOwn(ADDRESSES, label) ? (label as Label) : "editor";
+      return new Worker(ADDRESSES[known], { name: label, type: "module" });
     },
   },
 });
