@@ -383,17 +383,17 @@ def serve_bare(port: int) -> None:
 
 def serve_reads(port: int, url: str) -> None:
     """Answer 204 after one prepared read of the secret whose digest is in the request."""
-    pool = asyncpg.create_pool(url, min_size=10, max_size=10, reset=_reset_nothing)
+    pool = web.AppKey("pool", asyncpg.Pool)
 
     async def read(request: web.Request) -> web.Response:
         digest = bytes.fromhex(request.headers["Authorization"].removeprefix("Bearer "))
-        async with pool.acquire() as connection:
+        async with request.app[pool].acquire() as connection:
             if await connection.fetchrow(READ, digest) is None:
                 raise web.HTTPUnauthorized
         return web.Response(status=204)
 
-    async def keep_pool(_: web.Application) -> AsyncIterator[None]:
-        async with pool:
+    async def keep_pool(app: web.Application) -> AsyncIterator[None]:
+        async with asyncpg.create_pool(url, min_size=10, max_size=10, reset=_reset_nothing) as app[pool]:
             yield
 
     app = web.Application()
