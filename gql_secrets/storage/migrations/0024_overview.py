@@ -1,11 +1,11 @@
-"""Indexes that hold all that the overview asks about active secrets."""
+"""Indexes that hold all that the overview and lists by age ask about clients and their active secrets."""
 
 from tortoise import migrations
 from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    """Let rollovers and current secrets be counted without reading their rows."""
+    """Let rollovers and current secrets be counted, and clients be listed by creation, without reading their rows."""
 
     dependencies = [("models", "0022_years_of_rows")]
 
@@ -24,5 +24,10 @@ class Migration(migrations.Migration):
             "CREATE INDEX client_own_maximum ON client (client_id, maximum_age_days) "
             "WHERE deleted_at IS NULL AND maximum_age_days IS NOT NULL",
             "DROP INDEX client_own_maximum",
+        ),
+        ops.RunSQL(
+            "CREATE INDEX client_newest_by_maximum ON client (created_at, client_id, maximum_age_days) "
+            "WHERE deleted_at IS NULL",
+            "DROP INDEX client_newest_by_maximum",
         ),
     ]
