@@ -16,6 +16,7 @@ from gql_secrets.api.keys import DRAINING, SERVICES
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.journal import UncertainClients
 from gql_secrets.service.audit_log import AuditLog
+from gql_secrets.service.changes_pause import are_changes_paused
 from gql_secrets.service.replication import probe_replication
 
 _log: Final = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ VERSION_PATH: Final = "/version"
 _OK: Final = "ok"
 _UNAVAILABLE: Final = "unavailable"
 _NONE: Final = "none"
+_PAUSED: Final = "paused"
 # The state of the audit head that was logged last: it may last for days, and health is asked each second.
 _REPORTED_HEAD: Final = web.AppKey("reported_audit_head", list[str])
 
@@ -64,6 +66,8 @@ async def _answer_ready(request: web.Request) -> web.Response:
     try:
         await services.verifier.check()
         changes = await services.database.probe_changes()
+        if changes == _OK and await are_changes_paused(services.database):
+            changes = _PAUSED
         audit_head = await AuditLog(services.database, services.changes.pepper).probe_head()
         replication = await probe_replication(services.database)
         uncertain = (await services.history.uncertain_clients()).value
@@ -71,7 +75,7 @@ async def _answer_ready(request: web.Request) -> web.Response:
     except Unavailable as failure:
         verification = changes = audit_head = replication = uncertain = archive = _UNAVAILABLE
         _log.error("verification_unavailable", extra={"reason": str(failure)})
-    if verification == _OK and changes != _OK:
+    if verification == _OK and changes not in (_OK, _PAUSED):
         _log.warning("changes_not_possible", extra={"changes": changes})
     _log_audit_head(request.app, audit_head)
     draining = request.app[DRAINING].is_set()

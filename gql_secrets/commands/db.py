@@ -2,14 +2,15 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from gql_secrets.commands.backup import copied_data, require_sound
 from gql_secrets.commands.context import (
+    cli_caller,
     require_database,
     run_to_end,
     warn_of_password,
@@ -17,10 +18,13 @@ from gql_secrets.commands.context import (
     with_settings,
 )
 from gql_secrets.commands.output import AsJson, say, write
+from gql_secrets.domain.changes_pause import ChangesPause
 from gql_secrets.domain.errors import Failure, SetupError
-from gql_secrets.service.backup import Copied
+from gql_secrets.service.backup import Copied, opened
+from gql_secrets.service.changes_pause import resume_changes
 from gql_secrets.service.database_copy import copy_database
 from gql_secrets.service.integrity import find_problems, statistics
+from gql_secrets.service.online_copy import copy_online, finish_move
 from gql_secrets.settings import Settings
 from gql_secrets.storage.address import DatabaseAddress
 from gql_secrets.storage.database import Database
@@ -29,6 +33,18 @@ from gql_secrets.storage.migrate import upgrade as migrate
 from gql_secrets.wiring import Services, open_database, open_services
 
 app = typer.Typer(help="Migrate, check and copy the database.", no_args_is_help=True)
+
+_DISCARDED: Final = "Delete the copy, and start no server on it: it does not learn of a revoke in this database."
+_ALONE: Final = (
+    "Start no server on the other database: it does not learn of a revoke in this one. Secrets that were first used "
+    "there since the copy count as unused here."
+)
+_AFTER_RESUME: Final[Mapping[ChangesPause, str]] = {
+    ChangesPause.COPYING: _DISCARDED,
+    ChangesPause.COPIED: _DISCARDED,
+    ChangesPause.MOVED: _ALONE,
+    ChangesPause.READY: _ALONE,
+}
 
 
 @app.command()
@@ -63,30 +79,95 @@ async def copy(
     to_file: Annotated[
         Path | None, typer.Option("--to-file", metavar="FILE", help="A file that holds this URL instead.")
     ] = None,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online", help="Copy while the servers run. In the end both databases pause changes, and are verified."
+        ),
+    ] = False,
+    finish: Annotated[
+        bool,
+        typer.Option(
+            "--finish", help="End the pause on the new database: every server was moved to it after --online."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy everything into an empty database of either kind, and verify the copy. Stop the servers first."""
+    """Copy everything into an empty database of either kind, and verify the copy. Stop the servers, or use --online."""
     if (to is None) == (to_file is None):
         raise typer.BadParameter("Pass --to or --to-file.")
+    if online and finish:
+        raise typer.BadParameter("Pass --online first, and --finish when every server runs on the new database.")
     warn_of_password(to or "", "--to", "pass its path with --to-file")
     address = DatabaseAddress.parse(to or _read_url(to_file))
-    copied = await _copy(services, address)
-    done = f"Copied {copied.clients} clients and {copied.events} audit events, up to revision {copied.revision}."
+    if finish:
+        await _finish(services, address, as_json=as_json)
+        return
+    if online:
+        await _copy_online(services, address, as_json=as_json)
+        return
+    with _progress() as begin:
+        async with _new_target(address) as target:
+            copied = await copy_database(services.database, target, services.changes.pepper, begin=begin)
+    done = _summary(copied)
     say(f"{done} Start the servers on the new database with the same pepper, and no server on the old one.")
     write(copied_data(copied), as_json=as_json, done=done)
     require_sound(copied, "The database was copied, but it has problems, and so has the copy")
 
 
-async def _copy(services: Services, address: DatabaseAddress) -> Copied:
+@app.command()
+@with_services
+async def resume(
+    services: Services,
+    after_move: Annotated[
+        bool, typer.Option("--after-move", help="Also on a database that was moved: the new one is never used again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Accept changes again after db copy --online: on the old database, whose copy is discarded then."""
+    pause = await resume_changes(services.changes, by=cli_caller(), after_move=after_move)
+    done = "The database accepts changes."
+    say(f"{done} {_AFTER_RESUME[pause]}")
+    write({"was": pause.value}, as_json=as_json, done=done)
+
+
+async def _copy_online(services: Services, address: DatabaseAddress, *, as_json: bool) -> None:
+    with _progress() as begin:
+        async with _new_target(address) as target:
+            copy = await copy_online(services.changes, target, by=cli_caller(), begin=begin)
+    done = _summary(copy.copied)
+    say(f"{done} The last changes took {copy.pause_seconds:.1f} seconds.")
+    say(
+        "Both databases are verified, and neither accepts changes now. Restart the servers on the new one, one after "
+        "the other, with the same pepper. When no server uses the old one, run this command again with --finish "
+        "instead of --online. Until then you can go back: move the servers to the old database, run gql-secrets db "
+        "resume on it, and delete the new one. Of the uses that are counted on the old database from now on, only the "
+        "first one of each secret is kept."
+    )
+    write(copied_data(copy.copied) | {"pauseSeconds": round(copy.pause_seconds, 3)}, as_json=as_json, done=done)
+
+
+async def _finish(services: Services, address: DatabaseAddress, *, as_json: bool) -> None:
+    if address.path is not None and not address.path.exists():
+        raise SetupError(f"There is no database at {address.path}.")
+    async with opened(address) as target:
+        await finish_move(services.changes, target, by=cli_caller())
+    done = "The move is finished: the new database accepts changes."
+    say(f"{done} Keep servers away from the old one, and delete it when you have a backup of the new one.")
+    write({"finished": True}, as_json=as_json, done=done)
+
+
+def _summary(copied: Copied) -> str:
+    return f"Copied {copied.clients} clients and {copied.events} audit events, up to revision {copied.revision}."
+
+
+@contextlib.asynccontextmanager
+async def _new_target(address: DatabaseAddress) -> AsyncIterator[Database]:
+    """Yield the database that is copied into; delete a file that was not there before if the block fails."""
     is_new_file = address.path is not None and not address.path.exists()
-    target = Database(address)
     try:
-        await target.open()
-        try:
-            with _progress() as begin:
-                return await copy_database(services.database, target, services.changes.pepper, begin=begin)
-        finally:
-            await target.close()
+        async with opened(address) as target:
+            yield target
     except BaseException:
         if address.path is not None and is_new_file:
             for suffix in ("", "-wal", "-shm"):

@@ -34,6 +34,8 @@ class AuditAction(StrEnum):
     AUDIT_PRUNED = "AUDIT_PRUNED"
     DATABASE_REWOUND = "DATABASE_REWOUND"
     RESTORE_ACCEPTED = "RESTORE_ACCEPTED"
+    CHANGES_PAUSED = "CHANGES_PAUSED"
+    CHANGES_RESUMED = "CHANGES_RESUMED"
     PEPPER_MIGRATION_STARTED = "PEPPER_MIGRATION_STARTED"
     SIGN_IN_LINK_CREATED = "SIGN_IN_LINK_CREATED"
     SIGN_IN_LINK_VOIDED = "SIGN_IN_LINK_VOIDED"
@@ -46,7 +48,8 @@ class AuditAction(StrEnum):
 
 
 # Changes that are made even if the head of the audit log has no valid signature, or the database went back in time:
-# those that only end something, and signing in, without which nobody could end anything in the console.
+# those that only end something, and signing in, without which nobody could end anything in the console. What ends a
+# pause of changes does not end that state.
 _ALWAYS_MADE: Final = frozenset(
     {
         AuditAction.SIGN_IN_LINK_CREATED,
@@ -59,6 +62,7 @@ _ALWAYS_MADE: Final = frozenset(
         AuditAction.OLD_SECRET_EXPIRED,
         AuditAction.DATABASE_REWOUND,
         AuditAction.RESTORE_ACCEPTED,
+        AuditAction.CHANGES_RESUMED,
     }
 )
 

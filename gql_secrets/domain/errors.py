@@ -345,7 +345,7 @@ class Unavailable(Failure):
     """The server cannot answer now (the database is unreachable, the disk is full). Never answered as a 401.
 
     Attributes:
-        reason: a stable word for a cause that operators must handle: `AUDIT_HEAD`, `RESTORE`.
+        reason: a stable word for a cause that operators must handle: `AUDIT_HEAD`, `PAUSED`, `RESTORE`.
     """
 
     reason: ClassVar[str | None] = None

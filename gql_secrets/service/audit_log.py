@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.audit import FIRST_HASH, AuditAction, AuditEntry, EndedSecret, FirstFormatEntry
+from gql_secrets.domain.changes_pause import ChangesPause, require_no_pause
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import AuditHeadInvalid, Failure, Unavailable
 from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
@@ -81,7 +82,7 @@ class AuditLog:
         self._database = database
         self._pepper = pepper
 
-    async def verify(self, exported: Iterable[str] = ()) -> AuditReport:
+    async def verify(self, exported: Iterable[str] = (), *, verified: Start | None = None) -> AuditReport:
         """Check every event against the chain, the chain against its signed head, and both against an export.
 
         Changes may go on at the same time: the events up to the head that was read first are checked.
@@ -89,13 +90,14 @@ class AuditLog:
         Args:
             exported: the lines of an earlier export; each must still be in the audit log, unchanged. Those of pruned
                 events must begin with the first event and lead to the first one that is still there.
+            verified: the last event that was verified before: only those after it are checked.
 
         Raises:
             BadRequest: a line of the export is malformed.
             Failure: an event was edited so that it cannot even be read.
         """
         head = await self._database.read(_read_head)
-        start = await self._database.read(read_start)
+        start = await self._database.read(read_start) if verified is None else verified
         copies = read_lines(exported)
         copy, unproven = _check_pruned(copies, start)
         expected, previous, content = start.revision + 1, start.hash, hashlib.sha256()
@@ -204,15 +206,21 @@ async def append_to_audit(
     Signing a head that was edited would make the edit look intact, so the signature of the head is checked first. If it
     is not valid, only changes that end something or sign somebody in are made, and the head is left unsigned. Nor are
     other changes made in a database that went back in time, until a person accepts it. `only_ends` declares
-    that the changes only end something, which their actions alone do not show.
+    that the changes only end something, which their actions alone do not show. None is made while changes are paused
+    for a copy, which would not have it.
 
     Raises:
+        ChangesPaused: changes are paused.
         AuditHeadInvalid: the signature of the head is not valid, and a change is not one of those.
         RestoreNotAccepted: the database went back in time, and a change is not one of those.
     """
     if not entries:
         return
     is_always_made = only_ends or all(entry.is_always_made for entry in entries)
+    # That a moved database lacks changes of the new one is noted on it: nobody verifies against it unawares.
+    is_lag = installation.changes_pause == ChangesPause.MOVED and entries[0].action == AuditAction.DATABASE_REWOUND
+    if not is_lag:
+        require_no_pause(installation.changes_pause, installation.paused_until, entries[0].at)
     is_certain = replaying or installation.uncertain_clients == UncertainClients.NONE
     if not is_certain and not is_always_made:
         raise RestoreNotAccepted

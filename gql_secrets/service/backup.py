@@ -20,7 +20,7 @@ from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.integrity import find_problems
 from gql_secrets.storage.address import DatabaseAddress
-from gql_secrets.storage.copying import Rows, copy_rows, filling, snapshot
+from gql_secrets.storage.copying import Rows, columns_of, copy_rows, filling, snapshot
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.migrate import upgrade
@@ -58,7 +58,7 @@ async def back_up(database: Database, pepper: Pepper, path: Path) -> Copied:
             await upgrade(copy)
         await _require_same_migrations(database, part, "Back it up with the version that upgraded it.")
         async with snapshot(database.address) as source, filling(address) as target:
-            rows = await copy_rows(source, target, read_tables(part))
+            rows = await copy_rows(source, target, columns_of(read_tables(part)))
         async with opened(address) as copy:
             copied = await verify_copy(copy, pepper, rows)
         await asyncio.to_thread(make_single_file, part)
@@ -79,7 +79,7 @@ async def restore(database: Database, pepper: Pepper, path: Path) -> Copied:
         raise SetupError("The database is not empty, and a restore overwrites nothing. Restore into a new database.")
     async with snapshot(DatabaseAddress("sqlite", path)) as source, filling(database.address) as target:
         await _require_pepper(source, pepper)
-        rows = await copy_rows(source, target, read_tables(path))
+        rows = await copy_rows(source, target, columns_of(read_tables(path)))
     return await verify_copy(database, pepper, rows)
 
 

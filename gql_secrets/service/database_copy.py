@@ -1,22 +1,18 @@
 """Moving an installation from one database to another, of either kind: everything or nothing, and verified."""
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Failure, SetupError
-from gql_secrets.service.backup import Copied, opened, verify_copy
-from gql_secrets.storage.address import DatabaseAddress
-from gql_secrets.storage.copying import copy_rows, filling, snapshot, watch
+from gql_secrets.service.backup import Copied, verify_copy
+from gql_secrets.storage.copying import columns_of, copy_rows, filling, read_tables, snapshot, watch
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.migrate import upgrade
-from gql_secrets.storage.sqlite.copying import read_tables
 
 _EMPTY: Final = "SELECT 1 FROM installation UNION SELECT 1 FROM client"
 # About this many digests are compared one by one.
-_SAMPLE: Final = 1000
+SAMPLE: Final = 1000
 _COUNT: Final = "SELECT count(*) AS number, COALESCE(max(id), 0) AS last FROM client_secret"
 _DIGESTS: Final = "SELECT id, client_id, digest FROM client_secret WHERE id % ? = 0 ORDER BY id"
 
@@ -41,10 +37,8 @@ async def copy_database(
         Failure: the source was written to, and nothing was copied; or the copy is not what the source is.
         Unavailable: one of them does not answer.
     """
-    await upgrade(target)
-    if await target.fetch(_EMPTY):
-        raise SetupError("The target is not empty, and a copy overwrites nothing. Copy into a new database.")
-    tables = await _tables(source.address.path or target.address.path)
+    await migrate_empty(target)
+    tables = columns_of(await read_tables(source.address, target.address))
     async with (
         watch(source.address, list(tables)) as was_written,
         snapshot(source.address) as rows,
@@ -55,21 +49,22 @@ async def copy_database(
         if await was_written():
             raise Failure(
                 "Nothing was copied: the database was written to at the same time. Stop its servers and every command "
-                "that changes it, and copy again."
+                "that changes it, and copy again; or pass --online."
             )
     await _require_same_digests(source, target)
     return await verify_copy(target, pepper, copied)
 
 
-async def _tables(migrated: Path | None) -> Mapping[str, Sequence[str]]:
-    """Return the columns of each table, from a file that is migrated, or from a new one."""
-    if migrated is not None:
-        return read_tables(migrated)
-    with tempfile.TemporaryDirectory() as directory:
-        address = DatabaseAddress("sqlite", Path(directory) / "new")
-        async with opened(address) as database:
-            await upgrade(database)
-        return read_tables(address.path or Path(directory))
+async def migrate_empty(target: Database) -> None:
+    """Migrate a database that something is copied into.
+
+    Raises:
+        SetupError: it is not empty.
+        Unavailable: it does not answer.
+    """
+    await upgrade(target)
+    if await target.fetch(_EMPTY):
+        raise SetupError("The target is not empty, and a copy overwrites nothing. Copy into a new database.")
 
 
 async def _require_same_digests(source: Database, target: Database) -> None:
@@ -79,7 +74,7 @@ async def _require_same_digests(source: Database, target: Database) -> None:
         Failure: the copy has other ones.
     """
     [secrets] = await source.fetch(_COUNT)
-    every = max(1, secrets["last"] // _SAMPLE)
+    every = max(1, secrets["last"] // SAMPLE)
     pairs = [await database.fetch(_DIGESTS, (every,)) for database in (source, target)]
     found = [[(row["id"], row["client_id"], bytes(row["digest"])) for row in rows] for rows in pairs]
     if found[0] != found[1]:

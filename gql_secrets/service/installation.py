@@ -7,6 +7,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.access import Feature, system_caller
 from gql_secrets.domain.audit import FIRST_HASH
+from gql_secrets.domain.changes_pause import ChangesPause
 from gql_secrets.domain.credentials import Pepper, PepperKey, mint_client_id
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.service.audit_log import sign_head
@@ -30,12 +31,17 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
         The first owner, if this was the first start.
 
     Raises:
-        SetupError: the database belongs to another pepper.
+        SetupError: the database belongs to another pepper, or is a copy that is not complete.
     """
     pepper = changes.pepper
 
     async def is_prepared(connection: BaseDBAsyncClient) -> bool:
         installation = await Installation.get_or_none(id=1, using_db=connection)
+        if installation is not None and installation.changes_pause == ChangesPause.PARTIAL:
+            raise SetupError(
+                "This database is what a copy that did not finish has left. Use the database that it was copied from, "
+                "and copy that again, into a new one."
+            )
         if installation is None or await _check_pepper(connection, pepper):
             return False
         _require_audit_key(installation, pepper)

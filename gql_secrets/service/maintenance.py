@@ -7,6 +7,7 @@ import logging
 from datetime import timedelta
 from typing import Final
 
+from gql_secrets.domain.changes_pause import ChangesPaused
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.domain.idempotency import REPLAY_WINDOW
 from gql_secrets.service.changes import Changes
@@ -59,6 +60,9 @@ class Maintenance:
                 expired += await self._changes.expire_old_secret(row["client_id"])
             except Conflict:  # a change of this client is in progress, and writes the expiry itself
                 _log.info("expiry_waits")
+            except ChangesPaused:  # after the pause, or in the database that this one was copied into
+                _log.info("expiry_waits")
+                break
         return expired
 
     async def prune(self) -> None:

@@ -11,6 +11,7 @@ from tortoise.expressions import Q
 
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface, rank
 from gql_secrets.domain.audit import AuditAction
+from gql_secrets.domain.changes_pause import require_no_pause
 from gql_secrets.domain.identity import identity_at
 from gql_secrets.domain.sessions import MAX_IDLE, MAX_SESSION, SessionEndReason, is_token, mint_token
 from gql_secrets.domain.sign_in import ProviderPerson, ProviderTokens, RoleSource, SignInProblem, SignInRefused
@@ -317,6 +318,8 @@ class ProviderSessions:
             named &= Q(provider_session=provider_session) | Q(provider_session=None, subject=subject or "")
 
         async def work(change: Change) -> int:
+            # A log-out that is only noted has no event, and a copy of the database would not have it either.
+            require_no_pause(change.installation.changes_pause, change.installation.paused_until, change.now)
             await note_log_out(
                 change.connection, issuer, subject=subject, provider_session=provider_session, now=change.now
             )

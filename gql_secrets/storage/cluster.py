@@ -109,6 +109,15 @@ async def require_same_first_key(database: Database, pepper: Pepper) -> None:
             )
 
 
+async def count_running_nodes(database: Database) -> int:
+    """Return how many nodes run on a PostgreSQL database; 0 for SQLite, which does not know.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    return 0 if database.dialect.name == "sqlite" else len(await database.fetch_rows(_KEYS_OF_NODES))
+
+
 class Member(NamedTuple):
     """A node that joined. `lag` counts the changes that it has not applied; None where it needs to apply none."""
 

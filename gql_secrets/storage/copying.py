@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any, Final, Protocol
 
 from gql_secrets.storage.address import DatabaseAddress
+from gql_secrets.storage.copied_tables import Table
 from gql_secrets.storage.errors import translated
 from gql_secrets.storage.postgres import copying as postgres
 from gql_secrets.storage.sqlite import copying as sqlite
@@ -31,6 +32,45 @@ class Rows(Protocol):
 
     async def use_ids_above(self, table: str, number: int) -> None:
         """Let the ids of new rows be above this number, and above those of the rows that there are."""
+
+    async def keys(self, table: str, key: Sequence[str]) -> set[tuple[Any, ...]]:
+        """Return the key of each row."""
+        ...
+
+    async def sample(self, table: str, columns: Sequence[str], every: int) -> list[tuple[Any, ...]]:
+        """Return the rows whose id is a multiple of a number, by their id."""
+        ...
+
+    async def count_known(self, table: str, key: Sequence[str], keys: Sequence[Sequence[Any]]) -> int:
+        """Return how many of these keys a row has."""
+        ...
+
+    async def delete(self, table: str, key: Sequence[str], keys: Sequence[Sequence[Any]]) -> None:
+        """Delete the rows with these keys."""
+
+    async def replace(
+        self, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Write rows in this order, each in place of the one with its key."""
+
+    async def run(self, statement: str) -> None:
+        """Run a statement."""
+
+
+def columns_of(tables: Mapping[str, Table]) -> dict[str, Sequence[str]]:
+    """Return the columns of each table, as `copy_rows` takes them."""
+    return {name: table.columns for name, table in tables.items()}
+
+
+async def read_tables(source: DatabaseAddress, target: DatabaseAddress) -> Mapping[str, Table]:
+    """Return each table that is copied, after those that its rows refer to, from two databases that are migrated.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    path = source.path or target.path
+    with translated():
+        return await postgres.read_tables(source) if path is None else sqlite.read_tables(path)
 
 
 @contextlib.asynccontextmanager
@@ -93,6 +133,11 @@ async def copy_rows(
             copied_more(len(rows))
         if await target.count(table) != copied[table]:
             raise LookupError(f"Not every row of {table} was copied.")
+    await keep_ids(target)
+    return copied
+
+
+async def keep_ids(target: Rows) -> None:
+    """Let no new row have the id of one that was deleted, and that an audit event names."""
     for table, column in _NAMED_BY_EVENTS.items():
         await target.use_ids_above(table, await target.highest("audit_event", column))
-    return copied

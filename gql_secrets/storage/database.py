@@ -14,6 +14,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
 from tortoise.transactions import in_transaction
 
+from gql_secrets.domain.changes_pause import ChangesPaused
 from gql_secrets.domain.errors import Conflict, Failure, Unavailable
 from gql_secrets.domain.journal import JournaledChange
 from gql_secrets.pauses import current_slice, make_all, pause
@@ -24,13 +25,14 @@ from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.dialect import PostgresDialect
 from gql_secrets.storage.sqlite.dialect import SqliteDialect
 from gql_secrets.storage.transaction import Transaction
-from gql_secrets.storage.urgency import CLIENT_TO_LOCK, IS_ENDING, IS_URGENT
+from gql_secrets.storage.urgency import CLIENT_TO_LOCK, IS_ENDING, IS_URGENT, LOCK_SECONDS
 
 T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
 _SECONDS_TO_CLOSE: Final = 10.0
 _PROBE_SECONDS: Final = 0.3
+_BETWEEN_TRIES: Final = 0.1
 _NOTHING: Final = contextlib.nullcontext()
 
 
@@ -169,9 +171,10 @@ class Database:
     ) -> T:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises.
 
-        `work` runs a second time when its statements turn out to be prepared for an older schema. The transaction has
-        its own task, which goes on when the request is cancelled: Tortoise, cancelled inside, would keep the lock or
-        the pool's connection permanently.
+        `work` runs a second time when its statements turn out to be prepared for an older schema, and again where
+        changes are paused for seconds: it waits for the end of the pause as long as for a lock. The transaction has its
+        own task, which goes on when the request is cancelled: Tortoise, cancelled inside, would keep the lock or the
+        pool's connection permanently.
 
         Args:
             work: what to do.
@@ -180,8 +183,21 @@ class Database:
 
         Raises:
             Conflict: the lock was not free within 5 seconds, or 0.6 where it is urgent.
+            ChangesPaused: changes are paused.
             Unavailable: the database does not answer, or cannot write.
         """
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                return await self._run_tx_once(work, is_urgent=is_urgent, for_client=for_client)
+            except ChangesPaused as paused:
+                if is_urgent or not paused.is_short or time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(_BETWEEN_TRIES)
+
+    async def _run_tx_once(
+        self, work: Callable[[Transaction], Awaitable[T]], *, is_urgent: bool, for_client: str | None
+    ) -> T:
         context = self.context
         if is_urgent:
             context.run(IS_URGENT.set, True)
@@ -246,6 +262,8 @@ class Database:
                     if not IS_ENDING.get() or not self.dialect.has_reserve_for(error):
                         raise
                     result, changes = await run_once(from_reserve=True)
+        except ChangesPaused:
+            raise  # the database could have written it
         except Unavailable:
             self.can_write = False
             self.failed_writes += 1

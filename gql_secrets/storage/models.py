@@ -24,6 +24,9 @@ class Installation(Model):
 
     `uncertain_clients` is not NONE while a database that went back in time has not been accepted: NAMED for the clients
     of the `LostChange` rows, or ALL.
+
+    `changes_pause` is not NONE while changes are paused for a copy (`domain/changes_pause.py`). `pause_id` names the
+    copy, in both databases; COPYING lasts until `paused_until`, which the copy moves on.
     """
 
     id = fields.IntField(primary_key=True, generated=False)
@@ -33,6 +36,9 @@ class Installation(Model):
     audit_key_id = fields.CharField(max_length=32)
     created_at: datetime = InstantField()
     uncertain_clients = fields.CharField(max_length=8, db_default="NONE")
+    changes_pause = fields.CharField(max_length=8, db_default="NONE")
+    pause_id = fields.CharField(max_length=32, null=True)
+    paused_until: datetime | None = InstantField(null=True)
 
     class Meta:
         table = "installation"

@@ -22,6 +22,7 @@ from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.service.audit_acceptance import accept_audit
+from gql_secrets.service.changes_pause import paused, resume_changes
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.wiring import Services
 
@@ -278,3 +279,13 @@ async def test_a_lock_on_a_read_is_unavailability(
         await services.queries.find_client(owner.id)
     with pytest.raises(Unavailable):
         await services.database.fetch("SELECT 1")
+
+
+async def test_a_pause_of_changes_is_reported_and_leaves_the_node_in_service(api: Api) -> None:
+    """A database that is moved to another one verifies all along."""
+    assert api.app is not None
+    changes = api.app[SERVICES].changes
+    async with paused(changes, CLI):
+        assert await health(api) == (200, HEALTHY | {"changes": "paused"})
+    await resume_changes(changes, by=CLI)
+    assert await health(api) == (200, HEALTHY)

@@ -1,13 +1,11 @@
 """A copy of a database into another one, of either kind, is everything or nothing."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
 from support.callers import ADMIN, CLI, DAY, is_good
-from support.databases import SqliteTemplate, temporary_directory
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.access import Role
@@ -19,9 +17,8 @@ from gql_secrets.service.database_copy import copy_database
 from gql_secrets.settings import Settings
 from gql_secrets.storage import copying
 from gql_secrets.storage.address import DatabaseAddress
-from gql_secrets.storage.copying import Rows
+from gql_secrets.storage.copying import Rows, read_tables
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.sqlite.copying import read_tables
 from gql_secrets.wiring import Services, open_database
 
 ROWS = "SELECT {} FROM {}"
@@ -34,29 +31,12 @@ async def target(empty: Settings) -> AsyncIterator[Database]:
     await database.close()
 
 
-@pytest.fixture(scope="session")
-def tables(sqlite_template: SqliteTemplate) -> Iterator[Mapping[str, Sequence[str]]]:
-    """The tables that are copied, with their columns."""
-    with temporary_directory() as directory:
-        yield read_tables(DatabaseAddress.parse(sqlite_template.copy_into(Path(directory))).path or Path())
-
-
-@pytest.fixture(autouse=True)
-def known_tables(monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, Sequence[str]]) -> None:
-    """Migrate no new file for each test."""
-
-    async def known(_migrated: Path | None) -> Mapping[str, Sequence[str]]:
-        return tables
-
-    monkeypatch.setattr(database_copy, "_tables", known)
-
-
 async def everything(database: Database) -> dict[str, list[tuple[object, ...]]]:
     """Every row that is copied, with truth values as numbers: SQLite has no others."""
-    tables = await database_copy._tables(None)
+    tables = await read_tables(database.address, database.address)
     found = {}
-    for table, columns in tables.items():
-        rows = await database.fetch(ROWS.format(", ".join(columns), table))
+    for table, (columns, _) in tables.items():
+        rows = await database.fetch(ROWS.format(", ".join(sorted(columns)), table))
         values = [tuple(int(value) if isinstance(value, bool) else value for value in row.values()) for row in rows]
         found[table] = sorted(values, key=repr)
     return found

@@ -112,6 +112,8 @@ NOT_OF_A_CLIENT = {
     AuditAction.AUDIT_PRUNED,
     AuditAction.DATABASE_REWOUND,
     AuditAction.RESTORE_ACCEPTED,
+    AuditAction.CHANGES_PAUSED,
+    AuditAction.CHANGES_RESUMED,
     AuditAction.PEPPER_MIGRATION_STARTED,
     AuditAction.SIGN_IN_LINK_CREATED,
     AuditAction.SIGN_IN_LINK_VOIDED,

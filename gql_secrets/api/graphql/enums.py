@@ -173,6 +173,8 @@ _describe(
     AUDIT_PRUNED="Old events were exported to a file and deleted.",
     DATABASE_REWOUND="A node found that the database had lost changes: it was restored, or a failover lost them.",
     RESTORE_ACCEPTED="An administrator accepted the database after it had lost changes.",
+    CHANGES_PAUSED="Changes were paused, because the database is moved to another one.",
+    CHANGES_RESUMED="Changes are accepted again: the database was moved, or its copy was discarded.",
     PEPPER_MIGRATION_STARTED="Secrets that are verified are moved to another pepper key from now on: pepperKeyId.",
     SIGN_IN_LINK_CREATED="A sign-in link was created for a person.",
     SIGN_IN_LINK_VOIDED="An unused sign-in link was voided.",

@@ -7,7 +7,7 @@ from tortoise.migrations import operations as ops
 class Migration(migrations.Migration):
     """Let rollovers and current secrets be counted, and clients be listed by creation, without reading their rows."""
 
-    dependencies = [("models", "0022_years_of_rows")]
+    dependencies = [("models", "0023_changes_pause")]
 
     operations = [
         ops.RunSQL(

@@ -3,17 +3,12 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-# What each database makes for itself: its migrations, the index of the search with its parts, and which node delivers.
-_NOT_COPIED: Final = (
-    *("sqlite_", "tortoise_migrations", "schema_version", "client_search", "webhook_lease", "cluster"),
-    "audit_archive",
-)
-# Tokens of people's identity providers: of a refresh token that two installations use, the provider ends the grant.
-_COLUMNS_NOT_COPIED: Final = {"session": ("tokens", "tokens_key_id", "look_claimed_until")}
+from gql_secrets.storage.copied_tables import Table, choose_tables
+
 _RAISE_IDS: Final = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?"
 _FIRST_IDS: Final = "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)"
 
@@ -21,13 +16,15 @@ _FIRST_IDS: Final = "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)"
 class SqliteRows:
     """The rows of an open file."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Read and write over this connection."""
+    def __init__(self, connection: sqlite3.Connection, schema: str = "main") -> None:
+        """Read and write over this connection, which has the file under this name."""
         self._connection = connection
+        self._schema = schema
 
     async def read(self, table: str, columns: Sequence[str], size: int) -> AsyncIterator[Sequence[Sequence[Any]]]:
         """Yield the rows of a table in batches."""
-        cursor = await asyncio.to_thread(self._connection.execute, f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608  our own
+        statement = f"SELECT {', '.join(columns)} FROM {self._schema}.{table}"  # noqa: S608  names of our own
+        cursor = await asyncio.to_thread(self._connection.execute, statement)
         while rows := await asyncio.to_thread(cursor.fetchmany, size):
             yield rows
 
@@ -43,7 +40,8 @@ class SqliteRows:
 
     async def count(self, table: str) -> int:
         """Return how many rows a table has."""
-        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608  our own
+        [[number]] = await self._fetch(f"SELECT count(*) FROM {self._schema}.{table}")  # noqa: S608  our own
+        return int(number)
 
     async def highest(self, table: str, column: str) -> int:
         """Return the highest value of a column of whole numbers; 0 without rows."""
@@ -56,6 +54,87 @@ class SqliteRows:
         if not self._connection.execute(_RAISE_IDS, (used, table)).rowcount:
             self._connection.execute(_FIRST_IDS, (table, used))
 
+    async def keys(self, table: str, key: Sequence[str]) -> set[tuple[Any, ...]]:
+        """Return the key of each row."""
+        return set(await self._fetch(f"SELECT {', '.join(key)} FROM {self._schema}.{table}"))  # noqa: S608  our own
+
+    async def sample(self, table: str, columns: Sequence[str], every: int) -> list[tuple[Any, ...]]:
+        """Return the rows whose id is a multiple of a number, by their id."""
+        return await self._fetch(
+            f"SELECT {', '.join(columns)} FROM {self._schema}.{table} WHERE id % {every} = 0 ORDER BY id"  # noqa: S608  our own
+        )
+
+    async def count_known(self, table: str, key: Sequence[str], keys: Sequence[Sequence[Any]]) -> int:
+        """Return how many of these keys a row has."""
+        statement = f"SELECT 1 FROM {table} WHERE {_equal(key)}"  # noqa: S608  names of our own
+
+        def count() -> int:
+            return sum(self._connection.execute(statement, each).fetchone() is not None for each in keys)
+
+        return await asyncio.to_thread(count)
+
+    async def delete(self, table: str, key: Sequence[str], keys: Sequence[Sequence[Any]]) -> None:
+        """Delete the rows with these keys."""
+        await asyncio.to_thread(self._write, f"DELETE FROM {table} WHERE {_equal(key)}", keys)  # noqa: S608  our own
+
+    async def replace(
+        self, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Write rows in this order, each in place of the one with its key."""
+        marks = ", ".join("?" * len(columns))
+        changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
+        statement = (
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) "  # noqa: S608  names of our own
+            f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+        )
+        await asyncio.to_thread(self._write, statement, rows)
+
+    async def run(self, statement: str) -> None:
+        """Run a statement."""
+        await asyncio.to_thread(self._connection.execute, statement)
+
+    async def _fetch(self, statement: str) -> list[tuple[Any, ...]]:
+        return await asyncio.to_thread(lambda: self._connection.execute(statement).fetchall())
+
+
+class LaterRows(SqliteRows):
+    """The rows of a file at a later moment than those of its baseline."""
+
+    async def changed(
+        self, table: str, columns: Sequence[str], key: Sequence[str], order: str
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows that are not in the baseline, or are different there, in this order."""
+        now, before = (", ".join(f"{alias}.{name}" for name in columns) for alias in ("now", "before"))
+        joined = " AND ".join(f"before.{name} = now.{name}" for name in key)
+        return await self._fetch(
+            f"SELECT {', '.join(columns)} FROM (SELECT now.* FROM {self._schema}.{table} now "  # noqa: S608  our own
+            f"LEFT JOIN main.{table} before ON {joined} "
+            f"WHERE before.{key[0]} IS NULL OR ({now}) IS NOT ({before})) ORDER BY {order}"
+        )
+
+
+class Baseline:
+    """All rows of a file as they were at one moment, to be compared with those of a later one."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Have the rows in the first database of this connection, and the file under the name `live`."""
+        self._connection = connection
+
+    @contextlib.asynccontextmanager
+    async def rows(self) -> AsyncIterator[SqliteRows]:
+        """Yield the rows as they were."""
+        yield SqliteRows(self._connection)
+
+    @contextlib.asynccontextmanager
+    async def later(self) -> AsyncIterator[LaterRows]:
+        """Yield the rows as they are now, regardless of what is written later."""
+        self._connection.execute("BEGIN")
+        try:
+            self._connection.execute("SELECT 1 FROM live.sqlite_master").fetchone()
+            yield LaterRows(self._connection, "live")
+        finally:
+            self._connection.execute("ROLLBACK")
+
 
 @contextlib.asynccontextmanager
 async def snapshot(path: Path) -> AsyncIterator[SqliteRows]:
@@ -64,6 +143,16 @@ async def snapshot(path: Path) -> AsyncIterator[SqliteRows]:
         connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # the snapshot begins with the first read
         yield SqliteRows(connection)
+
+
+@contextlib.asynccontextmanager
+async def baseline(path: Path) -> AsyncIterator[Baseline]:
+    """Yield the rows of a file as they are now, in a copy of the file that has no name and ends with the process."""
+    with contextlib.closing(sqlite3.connect("", uri=True, isolation_level=None, check_same_thread=False)) as connection:
+        with contextlib.closing(_connect(path, "ro")) as source:
+            await asyncio.to_thread(source.backup, connection)
+        connection.execute("ATTACH ? AS live", (_uri(path, "ro"),))
+        yield Baseline(connection)
 
 
 @contextlib.asynccontextmanager
@@ -93,23 +182,17 @@ async def watch(path: Path) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
         yield was_written
 
 
-def read_tables(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the columns of each table that is copied; a table comes after those that its rows refer to."""
+def read_tables(path: Path) -> dict[str, Table]:
+    """Return each table that is copied, after those that its rows refer to."""
     with contextlib.closing(_connect(path, "ro")) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        needs = {
-            name: {row[2] for row in connection.execute(f'PRAGMA foreign_key_list("{name}")')} - {name}
-            for name in sorted(names)
-            if not name.startswith(_NOT_COPIED)
+        infos = {name: connection.execute(f'PRAGMA table_info("{name}")').fetchall() for name in names}
+        tables = {
+            name: Table([column for _, column, *_ in info], [column for _, column, *_, place in info if place])
+            for name, info in infos.items()
         }
-        return {
-            name: tuple(
-                column
-                for _, column, *_ in connection.execute(f'PRAGMA table_info("{name}")')
-                if column not in _COLUMNS_NOT_COPIED.get(name, ())
-            )
-            for name in _sorted(needs)
-        }
+        needs = {name: [row[2] for row in connection.execute(f'PRAGMA foreign_key_list("{name}")')] for name in names}
+        return choose_tables(tables, needs)
 
 
 def read_migrations(path: Path) -> set[str]:
@@ -129,15 +212,12 @@ def make_single_file(path: Path) -> None:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     # The statements run one after the other, but not always in the same thread.
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
-    )
+    return sqlite3.connect(_uri(path, mode), uri=True, isolation_level=None, check_same_thread=False)
 
 
-def _sorted(needs: dict[str, set[str]]) -> Iterator[str]:
-    left = dict(needs)
-    while left:
-        ready = [name for name, others in left.items() if not others & left.keys()]
-        yield from ready
-        for name in ready:
-            del left[name]
+def _uri(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+def _equal(key: Sequence[str]) -> str:
+    return " AND ".join(f"{name} = ?" for name in key)

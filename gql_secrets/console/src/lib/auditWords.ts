@@ -22,6 +22,8 @@ export const SENTENCES: Readonly<Record<Action, readonly [before: string, after:
   AUDIT_PRUNED: ["archived old audit events", ""],
   DATABASE_REWOUND: ["found that the database had lost changes", ""],
   RESTORE_ACCEPTED: ["accepted the restored database", ""],
+  CHANGES_PAUSED: ["paused changes to move the database", ""],
+  CHANGES_RESUMED: ["resumed changes", ""],
   PEPPER_MIGRATION_STARTED: ["started to move secrets to a new pepper key", ""],
   WEBHOOK_CREATED: ["created a webhook", ""],
   WEBHOOK_UPDATED: ["edited a webhook", ""],

@@ -43,6 +43,8 @@ export const ACTION_WORDS: Readonly<Record<AuditEntry["action"], string>> = {
   AUDIT_PRUNED: "Old audit events archived",
   DATABASE_REWOUND: "Lost changes found",
   RESTORE_ACCEPTED: "Restored database accepted",
+  CHANGES_PAUSED: "Changes paused",
+  CHANGES_RESUMED: "Changes resumed",
   PEPPER_MIGRATION_STARTED: "Pepper migration started",
   WEBHOOK_CREATED: "Webhook created",
   WEBHOOK_UPDATED: "Webhook edited",
