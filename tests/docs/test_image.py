@@ -86,7 +86,8 @@ def build(program: Path, source: Path) -> None:
     [install] = [arguments for name, arguments in stages()[0] if name == "RUN" and "uv sync" in arguments]
     # The cache is used here: a test must not download everything again.
     command = install.replace(PROGRAM_FOLDER, str(program)).replace(" --no-cache", "")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("VIRTUAL_ENV", "UV_PROJ"))}
+    own = ("VIRTUAL_ENV", "UV_PROJ", "UV_COMPILE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     run(["sh", "-c", command], environment, source)
     shutil.rmtree(source)  # the second stage has none of it
 
@@ -138,6 +139,14 @@ def test_the_image_has_the_program_and_its_console(image: Image) -> None:
     )
     assert printed.stdout == (ROOT / "schema.graphql").read_text()
     assert list(image.program.glob("lib/python3*/site-packages/gql_secrets/console/built/index.html"))
+
+
+def test_the_image_has_the_program_and_its_libraries_compiled(image: Image) -> None:
+    """The program's user cannot write there, so each start would compile everything again."""
+    [packages] = image.program.glob("lib/python3*/site-packages")
+    for package in ("gql_secrets", "strawberry"):
+        compiled = {path.name.partition(".")[0] for path in packages.glob(f"{package}/**/__pycache__/*.pyc")}
+        assert compiled >= {path.stem for path in packages.glob(f"{package}/**/*.py")}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="an image is Linux")
