@@ -6,9 +6,10 @@ from tortoise import fields
 from tortoise.models import Model
 
 from gql_secrets.storage.fields import InstantField
+from gql_secrets.storage.tables import Table
 
 
-class Cluster(Model):
+class Cluster(Model, metaclass=Table):
     """The one row (id 1) that says which server the leases were given on, so that a failover is noticed.
 
     `server` names it by its start and its timeline. It is empty before the first node joined.
@@ -21,7 +22,7 @@ class Cluster(Model):
         table = "cluster"
 
 
-class ClusterMember(Model):
+class ClusterMember(Model, metaclass=Table):
     """A node on PostgreSQL, by a random id of its process.
 
     An acknowledgement waits for each member that verifies from memory (`serves_from`) until `applied_revision` reaches
@@ -42,7 +43,7 @@ class ClusterMember(Model):
         table = "cluster_member"
 
 
-class LostChange(Model):
+class LostChange(Model, metaclass=Table):
     """A change that the journal of a node has and the database lost, by its hash in hexadecimal.
 
     `content` is the change as a line of the journal. `accepted` rows stay: the journals of other nodes have them too.
@@ -58,7 +59,7 @@ class LostChange(Model):
         table = "lost_change"
 
 
-class AuditArchiveState(Model):
+class AuditArchiveState(Model, metaclass=Table):
     """The one row (id 1) that says which node moves audit events to the archive, and until when.
 
     `failed_at` is when the last try failed; null after one that did not.

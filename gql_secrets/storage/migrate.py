@@ -9,19 +9,25 @@ not know.
 
 import asyncio
 import logging
+import pkgutil
 from collections.abc import Coroutine
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.connection import get_connection
-from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
 
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import translate_start
 
+if TYPE_CHECKING:
+    from tortoise.migrations.executor import MigrationExecutor
+
 _log: Final = logging.getLogger(__name__)
+# What Tortoise calls all of our models together.
+_APP: Final = "models"
 
 
 async def upgrade(database: Database) -> list[str]:
@@ -82,6 +88,8 @@ async def _upgrade(database: Database) -> list[str]:
 
 async def _pending(database: Database) -> list[str]:
     connection = get_connection(database.dialect.writer)
+    if await _has_exactly_own(database, connection):
+        return []
     executor = _executor(database, connection)
     plan = await executor.plan()
     known = {key.name for key in executor.loader.graph.nodes}
@@ -90,6 +98,19 @@ async def _pending(database: Database) -> list[str]:
     if newer:
         await _require_compatible(database, connection, max(map(_number_of, known)), newer, missing)
     return missing
+
+
+async def _has_exactly_own(database: Database, connection: BaseDBAsyncClient) -> bool:
+    """Return whether the database has the migrations of this program and no others.
+
+    Nearly every start and command finds that. It takes their names alone: the migrations themselves are not loaded.
+    """
+    if not await database.dialect.table_exists(connection, "tortoise_migrations"):
+        return False
+    _, rows = await connection.execute_query("SELECT app, name FROM tortoise_migrations")
+    package = import_module(database.tortoise_config()["apps"][_APP]["migrations"])
+    own = {(_APP, module.name) for module in pkgutil.iter_modules(package.__path__)}
+    return own == {(row["app"], row["name"]) for row in rows}
 
 
 async def _require_compatible(
@@ -118,5 +139,7 @@ def _number_of(name: str) -> int:
     return int(name.partition("_")[0])
 
 
-def _executor(database: Database, connection: BaseDBAsyncClient) -> MigrationExecutor:
+def _executor(database: Database, connection: BaseDBAsyncClient) -> "MigrationExecutor":
+    from tortoise.migrations.executor import MigrationExecutor  # noqa: PLC0415  starts are faster without it
+
     return MigrationExecutor(connection, database.tortoise_config()["apps"])

@@ -10,12 +10,13 @@ from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
 from gql_secrets.storage.fields import InstantField
+from gql_secrets.storage.tables import Table
 
 MAX_FOLDED = 200
 MAX_ACTOR = 512
 
 
-class Installation(Model):
+class Installation(Model, metaclass=Table):
     """The one row (id 1) that every change locks after its client's row: the revision, and the head of the audit chain.
 
     `audit_mac` is a MAC over revision and head under a key derived from the pepper key `audit_key_id`, so that somebody
@@ -45,7 +46,7 @@ class Installation(Model):
         constraints = (CheckConstraint("id = 1", "installation_one_row"),)
 
 
-class PepperFingerprint(Model):
+class PepperFingerprint(Model, metaclass=Table):
     """A pepper key that digested secrets in this database; the key itself is never stored.
 
     `migration_began_at` is when secrets began to be moved to it; those are moved to the key where it is the latest.
@@ -60,7 +61,7 @@ class PepperFingerprint(Model):
         table = "pepper_fingerprint"
 
 
-class Client(Model):
+class Client(Model, metaclass=Table):
     """An application. Deleting it leaves the row as a tombstone (`deleted_at`): ids are never reused.
 
     `maximum_age_days` is the client's own maximum age of a current secret; null where it inherits the installation's.
@@ -92,7 +93,7 @@ class Client(Model):
         table = "client"
 
 
-class ClientListing(Model):
+class ClientListing(Model, metaclass=Table):
     """What lists search and sort a client by. A deleted client has none.
 
     A table of its own, because uses write it: they lock no row that a change waits for. `search_text` is that of
@@ -110,7 +111,7 @@ class ClientListing(Model):
         table = "client_listing"
 
 
-class ClientFeature(Model):
+class ClientFeature(Model, metaclass=Table):
     """One feature of one client."""
 
     id = fields.BigIntField(primary_key=True)
@@ -127,7 +128,7 @@ class ClientFeature(Model):
         unique_together = (("client_id", "feature"),)
 
 
-class ClientNetwork(Model):
+class ClientNetwork(Model, metaclass=Table):
     """One network of a restricted client's allow list, in the order given."""
 
     id = fields.BigIntField(primary_key=True)
@@ -145,7 +146,7 @@ class ClientNetwork(Model):
         unique_together = (("client_id", "position"),)
 
 
-class ClientLabel(Model):
+class ClientLabel(Model, metaclass=Table):
     """One label of one client."""
 
     id = fields.BigIntField(primary_key=True)
@@ -164,7 +165,7 @@ class ClientLabel(Model):
         indexes = (Index(fields=("key", "value")),)
 
 
-class ClientSecret(Model):
+class ClientSecret(Model, metaclass=Table):
     """One secret of one client. Rows are never deleted, and a secret that ended stays ended.
 
     Partial unique indexes enforce rule 1: at most one CURRENT and one RETAINED per client. `digest` is unique, so a
@@ -218,7 +219,7 @@ class ClientSecret(Model):
         indexes = (Index(fields=("client_id", "id")),)
 
 
-class AuditEvent(Model):
+class AuditEvent(Model, metaclass=Table):
     """What one change did. One revision, one event: the revision is the key, and `hash` chains it to the one before.
 
     `format` says how the event was written and hashed (`domain/audit.py`). In format 1, `ended_secret_ids` and
@@ -273,7 +274,7 @@ class AuditEvent(Model):
         )
 
 
-class AuditEndedSecret(Model):
+class AuditEndedSecret(Model, metaclass=Table):
     """A secret that an audited change ended, with its reason and the state it had before.
 
     The event's hash covers these rows. A unique index ensures that an event names a secret once.
@@ -294,7 +295,7 @@ class AuditEndedSecret(Model):
         table = "audit_ended_secret"
 
 
-class IdempotentReset(Model):
+class IdempotentReset(Model, metaclass=Table):
     """What a replay needs: not the secret, but the nonce that derives it again with the pepper.
 
     It is kept for ten minutes, and that of a self-reset until the new secret is first used or the old one ends.
@@ -320,7 +321,7 @@ class IdempotentReset(Model):
         unique_together = (("actor", "key_hash"),)
 
 
-class SignInLink(Model):
+class SignInLink(Model, metaclass=Table):
     """A link that signs a person in, once (`spent_at`) and for a short time. Only the digest of its token is stored.
 
     Its id is the number of the link, which identifies the person who signs in with it; an id is never used again.
@@ -347,7 +348,7 @@ class SignInLink(Model):
         indexes = (Index(fields=("expires_at",)),)
 
 
-class Session(Model):
+class Session(Model, metaclass=Table):
     """A person who signed in with a browser. Only the digest of the cookie's value is stored.
 
     It began with a sign-in link (`link_number`; the makers are those of the link) or at an identity provider (`issuer`,
@@ -385,7 +386,7 @@ class Session(Model):
         indexes = (Index(fields=("created_at",)),)
 
 
-class ProviderLogOut(Model):
+class ProviderLogOut(Model, metaclass=Table):
     """A log-out that an identity provider sent: of a person (`subject`), of a session there, or of both."""
 
     id = fields.BigIntField(primary_key=True)

@@ -7,9 +7,10 @@ from tortoise.indexes import Index
 from tortoise.models import Model
 
 from gql_secrets.storage.fields import InstantField
+from gql_secrets.storage.tables import Table
 
 
-class Webhook(Model):
+class Webhook(Model, metaclass=Table):
     """An endpoint that events are delivered to, and the state of its deliveries.
 
     The signing secret is derived from the pepper key `pepper_key_id`, the id, `nonce` and `version`; nothing from which
@@ -36,7 +37,7 @@ class Webhook(Model):
         table = "webhook"
 
 
-class WebhookDelivery(Model):
+class WebhookDelivery(Model, metaclass=Table):
     """One event on its way to one webhook. Rows are deleted 30 days after they were written, unless still pending."""
 
     id = fields.BigIntField(primary_key=True)
@@ -59,7 +60,7 @@ class WebhookDelivery(Model):
         indexes = (Index(fields=("created_at",)), Index(fields=("webhook_id", "id")))
 
 
-class WebhookLease(Model):
+class WebhookLease(Model, metaclass=Table):
     """The one row (id 1) that says which node delivers, and until when."""
 
     id = fields.IntField(primary_key=True, generated=False)
