@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +12,9 @@ from gql_secrets.commands.context import cli_caller, with_installation, with_ser
 from gql_secrets.commands.installation import Installation
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure
-from gql_secrets.service.audit_acceptance import accept_audit
-from gql_secrets.service.audit_export import last_revision_of
-from gql_secrets.service.audit_log import AuditLog
-from gql_secrets.service.audit_pruning import prune_audit
-from gql_secrets.wiring import Services
+
+if TYPE_CHECKING:
+    from gql_secrets.wiring import Services
 
 app = typer.Typer(help="Verify, export, prune and accept the audit log.", no_args_is_help=True)
 
@@ -24,7 +22,7 @@ app = typer.Typer(help="Verify, export, prune and accept the audit log.", no_arg
 @app.command()
 @with_services
 async def verify(
-    services: Services,
+    services: "Services",
     against: Annotated[
         list[Path] | None,
         typer.Option(
@@ -35,6 +33,8 @@ async def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that no event was edited, removed or reordered. The exit code is 1 if one was."""
+    from gql_secrets.service.audit_log import AuditLog
+
     audit_log = AuditLog(services.database, services.changes.pepper)
     report = await audit_log.verify(line for path in against or () for line in exported_lines(path))
     write({"events": report.events, "head": report.head, "problem": report.problem}, as_json=as_json)
@@ -46,11 +46,13 @@ async def verify(
 @app.command()
 @with_services
 async def accept(
-    services: Services,
+    services: "Services",
     reason: Annotated[str, typer.Option(help="Why the edited audit log is accepted: at most 200 characters.")],
     as_json: AsJson = False,
 ) -> None:
     """Accept an audit log that was edited outside gql-secrets, and sign it again. The audit log records it."""
+    from gql_secrets.service.audit_acceptance import accept_audit
+
     problem = await accept_audit(services.changes, by=cli_caller(), reason=reason)
     done = "The audit log is signed again."
     say(done)
@@ -68,6 +70,8 @@ async def export(
     after: Annotated[int, typer.Option(help="Start after this revision (without --output).", min=0)] = 0,
 ) -> None:
     """Write the events as JSON lines, oldest first."""
+    from gql_secrets.service.audit_export import last_revision_of
+
     if output is None:
         async for line in installation.audit_lines(after=after):
             sys.stdout.write(f"{line}\n")
@@ -88,7 +92,7 @@ async def export(
 @app.command()
 @with_services
 async def prune(
-    services: Services,
+    services: "Services",
     before: Annotated[
         datetime,
         typer.Option(formats=["%Y-%m-%d"], help="Prune the events before this day (UTC), such as 2026-01-31."),
@@ -98,6 +102,8 @@ async def prune(
     as_json: AsJson = False,
 ) -> None:
     """Write old events to a file, verify it, and delete them. The audit log records it."""
+    from gql_secrets.service.audit_pruning import prune_audit
+
     pruned = await prune_audit(
         services.changes,
         by=cli_caller(),

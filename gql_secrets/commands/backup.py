@@ -1,7 +1,7 @@
 """`gql-secrets backup` and `gql-secrets restore`: the whole database in one file, while the server runs."""
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -11,12 +11,11 @@ from gql_secrets.commands.context import cli_caller, run_to_end, with_services, 
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.domain.instants import rfc3339
-from gql_secrets.service.backup import Copied, back_up
-from gql_secrets.service.backup import restore as restore_backup
-from gql_secrets.service.restore_acceptance import Acceptance, accept_restore
 from gql_secrets.settings import PEPPER_FILE, Settings
-from gql_secrets.storage.migrate import upgrade
-from gql_secrets.wiring import Services, open_database
+
+if TYPE_CHECKING:
+    from gql_secrets.service.backup import Copied
+    from gql_secrets.wiring import Services
 
 _RESTORE_FILE: Final = "file"
 _NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="A new file, which nobody but this user can read.")]
@@ -24,8 +23,10 @@ _Backup = Annotated[Path, typer.Argument(metavar="FILE", help="What gql-secrets 
 
 
 @with_services
-async def backup(services: Services, file: _NewFile, as_json: AsJson = False) -> None:
+async def backup(services: "Services", file: _NewFile, as_json: AsJson = False) -> None:
     """Write the whole database to a new file while the server runs, and verify the file. The pepper is not in it."""
+    from gql_secrets.service.backup import back_up
+
     copied = await back_up(services.database, services.changes.pepper, file)
     done = f"{file} has {copied.clients} clients and {copied.events} audit events."
     say(f"{done} Keep the pepper in another place: a backup is worthless without it.")
@@ -71,7 +72,7 @@ def restore(settings: Settings, file: _Backup, as_json: AsJson = False) -> None:
 @restore_app.command()
 @with_services
 async def accept(
-    services: Services,
+    services: "Services",
     reason: Annotated[str, typer.Option(help="Why the restored database is accepted: at most 200 characters.")],
     end_retained: Annotated[
         bool, typer.Option("--end-retained", help="End the old secret of every client in a rollover first.")
@@ -88,6 +89,8 @@ async def accept(
     as_json: AsJson = False,
 ) -> None:
     """Accept a database that went back in time, so that all clients are verified and changed again. It is audited."""
+    from gql_secrets.service.restore_acceptance import Acceptance, accept_restore
+
     if end_retained + as_it_is + replay != 1:
         raise typer.BadParameter("Give one of --replay, --end-retained and --as-it-is.")
     if export is not None and not replay:
@@ -117,7 +120,11 @@ async def accept(
     write(data, as_json=as_json, done=done)
 
 
-async def _restore(settings: Settings, file: Path) -> Copied:
+async def _restore(settings: Settings, file: Path) -> "Copied":
+    from gql_secrets.service.backup import restore as restore_backup
+    from gql_secrets.storage.migrate import upgrade
+    from gql_secrets.wiring import open_database
+
     settings.make_data_dir()
     pepper = settings.load_pepper()
     if pepper is None:
@@ -133,7 +140,7 @@ async def _restore(settings: Settings, file: Path) -> Copied:
         await database.close()
 
 
-def copied_data(copied: Copied) -> dict[str, object]:
+def copied_data(copied: "Copied") -> dict[str, object]:
     """Return what was copied, with the names that commands write."""
     newest = copied.newest_event_at
     return {
@@ -146,7 +153,7 @@ def copied_data(copied: Copied) -> dict[str, object]:
     }
 
 
-def require_sound(copied: Copied, what: str) -> None:
+def require_sound(copied: "Copied", what: str) -> None:
     """Pass unless what was copied has problems.
 
     Raises:

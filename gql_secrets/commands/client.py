@@ -14,7 +14,6 @@ from gql_secrets.domain.audit import MAX_REASON
 from gql_secrets.domain.details import parse_labels
 from gql_secrets.domain.errors import ClientNotFound, Failure
 from gql_secrets.domain.policies import RotationState, rotation_state
-from gql_secrets.service.client_filter import ClientFilter
 
 app = typer.Typer(help="Register clients and change their secrets.", no_args_is_help=True)
 
@@ -106,6 +105,8 @@ async def list_clients(
     as_json: AsJson = False,
 ) -> None:
     """List all clients, newest first."""
+    from gql_secrets.service.client_filter import ClientFilter
+
     wanted = ClientFilter(
         in_rollover=in_rollover, due_within_days=due, labels=parse_labels(label), contact=contact or None
     )

@@ -20,7 +20,6 @@ from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.effects import NOT_CHANGED, Effect
 from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.pages import MAX_PAGE
 from gql_secrets.settings.private_files import require_private
 
 T = TypeVar("T")
@@ -76,6 +75,8 @@ async def reset_many(
 
 async def revoke_safe(installation: Installation, *, as_json: bool) -> None:
     """Revoke the old secret of every client whose advice is REVOKE, evaluated again for each."""
+    from gql_secrets.service.pages import MAX_PAGE
+
     targets = await installation.safe_to_revoke()
     revoked, effects, refused = [], list[Effect](), 0
     for batch in _batches(targets, MAX_PAGE):

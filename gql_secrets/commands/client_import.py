@@ -3,71 +3,21 @@
 The file is what the vendor's /clients/list answers, or the same clients one per line.
 """
 
-import codecs
-import json
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 
 from gql_secrets.commands.context import cli_caller, with_services
-from gql_secrets.commands.output import AsJson, printable, say, to_json, write_text
-from gql_secrets.domain.access import Role, role_of
-from gql_secrets.domain.credentials import is_client_id
-from gql_secrets.domain.details import ClientDetails
-from gql_secrets.domain.errors import Failure, SetupError
-from gql_secrets.domain.networks import EVERYWHERE, AllowList, parse_whitelist
-from gql_secrets.service.client_import import MAX_BATCH, Import, Imported, ImportedClient, Outcome, RowRefused
-from gql_secrets.wiring import Services
+from gql_secrets.commands.output import AsJson
 
-_FORMATS: Final = (
-    'It must hold the answer of /clients/list, {"results": [...]}, an array of such clients, or one client per line.'
-)
-_KEYS: Final = frozenset(
-    {
-        "client_id",
-        "client_secret",
-        "description",
-        "features",
-        "whitelist",
-        "contact",
-        "labels",
-        "maximum_age_days",
-        "self_reset",
-        "results",
-    }
-)
-_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One client of the file and the result of its import.
-
-    Attributes:
-        number: its place in the file, counted from 1.
-        client_id: its client id; None unless it is a valid one, for somebody may have pasted a secret there.
-        imported: the result.
-        role: the role that the new client gets here, if any.
-    """
-
-    number: int
-    client_id: str | None
-    imported: Imported
-    role: Role | None
-
-
-class _RepeatedKeyError(ValueError):
-    """A JSON object that has a key more than once."""
+if TYPE_CHECKING:
+    from gql_secrets.wiring import Services
 
 
 @with_services
 async def import_clients(
-    services: Services,
+    services: "Services",
     file: Annotated[
         typer.FileBinaryRead,
         typer.Argument(metavar="FILE", help="The answer of /clients/list, or JSON lines; - for stdin."),
@@ -80,183 +30,21 @@ async def import_clients(
     as_json: AsJson = False,
 ) -> None:
     """Import clients with the secrets they have. Each row is created, unchanged, or refused with a reason."""
+    from gql_secrets.commands.imported_file import ImportedRow, clients_of_file, import_batch, report
+    from gql_secrets.service.client_import import MAX_BATCH, Import, Outcome
+
     values = clients_of_file(file.read())
     run = Import(services.changes, by=cli_caller(), allow_weak=allow_weak, dry_run=dry_run)
-    rows: list[_Row] = []
+    rows: list[ImportedRow] = []
     try:
         with typer.progressbar(
             length=len(values), label="Importing", file=sys.stderr, hidden=not (sys.stderr and sys.stderr.isatty())
         ) as bar:
             for start in range(0, len(values), MAX_BATCH):
                 batch = values[start : start + MAX_BATCH]
-                rows += await _import_batch(run, batch, start + 1)
+                rows += await import_batch(run, batch, start + 1)
                 bar.update(len(batch))
     finally:  # finished batches are reported even if a later one fails
-        _report(rows, dry_run=dry_run, as_json=as_json)
+        report(rows, dry_run=dry_run, as_json=as_json)
     if any(row.imported.outcome is Outcome.REFUSED for row in rows):
         raise typer.Exit(1)
-
-
-def clients_of_file(raw: bytes) -> list[object]:
-    """Return the clients of a file as parsed JSON; one that cannot be read is returned as a `ValueError`.
-
-    Raises:
-        SetupError: the file has none of the formats.
-    """
-    if raw.startswith(_UTF16):  # what PowerShell's > writes
-        raw = raw.decode("utf-16", "replace").encode()
-    text = raw.removeprefix(codecs.BOM_UTF8).strip()
-    first_line = text.partition(b"\n")[0]
-    if not text.startswith(b"[") and _is_client(_parsed(first_line)):
-        return [_parsed(line) for line in text.splitlines() if line.strip()]
-    value = _parsed(text)
-    if isinstance(value, dict):
-        value = [value] if _is_client(value) else value.get("results")
-    if isinstance(value, list):
-        return value
-    why = f" ({value})" if isinstance(value, ValueError) else ""
-    raise SetupError(f"The file holds no clients{why}. {_FORMATS}")
-
-
-def _parsed(text: bytes) -> Any:  # noqa: ANN401  JSON
-    """Return the JSON value; in place of an object with a repeated key, and of what is not JSON, a `ValueError`.
-
-    Parsers take the last one of repeated keys, so a row could get features other than those that a reviewer saw.
-    """
-    try:
-        orjson.loads(text)  # strict: it refuses NaN, lone surrogates and deep nesting
-        return json.loads(text, object_pairs_hook=_object)
-    except orjson.JSONDecodeError as error:
-        return ValueError(f"not JSON: {error.msg}, at character {error.colno}")
-    except RecursionError:
-        return ValueError("not JSON: nested too deeply")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _RepeatedKeyError:
-    value = dict(pairs)
-    if len(value) == len(pairs):
-        return value
-    names = [name for name, _ in pairs]
-    repeated = ", ".join(sorted(name for name in _KEYS if names.count(name) > 1))
-    return _RepeatedKeyError(f"repeated key{': ' if repeated else ''}{repeated}")
-
-
-def _is_client(value: object) -> bool:
-    return isinstance(value, _RepeatedKeyError) or (isinstance(value, dict) and "client_id" in value)
-
-
-async def _import_batch(run: Import, values: Sequence[object], first_number: int) -> list[_Row]:
-    """Import the readable rows in one transaction; return the results of all rows in their order."""
-    read: list[ImportedClient | str] = []
-    for value in values:
-        try:
-            read.append(_read(value))
-        except Failure as failure:
-            read.append(str(failure))
-    results = iter(await run.take([each for each in read if isinstance(each, ImportedClient)]))
-    return [
-        _row(number, value, each, Imported(Outcome.REFUSED, each) if isinstance(each, str) else next(results))
-        for number, (value, each) in enumerate(zip(values, read, strict=True), start=first_number)
-    ]
-
-
-def _row(number: int, value: object, read: ImportedClient | str, imported: Imported) -> _Row:
-    client_id = value.get("client_id") if isinstance(value, dict) else None
-    is_shown = isinstance(client_id, str) and is_client_id(client_id)
-    is_created = isinstance(read, ImportedClient) and imported.outcome is Outcome.CREATED
-    return _Row(
-        number,
-        client_id if is_shown else None,
-        imported,
-        role_of(read.features) if is_created and isinstance(read, ImportedClient) else None,
-    )
-
-
-def _read(value: object) -> ImportedClient:
-    """Return the client that a row describes.
-
-    Raises:
-        Failure: it describes none; the text says why, and never holds the secret.
-    """
-    if isinstance(value, ValueError):
-        raise RowRefused(str(value))
-    if not isinstance(value, dict):
-        raise RowRefused("a row must be a JSON object with client_id and client_secret")
-    client_id, secret, description = value.get("client_id"), value.get("client_secret"), value.get("description")
-    if not isinstance(client_id, str):
-        raise RowRefused("client_id is missing or not a string")
-    if not isinstance(secret, str):
-        raise RowRefused("client_secret is missing or not a string: export the list with its secrets")
-    if description is not None and not isinstance(description, str):
-        raise RowRefused("description must be a string")
-    whitelist, self_reset = value.get("whitelist"), value.get("self_reset")
-    if not isinstance(self_reset, bool | None):
-        raise RowRefused("self_reset must be true or false")
-    contact, maximum_age_days = value.get("contact"), value.get("maximum_age_days")
-    if contact is not None and not isinstance(contact, str):
-        raise RowRefused("contact must be a string")
-    if maximum_age_days is not None and type(maximum_age_days) is not int:
-        raise RowRefused("maximum_age_days must be a whole number")
-    return ImportedClient.of(
-        client_id,
-        secret,
-        description=description,
-        features=_strings(value.get("features"), "features"),
-        allow_list=EVERYWHERE if whitelist is None else _allow_list(tuple(_strings(whitelist, "whitelist"))),
-        self_reset=bool(self_reset),
-        details=ClientDetails.parse(
-            contact=contact, labels=_strings(value.get("labels"), "labels"), maximum_age_days=maximum_age_days
-        ),
-    )
-
-
-# Many clients of a file have the same list, and parsing one costs more than the rest of a row.
-@lru_cache(maxsize=1024)
-def _allow_list(whitelist: tuple[str, ...]) -> AllowList:
-    return parse_whitelist(whitelist)
-
-
-def _strings(value: object, name: str) -> list[str]:
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise RowRefused(f"{name} must be a list of strings")
-    return value
-
-
-def _report(rows: Sequence[_Row], *, dry_run: bool, as_json: bool) -> None:
-    """Write the result of each row on stdout, and the totals on stderr."""
-    counts = {outcome: sum(row.imported.outcome is outcome for row in rows) for outcome in Outcome}
-    total = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    with_role = sum(row.role is not None for row in rows)
-    roles = f" New clients with a role in gql-secrets: {with_role}." if with_role else ""
-    summary = f"Dry run, nothing was changed: {total}.{roles}" if dry_run else f"{total}.{roles}"
-    say(summary)
-    if as_json:
-        totals = {outcome.value: count for outcome, count in counts.items()}
-        text = to_json({"dryRun": dry_run, **totals, "rows": [_data(row) for row in rows]}) + "\n"
-    else:
-        text = "".join(_lines(rows))
-    write_text(text, done="" if dry_run else f"The import was done: {total}. Running it again reports the same rows.")
-
-
-def _data(row: _Row) -> dict[str, object]:
-    return {
-        "row": row.number,
-        "clientId": row.client_id,
-        "outcome": row.imported.outcome,
-        "reason": row.imported.reason,
-        "isWeak": row.imported.is_weak,
-        "role": row.role,
-    }
-
-
-def _lines(rows: Iterable[_Row]) -> Iterable[str]:
-    for row in rows:
-        notes = [f"role {row.role}"] if row.role else []
-        if row.imported.is_weak and row.imported.outcome is not Outcome.REFUSED:
-            notes.append("weak secret")
-        if row.imported.reason:
-            notes.append(printable(row.imported.reason))
-        note = f": {'; '.join(notes)}" if notes else ""
-        yield f"{row.imported.outcome:<9}  {row.number:>6}  {row.client_id or '-'}{note}\n"

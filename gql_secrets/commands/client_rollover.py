@@ -14,7 +14,6 @@ from gql_secrets.commands.installation import REFUSALS, Installation, ResetDone,
 from gql_secrets.commands.output import AsJson, effect_data, say, to_json, write, write_text
 from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.client_filter import ClientFilter
 
 _Hours = Annotated[
     int, typer.Option("--hours", help="How long the old secret stays valid: 0 (it ends now) to 168 hours.")
@@ -210,6 +209,8 @@ def _lost_secret(client_id: str, hours: int, until: str | None, idempotency_key:
 
 
 async def _revoke_all(installation: Installation, reason: str | None, *, as_json: bool) -> None:
+    from gql_secrets.service.client_filter import ClientFilter
+
     wanted = ClientFilter(in_rollover=True)
     client_ids = [str(data["clientId"]) async for data in installation.each_client(None, wanted)]
     results, failures = [], 0

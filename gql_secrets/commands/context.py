@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import typer
@@ -22,7 +22,9 @@ from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
 from gql_secrets.settings import Settings
 from gql_secrets.storage.address import DatabaseAddress
-from gql_secrets.wiring import Services, open_services
+
+if TYPE_CHECKING:
+    from gql_secrets.wiring import Services
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,10 +126,12 @@ def _give_options(run: Callable[..., None], command: Callable[..., object]) -> N
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*keywords, *_OPTIONS)}
 
 
-def with_services(command: Callable[Concatenate[Services, P], Awaitable[None]]) -> Callable[..., None]:
+def with_services(command: "Callable[Concatenate[Services, P], Awaitable[None]]") -> Callable[..., None]:
     """Make a command of a coroutine that takes the services of an existing installation first."""
 
     def run(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        from gql_secrets.wiring import open_services
+
         async def work() -> None:
             require_database(settings)
             services = await open_services(settings, migrate=False, with_owner=False)
@@ -146,9 +150,10 @@ def with_installation(command: Callable[Concatenate[Installation, P], Awaitable[
     """Make a command of a coroutine that takes the installation first: that of the database, or of a remote server."""
 
     def run_locally(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        async def work() -> None:
-            from gql_secrets.commands.local import LocalInstallation  # noqa: PLC0415  it needs this module
+        from gql_secrets.commands.local import LocalInstallation
+        from gql_secrets.wiring import open_services
 
+        async def work() -> None:
             require_database(settings)
             services = await open_services(settings, migrate=False, with_owner=False)
             try:
@@ -171,9 +176,9 @@ def with_installation(command: Callable[Concatenate[Installation, P], Awaitable[
             raise typer.BadParameter("--data-dir and --database-url are for a database, not for a remote server.")
         own: dict[str, Any] = {name: value for name, value in kwargs.items() if name not in _DATABASE_OPTIONS}
 
-        async def work() -> None:
-            from gql_secrets.commands.remote.installation import RemoteInstallation  # noqa: PLC0415  a quick start
+        from gql_secrets.commands.remote.installation import RemoteInstallation
 
+        async def work() -> None:
             async with remote.connect() as connection:
                 await command(RemoteInstallation(connection), *args, **own)
 
@@ -213,7 +218,7 @@ def system_user() -> str:
     """Return the name of the system user who runs this process."""
     if not hasattr(os, "getuid"):
         return getpass.getuser()
-    import pwd  # noqa: PLC0415  no such module on Windows
+    import pwd  # no such module on Windows
 
     # By user id: anyone can set the variable LOGNAME to another name.
     try:

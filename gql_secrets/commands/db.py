@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -20,17 +20,13 @@ from gql_secrets.commands.context import (
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.changes_pause import ChangesPause
 from gql_secrets.domain.errors import Failure, SetupError
-from gql_secrets.service.backup import Copied, opened
-from gql_secrets.service.changes_pause import resume_changes
-from gql_secrets.service.database_copy import copy_database
-from gql_secrets.service.integrity import find_problems, statistics
-from gql_secrets.service.online_copy import copy_online, finish_move
 from gql_secrets.settings import Settings
 from gql_secrets.storage.address import DatabaseAddress
-from gql_secrets.storage.database import Database
-from gql_secrets.storage.migrate import pending
-from gql_secrets.storage.migrate import upgrade as migrate
-from gql_secrets.wiring import Services, open_database, open_services
+
+if TYPE_CHECKING:
+    from gql_secrets.service.backup import Copied
+    from gql_secrets.storage.database import Database
+    from gql_secrets.wiring import Services
 
 app = typer.Typer(help="Migrate, check and copy the database.", no_args_is_help=True)
 
@@ -72,7 +68,7 @@ def check(settings: Settings, as_json: AsJson = False) -> None:
 @app.command()
 @with_services
 async def copy(
-    services: Services,
+    services: "Services",
     to: Annotated[
         str | None, typer.Option("--to", metavar="URL", help="The new database: postgres://… or sqlite:///…")
     ] = None,
@@ -94,6 +90,8 @@ async def copy(
     as_json: AsJson = False,
 ) -> None:
     """Copy everything into an empty database of either kind, and verify the copy. Stop the servers, or use --online."""
+    from gql_secrets.service.database_copy import copy_database
+
     if (to is None) == (to_file is None):
         raise typer.BadParameter("Pass --to or --to-file.")
     if online and finish:
@@ -118,20 +116,24 @@ async def copy(
 @app.command()
 @with_services
 async def resume(
-    services: Services,
+    services: "Services",
     after_move: Annotated[
         bool, typer.Option("--after-move", help="Also on a database that was moved: the new one is never used again.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Accept changes again after db copy --online: on the old database, whose copy is discarded then."""
+    from gql_secrets.service.changes_pause import resume_changes
+
     pause = await resume_changes(services.changes, by=cli_caller(), after_move=after_move)
     done = "The database accepts changes."
     say(f"{done} {_AFTER_RESUME[pause]}")
     write({"was": pause.value}, as_json=as_json, done=done)
 
 
-async def _copy_online(services: Services, address: DatabaseAddress, *, as_json: bool) -> None:
+async def _copy_online(services: "Services", address: DatabaseAddress, *, as_json: bool) -> None:
+    from gql_secrets.service.online_copy import copy_online
+
     with _progress() as begin:
         async with _new_target(address) as target:
             copy = await copy_online(services.changes, target, by=cli_caller(), begin=begin)
@@ -147,7 +149,10 @@ async def _copy_online(services: Services, address: DatabaseAddress, *, as_json:
     write(copied_data(copy.copied) | {"pauseSeconds": round(copy.pause_seconds, 3)}, as_json=as_json, done=done)
 
 
-async def _finish(services: Services, address: DatabaseAddress, *, as_json: bool) -> None:
+async def _finish(services: "Services", address: DatabaseAddress, *, as_json: bool) -> None:
+    from gql_secrets.service.backup import opened
+    from gql_secrets.service.online_copy import finish_move
+
     if address.path is not None and not address.path.exists():
         raise SetupError(f"There is no database at {address.path}.")
     async with opened(address) as target:
@@ -157,13 +162,15 @@ async def _finish(services: Services, address: DatabaseAddress, *, as_json: bool
     write({"finished": True}, as_json=as_json, done=done)
 
 
-def _summary(copied: Copied) -> str:
+def _summary(copied: "Copied") -> str:
     return f"Copied {copied.clients} clients and {copied.events} audit events, up to revision {copied.revision}."
 
 
 @contextlib.asynccontextmanager
-async def _new_target(address: DatabaseAddress) -> AsyncIterator[Database]:
+async def _new_target(address: DatabaseAddress) -> "AsyncIterator[Database]":
     """Yield the database that is copied into; delete a file that was not there before if the block fails."""
+    from gql_secrets.service.backup import opened
+
     is_new_file = address.path is not None and not address.path.exists()
     try:
         async with opened(address) as target:
@@ -198,6 +205,9 @@ def _read_url(path: Path | None) -> str:
 
 
 async def _upgrade(settings: Settings) -> list[str]:
+    from gql_secrets.storage.migrate import upgrade as migrate
+    from gql_secrets.wiring import open_database
+
     settings.make_data_dir()
     database = await open_database(settings)
     try:
@@ -207,6 +217,10 @@ async def _upgrade(settings: Settings) -> list[str]:
 
 
 async def _check(settings: Settings) -> tuple[dict[str, object], list[str]]:
+    from gql_secrets.service.integrity import find_problems, statistics
+    from gql_secrets.storage.migrate import pending
+    from gql_secrets.wiring import open_database, open_services
+
     database = await open_database(settings)
     try:
         missing = await pending(database)

@@ -6,7 +6,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.credentials import PlaintextSecret
@@ -14,7 +14,9 @@ from gql_secrets.domain.effects import NOT_CHANGED, Effect
 from gql_secrets.domain.errors import Failure, Refusal
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.domain.webhooks import WebhookEventType
-from gql_secrets.service.client_filter import ClientFilter
+
+if TYPE_CHECKING:
+    from gql_secrets.service.client_filter import ClientFilter
 
 # What a command writes.
 Fields = dict[str, Any]
@@ -172,7 +174,7 @@ class Installation(Protocol):
     async def find_client(self, client_id: str) -> Fields | None:
         """Return a client, or None."""
 
-    def each_client(self, search: str | None, wanted: ClientFilter) -> AsyncIterator[Fields]:
+    def each_client(self, search: str | None, wanted: "ClientFilter") -> AsyncIterator[Fields]:
         """Yield every client that matches, newest first."""
 
     async def has_owner_among(self, client_ids: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO, cast
 
 import typer
 
@@ -22,8 +22,10 @@ from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.rotation import SecretState
-from gql_secrets.storage.client_rows import ClientRow
-from gql_secrets.storage.models import Client, ClientSecret
+
+if TYPE_CHECKING:
+    from gql_secrets.storage.client_rows import ClientRow
+    from gql_secrets.storage.models import Client, ClientSecret
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, with the field names of the GraphQL API.")]
 
@@ -204,11 +206,11 @@ def instant(value: datetime | None) -> str | None:
 
 
 def client_data(
-    client: Client | ClientRow,
+    client: "Client | ClientRow",
     features: list[str],
     allow_list: list[str],
     labels: list[str],
-    secrets: Mapping[SecretState, ClientSecret],
+    secrets: "Mapping[SecretState, ClientSecret]",
     policy: RotationPolicy,
 ) -> dict[str, object]:
     """Return a client with the field names of GraphQL's `Client`."""
@@ -225,7 +227,7 @@ def client_data(
     }
 
 
-def secret_data(secret: ClientSecret | None) -> dict[str, object] | None:
+def secret_data(secret: "ClientSecret | None") -> dict[str, object] | None:
     """Return a secret with the field names of GraphQL's `ClientSecret`."""
     return _fields_of(secret, _SECRET_FIELDS) if secret else None
 
@@ -242,7 +244,7 @@ def effect_fields(effect: Effect) -> dict[str, object]:
     return {"effectiveEverywhere": effect.everywhere, "notEffectiveReason": effect.reason}
 
 
-def _fields_of(row: Client | ClientRow | ClientSecret, names: Iterable[str]) -> dict[str, object]:
+def _fields_of(row: "Client | ClientRow | ClientSecret", names: Iterable[str]) -> dict[str, object]:
     values = ((name, getattr(row, name)) for name in names)
     return {_camel_case(name): instant(value) if isinstance(value, datetime) else value for name, value in values}
 

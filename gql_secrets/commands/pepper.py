@@ -1,15 +1,16 @@
 """`gql-secrets pepper …`: what depends on each key of the pepper, and moving secrets to a new one."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from gql_secrets.commands.context import cli_caller, with_services
 from gql_secrets.commands.output import AsJson, instant, printable, say, to_json, write, write_text
-from gql_secrets.service.pepper_migration import begin_migration, find_migration
-from gql_secrets.service.pepper_status import KeyStatus, clients_of_older_keys, key_statuses
-from gql_secrets.wiring import Services
+
+if TYPE_CHECKING:
+    from gql_secrets.service.pepper_status import KeyStatus
+    from gql_secrets.wiring import Services
 
 app = typer.Typer(
     help="Show what depends on each key of the pepper, and move secrets to a new one.", no_args_is_help=True
@@ -35,8 +36,11 @@ class _Dependent:
 
 @app.command()
 @with_services
-async def status(services: Services, as_json: AsJson = False) -> None:
+async def status(services: "Services", as_json: AsJson = False) -> None:
     """Show what depends on each key, when it may be removed from the pepper, and what is lost with it."""
+    from gql_secrets.service.pepper_migration import find_migration
+    from gql_secrets.service.pepper_status import clients_of_older_keys, key_statuses
+
     pepper = services.changes.pepper
     keys = await key_statuses(services.database, pepper)
     found = await clients_of_older_keys(services.database, pepper, _MAX_CLIENTS + 1)
@@ -77,11 +81,13 @@ async def status(services: Services, as_json: AsJson = False) -> None:
 
 @app.command()
 @with_services
-async def migrate(services: Services, as_json: AsJson = False) -> None:
+async def migrate(services: "Services", as_json: AsJson = False) -> None:
     """Move each secret that is verified from now on to the first key of the pepper. The audit log records it.
 
     Every running node must have the same first key. Nothing changes if this migration has begun already.
     """
+    from gql_secrets.service.pepper_migration import begin_migration
+
     migration, is_new = await begin_migration(services.changes, by=cli_caller())
     began_at = instant(migration.began_at)
     done = (
@@ -93,7 +99,7 @@ async def migrate(services: Services, as_json: AsJson = False) -> None:
     write({"keyId": migration.key_id, "startedAt": began_at, "started": is_new}, as_json=as_json, done=done)
 
 
-def _data(key: KeyStatus) -> dict[str, object]:
+def _data(key: "KeyStatus") -> dict[str, object]:
     return {
         "keyId": key.key_id,
         "inPepper": key.in_pepper,
@@ -117,7 +123,7 @@ def _data(key: KeyStatus) -> dict[str, object]:
     }
 
 
-def _dependents(key: KeyStatus) -> list[_Dependent]:
+def _dependents(key: "KeyStatus") -> list[_Dependent]:
     """Return what depends on a key, without what has a count of 0."""
     every = (
         _Dependent(
@@ -157,7 +163,7 @@ def _dependents(key: KeyStatus) -> list[_Dependent]:
     return [each for each in every if each.count]
 
 
-def _lines(key: KeyStatus) -> str:
+def _lines(key: "KeyStatus") -> str:
     first = f"{key.key_id:<32}  {key.active_secrets:>8}  {key.ended_secrets:>8}  {_in_words(key)}\n"
     if key.digests_new_secrets:
         return first
@@ -168,7 +174,7 @@ def _lines(key: KeyStatus) -> str:
     )
 
 
-def _in_words(key: KeyStatus) -> str:
+def _in_words(key: "KeyStatus") -> str:
     if key.digests_new_secrets:
         return "digests new secrets"
     if not key.in_pepper:

@@ -43,7 +43,7 @@ def serve(
     """Start the server. The first start creates the installation and prints the owner's credentials once."""
     ignore_other_signals()
     if is_worker:
-        from gql_secrets.commands.serving.worker import run_worker  # noqa: PLC0415  only a supervisor needs it
+        from gql_secrets.commands.serving.worker import run_worker
 
         run_worker()
         return
@@ -54,15 +54,15 @@ def serve(
     if settings.ignored_variables:
         _log.info("service_links_ignored", extra={"variables": ", ".join(settings.ignored_variables)})
     if settings.audit_directory is not None:
-        from gql_secrets.service.audit_archive import require_archive  # noqa: PLC0415  other commands start faster
+        from gql_secrets.service.audit_archive import require_archive
 
         # Only at the start: a worker that is started later must verify secrets, even without the directory.
         require_archive(settings.audit_directory)
     if settings.workers > 1:
-        from gql_secrets.commands.serving.supervisor import supervise  # noqa: PLC0415  not needed by one process
+        from gql_secrets.commands.serving.supervisor import supervise
 
         supervise(settings, given)
         return
-    from gql_secrets.commands.serving.single import serve_until_signalled  # noqa: PLC0415  other commands start faster
+    from gql_secrets.commands.serving.single import serve_until_signalled
 
     serve_until_signalled(settings, functools.partial(read_settings, given))

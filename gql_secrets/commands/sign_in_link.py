@@ -1,6 +1,6 @@
 """`gql-secrets sign-in-link`: create a link that signs a person in to the console."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,7 +9,9 @@ from gql_secrets.commands.installation import Installation
 from gql_secrets.commands.output import AsJson, say, write, write_text
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.sessions import link_url
-from gql_secrets.wiring import Services
+
+if TYPE_CHECKING:
+    from gql_secrets.wiring import Services
 
 
 @with_installation
@@ -42,7 +44,7 @@ async def sign_in_link(
         write_text(f"{link.url}\n", done=lost)
 
 
-async def first_link_text(services: Services, url: str) -> str:
+async def first_link_text(services: "Services", url: str) -> str:
     """Return what the first start prints about the console: a link that signs the administrator in."""
     link = await services.sessions.create_sign_in_link(system_user(), Role.ADMIN, by=cli_caller())
     return f"""\

@@ -17,7 +17,7 @@ from support.databases import apart
 from support.installation import MakeClient, OpenNode
 from support.serving import PROGRAM, environment
 
-from gql_secrets.commands.client_import import _read, clients_of_file
+from gql_secrets.commands.imported_file import _read, clients_of_file
 from gql_secrets.domain.details import ClientDetails
 from gql_secrets.domain.errors import Conflict, Failure, Forbidden, InvalidDescription, InvalidFeature, SetupError
 from gql_secrets.domain.networks import EVERYWHERE, AllowList, InvalidNetwork

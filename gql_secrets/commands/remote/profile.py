@@ -65,7 +65,7 @@ class Remote:
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator["Connection"]:
         """Yield a connection to the server."""
-        from gql_secrets.commands.remote.connection import Connection  # noqa: PLC0415  local commands start faster
+        from gql_secrets.commands.remote.connection import Connection
 
         async with Connection(self.url, self.client_id, self.secret) as connection:
             yield connection

@@ -56,13 +56,12 @@ async def serve_app(
         OutputLost: it created the first owner and could not print the credentials.
         Unavailable: the database is unavailable.
     """
-    # Imported here, so that the other commands start faster.
-    from gql_secrets.api.app import build_app  # noqa: PLC0415
-    from gql_secrets.api.keys import SERVICES  # noqa: PLC0415
-    from gql_secrets.api.metrics.listener import build_metrics_app  # noqa: PLC0415
-    from gql_secrets.api.reloading import Reloader  # noqa: PLC0415
-    from gql_secrets.api.tracing.opening import open_tracing  # noqa: PLC0415
-    from gql_secrets.api.web.aiohttp_internals import BoundedRunner  # noqa: PLC0415
+    from gql_secrets.api.app import build_app
+    from gql_secrets.api.keys import SERVICES
+    from gql_secrets.api.metrics.listener import build_metrics_app
+    from gql_secrets.api.reloading import Reloader
+    from gql_secrets.api.tracing.opening import open_tracing
+    from gql_secrets.api.web.aiohttp_internals import BoundedRunner
 
     started_with = settings
     settings = listening_settings(settings, sockets)
@@ -111,7 +110,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return what makes the event loop that serves requests."""
     if sys.platform == "win32":
         return None
-    import uvloop  # noqa: PLC0415  no such module on Windows
+    import uvloop  # no such module on Windows
 
     return uvloop.new_event_loop
 
