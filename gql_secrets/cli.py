@@ -13,6 +13,7 @@ from gql_secrets.commands import audit, client, client_rollover, cluster, db, pe
 from gql_secrets.commands.backup import backup, restore_app
 from gql_secrets.commands.client_import import import_clients
 from gql_secrets.commands.client_wait import wait_unused
+from gql_secrets.commands.collector import look_as_usual, look_rarely
 from gql_secrets.commands.context import REMOTE, DatabaseUrl, DataDir
 from gql_secrets.commands.installation import RefusedByServer
 from gql_secrets.commands.output import OutputLost, guarded_stdout, say, write_text
@@ -96,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     could not write its output.
     """
     os.umask(0o077)  # the database, the pepper and every other new file are readable by their owner only
+    look_rarely()
     try:
         with guarded_stdout():
             app(arguments)
@@ -105,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Failure as failure:
         say(_message(failure))
         sys.exit(1)
+    finally:
+        look_as_usual()
 
 
 def _message(failure: Failure) -> str:

@@ -6,6 +6,8 @@ import weakref
 
 import pytest
 
+from gql_secrets import cli
+from gql_secrets.commands.collector import USUAL, look_as_usual, look_rarely
 from gql_secrets.commands.serving import collecting
 from gql_secrets.commands.serving.collecting import collecting_in_small_steps
 
@@ -53,3 +55,21 @@ async def test_the_collector_is_as_it_was_after_the_server() -> None:
         assert gc.get_threshold()[2] > 1_000_000
         assert gc.get_freeze_count() > 0
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
+
+
+async def test_a_server_that_listens_looks_at_new_objects_as_often_as_python_does() -> None:
+    """It looks rarely while it starts; later, many objects at a time would make requests wait."""
+    look_rarely()
+    try:
+        async with collecting_in_small_steps():
+            assert gc.get_threshold()[:2] == USUAL[:2]
+    finally:
+        look_as_usual()
+
+
+def test_a_command_looks_for_garbage_rarely_and_leaves_the_collector_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(cli, "app", lambda _arguments: seen.append(gc.get_threshold()))
+    cli.main([])
+    assert seen[0][0] > USUAL[0]
+    assert gc.get_threshold() == USUAL

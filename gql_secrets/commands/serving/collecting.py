@@ -12,6 +12,8 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
+from gql_secrets.commands.collector import USUAL, look_as_usual
+
 # Python's own number: after ten collections of younger objects one of all objects is due.
 _DUE: Final = 10
 _NEVER: Final = 2**31 - 1
@@ -26,7 +28,7 @@ _IDLE: Final = 0.1
 @contextlib.asynccontextmanager
 async def collecting_in_small_steps() -> AsyncIterator[None]:
     """Collect garbage every second until the end of the block, and leave the old objects out of it."""
-    young, middle, old = gc.get_threshold()
+    young, middle, _ = USUAL  # the start is over
     gc.set_threshold(young, middle, _NEVER)
     _collect_whole()
     task = asyncio.create_task(_collect())
@@ -35,7 +37,7 @@ async def collecting_in_small_steps() -> AsyncIterator[None]:
     finally:
         task.cancel()
         gc.unfreeze()
-        gc.set_threshold(young, middle, old)
+        look_as_usual()
 
 
 async def _collect() -> None:
