@@ -8,19 +8,18 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 from yarl import URL
 
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.identity import Issuer
 
-_log: Final = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from gql_secrets.api.authentication.jose import PublicKey
 
-PublicKey = RSAKey | ECKey | OKPKey
+_log: Final = logging.getLogger(__name__)
 
 # A key set is fetched again, without making anybody wait, when it is this old: a key that the provider withdrew must
 # not be valid for long.
@@ -32,11 +31,7 @@ SECONDS_AFTER_FAILURE: Final = 5.0
 FETCH_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 3.0
 _MAX_DOCUMENT: Final = 512 * 1024
-_MAX_KEYS: Final = 100
-_MIN_RSA_BITS: Final = 2048
 _DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
-# The members of a public key; private and symmetric keys have others, which are not even read.
-_PUBLIC_MEMBERS: Final = ("kty", "kid", "alg", "n", "e", "crv", "x", "y")
 
 
 class InvalidDocument(Exception):  # noqa: N818  a signal to whom asked the provider
@@ -61,7 +56,7 @@ class IdentityProvider:
         self._failed_at: float | None = None
         self._fetching: asyncio.Task[None] | None = None
 
-    async def current_keys(self) -> tuple[PublicKey, ...]:
+    async def current_keys(self) -> "tuple[PublicKey, ...]":
         """Return the keys that are known; they are fetched if none are.
 
         Raises:
@@ -85,7 +80,7 @@ class IdentityProvider:
         await self.current_keys()
         return self._document
 
-    async def newer_keys(self) -> tuple[PublicKey, ...]:
+    async def newer_keys(self) -> "tuple[PublicKey, ...]":
         """Return the keys after another fetch, because a token names an unknown one.
 
         There is one fetch at a time, and at most one in 30 s: otherwise the known keys are returned.
@@ -141,13 +136,15 @@ class IdentityProvider:
         else:
             self._document, self._keys, self._fetched_at, self._failed_at = document, keys, self._clock(), None
 
-    async def _read_keys(self) -> tuple[Mapping[str, Any], tuple[PublicKey, ...]]:
+    async def _read_keys(self) -> "tuple[Mapping[str, Any], tuple[PublicKey, ...]]":
+        from gql_secrets.api.authentication.jose import usable_keys  # noqa: PLC0415  loaded only where there is a provider
+
         async with asyncio.timeout(FETCH_SECONDS), make_session() as session:
             document = await _get_json(session, self.issuer.url.rstrip("/") + _DISCOVERY_PATH)
             if document.get("issuer") != self.issuer.url:
                 raise InvalidDocument("the discovery document is of another issuer")
             key_set = await _get_json(session, find_endpoint(document, "jwks_uri", self.issuer))
-        keys = _usable_keys(key_set)
+        keys = usable_keys(key_set)
         if not keys:
             raise InvalidDocument("the key set has no key that can sign access tokens")
         return document, keys
@@ -203,27 +200,3 @@ async def read_json(response: aiohttp.ClientResponse) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise InvalidDocument("a document of the provider is not a JSON object")
     return content
-
-
-def _usable_keys(key_set: Mapping[str, Any]) -> tuple[PublicKey, ...]:
-    members = key_set.get("keys")
-    found = (_usable_key(each) for each in members[:_MAX_KEYS]) if isinstance(members, list) else ()
-    return tuple(key for key in found if key is not None)
-
-
-def _usable_key(member: object) -> PublicKey | None:
-    """Return a public key that may sign tokens; None for any other, such as a symmetric one."""
-    if not isinstance(member, dict) or member.get("kty") not in ("RSA", "EC", "OKP"):
-        return None
-    operations = member.get("key_ops")
-    if member.get("use", "sig") != "sig" or (isinstance(operations, list) and "verify" not in operations):
-        return None
-    modulus = member.get("n", "")
-    if member["kty"] == "RSA" and (not isinstance(modulus, str) or len(modulus) * 6 < _MIN_RSA_BITS):
-        return None
-    try:
-        key = JWKRegistry.import_key({name: member[name] for name in _PUBLIC_MEMBERS if name in member})
-        _ = key.public_key  # reads the numbers
-    except (JoseError, ValueError, TypeError, KeyError):
-        return None
-    return key if isinstance(key, RSAKey | ECKey | OKPKey) else None

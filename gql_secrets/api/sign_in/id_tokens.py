@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from gql_secrets.api.authentication.access_tokens import LEEWAY, parse_jwt, require_signature
+from gql_secrets.api.authentication.access_tokens import LEEWAY
 from gql_secrets.api.authentication.identity_providers import IdentityProvider
 from gql_secrets.domain import base64url
 from gql_secrets.domain.errors import InvalidToken
@@ -76,8 +76,22 @@ def name_algorithm(token: str) -> str:
     return algorithm if isinstance(algorithm, str) and _ALGORITHM.fullmatch(algorithm) else "unknown"
 
 
+def name_issuer(token: str) -> str | None:
+    """Return the issuer that a token names, which nothing has proven; None if it names none.
+
+    Raises:
+        InvalidToken: it is too long, not a JWT, or signed with another algorithm.
+    """
+    from gql_secrets.api.authentication.jose import parse_jwt  # noqa: PLC0415  loaded only where there is a provider
+
+    issuer = parse_jwt(token)[1].get("iss")
+    return issuer if isinstance(issuer, str) else None
+
+
 async def _read(token: str, provider: IdentityProvider) -> Mapping[str, Any]:
     """Return the claims of a token that this provider signed for the console's client."""
+    from gql_secrets.api.authentication.jose import parse_jwt, require_signature  # noqa: PLC0415  loaded only where there is a provider
+
     signed, claims = parse_jwt(token)
     if claims.get("iss") != provider.issuer.url:
         raise InvalidToken("The token is from another issuer.", reason="ISSUER")

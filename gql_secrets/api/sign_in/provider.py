@@ -7,10 +7,10 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from gql_secrets.api.authentication.access_tokens import ACCESS_TOKENS, parse_jwt
+from gql_secrets.api.authentication.access_tokens import ACCESS_TOKENS
 from gql_secrets.api.keys import LOOK_AT_ROLE, OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, SOURCE
 from gql_secrets.api.sign_in.authorization_cookie import AuthorizationCookie
-from gql_secrets.api.sign_in.id_tokens import read_logout_token
+from gql_secrets.api.sign_in.id_tokens import name_issuer, read_logout_token
 from gql_secrets.api.sign_in.provider_client import ProviderClient
 from gql_secrets.api.sign_in.role_looks import RoleLooks
 from gql_secrets.domain.errors import Conflict, Forbidden, InvalidToken, Unavailable
@@ -185,7 +185,7 @@ async def _back_channel_logout(request: web.Request) -> web.Response:
     """End the sessions that the provider's logout token names (OpenID Connect Back-Channel Logout 1.0)."""
     try:
         token = await _logout_token(request)
-        services, issuer = request.app[SERVICES], _text(parse_jwt(token)[1], "iss")
+        services, issuer = request.app[SERVICES], name_issuer(token) if request.app[PROVIDER_CLIENTS] else None
         if issuer is None or issuer not in request.app[PROVIDER_CLIENTS]:
             raise InvalidToken("The logout token is from another issuer.", reason="ISSUER")
         provider = request.app[ACCESS_TOKENS].providers[issuer]

@@ -58,7 +58,6 @@ async def serve_app(
     """
     from gql_secrets.api.app import build_app
     from gql_secrets.api.keys import SERVICES
-    from gql_secrets.api.metrics.listener import build_metrics_app
     from gql_secrets.api.reloading import Reloader
     from gql_secrets.api.tracing.opening import open_tracing
     from gql_secrets.api.web.aiohttp_internals import BoundedRunner
@@ -70,12 +69,12 @@ async def serve_app(
         require_stdout()  # this first start prints the only copy of a secret
     app = build_app(settings, tracing=open_tracing(settings))
     runner = BoundedRunner(app, shutdown_timeout=SECONDS_TO_STOP)
-    metrics = BoundedRunner(build_metrics_app(app), shutdown_timeout=0)
+    metrics = _metrics_runner(app) if metrics_sockets else None
     try:
         await runner.setup()
         await _print_first_start(settings, app[SERVICES])
         await listen(runner, settings, sockets)
-        if metrics_sockets:
+        if metrics:
             await metrics.setup()
             await listen(metrics, settings, metrics_sockets)
         async with collecting_in_small_steps(), reloading(Reloader(app, started_with, read).reload, hangup):
@@ -84,8 +83,16 @@ async def serve_app(
         runner.drain()
         await asyncio.sleep(delay.total_seconds())
     finally:
-        await metrics.cleanup()
+        if metrics:
+            await metrics.cleanup()
         await runner.cleanup()
+
+
+def _metrics_runner(app: web.Application) -> web.AppRunner:
+    from gql_secrets.api.metrics.listener import build_metrics_app
+    from gql_secrets.api.web.aiohttp_internals import BoundedRunner
+
+    return BoundedRunner(build_metrics_app(app), shutdown_timeout=0)
 
 
 def listening_settings(settings: Settings, sockets: Sequence[socket.socket]) -> Settings:
