@@ -1,10 +1,11 @@
 """Roles and what they allow (docs/rules.md)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Self
 from urllib.parse import unquote_to_bytes
 
@@ -55,6 +56,11 @@ class ActorKind(StrEnum):
     SYSTEM = "SYSTEM"
 
 
+_KINDS_IN_FRONT: Final[Mapping[ActorKind | None, str]] = {
+    ActorKind.API_CLIENT: "api_client:",
+    ActorKind.USER: "user:",
+}
+
 FORMER_CLIENTS_API: Final = "CAPTURE"
 
 
@@ -80,13 +86,24 @@ def parse_features(texts: Iterable[str]) -> frozenset[Feature]:
         InvalidFeature: one of them is unknown.
     """
     try:
-        return frozenset(Feature(text) for text in texts)
+        return _parse_features(tuple(texts))
     except ValueError:
         raise InvalidFeature(f"Unknown feature. The features are: {', '.join(Feature)}.") from None
 
 
+@lru_cache(maxsize=512)
+def _parse_features(texts: tuple[str, ...]) -> frozenset[Feature]:
+    """Parse them once: each request asks for those of its caller, and few combinations are in use."""
+    return frozenset(Feature(text) for text in texts)
+
+
 def role_of(features: Iterable[Feature]) -> Role | None:
     """Return the most powerful role that these features give, or None."""
+    return _role_of(frozenset(features))
+
+
+@lru_cache(maxsize=512)
+def _role_of(features: frozenset[Feature]) -> Role | None:
     return max(
         (_ROLE_OF[feature] for feature in features if feature in _ROLE_OF), key=lambda role: role.rank, default=None
     )
@@ -144,11 +161,7 @@ class Caller:
     @property
     def actor(self) -> str:
         """The identity in the audit log, with the kind in front, so that a person is never equal to a client."""
-        return (
-            self.name
-            if self.kind in (None, ActorKind.CLI, ActorKind.SYSTEM)
-            else f"{self.kind.value.lower()}:{self.name}"
-        )
+        return f"{_KINDS_IN_FRONT.get(self.kind, '')}{self.name}"
 
     def is_client(self, client_id: str) -> bool:
         """Return whether the caller is this API client."""

@@ -5,7 +5,7 @@ import json
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -49,22 +49,20 @@ class Operation:
         weight: what it asks for.
         direct: its compiled form, None where graphql-core executes it.
         allowed: what the budget last allowed of the variables that its cost depends on.
+        kind: query, mutation or subscription: decided by the document, regardless of the request.
+        name: its own name.
     """
 
     node: OperationDefinitionNode
     weight: OperationWeight
     direct: DirectQuery | None = None
     allowed: tuple[tuple[object, int], ...] = ()
+    kind: OperationType = field(init=False)
+    name: str | None = field(init=False)
 
-    @property
-    def name(self) -> str | None:
-        """The operation's own name."""
-        return self.node.name.value if self.node.name else None
-
-    @property
-    def kind(self) -> OperationType:
-        """Query, mutation or subscription: decided by the document, regardless of the request."""
-        return self.node.operation
+    def __post_init__(self) -> None:
+        self.kind = self.node.operation
+        self.name = self.node.name.value if self.node.name else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from inspect import isawaitable
-from typing import Final
+from typing import Final, NamedTuple
 
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType, VariableDefinitionNode, print_ast, subscribe
@@ -46,8 +45,7 @@ OK: Final = "ok"
 _NOTHING: Final = nullcontext()
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedOperation:
+class PreparedOperation(NamedTuple):
     """An operation of a document that is valid and within the budget, with its variables.
 
     Attributes:
@@ -68,8 +66,7 @@ class PreparedOperation:
         return self.operation.kind
 
 
-@dataclass(frozen=True, slots=True)
-class OperationResult:
+class OperationResult(NamedTuple):
     """What execution returned: `data`, possibly with nulls where a field failed, and the `errors` that say why.
 
     `event_id` is that of an event of a subscription, if it has one.
@@ -288,7 +285,7 @@ class Engine:
                     result = await anext(source, None)
                 if result is None:
                     break
-                yield replace(self._result(result, prepared, context), event_id=context.event_id)
+                yield self._result(result, prepared, context)._replace(event_id=context.event_id)
         except Exception as failure:  # noqa: BLE001  the last place before the caller
             ended = ExecutionResult(None, [GraphQLError("The stream ended.", original_error=failure)])
             yield self._result(ended, prepared, context)

@@ -1,8 +1,8 @@
 """What a GraphQL request asks for: read from a JSON body, a query string or a WebSocket message."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NoReturn, Self
+from types import MappingProxyType
+from typing import Final, NamedTuple, NoReturn, Self
 
 import orjson
 
@@ -17,8 +17,10 @@ class MalformedRequest(Exception):  # noqa: N818  (named like the rest of the fa
         self.headers = dict(headers or {})
 
 
-@dataclass(frozen=True, slots=True)
-class GraphQLRequest:
+_NO_VARIABLES: Final[Mapping[str, object]] = MappingProxyType({})
+
+
+class GraphQLRequest(NamedTuple):
     """The parameters of a request over any transport.
 
     Attributes:
@@ -29,7 +31,7 @@ class GraphQLRequest:
     """
 
     query: str | None = None
-    variables: Mapping[str, object] = field(default_factory=dict)
+    variables: Mapping[str, object] = _NO_VARIABLES
     operation_name: str | None = None
     document_id: str | None = None
 

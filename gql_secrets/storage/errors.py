@@ -9,6 +9,7 @@ import sqlite3
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Final
 
 import asyncpg
@@ -131,18 +132,32 @@ def translated() -> Iterator[None]:
         raise failure from error
 
 
-@contextlib.contextmanager
-def translated_read() -> Iterator[None]:
+class _TranslatedRead:
+    """A class, because a context manager made of a generator takes as long as some reads do."""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, Exception):
+            return
+        failure = error if isinstance(error, Failure) else translate(error)
+        if isinstance(failure, Conflict):
+            raise Unavailable from error
+        if failure is not None and failure is not error:
+            raise failure from error
+
+
+_TRANSLATED_READ: Final = _TranslatedRead()
+
+
+def translated_read() -> AbstractContextManager[None]:
     """Raise failures instead of the drivers' errors for a read, which has no conflicts.
 
     Raises:
         Unavailable: the database does not answer.
     """
-    try:
-        with translated():
-            yield
-    except Conflict as conflict:
-        raise Unavailable from conflict
+    return _TRANSLATED_READ
 
 
 def translate_start(error: Exception, address: DatabaseAddress) -> SetupError | Unavailable | None:

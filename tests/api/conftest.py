@@ -51,7 +51,7 @@ def _every_query_without_plans_too(monkeypatch: pytest.MonkeyPatch) -> None:
         if prepared.kind is OperationType.QUERY:
             document = replace(prepared.document, plans=cast("Plans", None))
             operation = replace(prepared.operation, direct=None)
-            assert await execute(self, replace(prepared, document=document, operation=operation), context) == result
+            assert await execute(self, prepared._replace(document=document, operation=operation), context) == result
         return result
 
     monkeypatch.setattr(Engine, "execute", execute_both_ways)

@@ -8,6 +8,7 @@ the rights of the client instead of their own.
 from typing import Final
 
 from aiohttp import web
+from multidict import istr
 
 from gql_secrets.api.authentication.access_tokens import ACCESS_TOKENS
 from gql_secrets.api.keys import TRUSTED_PROXIES
@@ -15,8 +16,9 @@ from gql_secrets.api.web.client_address import is_trusted_proxy
 from gql_secrets.domain.access import Caller, acting_caller
 from gql_secrets.domain.errors import Forbidden
 
-USER_HEADER: Final = "X-Acting-User"
-ROLE_HEADER: Final = "X-Acting-Role"
+# Found in less time than plain texts, whose case is folded each time.
+USER_HEADER: Final = istr("X-Acting-User")
+ROLE_HEADER: Final = istr("X-Acting-Role")
 
 
 def act_for_user(request: web.Request, caller: Caller) -> Caller:
@@ -25,9 +27,10 @@ def act_for_user(request: web.Request, caller: Caller) -> Caller:
     Raises:
         Forbidden: it names one and must not, or not in this way; `reason` is `ACTING_USER`.
     """
-    users, roles = (request.headers.getall(name, ()) for name in (USER_HEADER, ROLE_HEADER))
-    if not users and not roles:
+    headers = request.headers
+    if USER_HEADER not in headers and ROLE_HEADER not in headers:
         return caller
+    users, roles = headers.getall(USER_HEADER, ()), headers.getall(ROLE_HEADER, ())
     if not is_trusted_proxy(request.remote, request.app[TRUSTED_PROXIES]):
         raise _refusal(f"{USER_HEADER} and {ROLE_HEADER} are accepted only from a trusted proxy.")
     if len(users) != 1 or len(roles) > 1:

@@ -1,4 +1,4 @@
-"""Of clients only what an operation needs is read: each field has its value whichever others are selected."""
+"""Of clients only what an operation needs is read: the value of a field does not depend on the others selected."""
 
 from typing import Any
 
