@@ -105,6 +105,12 @@ const WORKERS = {
   graphql: "node_modules/monaco-graphql/esm/graphql.worker.js",
 };
 
+/** GraphiQL takes parsers from the old names of these, whose modules have no named exports: nothing was formatted. */
+const PRETTIER = {
+  "prettier/parser-graphql": "prettier/plugins/graphql",
+  "prettier/parser-babel": "prettier/plugins/babel",
+};
+
 /** The page and its workers are bundled together, so that what several of them need is loaded once. */
 async function bundleExplorer() {
   const page = "src/explorer/main.tsx";
@@ -114,6 +120,7 @@ async function bundleExplorer() {
     plugins: [withoutFonts, withoutUnused, withNamedIcons, withoutDifferences],
     format: "esm",
     splitting: true,
+    alias: PRETTIER,
     jsx: "automatic",
     jsxImportSource: "react",
   });

@@ -44,7 +44,7 @@ def test_the_button_that_closes_a_tab_does_not_cover_its_name(window: Window, se
     assert close["width"] >= 24
 
 
-def test_it_completes_and_checks_what_is_written(window: Window, server: Server) -> None:
+def test_it_formats_completes_and_checks_what_is_written(window: Window, server: Server) -> None:
     """The workers answer, and the parts of the editor that are left out of the bundle are not missed."""
     page = window.page
     page.goto(f"{server.url}/graphql")
@@ -52,6 +52,12 @@ def test_it_completes_and_checks_what_is_written(window: Window, server: Server)
     expect(editor.get_by_text("totalCount")).to_be_visible()
     page.get_by_role("button", name="New tab", exact=True).click()
     expect(editor.get_by_text("totalCount")).to_have_count(0)
+    editor.get_by_role("textbox").first.focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("query Mine{viewer{name}}")
+    expect(editor.get_by_text(re.compile(r"^query\sMine\{viewer\{name\}\}$"))).to_be_visible()
+    page.get_by_role("button", name="Prettify query").click()
+    expect(editor.get_by_text(re.compile(r"^\s+viewer\s\{$"))).to_be_visible()
     editor.get_by_role("textbox").first.focus()
     page.keyboard.press("Control+A")
     page.keyboard.type("query Mine { nonsense rot")
@@ -144,6 +150,9 @@ def test_its_first_load_is_compressed_and_its_assets_are_kept(window: Window, se
     page.on("response", lambda answer: assets.update({answer.url: answer}) if "/assets/" in answer.url else None)
     page.goto(f"{server.url}/graphql")
     expect(page.get_by_text("totalCount").first).to_be_visible()
+    for worker in ("/json-worker-", "/editor-worker-", "/graphql-worker-"):  # they start when the editors are there
+        if not any(worker in url for url in assets):
+            page.wait_for_event("response", lambda answer, worker=worker: worker in answer.url)
     page.wait_for_load_state("networkidle")
 
     headers = [answer.headers for answer in list(assets.values())]
