@@ -34,7 +34,7 @@ export function WebhooksPage() {
       <div class="page-head">
         <div>
           <h1 tabIndex={-1}>Webhooks</h1>
-          <p class="lead">Events of clients and secrets, signed and delivered to endpoints of yours.</p>
+          <p class="lead">Events of clients and secrets, signed and delivered to your endpoints.</p>
         </div>
         {!forbidden && (
           <div class="head-actions">
