@@ -1,12 +1,17 @@
 """How long do the overview, lists and searches of clients take with 100,000 clients?
 
-    uv run --all-groups python tests/benchmarks/list_times.py [--clients 100000] [--postgres] [--short]
+    uv run --all-groups python tests/benchmarks/list_times.py [--clients 100000] [--against 10000] [--postgres]
+    uv run --all-groups python tests/benchmarks/list_times.py --short
 
 Fills a database with clients of every age: 2,000 are in rollover, one in ten has an allow list, one in fifty a maximum
 age of its own. Prints the median and the least time of one count of the overview, of pages of 50 clients in every order
 and with every filter, and of searches with their counts, all without HTTP and GraphQL. Exits with 1 if the median of
 the overview is more than 20 ms, or that of a page or a search more than 50 ms. On a busy machine it measures the
 machine. `--short` checks only that it works.
+
+With `--against`, it fills a second database with fewer clients and asks both the same in turns: the first page, a page
+at 90 % and searches. Exits with 1 if the least time of one of them is more than 1.5 times that with fewer clients;
+counts are printed too. A fill of a million clients takes half an hour.
 """
 
 import argparse
@@ -28,15 +33,18 @@ from support.installation import PEPPER
 from gql_secrets.domain.search import search_text
 from gql_secrets.domain.texts import folded
 from gql_secrets.service.client_filter import ClientFilter
-from gql_secrets.service.pages import PageRequest
+from gql_secrets.service.pages import Page, PageRequest, cursor_of_place
 from gql_secrets.settings import Settings
-from gql_secrets.storage.client_lists import Order, OrderField
+from gql_secrets.storage.client_lists import Order, OrderField, Place
+from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.wiring import Services, open_services
 
 MAX_OVERVIEW_MS = 20.0
 MAX_LIST_MS = 50.0
 ROLLOVERS = 2000
+MAX_GROWTH = 1.5
+PIECE = 50_000
 SHORT_CLIENTS = 3000
 ROUNDS = 15
 WORDS = ("gateway", "payments", "inventory", "warehouse", "mobile", "partner", "invoice", "loyalty", "search", "label")
@@ -59,10 +67,17 @@ async def fill(services: Services, clients: int) -> None:
     """Write the rows of clients, their secrets and uses."""
     random = Random(7)  # noqa: S311  the same data each time
     now = to_microseconds(await services.database.now())
+    for start in range(0, clients, PIECE):
+        numbers = range(start, min(start + PIECE, clients))
+        await write(services, rows_of(numbers, clients, now, random))
+
+
+def rows_of(numbers: range, clients: int, now: int, random: Random) -> dict[str, Rows]:
+    """Return the rows of some of the clients, by table."""
     tables: dict[str, Rows] = {
         name: [] for name in ("client", "client_listing", "client_network", "client_secret", "secret_use")
     }
-    for number in range(clients):
+    for number in numbers:
         client_id = f"bench-{number:06d}"
         name = f"{random.choice(WORDS).title()} {random.choice(WORDS)} {number}"
         description = f"Number {number} of the benchmark, of team {number % 97}"
@@ -90,6 +105,10 @@ async def fill(services: Services, clients: int) -> None:
         tables["client_secret"].append([2 * number + 11, client_id, random.randbytes(32), *current])
         if used is not None:
             tables["secret_use"].append([2 * number + 11, False, "10.1.1.1", "app", used, used, 9])
+    return tables
+
+
+async def write(services: Services, tables: dict[str, Rows]) -> None:
     columns = {
         "client": "client_id client_id_folded name name_folded description enabled is_restricted generation "
         "created_at maximum_age_days",
@@ -117,10 +136,10 @@ async def fill(services: Services, clients: int) -> None:
         for start in range(0, len(rows), 5000):
             piece = [[*row, *more.values()] for row in rows[start : start + 5000]]
 
-            async def write(tx: Any, table: str = table, names: list[str] = names, piece: Rows = piece) -> None:
+            async def insert(tx: Any, table: str = table, names: list[str] = names, piece: Rows = piece) -> None:
                 await services.database.dialect.insert(tx.connection, table, names, piece)
 
-            await services.database.run_tx(write)
+            await services.database.run_tx(insert)
 
 
 async def measure(services: Services, rounds: int) -> list[str]:
@@ -158,14 +177,73 @@ async def measure(services: Services, rounds: int) -> list[str]:
     return slow
 
 
+async def questions(services: Services, clients: int) -> dict[str, Callable[[], Awaitable[object]]]:
+    """What `compare` asks; the bar is not for what begins with "count"."""
+    asked: dict[str, Callable[[], Awaitable[object]]] = {}
+
+    def page(after: str | None = None, **given: Any) -> Callable[[], Awaitable[Page[ClientRow]]]:
+        return lambda: services.queries.page_of_clients(PageRequest(first=50, after=after), **given)
+
+    for name, order, column in (
+        ("newest", Order(), "created_at"),
+        ("by name", Order(OrderField.NAME, is_descending=False), "name_folded"),
+    ):
+        direction = "DESC" if order.is_descending else "ASC"
+        [(key, client_id)] = await services.database.fetch_rows(
+            f"SELECT {column}, client_id FROM client WHERE deleted_at IS NULL "  # noqa: S608  constants
+            f"ORDER BY {column} {direction}, client_id {direction} LIMIT 1 OFFSET {clients * 9 // 10}"
+        )
+        asked[f"first page, {name}"] = page(order=order)
+        asked[f"page at 90 %, {name}"] = page(cursor_of_place(order.field, Place(key, client_id)), order=order)
+    for name, text in (SEARCHES | {"rare": "number 4711 of"}).items():
+        asked[f"search: {name}"] = page(search=text)
+        asked[f"count: {name}"] = (await page(search=text)()).count
+    asked["count: all clients"] = (await page()()).count
+    return asked
+
+
+async def compare(few: Services, many: Services, clients: tuple[int, int], rounds: int) -> list[str]:
+    """Print the least times of both in turns; return a sentence for each that grows too much."""
+    slow = []
+    asked = [await questions(services, number) for services, number in zip((few, many), clients, strict=True)]
+    for name in asked[0]:
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(rounds):
+            for own, taken in zip(asked, times, strict=True):
+                began = time.perf_counter()
+                await own[name]()
+                taken.append((time.perf_counter() - began) * 1000)
+        small, large = min(times[0]), min(times[1])
+        print(f"{name:34s} {small:7.2f} ms  {large:7.2f} ms  {large / small:5.2f}", flush=True)
+        if not name.startswith("count") and large > MAX_GROWTH * small:
+            slow.append(f"{name}: {large / small:.2f} times as long, more than {MAX_GROWTH}")
+    return slow
+
+
 def run(directory: Path, postgres: PostgresServer | None, clients: int, rounds: int) -> list[str]:
     """Fill a database and measure it; return what is too slow."""
+    settings = filled(directory, postgres, clients)
+    return asyncio.run(with_services(settings, lambda services: measure(services, rounds)))
+
+
+def run_against(directory: Path, postgres: PostgresServer | None, clients: tuple[int, int], rounds: int) -> list[str]:
+    """Fill two databases and compare them; return what grows too much."""
+    few, many = (filled(directory / str(number), postgres, number) for number in clients)
+
+    async def both(services: Services) -> list[str]:
+        return await with_services(many, lambda others: compare(services, others, clients, rounds))
+
+    return asyncio.run(with_services(few, both))
+
+
+def filled(directory: Path, postgres: PostgresServer | None, clients: int) -> Settings:
+    directory.mkdir(exist_ok=True)
     url = postgres.create() if postgres else f"sqlite:///{directory / 'bench.db'}"
     settings = Settings(data_dir=directory, database_url=url, pepper=PEPPER)
     asyncio.run(with_services(settings, lambda services: fill(services, clients)))
     if postgres:
         postgres.execute_in(url, "VACUUM ANALYZE")  # as autovacuum does within minutes
-    return asyncio.run(with_services(settings, lambda services: measure(services, rounds)))
+    return settings
 
 
 async def with_services(settings: Settings, work: Callable[[Services], Awaitable[T]]) -> T:
@@ -179,6 +257,7 @@ async def with_services(settings: Settings, work: Callable[[Services], Awaitable
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clients", type=int, default=100_000)
+    parser.add_argument("--against", type=int)
     parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--short", action="store_true")
     given = parser.parse_args()
@@ -186,8 +265,13 @@ def main() -> int:
     postgres = PostgresServer() if given.postgres else None
     try:
         with temporary_directory() as directory:
-            print(f"{clients} clients on {'PostgreSQL' if postgres else 'SQLite'}: median, least")
-            slow = run(Path(directory), postgres, clients, 1 if given.short else ROUNDS)
+            where, rounds = "PostgreSQL" if postgres else "SQLite", 1 if given.short else ROUNDS
+            if given.against:
+                print(f"{given.against} and {clients} clients on {where}: least of each, ratio")
+                slow = run_against(Path(directory), postgres, (given.against, clients), rounds)
+            else:
+                print(f"{clients} clients on {where}: median, least")
+                slow = run(Path(directory), postgres, clients, rounds)
     finally:
         if postgres:
             postgres.stop()
