@@ -174,7 +174,7 @@ class Queries:
             page,
             rows,
             cursor_by("created_at", "client_id"),
-            count=lambda: client_rows.count_clients(self._database, query),
+            count=lambda: client_lists.count_places(self._database, []),
         )
 
     async def page_of_secrets(self, client_id: str, page: PageRequest) -> Page[ClientSecret]:

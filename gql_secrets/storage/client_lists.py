@@ -61,7 +61,10 @@ class _Section(NamedTuple):
 
 _PLAIN: Final = {
     OrderField.NAME: _Section("client c", "c.deleted_at IS NULL", "c.name_folded", "c.client_id"),
-    OrderField.CREATED_AT: _Section("client c", "c.deleted_at IS NULL", "c.created_at", "c.client_id"),
+    # As in the index `client_newest_by_maximum`.
+    OrderField.CREATED_AT: _Section(
+        "client c", "c.deleted_at IS NULL AND c.created_at > 0", "c.created_at", "c.client_id"
+    ),
     OrderField.SECRET_AGE: _Section(
         "client_secret o CROSS JOIN client c",
         "o.state = 'CURRENT' AND c.client_id = o.client_id AND c.deleted_at IS NULL",
@@ -188,6 +191,10 @@ async def count_places(database: Database, conditions: Sequence[Condition]) -> i
     Raises:
         Unavailable: the database does not answer.
     """
+    if not conditions:
+        # A client that is not deleted has one row there, and SQLite counts the pages of its narrowest index.
+        [(number,)] = await database.fetch_rows("SELECT count(*) FROM client_listing")
+        return int(number)
     if len(conditions) == 1 and conditions[0].is_met and conditions[0].row_test:
         [(number,)] = await database.fetch_rows(
             f"SELECT count(*) FROM ({conditions[0].listed}) d",  # noqa: S608  conditions of our own

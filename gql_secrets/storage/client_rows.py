@@ -198,16 +198,6 @@ async def page_of_clients(
     return await _read(database, query, parts, end)
 
 
-async def count_clients(database: Database, query: ClientQuery) -> int:
-    """Return how many clients meet the conditions.
-
-    Raises:
-        Unavailable: the database does not answer.
-    """
-    [row] = await database.fetch(f"SELECT count(*) AS number FROM client c WHERE {query.sql}", query.values)  # noqa: S608  conditions of our own
-    return int(row["number"])
-
-
 async def _read(database: Database, query: ClientQuery, parts: ClientPart, end: str = "") -> list[ClientRow]:
     dialect = database.dialect
     select = _select(dialect.joined("f.feature"), dialect.joined("l.key || '=' || l.value"), dialect.clock, parts)

@@ -374,3 +374,31 @@ async def test_pages_are_read_along_an_index_and_counts_from_indexes_alone(
         ]
         assert scans == [], (statement, plan)
         assert not [step for step in plan if "ORDER BY" in step], (statement, plan)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_lists_use_the_index_that_was_made_for_them(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without statistics, SQLite takes the latest of indexes that seem equal, which may hold every client."""
+    monkeypatch.setattr(client_lists, "_MAX_SORTED", -1)  # so that lists are walked
+    statements: dict[str, list[object]] = {}
+    fetch = services.database.fetch_rows
+
+    async def listening(statement: str, values: Any = ()) -> Any:
+        statements[statement] = list(values)
+        return await fetch(statement, values)
+
+    monkeypatch.setattr(services.database, "fetch_rows", listening)
+    for wanted, index in (
+        (ClientFilter(disabled=True), "client_disabled"),
+        (ClientFilter(due_for_rotation=True), "client_own_maximum"),
+        (ClientFilter(due_for_rotation=True), "client_newest_by_maximum"),
+    ):
+        statements.clear()
+        await services.queries.page_of_clients(PageRequest(), filter=wanted)
+        plans = [
+            row["detail"]
+            for statement, values in statements.items()
+            for row in await services.database.fetch(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+        assert any(index in step for step in plans), plans
+        assert not [step for step in plans if step.startswith("SCAN") and "client_newest" in step], plans

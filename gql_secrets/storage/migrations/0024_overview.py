@@ -25,9 +25,11 @@ class Migration(migrations.Migration):
             "WHERE deleted_at IS NULL AND maximum_age_days IS NOT NULL",
             "DROP INDEX client_own_maximum",
         ),
+        # Without statistics, SQLite prefers the latest of indexes: only statements that say that every instant is after
+        # 1970 can use this one, so it is no candidate for any other.
         ops.RunSQL(
             "CREATE INDEX client_newest_by_maximum ON client (created_at, client_id, maximum_age_days) "
-            "WHERE deleted_at IS NULL",
+            "WHERE deleted_at IS NULL AND created_at > 0",
             "DROP INDEX client_newest_by_maximum",
         ),
     ]
