@@ -14,6 +14,8 @@ from gql_secrets.domain.texts import is_writable
 
 FIRST_HASH: Final = bytes(32)
 MAX_REASON: Final = 200
+# The canonical JSON of the entries of format 2. `json.dumps` would make an encoder for each of them.
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 class AuditAction(StrEnum):
@@ -192,7 +194,7 @@ class AuditEntry:
         }
         # 0 is a value (a hard reset has 0 hours to live); None, False and an empty list are not.
         given = {name: fact for name, fact in facts.items() if fact is not None and fact is not False and fact != []}
-        canonical = json.dumps(given, sort_keys=True, separators=(",", ":")).encode()
+        canonical = _encode(given).encode()
         return hashlib.sha256(bytes([self.FORMAT]) + previous + canonical).digest()
 
 

@@ -92,7 +92,7 @@ def is_client_id(text: str) -> bool:
 
 @dataclass(frozen=True)
 class PepperKey:
-    """One server key of the ring. Its `repr` shows only its id. Without slots, so that its HMAC can be cached."""
+    """One server key of the ring. Its `repr` shows only its id. Without slots, so that what is derived is cached."""
 
     key_id: str
     _key: bytes = field(repr=False)
@@ -101,6 +101,10 @@ class PepperKey:
     def _mac(self) -> hmac.HMAC:
         # A copy of it costs less than `hmac.digest`, which hashes the key each time.
         return hmac.new(self._key, digestmod="sha256")
+
+    @cached_property
+    def _subkeys(self) -> dict[str, bytes]:
+        return {}
 
     def digest(self, client_id: str, secret: str) -> bytes:
         """Return the 32 bytes under which a secret is stored.
@@ -120,7 +124,11 @@ class PepperKey:
 
     def subkey(self, purpose: str) -> bytes:
         """Return 32 bytes derived for one purpose; the digests of secrets share their key with nothing else."""
-        return hmac.digest(self._key, b"gql-secrets subkey\0" + purpose.encode(), "sha256")
+        derived = self._subkeys.get(purpose)
+        if derived is None:
+            derived = hmac.digest(self._key, b"gql-secrets subkey\0" + purpose.encode(), "sha256")
+            self._subkeys[purpose] = derived
+        return derived
 
     def derive_secret(self, idempotency_key: str, nonce: bytes) -> PlaintextSecret:
         """Return the secret of an idempotent reset, the same for the same pair: HMAC(derived key, key ‖ nonce)."""

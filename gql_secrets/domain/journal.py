@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Self
 from gql_secrets.domain.errors import Unavailable
 
 _FIELDS: Final = 10
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class UncertainClients(StrEnum):
@@ -64,7 +65,7 @@ class JournaledChange(NamedTuple):
     def to_json(self) -> str:
         """Return it as one line of JSON."""
         revision, digest, previous, *facts = self
-        return json.dumps([revision, digest.hex(), previous.hex(), *facts], separators=(",", ":"))
+        return _encode([revision, digest.hex(), previous.hex(), *facts])
 
     @classmethod
     def of_json(cls, text: str | bytes) -> Self:

@@ -18,7 +18,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.audit import FIRST_HASH, AuditAction, AuditEntry, EndedSecret, FirstFormatEntry
 from gql_secrets.domain.changes_pause import ChangesPause, require_no_pause
-from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.credentials import Pepper, PepperKey
 from gql_secrets.domain.errors import AuditHeadInvalid, Failure, Unavailable
 from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
@@ -308,15 +308,17 @@ async def read_start(connection: BaseDBAsyncClient) -> Start:
 
 def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:
     """Return the MAC of the chain's head under a key derived from the pepper's first key."""
-    return hmac.digest(pepper.first.subkey("audit head"), revision.to_bytes(8, "big") + head, "sha256")
+    return _sign(pepper.first, revision, head)
+
+
+def _sign(key: PepperKey, revision: int, head: bytes) -> bytes:
+    return hmac.digest(key.subkey("audit head"), revision.to_bytes(8, "big") + head, "sha256")
 
 
 def is_head_signed(head: Installation, pepper: Pepper) -> bool:
     """Return whether the head of the audit log has a valid signature by one of the pepper's keys."""
     key = pepper.key(head.audit_key_id)
-    return key is not None and hmac.compare_digest(
-        sign_head(Pepper((key,)), head.revision, head.audit_head), head.audit_mac
-    )
+    return key is not None and hmac.compare_digest(_sign(key, head.revision, head.audit_head), head.audit_mac)
 
 
 def add_content(content: "hashlib._Hash", event: AuditEvent) -> None:

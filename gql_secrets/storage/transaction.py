@@ -8,6 +8,7 @@ from typing import Any
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.fields.base import Field
 from tortoise.models import Model
+from tortoise.validators import MaxLengthValidator
 
 from gql_secrets.domain.journal import JournaledChange
 from gql_secrets.storage.dialect import Dialect, Statement
@@ -129,21 +130,31 @@ def _columns_and_values(
         if name in rows[0] or not (field.generated or field.has_db_default())
     ]
     columns = [meta.fields_db_projection[name] for name, _ in fields]
-    # Most values are null, or of the type of a column without a rule, and written as they are.
-    readers = [(name, field.default, field.null, _kept_type(field), field.to_db_value) for name, field in fields]
+    # Most values are null, or of the type of a column and within its length, and written as they are.
+    readers = [(name, field.default, field.null, *_kept(field), field.to_db_value) for name, field in fields]
     values = [
         [
             value
-            if ((value := row.get(name, default)) is None and is_nullable) or type(value) is kept
+            if ((value := row.get(name, default)) is None and is_nullable)
+            or (type(value) is kept and (most is None or (isinstance(value, str) and len(value) <= most)))
             else convert(value, model)
-            for name, default, is_nullable, kept, convert in readers
+            for name, default, is_nullable, kept, most, convert in readers
         ]
         for row in rows
     ]
     return columns, values
 
 
-def _kept_type(field: Field[Any]) -> type | None:
-    """Return the type whose values this field writes as they are, or None if it looks at each value."""
-    is_plain = type(field).to_db_value is Field.to_db_value and not field.validators
-    return field.field_type if is_plain else None
+def _kept(field: Field[Any]) -> tuple[type | None, int | None]:
+    """Return the type whose values this field writes as they are, and their greatest length if they have one.
+
+    The type is None if the field looks at each value.
+    """
+    if type(field).to_db_value is not Field.to_db_value:
+        return None, None
+    match field.validators:
+        case []:
+            return field.field_type, None
+        case [MaxLengthValidator(max_length=most)] if field.field_type is str:
+            return str, most
+    return None, None

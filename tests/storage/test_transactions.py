@@ -15,6 +15,7 @@ from support.callers import ADMIN, HARD, Made, is_good, verify
 from support.clocks import HOUR, Clock
 from support.databases import PostgresServer, name_in
 from support.installation import OpenNode
+from tortoise.exceptions import ValidationError
 
 from gql_secrets.domain.errors import Conflict, NoRollover, SetupError, Unavailable
 from gql_secrets.domain.rotation import Retention
@@ -22,6 +23,7 @@ from gql_secrets.service.verification import Refused
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage import urgency
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.models import ClientListing
 from gql_secrets.storage.postgres.lookup import PostgresLookup
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
 from gql_secrets.storage.transaction import Transaction
@@ -529,3 +531,14 @@ async def test_it_works_without_prepared_statements(settings: Settings, open_nod
     made = await services.clients.create_client("x", by=ADMIN)
     assert await is_good(services, made.client.client_id, made.secret.reveal())
     await services.rotation.reset_secret(made.client.client_id, HARD, by=ADMIN)
+
+
+async def test_many_rows_are_not_inserted_where_a_text_is_longer_than_its_column(services: Services) -> None:
+    """SQLite would store it."""
+    rows: list[dict[str, object]] = [{"client_id": "x" * length, "search_text": "x"} for length in (127, 128, 129)]
+    with pytest.raises(ValidationError):
+        await services.database.run_tx(lambda tx: tx.insert(ClientListing, rows))
+    await services.database.run_tx(lambda tx: tx.insert(ClientListing, rows[:2]))
+    assert await services.database.fetch_rows("SELECT count(*) FROM client_listing WHERE client_id LIKE 'xxx%'") == [
+        (2,)
+    ]
