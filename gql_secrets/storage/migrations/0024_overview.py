@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             "DROP INDEX client_own_maximum",
         ),
         # Without statistics, SQLite prefers the latest of indexes: only statements that say that every instant is after
-        # 1970 can use this one, so no other statement can.
+        # 1970 can use this one.
         ops.RunSQL(
             "CREATE INDEX client_newest_by_maximum ON client (created_at, client_id, maximum_age_days) "
             "WHERE deleted_at IS NULL AND created_at > 0",
