@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.audit import FIRST_HASH, AuditAction, AuditEntry, EndedSecret, FirstFormatEntry
-from gql_secrets.domain.changes_pause import ChangesPause, require_no_pause
+from gql_secrets.domain.changes_pause import require_no_pause
 from gql_secrets.domain.credentials import Pepper, PepperKey
 from gql_secrets.domain.errors import AuditHeadInvalid, Failure, Unavailable
 from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
@@ -217,9 +217,8 @@ async def append_to_audit(
     if not entries:
         return
     is_always_made = only_ends or all(entry.is_always_made for entry in entries)
-    # That a moved database lacks changes of the new one is noted on it: nobody verifies against it unawares.
-    is_lag = installation.changes_pause == ChangesPause.MOVED and entries[0].action == AuditAction.DATABASE_REWOUND
-    if not is_lag:
+    # Where one of two copies went on, the journals know, and that the other lacks changes is noted in spite of a pause.
+    if entries[0].action != AuditAction.DATABASE_REWOUND:
         require_no_pause(installation.changes_pause, installation.paused_until, entries[0].at)
     is_certain = replaying or installation.uncertain_clients == UncertainClients.NONE
     if not is_certain and not is_always_made:

@@ -170,3 +170,6 @@ def test_the_way_back(run: RunCommand, target: str) -> None:
     assert (resumed.code, resumed.data) == (0, {"was": "COPIED"}), resumed.err
     assert run("client", "create", "Till").code == 0
     assert "Copy it first" in run("db", "copy", "--finish", "--to", target).err
+    # The copy lacks what was changed since: the journal knows.
+    assert run("db", "resume", "--database-url", target).code == 0
+    assert "restore accept" in run("client", "create", "Desk", "--database-url", target).err
