@@ -332,7 +332,7 @@ async def test_a_node_that_gets_one_connection_shares_it_with_its_polls(
     alone: str, join: Join, settings: Settings, client: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The polls kept the only connection, and everything else waited for it without end."""
-    # A machine that stands still must not be taken for a lost connection: there is no other.
+    # A slow answer must not be taken for a lost connection: there is no other one.
     monkeypatch.setattr("gql_secrets.storage.postgres.pool._PING_SECONDS", 30.0)
     node = await join(settings=replace(settings, database_url=alone))
     assert isinstance(await node.verify_from_memory(client), Accepted)
