@@ -35,7 +35,7 @@ def sign_ins(browser: Browser, server: Server) -> Callable[[str], StorageState]:
     def sign_in_once(role: str) -> StorageState:
         if role not in made:
             context = open_context(browser)
-            sign_in(Window(context.new_page(), server), role, "Ada Lovelace")
+            sign_in(Window(context.new_page(), server), role, "Ada Ashdown")
             made[role] = context.storage_state()
             context.close()
         return made[role]

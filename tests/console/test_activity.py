@@ -19,7 +19,7 @@ def test_changes_are_sentences_with_names_and_filters_are_in_the_address(
     window.page.get_by_role("navigation", name="Main").get_by_role("link", name="Activity").click()
 
     event = window.page.get_by_role("listitem").filter(has_text=client.name).first
-    expect(event.get_by_text(f"Ada Lovelace reset the secret of {client.name}")).to_be_visible()
+    expect(event.get_by_text(f"Ada Ashdown reset the secret of {client.name}")).to_be_visible()
     expect(event.get_by_text("Old secret kept until")).to_be_visible()
     window.look("activity")
     # The second filter is chosen before the pause after typing is over: neither is lost.

@@ -44,7 +44,7 @@ def test_two_nodes_are_current_and_one_that_stops_following_is_named(browser: Br
     context = open_context(browser)
     with closing(context):
         window = Window(context.new_page(), first)
-        sign_in(window, "ADMIN", "Ada Lovelace")
+        sign_in(window, "ADMIN", "Ada Ashdown")
         footer = window.page.get_by_role("contentinfo")
         expect(footer.get_by_text("2 nodes, all current", exact=True)).to_be_visible(timeout=3 * PATIENCE)
         window.look("footer-current")

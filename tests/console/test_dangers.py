@@ -180,7 +180,7 @@ def test_safe_to_revoke_is_said_without_reservation_only_when_every_source_has_m
     assert hasty_server.is_good(client.id, client.secret, "stock/2")
     context = open_context(browser)
     window = Window(context.new_page(), hasty_server)
-    sign_in(window, "ADMIN", "Ada Lovelace")
+    sign_in(window, "ADMIN", "Ada Ashdown")
     window.open(client)
     new = window.reset_smoothly(3)
     assert hasty_server.is_good(client.id, new, "stock/2")

@@ -90,7 +90,7 @@ def test_what_happens_before_the_server_has_begun_to_tell_appears_too(
 def own_window(open_window: OpenWindow) -> Window:
     """A window with a sign-in of its own, which its test may end."""
     window = open_window(None)
-    sign_in(window, "ADMIN", "Grace Hopper")
+    sign_in(window, "ADMIN", "Grace Holloway")
     return window
 
 
@@ -117,7 +117,7 @@ def test_a_change_without_a_sign_in_is_refused_in_words_and_a_new_sign_in_goes_o
     expect(window.dialog).to_have_count(0)
     assert server.is_good(client.id, client.secret)
     expect(window.page.get_by_role("heading", level=1, name="Your sign-in has ended")).to_be_visible()
-    sign_in(window, "ADMIN", "Ada Lovelace")
+    sign_in(window, "ADMIN", "Ada Ashdown")
 
 
 def test_a_new_secret_outlives_the_sign_in_that_made_it(

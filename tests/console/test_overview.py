@@ -164,7 +164,7 @@ def test_the_overview_names_the_clients_and_acts_on_them(browser: Browser, tmp_p
         ]
         assert server.is_good(moved.id, secrets[0])
         assert server.is_good(late.id, late.secret)
-        sign_in(window, "ADMIN", "Grace Hopper")
+        sign_in(window, "ADMIN", "Grace Holloway")
         revoke_all = window.page.get_by_role("button", name="Revoke it", exact=True)
         expect(revoke_all).to_be_visible(timeout=3 * PATIENCE)
         extend = window.page.get_by_role("button", name="Extend Late", exact=True)

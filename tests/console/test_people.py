@@ -15,7 +15,7 @@ def admin(browser: Browser, server: Server) -> Iterator[Window]:
     """A sign-in of its own, because these tests end sessions."""
     context = open_context(browser)
     window = Window(context.new_page(), server)
-    sign_in(window, "ADMIN", "Grace Hopper")
+    sign_in(window, "ADMIN", "Grace Holloway")
     yield window
     context.close()
     assert window.problems == []
@@ -43,16 +43,16 @@ def test_a_person_signs_in_with_a_link_that_an_admin_handed_on_and_is_signed_out
     admin: Window, browser: Browser, server: Server
 ) -> None:
     open_people(admin)
-    url = make_link(admin, "Vera Rubin", "Viewer")
+    url = make_link(admin, "Vera Rivers", "Viewer")
     context = open_context(browser)
     page = context.new_page()
     page.goto(url)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("Vera Rubin")).to_be_visible()
+    expect(page.get_by_text("Vera Rivers")).to_be_visible()
     expect(page.get_by_role("link", name="People & sessions")).to_have_count(0)
 
     admin.page.reload()
-    row = admin.page.get_by_role("row", name=re.compile("Vera Rubin"))
+    row = admin.page.get_by_role("row", name=re.compile("Vera Rivers"))
     expect(row).to_contain_text("Viewer")
     expect(row).to_contain_text("user:link/")
     admin.look("people")
@@ -70,14 +70,14 @@ def test_all_sessions_of_a_person_end_and_the_own_session_is_named(
     admin: Window, browser: Browser, server: Server
 ) -> None:
     context = open_context(browser)
-    sign_in(Window(context.new_page(), server), "OPERATOR", "Olga Ladyzhenskaya")
+    sign_in(Window(context.new_page(), server), "OPERATOR", "Olga Lastochkina")
     open_people(admin)
-    own = admin.page.get_by_role("row", name=re.compile(r"Grace Hopper \(this is you\)"))
+    own = admin.page.get_by_role("row", name=re.compile(r"Grace Holloway \(this is you\)"))
     expect(own).to_have_count(1)
 
-    row = admin.page.get_by_role("row", name=re.compile("Olga Ladyzhenskaya"))
+    row = admin.page.get_by_role("row", name=re.compile("Olga Lastochkina"))
     row.get_by_role("button", name="End session").click()
-    admin.dialog.get_by_role("checkbox", name="End all sessions of Olga Ladyzhenskaya", exact=True).check()
+    admin.dialog.get_by_role("checkbox", name="End all sessions of Olga Lastochkina", exact=True).check()
     admin.confirm("End all sessions")
 
     expect(row).to_have_count(0)

@@ -65,7 +65,7 @@ def test_the_way_back_closes_a_dialog_about_the_page_left(window: Window, client
 
 def test_the_end_of_a_sign_in_closes_a_dialog(open_window: OpenWindow, client: Client) -> None:
     own = open_window(None)
-    sign_in(own, "ADMIN", "Grace Hopper")
+    sign_in(own, "ADMIN", "Grace Holloway")
     own.open(client)
     own.press("Reset Secret")
     open_window(next_to=own).press("Sign out")
@@ -176,7 +176,7 @@ def test_a_fresh_link_works_in_the_tab_of_a_dead_one(open_window: OpenWindow, se
     window.page.goto(f"{server.url}/sign-in#dead")
     window.page.get_by_role("button", name="Sign in").click()
     expect(window.page.get_by_role("button")).to_have_count(0)
-    window.page.evaluate("link => { location.href = link }", server.sign_in_link("VIEWER", "Ada Lovelace"))
+    window.page.evaluate("link => { location.href = link }", server.sign_in_link("VIEWER", "Ada Ashdown"))
     window.page.get_by_role("button", name="Sign in").click()
 
     expect(window.page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
@@ -209,7 +209,7 @@ def test_the_page_of_a_sign_in_link_looks_like_the_console(
     assert window.page.evaluate(STYLE) == console
     look = "it => [getComputedStyle(it).backgroundColor, getComputedStyle(it).color, getComputedStyle(it).borderRadius]"
     offer = window.page.get_by_role("button", name="Sign in").evaluate(look)
-    sign_in(window, "ADMIN", "Ada Lovelace")
+    sign_in(window, "ADMIN", "Ada Ashdown")
     window.show_list()
 
     assert offer == window.page.get_by_role("button", name="Create client").evaluate(look)

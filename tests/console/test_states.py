@@ -37,7 +37,7 @@ def window_of(browser: Browser, walk: tuple[Server, Walk]) -> Iterator[WindowOf]
         if role not in opened:
             opened[role] = Window(open_context(browser).new_page(), walk[0])
             if role is not None:
-                sign_in(opened[role], role, "Ada Lovelace")
+                sign_in(opened[role], role, "Ada Ashdown")
         return opened[role]
 
     yield open_once
@@ -110,7 +110,7 @@ def select(*names: str) -> Act:
 
 
 def create_link(window: Window) -> None:
-    window.dialog.get_by_role("textbox", name="Name").fill("Emmy Noether")
+    window.dialog.get_by_role("textbox", name="Name").fill("Emmy Northwood")
     window.confirm("Create link")
     expect(window.dialog.get_by_test_id("sign-in-link")).to_be_visible()
 
@@ -162,7 +162,7 @@ def conflict_of_a_reset(window: Window) -> None:
     fill_smooth_reset(window)
     reset_elsewhere(24)(window)
     window.confirm_smooth_reset()
-    expect(window.dialog.get_by_text("Ada Lovelace reset this secret just now.", exact=True)).to_be_visible()
+    expect(window.dialog.get_by_text("Ada Ashdown reset this secret just now.", exact=True)).to_be_visible()
 
 
 def conflict_of_a_retention(window: Window) -> None:
@@ -174,7 +174,7 @@ def conflict_of_a_retention(window: Window) -> None:
     window.days.fill("5")
     reset_elsewhere(0)(window)
     window.confirm("Change retention")
-    expect(window.dialog.get_by_text("Ada Lovelace reset this secret just now.", exact=True)).to_be_visible()
+    expect(window.dialog.get_by_text("Ada Ashdown reset this secret just now.", exact=True)).to_be_visible()
     expect(window.dialog.get_by_role("button", name="Change retention", exact=True)).to_have_count(0)
 
 
@@ -187,7 +187,7 @@ def end_session(window: Window) -> None:
 def show_ended_session(name: str, *acts: Act) -> Show:
     def show(window: Window, walk: Walk) -> None:
         window.page.goto("about:blank")
-        sign_in(window, "ADMIN", "Grace Hopper")
+        sign_in(window, "ADMIN", "Grace Holloway")
         client(name, *acts, end_session)(window, walk)
 
     return show
@@ -215,12 +215,12 @@ def show_no_connection(window: Window, _: Walk) -> None:
 
 def show_link(window: Window, _: Walk) -> None:
     window.page.goto("about:blank")
-    window.page.goto(window.server.sign_in_link("VIEWER", "Vera Rubin"))
+    window.page.goto(window.server.sign_in_link("VIEWER", "Vera Rivers"))
     expect(window.page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
 def show_used_link(window: Window, _: Walk) -> None:
-    link = window.server.sign_in_link("VIEWER", "Vera Rubin")
+    link = window.server.sign_in_link("VIEWER", "Vera Rivers")
     window.page.goto(link)
     window.press("Sign in")
     expect(window.page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
@@ -363,7 +363,7 @@ def test_a_phone_shows_who_is_signed_in_too(window_of: WindowOf, walk: tuple[Ser
     window = window_of("ADMIN")
     window.page.set_viewport_size({"width": 360, "height": 740})
     page("#/people", PEOPLE)(window, walk[1])
-    expect(window.page.get_by_role("banner").get_by_text("Ada Lovelace admin", exact=True)).to_be_visible()
+    expect(window.page.get_by_role("banner").get_by_text("Ada Ashdown admin", exact=True)).to_be_visible()
     brand = window.page.get_by_role("link", name="gql-secrets", exact=True).bounding_box()
     sign_out = window.page.get_by_role("button", name="Sign out", exact=True).bounding_box()
     assert brand is not None

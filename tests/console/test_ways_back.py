@@ -49,7 +49,7 @@ def test_the_list_is_where_it_was_on_the_way_back(window: Window, server: Server
 def test_a_tab_without_a_sign_in_notices_one_in_another_tab(open_window: OpenWindow) -> None:
     waiting = open_window(None)
     expect(waiting.page.get_by_role("heading", level=1, name="Sign in")).to_be_visible()
-    sign_in(open_window(next_to=waiting), "VIEWER", "Ada Lovelace")
+    sign_in(open_window(next_to=waiting), "VIEWER", "Ada Ashdown")
     waiting.page.bring_to_front()
     waiting.page.evaluate("dispatchEvent(new Event('focus'))")
 

@@ -106,7 +106,7 @@ def test_a_person_without_a_role_learns_why(page: Page, server: Server) -> None:
 
 
 def test_a_one_time_link_is_still_the_way_back_in(page: Page, server: Server) -> None:
-    page.goto(server.sign_in_link("VIEWER", "Grace Hopper"))
+    page.goto(server.sign_in_link("VIEWER", "Grace Holloway"))
     expect(page.get_by_role("link", name="Sign in with localhost")).to_be_visible()
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.get_by_text("Grace Hopper")).to_be_visible()
+    expect(page.get_by_text("Grace Holloway")).to_be_visible()

@@ -48,7 +48,7 @@ class IdentityProvider:
             "sub": "ada-1815",
             "iat": at,
             "exp": at + 300,
-            "preferred_username": "Ada Lovelace",
+            "preferred_username": "Ada Ashdown",
         }
         return {name: value for name, value in (usual | given).items() if value is not None}
 

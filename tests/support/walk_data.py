@@ -40,7 +40,7 @@ NEVER_USED_OLD: Final = "Loyalty points"
 ENDING: Final = "Legacy fax gateway"
 MANY_SOURCES: Final = "Point of sale"
 LOCKED_OUT: Final = "EDI translator"
-LEAKED: Final = "Partner feed: Zalando"
+LEAKED: Final = "Partner feed: Zephyr Shoes"
 OUTSIDE: Final = "Bank statements"
 DISABLED_IN_ROLLOVER: Final = "Shipping labels"
 DISABLED: Final = "Old web shop"
@@ -418,7 +418,7 @@ async def fill(data_dir: Path, now: datetime | None = None) -> Walk:
     services = await open_services(settings, adjust_clock=walk.clock)
     try:
         await walk.run(services)
-        for name, role in (("Ada Lovelace", Role.ADMIN), ("Olga Ladyzhenskaya", Role.OPERATOR)):
+        for name, role in (("Ada Ashdown", Role.ADMIN), ("Olga Lastochkina", Role.OPERATOR)):
             await services.sessions.create_sign_in_link(name, role, by=CLI)
     finally:
         await services.close()

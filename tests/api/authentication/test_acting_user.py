@@ -85,7 +85,7 @@ async def test_a_person_has_a_lower_role_where_the_proxy_says_so(
     ("sent", "name"),
     [
         ("ada", "ada"),
-        ("Ada%20Lovelace", "Ada Lovelace"),
+        ("Ada%20Ashdown", "Ada Ashdown"),
         ("%C3%84da", "Äda"),
         ("%e2%98%83", "☃"),
         ("a/b:c,d", "a/b:c,d"),

@@ -53,7 +53,7 @@ async def reason_of(api: Any, token: str) -> str:
 
 async def test_a_person_has_a_name_a_role_and_an_end(trusting: Any, provider: IdentityProvider) -> None:
     assert await viewer_of(trusting, provider.token(roles=["IONAPI-Admin"])) == {
-        "name": "Ada Lovelace",
+        "name": "Ada Ashdown",
         "kind": "USER",
         "roles": ["ADMIN", "OPERATOR", "VIEWER"],
         "expiresAt": "2026-11-21T12:05:00Z",

@@ -49,7 +49,7 @@ async def test_the_actor_is_the_issuer_and_the_whole_subject(trusting: Any, prov
     assert event == {
         "action": "CLIENT_CREATED",
         "actor": f"user:{provider.issuer.removeprefix('http://')}/{subject}",
-        "actorName": "Ada Lovelace",
+        "actorName": "Ada Ashdown",
         "actorKind": "USER",
     }
 
@@ -78,7 +78,7 @@ async def test_two_realms_of_one_host_are_two_people(build_api: BuildApi) -> Non
         theirs = (await ask(api, other_ada, RESET, id=client_id, key="k" * 16))["data"]["resetSecret"]
         assert [error["code"] for error in theirs["userErrors"]] == ["ROLLOVER_IN_PROGRESS"]
         # The same person with a fresh token is the same actor: the unused secret is withdrawn.
-        fresh = a.token(roles="boss", jti="fresh", preferred_username="Ada King")
+        fresh = a.token(roles="boss", jti="fresh", preferred_username="Ada Kingston")
         retry = (await ask(api, fresh, RESET, id=client_id))["data"]["resetSecret"]
         assert retry["userErrors"] == []
 

@@ -209,7 +209,7 @@ async def test_no_cookie_works_where_secrets_are_judged(browser: Browser, client
 
 
 async def test_signing_in_and_out_are_events_with_the_address(browser: Browser, services: Services):
-    await browser.sign_in(name="Ada Lovelace")
+    await browser.sign_in(name="Ada Ashdown")
     async with browser.api.post("/sign-out", headers=browser.headers()) as response:
         assert response.status == 204
         request_id = response.headers["X-Request-Id"]
@@ -258,7 +258,7 @@ async def test_graphql_shows_people_by_name(browser: Browser, client: Made):
 
 
 async def test_the_audit_names_the_person_and_the_request(browser: Browser):
-    await browser.sign_in(name="Ada Lovelace")
+    await browser.sign_in(name="Ada Ashdown")
     response, content = await browser.ask(MUTATION)
     assert content["data"]["createClient"]["userErrors"] == []
 
@@ -269,7 +269,7 @@ async def test_the_audit_names_the_person_and_the_request(browser: Browser):
     [event] = content["data"]["auditEvents"]["nodes"]
     assert event == {
         "actor": "user:link/1",
-        "actorName": "Ada Lovelace",
+        "actorName": "Ada Ashdown",
         "actorKind": "USER",
         "requestId": response.headers["X-Request-Id"],
         "address": "127.0.0.1",

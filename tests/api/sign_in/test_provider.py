@@ -19,7 +19,7 @@ from gql_secrets.wiring import Services
 
 from .conftest import Api, BuildApi, Person
 
-ADA = {"name": "Ada Lovelace", "kind": "USER", "roles": ["ADMIN", "OPERATOR", "VIEWER"]}
+ADA = {"name": "Ada Ashdown", "kind": "USER", "roles": ["ADMIN", "OPERATOR", "VIEWER"]}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_a_person_signs_in_at_the_provider(
     assert set(person.cookies) == {"gql_secrets_session"}  # that of the authorization is gone
     event = (await events_of(services))[-1]
     actor = f"user:{provider.issuer.removeprefix('http://')}/ada-1815"
-    assert (event.action, event.actor, event.actor_name) == ("SIGNED_IN", actor, "Ada Lovelace")
+    assert (event.action, event.actor, event.actor_name) == ("SIGNED_IN", actor, "Ada Ashdown")
     assert (event.person_role, event.link_number, event.surface) == ("ADMIN", None, "SIGN_IN")
     [session] = (await person.ask("{ sessions { nodes { actor way roles isViewersOwn } } }"))["sessions"]["nodes"]
     assert session == {
