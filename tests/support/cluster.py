@@ -155,7 +155,14 @@ class Cluster:
     """The servers, their proxies and their database."""
 
     def __init__(
-        self, server: PostgresServer, url: str, folder: Path, services: Services, link: Proxy | None = None
+        self,
+        server: PostgresServer,
+        url: str,
+        folder: Path,
+        services: Services,
+        link: Proxy | None = None,
+        *,
+        is_one_deaf: bool = True,
     ) -> None:
         """Prepare it.
 
@@ -165,6 +172,7 @@ class Cluster:
             folder: where the servers have their files.
             services: what makes the changes.
             link: the proxy between these and the database; the database can fail over only with one.
+            is_one_deaf: whether one of the servers never hears a notification.
         """
         self.services = services
         self.history = History()
@@ -172,6 +180,7 @@ class Cluster:
         self._link = link
         self._url = url
         self._folder = folder
+        self._is_one_deaf = is_one_deaf
         self.proxies = [Proxy(socket_of(url), folder / f"link{number}") for number in range(NODES)]
         self.nodes: list[Serving] = []
         self._asked: dict[str, Made] = {}
@@ -188,7 +197,7 @@ class Cluster:
             self.nodes.append(await self.serve(number))
 
     async def serve(self, number: int) -> Serving:
-        """Start a server. One of them never hears a notification."""
+        """Start a server."""
         folder = self._folder / f"node{number}"
         settings = {
             "database_url": url_on(self._url, str(self.proxies[number].folder)),
@@ -197,7 +206,7 @@ class Cluster:
             "rate_limits": "off",
             "data_dir": str(folder / "data"),
         }
-        if number == 2:
+        if number == 2 and self._is_one_deaf:
             settings["statement_cache_size"] = "0"
         process = start(folder, "--port", "0", source=self._folder / f"clock{number}", **settings)
         return Serving(await asyncio.to_thread(wait_for_url, process, folder), process, folder)
