@@ -140,7 +140,7 @@ class WebhookSender:
 
 
 def _reason_of(error: Exception) -> str:
-    """Return why there is no answer: not the error's own text, which can hold the URL, and with it a token."""
+    """Return why there is no answer, without the error's own text: that can contain the URL, and a token in it."""
     refused = isinstance(getattr(error, "os_error", None), ConnectionRefusedError)
     return _REFUSED if refused else next((text for kind, text in _REASONS if isinstance(error, kind)), _UNREACHABLE)
 

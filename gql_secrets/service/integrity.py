@@ -14,6 +14,12 @@ _CHECKS: Final = {
         SELECT count(*) AS number FROM client_secret s JOIN client c ON c.client_id = s.client_id
         WHERE c.deleted_at IS NOT NULL AND s.state IN ('CURRENT', 'RETAINED')
     """,
+    "clients that lists do not find, or find after they were deleted": """
+        SELECT (SELECT count(*) FROM client c WHERE c.deleted_at IS NULL AND NOT EXISTS (
+                SELECT 1 FROM client_listing l WHERE l.client_id = c.client_id))
+            + (SELECT count(*) FROM client_listing l WHERE NOT EXISTS (
+                SELECT 1 FROM client c WHERE c.client_id = l.client_id AND c.deleted_at IS NULL)) AS number
+    """,
     "missing audit events": """
         SELECT i.revision - (SELECT count(*) FROM audit_event) - CASE
             WHEN EXISTS (SELECT 1 FROM audit_event WHERE action = 'AUDIT_PRUNED')

@@ -40,6 +40,8 @@ def test_check_refuses_a_database_that_is_not_migrated(bare: RunCommand, tmp_pat
         ),
         ("DELETE FROM audit_event", "missing audit events: 1"),
         ("UPDATE client SET deleted_at = 1", "deleted clients with an active secret: 1"),
+        ("DELETE FROM client_listing", "clients that lists do not find, or find after they were deleted: 1"),
+        ("UPDATE client SET deleted_at = 1", "clients that lists do not find, or find after they were deleted: 1"),
     ],
 )
 def test_check_names_the_damage(run: RunCommand, settings: Settings, statement: str, damage: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from support.callers import ADMIN, DAY, HARD, WEEK, Made, is_good
 from support.clocks import HOUR, SECOND, Clock
 from support.installation import MakeClient
+from support.statements import record_reads
 
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.errors import BadRequest
@@ -340,14 +341,7 @@ async def test_pages_are_read_along_an_index_and_counts_from_indexes_alone(
     """What is fast with ten rows must be fast with a hundred thousand."""
     assert many
     monkeypatch.setattr(client_lists, "_MAX_SORTED", 0)
-    statements: dict[str, list[object]] = {}
-    fetch = services.database.fetch_rows
-
-    async def listening(statement: str, values: Any = ()) -> Any:
-        statements[statement] = list(values)
-        return await fetch(statement, values)
-
-    monkeypatch.setattr(services.database, "fetch_rows", listening)
+    statements = record_reads(services, monkeypatch)
     for order, is_backward in product(ORDERS, (False, True)):
         await walk(services, 4, is_backward=is_backward, order=order)
     for name in CONDITIONS:
@@ -380,14 +374,7 @@ async def test_pages_are_read_along_an_index_and_counts_from_indexes_alone(
 async def test_lists_use_the_index_that_was_made_for_them(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without statistics, SQLite takes the latest of indexes that seem equal, which may hold every client."""
     monkeypatch.setattr(client_lists, "_MAX_SORTED", -1)  # so that lists are walked
-    statements: dict[str, list[object]] = {}
-    fetch = services.database.fetch_rows
-
-    async def listening(statement: str, values: Any = ()) -> Any:
-        statements[statement] = list(values)
-        return await fetch(statement, values)
-
-    monkeypatch.setattr(services.database, "fetch_rows", listening)
+    statements = record_reads(services, monkeypatch)
     for wanted, index in (
         (ClientFilter(disabled=True), "client_disabled"),
         (ClientFilter(due_for_rotation=True), "client_own_maximum"),

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from support.callers import ADMIN, DAY, WEEK, Made
 from support.clocks import HOUR, MINUTE, NOW, Clock
 from support.installation import MakeClient, OpenNode
+from support.statements import record_reads
 
 from gql_secrets.domain.details import ClientDetails
 from gql_secrets.service.client_filter import ClientFilter
@@ -190,14 +190,7 @@ async def test_a_count_remembers_nothing_of_a_database_that_was_replaced(
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_no_count_reads_every_secret(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite has no statistics here: it read a whole index to count the clients that are locked out."""
-    statements: dict[str, list[object]] = {}
-    fetch = services.database.fetch_rows
-
-    async def listening(statement: str, values: Any = ()) -> Any:
-        statements[statement] = list(values)
-        return await fetch(statement, values)
-
-    monkeypatch.setattr(services.database, "fetch_rows", listening)
+    statements = record_reads(services, monkeypatch)
     await services.overviews.count()
     assert statements
     for statement, values in statements.items():

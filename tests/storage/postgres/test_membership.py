@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from support.clocks import DAYS, HOUR, Clock
 from support.cluster import Proxy
 from support.databases import PostgresServer
 from support.installation import PEPPER, MakeClient, OpenNode
-from support.members import SOURCE, Join, Node, joining, rows_of, until_joined
+from support.members import SOURCE, Join, Node, rows_of, until_joined
 from support.standbys import socket_of, url_on
 
 from gql_secrets.domain import base64url
@@ -40,22 +40,6 @@ def settings(postgres_url: str, settings: Settings) -> Settings:
 @pytest.fixture
 def database_url(postgres_url: str) -> str:
     return postgres_url
-
-
-@pytest.fixture(autouse=True)
-def patient_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gql_secrets.storage.postgres.membership._LEAVE_SECONDS", 60.0)
-
-
-@pytest.fixture
-async def join(open_node: OpenNode) -> AsyncIterator[Join]:
-    async with joining(open_node) as function:
-        yield function
-
-
-@pytest.fixture
-async def node(join: Join) -> Node:
-    return await join()
 
 
 @pytest.fixture
@@ -332,7 +316,7 @@ async def test_a_node_that_gets_one_connection_shares_it_with_its_polls(
     alone: str, join: Join, settings: Settings, client: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The polls kept the only connection, and everything else waited for it without end."""
-    # A slow answer must not be taken for a lost connection: there is no other one.
+    # There is only one connection, so it must not be given up because an answer is slow.
     monkeypatch.setattr("gql_secrets.storage.postgres.pool._PING_SECONDS", 30.0)
     node = await join(settings=replace(settings, database_url=alone))
     assert isinstance(await node.verify_from_memory(client), Accepted)

@@ -30,11 +30,6 @@ def database_url(postgres_url: str) -> str:
     return postgres_url
 
 
-@pytest.fixture(autouse=True)
-def patient_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gql_secrets.storage.postgres.membership._LEAVE_SECONDS", 60.0)
-
-
 @pytest.fixture
 async def join(open_node: OpenNode, settings: Settings) -> AsyncIterator[Join]:
     async with joining(open_node) as joined:

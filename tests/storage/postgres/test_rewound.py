@@ -1,6 +1,5 @@
 """A node answers nothing from a database that went back in time, until its clients in doubt are marked."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from support.audits import lose_changes
 from support.callers import ADMIN, HARD, Made, is_good
 from support.installation import MakeClient, OpenNode
-from support.members import SOURCE, Join, Node, joining, rows_of
+from support.members import SOURCE, Join, Node, rows_of
 
 from gql_secrets.domain.journal import ClientUncertain, UncertainClients
 from gql_secrets.settings import Settings
@@ -29,17 +28,6 @@ def database_url(postgres_url: str) -> str:
 def long_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause of a busy machine is as long."""
     monkeypatch.setattr("gql_secrets.storage.node_lease.DOUBT_SECONDS", 600.0)
-
-
-@pytest.fixture
-async def join(open_node: OpenNode) -> AsyncIterator[Join]:
-    async with joining(open_node) as function:
-        yield function
-
-
-@pytest.fixture
-async def node(join: Join) -> Node:
-    return await join()
 
 
 @pytest.fixture
