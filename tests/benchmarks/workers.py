@@ -3,11 +3,10 @@
     uv run --all-groups python tests/benchmarks/workers.py [--seconds 5] [--rounds 3] [--workers 2] [--postgres]
 
 Runs `gql-secrets serve` with one process and then with `--workers`, on one database each time, and asks it over
-keep-alive connections as fast as it answers, from as many processes as there are workers: `/verify`, and a GraphQL
-query of a client, as a different caller on each connection. The two take turns within each round; the table shows the
-median of the answers a second, their ratio, and the processor time that a request took. It fails if a ratio is under
-0.8 for each worker (1.6 for two), which needs a machine with twice as many free processors as workers: those that ask
-need as much as those that answer.
+keep-alive connections as fast as it answers, by wrk (a package of Debian): `/verify`, and a GraphQL query of a client,
+as one of many callers. The two take turns within each round; the table shows the median of the answers a second, their
+ratio, and the processor time that a request took. It fails if a ratio is under 0.8 for each worker (1.6 for two), which
+needs as many free processors as workers. wrk itself takes a small part of what an answer takes.
 """
 
 import argparse
@@ -15,19 +14,19 @@ import asyncio
 import base64
 import contextlib
 import json
-import multiprocessing
 import os
+import re
+import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import uvloop
 from support.callers import ADMIN
 from support.databases import PostgresServer, temporary_directory
 from support.serving import Serving, serving
@@ -38,6 +37,7 @@ from gql_secrets.wiring import open_services
 
 BAR_FOR_EACH = 0.8
 CONNECTIONS = 16
+CALLERS = 256
 WARMING_SECONDS = 1.0
 QUERY = "query ($id: ID!) { client(clientId: $id) { name generation currentSecret { state hint } } }"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -51,12 +51,12 @@ class Measured(NamedTuple):
 
 
 async def make_callers(settings: Settings) -> list[tuple[str, str]]:
-    """Make a client that may read for each connection; return their credentials."""
+    """Make clients that may read; return their credentials."""
     services = await open_services(settings)
     try:
         made = [
             await services.clients.create_client(f"Caller {number}", by=ADMIN, features=["viewer"])
-            for number in range(CONNECTIONS)
+            for number in range(CALLERS)
         ]
         return [(each.client.client_id, each.secret.reveal()) for each in made]
     finally:
@@ -76,29 +76,15 @@ def requests_of(callers: Sequence[tuple[str, str]], address: str) -> list[bytes]
     return made
 
 
-async def ask(port: int, request: bytes, until: float) -> int:
-    """Ask on one connection until the time is over; return the number of answers."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    count = 0
-    while time.monotonic() < until:
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200"), head
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(int(length.partition(b":")[2]))
-        count += 1
-    writer.close()
-    return count
-
-
-async def ask_all(port: int, requests: Sequence[bytes], until: float) -> int:
-    return sum(await asyncio.gather(*(ask(port, request, until) for request in requests)))
-
-
-def work(port: int, requests: Sequence[bytes], seconds: float) -> int:
-    """Ask from a process of its own."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(ask_all(port, requests, time.monotonic() + seconds))
+def write_script(requests: Sequence[bytes], path: Path) -> None:
+    """Write the program by which wrk sends these requests, one after the other."""
+    listed = ",".join("[==[" + request.decode().replace("\r\n", "\n") + "]==]" for request in requests)
+    path.write_text(
+        f"local requests = {{{listed}}}\n"
+        'for i = 1, #requests do requests[i] = requests[i]:gsub("\\n", "\\r\\n") end\n'
+        "local last = 0\n"
+        "function request() last = last % #requests + 1; return requests[last] end\n"
+    )
 
 
 def cpu_seconds(server: Serving) -> float:
@@ -109,14 +95,25 @@ def cpu_seconds(server: Serving) -> float:
     return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
 
 
-def measure(server: Serving, requests: Sequence[bytes], processes: int, seconds: float) -> Measured:
-    """Ask from several processes."""
-    parts = [requests[number::processes] for number in range(processes)]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        pool.map(partial(work, server.port, seconds=WARMING_SECONDS), parts)
-        before, began = cpu_seconds(server), time.monotonic()
-        count = sum(pool.map(partial(work, server.port, seconds=seconds), parts))
-        took = time.monotonic() - began
+def ask(port: int, script: Path, seconds: float) -> int:
+    """Ask as fast as the server answers; return the number of answers."""
+    done = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}", "-s", script, f"http://127.0.0.1:{port}"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    found = re.search(r"(\d+) requests in", done.stdout)
+    assert found is not None and "Non-2xx" not in done.stdout, done.stdout
+    return int(found[1])
+
+
+def measure(server: Serving, script: Path, seconds: float) -> Measured:
+    """Ask for some seconds, once the server is warm."""
+    ask(server.port, script, WARMING_SECONDS)
+    before, began = cpu_seconds(server), time.monotonic()
+    count = ask(server.port, script, seconds)
+    took = time.monotonic() - began
     return Measured(count / took, (cpu_seconds(server) - before) / count * 1e6)
 
 
@@ -142,6 +139,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--postgres", action="store_true")
     arguments = parser.parse_args()
+    if shutil.which("wrk") is None:
+        parser.error("wrk is not installed: apt-get install wrk")
     found: dict[tuple[str, int], list[Measured]] = {}
     with temporary_directory() as directory, installed(postgres=arguments.postgres) as given:
         folder = Path(directory)
@@ -149,12 +148,14 @@ def main() -> None:
             data_dir=folder / ".gql-secrets", pepper=given["pepper"], database_url=given.get("database_url", "")
         )
         callers = asyncio.run(make_callers(opened))
+        scripts = {address: folder / f"{address[1:]}.lua" for address in ("/verify", "/graphql")}
+        for address, script in scripts.items():
+            write_script(requests_of(callers, address), script)
         for _ in range(arguments.rounds):
             for count in (1, arguments.workers):
                 with serving(folder, "--workers", str(count), **given) as server:
-                    for address in ("/verify", "/graphql"):
-                        done = measure(server, requests_of(callers, address), arguments.workers, arguments.seconds)
-                        found.setdefault((address, count), []).append(done)
+                    for address, script in scripts.items():
+                        found.setdefault((address, count), []).append(measure(server, script, arguments.seconds))
     is_enough = True
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     for address in ("/verify", "/graphql"):
