@@ -104,7 +104,8 @@ def ask(port: int, script: Path, seconds: float) -> int:
         text=True,
     )
     found = re.search(r"(\d+) requests in", done.stdout)
-    assert found is not None and "Non-2xx" not in done.stdout, done.stdout
+    assert found is not None, done.stdout
+    assert "Non-2xx" not in done.stdout, done.stdout
     return int(found[1])
 
 
