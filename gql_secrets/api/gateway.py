@@ -9,26 +9,36 @@ would treat it as a failure of this server.
 """
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiohttp import hdrs, web
 
 from gql_secrets.api.authentication.basic import CHALLENGE, parse_basic
 from gql_secrets.api.keys import COUNTERS, SERVICES, TRUSTED_PROXIES
 from gql_secrets.api.metrics.counters import Tally, VerificationCounts
-from gql_secrets.api.web.aiohttp_internals import FAST_PATH, FastPath, HeadResponse, make_head, protect_connection
+from gql_secrets.api.web.aiohttp_internals import (
+    FAST_PATH,
+    FastPath,
+    HeadResponse,
+    LaterAnswer,
+    WholeResponse,
+    make_head,
+    protect_connection,
+)
 from gql_secrets.api.web.client_address import RequestSource, TrustedProxies, find_source
 from gql_secrets.api.web.middleware import is_body_encoded
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretState
-from gql_secrets.service.verification import Accepted, RefusalReason, Refused
+from gql_secrets.service.verification import Accepted, RefusalReason, Refused, Verdict
 from gql_secrets.wiring import Services
 
 if TYPE_CHECKING:
-    from gql_secrets.api.tracing.spans import Answer, Tracing
+    from gql_secrets.api.tracing.spans import Tracing
 
 _log: Final = logging.getLogger(__name__)
 
@@ -46,10 +56,11 @@ def add_gateway_routes(app: web.Application, tracing: "Tracing | None" = None) -
 
     async def register_fast_path(app: web.Application) -> None:
         gateway = _gateway_of(app)
-        answer: Answer = gateway.answer_fast
+        begin: Callable[[web.BaseRequest], WholeResponse | LaterAnswer] = gateway.begin
         if tracing is not None:
-            answer = tracing.surround(answer, VERIFY_PATH, app[TRUSTED_PROXIES])
-        app[FAST_PATH] = FastPath(is_verification, answer, app[SERVICES].lookup.expire_view)
+            traced = LaterAnswer(tracing.surround(gateway.answer, VERIFY_PATH, app[TRUSTED_PROXIES]))
+            begin = lambda _request: traced  # noqa: E731
+        app[FAST_PATH] = FastPath(is_verification, begin, app[SERVICES].lookup.expire_view)
 
     app.router.add_route("*", VERIFY_PATH, _verify)
     app.router.add_route("*", VERIFY_PATH + "/{tail:.*}", _verify)
@@ -69,6 +80,18 @@ def _gateway_of(app: web.Application) -> "Gateway":
     return Gateway(app[SERVICES], app[TRUSTED_PROXIES], app[COUNTERS].verifications)
 
 
+class _Asked(NamedTuple):
+    """What a gateway asks: whether this secret of this client is valid for a caller from there; and when it asked."""
+
+    client_id: str
+    secret: str
+    source: RequestSource
+    began: float
+
+    def __repr__(self) -> str:
+        return f"_Asked({self.client_id!r}, …)"
+
+
 class Gateway:
     """Answers the requests of gateways."""
 
@@ -80,48 +103,65 @@ class Gateway:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer 200 with the client's id, 401, 403 or 503: the same 401 for unknown, wrong, ended and disabled."""
-        return await self._answer(request, is_fast=False)
+        asked = self._read(request)
+        return HeadResponse(asked) if isinstance(asked, WholeResponse) else await self._answer(asked, request)
 
-    async def answer_fast(self, request: web.BaseRequest) -> web.StreamResponse:
+    def begin(self, request: web.BaseRequest) -> WholeResponse | LaterAnswer:
         """Answer as `answer` does, without awaiting where that is possible; for a `FastPath` only."""
-        return await self._answer(request, is_fast=True)
+        asked = self._read(request)
+        if isinstance(asked, WholeResponse):
+            return asked
+        try:
+            verdict = self._verifier.verify_nowait(asked.client_id, asked.secret, asked.source.source)
+        except Unavailable:
+            return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began)
+        if verdict is None:
+            return LaterAnswer(partial(self._answer, asked))
+        return self._conclude(asked, verdict, request)
 
-    async def _answer(self, request: web.BaseRequest, *, is_fast: bool) -> web.StreamResponse:
+    def _read(self, request: web.BaseRequest) -> "_Asked | WholeResponse":
+        """Return what a request asks, or the refusal of one that asks nothing."""
         began, counts = perf_counter(), self._counts
         if is_body_encoded(request):
-            return self._counted(counts.encoded_body, HeadResponse(_UNSUPPORTED), began)
+            return self._counted(counts.encoded_body, WholeResponse(_UNSUPPORTED), began)
         headers = request.headers.getall(hdrs.AUTHORIZATION, ())
         if not headers:
-            return self._counted(counts.missing, HeadResponse(_REFUSED), began)
+            return self._counted(counts.missing, WholeResponse(_REFUSED), began)
         source = find_source(request, self._trusted_proxies)
         credentials = parse_basic(headers[0]) if len(headers) == 1 else None
         if credentials is None:
             self._limits.failed(source.address, None)
-            return self._counted(counts.malformed, HeadResponse(_REFUSED), began)
-        client_id, secret = credentials
+            return self._counted(counts.malformed, WholeResponse(_REFUSED), began)
+        return _Asked(*credentials, source, began)
+
+    async def _answer(self, asked: "_Asked", request: web.BaseRequest) -> web.StreamResponse:
         try:
-            verdict = self._verifier.verify_nowait(client_id, secret, source.source) if is_fast else None
-            if verdict is None:
-                verdict = await self._verifier.verify(client_id, secret, source.source)
+            verdict = await self._verifier.verify(asked.client_id, asked.secret, asked.source.source)
         except Unavailable:
-            return self._counted(counts.unavailable, HeadResponse(_UNAVAILABLE), began)
+            return HeadResponse(self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began))
+        return HeadResponse(self._conclude(asked, verdict, request))
+
+    def _conclude(self, asked: "_Asked", verdict: Verdict, request: web.BaseRequest) -> WholeResponse:
+        counts, source = self._counts, asked.source
         if isinstance(verdict, Accepted):
             protect_connection(request)
             if source.unclear is None:
-                return self._counted(counts.accepted, HeadResponse(_ACCEPTED, _identity(verdict)), began)
+                return self._counted(counts.accepted, WholeResponse(_ACCEPTED, _identity(verdict)), asked.began)
             verdict = Refused(RefusalReason.ADDRESS, verdict.client_id, verdict.secret_id)
-        return self._counted(counts.refused[verdict.reason], self._refuse(verdict, source, client_id), began)
+        return self._counted(
+            counts.refused[verdict.reason], self._refuse(verdict, source, asked.client_id), asked.began
+        )
 
-    def _counted(self, tally: Tally, response: HeadResponse, began: float) -> HeadResponse:
+    def _counted(self, tally: Tally, response: WholeResponse, began: float) -> WholeResponse:
         self._counts.record(tally, perf_counter() - began)
         return response
 
-    def _refuse(self, verdict: Refused, source: RequestSource, client_id: str) -> HeadResponse:
+    def _refuse(self, verdict: Refused, source: RequestSource, client_id: str) -> WholeResponse:
         _log.debug("verification_refused", extra={"reason": verdict.reason.value, "address": source.address})
         if verdict.reason is RefusalReason.ADDRESS:
-            return HeadResponse(_FORBIDDEN)
+            return WholeResponse(_FORBIDDEN)
         self._limits.failed(source.address, client_id)
-        return HeadResponse(_REFUSED)
+        return WholeResponse(_REFUSED)
 
 
 def _identity(verdict: Accepted) -> str:

@@ -4,13 +4,18 @@ aiohttp gives a connection as much time for its first head as for being idle, an
 limits per line, and unlimited time for a body. Here, each connection that owes a head or a body is in a queue ordered
 by its deadline, and one timer looks at the front of both queues: a request costs two entries in a dict, and no timer.
 
+aiohttp answers each request in a task, for which it wakes another one. An answer that needs no awaiting is written
+without either (`Connection.answer_arrived`), if the connection has nothing else to do. That is done once in each run of
+the event loop, for all requests that have arrived by then, so that they can share one look at the database.
+
 The private attributes, all in this file, because a minor release of aiohttp may change them (`pyproject.toml` has the
 bound, `tests/api/web/test_aiohttp_internals.py` the list):
 
 - `web.AppRunner._make_server`
 - `web.Server`: `_kwargs`, `_loop`
-- `web.RequestHandler`: `_loop`, `_messages`, `_request_count`, `_waiter`, `_drain_helper` (of its base class)
-- `web.Request`: `_match_info`
+- `web.RequestHandler`: `_close`, `_force_close`, `_keepalive_timeout`, `_messages`, `_next_keepalive_close_time`,
+  `_request_count`, `_task_handler`, `_waiter`, and of its base class `_drain_helper`, `_loop`, `_parser`, `_paused`
+- `web.Request`: `_match_info`, `_message`
 - `web.StreamResponse`: `_eof_sent`, `_keep_alive`
 - `aiohttp.helpers.rfc822_formatted_time`
 """
@@ -20,10 +25,12 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import RawRequestMessage
 
 from gql_secrets.api.keys import DRAINING, SERVER_NAME, TRUSTED_PROXIES
 from gql_secrets.api.web.client_address import TrustedProxies
@@ -38,10 +45,18 @@ _PAUSE: Final = 0.004
 _TICK: Final = 0.25
 _SECONDS_BETWEEN_WARNINGS: Final = 10.0
 _CONTINUE: Final = "100-continue"
+# Of a request whose answer is written in one piece.
+_NO_WRITER: Final = cast("AbstractStreamWriter", None)
 _VERSIONS: Final = (HttpVersion10, HttpVersion11)
 _UNIX_ADDRESS: Final = "unix"
 _UNIX: Final = getattr(socket, "AF_UNIX", None)
 _USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+
+class LaterAnswer(NamedTuple):
+    """The rest of an answer that was begun."""
+
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class FastPath(NamedTuple):
@@ -49,12 +64,12 @@ class FastPath(NamedTuple):
 
     Attributes:
         matches: whether a path, as it is in the request line, belongs to it.
-        answer: answers such a request.
+        begin: answers such a request without awaiting; where that is not possible, returns what answers it.
         on_activity: called when bytes have arrived on any connection, and when any other request has been handled.
     """
 
     matches: Callable[[str], bool]
-    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    begin: Callable[[web.BaseRequest], "WholeResponse | LaterAnswer"]
     on_activity: Callable[[], None]
 
 
@@ -123,6 +138,7 @@ class BoundedServer(web.Server):
         self.heads: dict[Connection, float] = {}
         self.bodies: dict[Connection, tuple[float, StreamReader]] = {}
         self.table: ConnectionTable[Connection] = ConnectionTable()
+        self._arrived: list[Connection] = []
         self._application = plain.request_handler
         self._trusted_proxies = trusted_proxies
         self._max_connections = max_connections(limits.connections)
@@ -138,12 +154,13 @@ class BoundedServer(web.Server):
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.version not in _VERSIONS:
             # Not aiohttp's response, whose status line would repeat the version.
-            refusal = HeadResponse(_VERSION_NOT_SUPPORTED)
+            refusal = HeadResponse(WholeResponse(_VERSION_NOT_SUPPORTED))
             refusal.force_close()
             return refusal
         fast_path = self.fast_path
         if fast_path is not None and fast_path.matches(request.raw_path):
-            return await fast_path.answer(request)
+            begun = _take_begun(request) or fast_path.begin(request)
+            return await begun.answer(request) if isinstance(begun, LaterAnswer) else HeadResponse(begun)
         expected = request.headers.get(hdrs.EXPECT)
         if expected is not None and expected.lower() != _CONTINUE:
             # aiohttp would repeat the header's value.
@@ -155,6 +172,17 @@ class BoundedServer(web.Server):
             return await self._application(request)
         finally:
             self.note_activity()
+
+    def answer_soon(self, connection: "Connection") -> None:
+        """Answer the request that has arrived, with all others that arrive in this run of the event loop."""
+        if not self._arrived:
+            self._loop.call_soon(self._answer_arrived)
+        self._arrived.append(connection)
+
+    def _answer_arrived(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        for connection in arrived:
+            connection.answer_arrived()
 
     def note_activity(self) -> None:
         """Let the fast path know that the database may have changed."""
@@ -223,7 +251,7 @@ class BoundedServer(web.Server):
 class Connection(web.RequestHandler):
     """One connection: it is in the server's queues while it owes a head or a body."""
 
-    __slots__ = ("_head_bytes", "_server", "share")
+    __slots__ = ("_begun", "_head_bytes", "_server", "share")
 
     share: AddressShare["Connection"]
 
@@ -232,6 +260,8 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=loop, **options)
         self._server = server
         self._head_bytes = 0
+        # The head of a request whose answer was begun, and the rest of the answer.
+        self._begun: tuple[object, LaterAnswer] | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -250,22 +280,82 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take what arrived, and note whether a head has ended or begun."""
         self._server.note_activity()
-        before = self._request_count
-        super().data_received(data)
+        before, waiter = self._request_count, self._waiter
+        self._waiter = None  # aiohttp's task is not to be woken yet
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
         if self._request_count != before:
             self._server.heads.pop(self, None)
             self.share.head_arrived(self)
             self._head_bytes = 0
             if self._messages:
                 self._expect_body(self._messages[-1][1])
-        elif self._waiter is not None and data:
-            # No request is being answered, and the data completes none: it is a piece of a head.
+            if waiter is not None and not waiter.done():
+                if self._is_for_fast_path():
+                    self._server.answer_soon(self)
+                else:
+                    waiter.set_result(None)
+        elif waiter is not None and data and not self._messages:
+            # No request is being answered or about to be, and the data completes none: it is a piece of a head.
             self._head_bytes += len(data)
             if self._head_bytes > self._server.limits.head_bytes:
                 self._refuse_head()
             elif self not in self._server.heads:
                 self._server.heads[self] = self._loop.time() + self._server.limits.head_seconds
                 self.share.head_began(self)
+
+    def _is_for_fast_path(self) -> bool:
+        """Whether one whole request has arrived that the fast path answers, and leaves the connection as it is."""
+        path = self._server.fast_path
+        if path is None or len(self._messages) != 1:
+            return False
+        message, body = self._messages[0]
+        return _is_plain(message) and path.matches(message.path) and body.is_eof()
+
+    def answer_arrived(self) -> None:
+        """Answer the request that has arrived, or let aiohttp's task do it.
+
+        While that task waits, no request is being answered, and none has to be answered before this one.
+        """
+        waiter = self._waiter
+        if waiter is not None and not waiter.done() and self._messages and not self._answer_now():
+            waiter.set_result(None)
+
+    def _answer_now(self) -> bool:
+        """Answer the request that has arrived, if that needs no awaiting; return whether it was answered."""
+        path, transport, parser, task = self._server.fast_path, self.transport, self._parser, self._task_handler
+        if path is None or transport is None or parser is None or task is None or self._has_more_to_do:
+            return False
+        message, body = self._messages[0]
+        if not _is_plain(message):
+            return False
+        try:
+            begun = path.begin(web.BaseRequest(message, body, self, _NO_WRITER, task, self._loop))
+        except Exception:  # noqa: BLE001  aiohttp's task meets it again, and answers it
+            _log.exception("unexpected_error")
+            return False
+        if isinstance(begun, LaterAnswer):
+            self._begun = message, begun
+            return False
+        self._messages.clear()
+        parser.message_consumed()
+        self._server.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        transport.write(begun.written())
+        return True
+
+    @property
+    def _has_more_to_do(self) -> bool:
+        """Whether there are more requests, earlier responses to write, or the end of the connection to say."""
+        is_ending = self._server.is_draining or self._close or self._force_close
+        return is_ending or self._paused or len(self._messages) > 1
+
+    def take_begun(self, message: object) -> LaterAnswer | None:
+        """Return the rest of the answer to the request with this head, if it was begun."""
+        begun, self._begun = self._begun, None
+        return begun[1] if begun is not None and begun[0] is message else None
 
     def protect(self) -> None:
         """Let this connection be closed last when there are too many."""
@@ -320,17 +410,35 @@ class Connection(web.RequestHandler):
             super().log_exception(*args, **kw)
 
 
-class HeadResponse(web.StreamResponse):
+class WholeResponse(NamedTuple):
     """A response that is written in one piece: aiohttp's way with headers costs more than a verification.
 
     It has no headers but those given: no security headers, and no CORS headers.
+
+    Attributes:
+        head: what `make_head` returned.
+        more: more header lines, each with its line end.
+        body: the body.
     """
 
-    def __init__(self, head: tuple[HTTPStatus, str], more: str = "", body: bytes = b"") -> None:
-        """Make it of a head that `make_head` returned, more header lines, each with its line end, and a body."""
-        super().__init__(status=head[0])
-        self._text = f"{head[1]}Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n{more}"
-        self._content = body
+    head: tuple[HTTPStatus, str]
+    more: str = ""
+    body: bytes = b""
+
+    def written(self, connection: str = "") -> bytes:
+        """Return its bytes, with the header line that says what becomes of the connection."""
+        (_, head), more, body = self
+        date = rfc822_formatted_time()
+        return f"{head}Content-Length: {len(body)}\r\nDate: {date}\r\n{more}{connection}\r\n".encode() + body
+
+
+class HeadResponse(web.StreamResponse):
+    """Writes a `WholeResponse` where aiohttp expects a response of its own."""
+
+    def __init__(self, whole: WholeResponse) -> None:
+        """Make it of the response to write."""
+        super().__init__(status=whole.head[0])
+        self._whole = whole
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write it, and wait while the peer reads more slowly than responses are written.
@@ -345,11 +453,12 @@ class HeadResponse(web.StreamResponse):
             raise ConnectionResetError("The connection is closed.")
         if self._keep_alive is None:
             self._keep_alive = request.keep_alive
+        connection = ""
         if not self._keep_alive:
-            self._text += "Connection: close\r\n"
+            connection = "Connection: close\r\n"
         elif request.version < HttpVersion11:
-            self._text += "Connection: keep-alive\r\n"
-        request.transport.write(f"{self._text}\r\n".encode() + self._content)
+            connection = "Connection: keep-alive\r\n"
+        request.transport.write(self._whole.written(connection))
         self._eof_sent = True
         await protocol._drain_helper()  # noqa: SLF001
 
@@ -368,6 +477,22 @@ def make_head(status: HTTPStatus, *lines: str) -> tuple[HTTPStatus, str]:
 
 
 _VERSION_NOT_SUPPORTED: Final = make_head(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+
+
+def _is_plain(message: object) -> TypeGuard[RawRequestMessage]:
+    """Whether a head is that of an HTTP/1.1 request after which the connection goes on as it is."""
+    return (
+        isinstance(message, RawRequestMessage)
+        and message.version == HttpVersion11
+        and not message.should_close
+        and not message.upgrade
+    )
+
+
+def _take_begun(request: web.BaseRequest) -> LaterAnswer | None:
+    """Return the rest of the answer to this request, if it was begun."""
+    connection = request.protocol
+    return connection.take_begun(request._message) if isinstance(connection, Connection) else None  # noqa: SLF001
 
 
 def protect_connection(request: web.BaseRequest) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVER_NAME
-from gql_secrets.api.web.aiohttp_internals import HeadResponse, make_head
+from gql_secrets.api.web.aiohttp_internals import HeadResponse, WholeResponse, make_head
 from gql_secrets.api.web.cors import cors_headers
 from gql_secrets.api.web.request_id import X_REQUEST_ID
 
@@ -78,7 +78,7 @@ def api_response(
     # Two of them may be named Vary.
     lines = ((X_REQUEST_ID, request[REQUEST_ID]), *cors_headers(request).items(), *headers.items())
     more = "".join([f"{name}: {value}\r\n" for name, value in lines])
-    return HeadResponse(_head(content_type, is_https=_is_https(request)), more, body)
+    return HeadResponse(WholeResponse(_head(content_type, is_https=_is_https(request)), more, body))
 
 
 @lru_cache(maxsize=16)

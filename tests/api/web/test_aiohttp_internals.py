@@ -13,8 +13,21 @@ from gql_secrets.api.web.aiohttp_internals import BoundedRunner, Connection, Hea
 USED = {
     web.AppRunner: ("_make_server",),
     web.Server: ("_kwargs", "_loop"),
-    web.RequestHandler: ("_loop", "_messages", "_request_count", "_waiter", "_drain_helper"),
-    web.Request: ("_match_info",),
+    web.RequestHandler: (
+        "_close",
+        "_drain_helper",
+        "_force_close",
+        "_keepalive_timeout",
+        "_loop",
+        "_messages",
+        "_next_keepalive_close_time",
+        "_parser",
+        "_paused",
+        "_request_count",
+        "_task_handler",
+        "_waiter",
+    ),
+    web.Request: ("_match_info", "_message"),
     web.StreamResponse: ("_eof_sent", "_keep_alive"),
 }
 FRAMEWORK = [(kind, name) for kind, names in USED.items() for name in names]
