@@ -24,7 +24,7 @@ class Role(StrEnum):
     @property
     def rank(self) -> int:
         """Greater is more powerful; a caller without a role has rank 0."""
-        return {Role.ADMIN: 3, Role.OPERATOR: 2, Role.VIEWER: 1}[self]
+        return 3 if self is Role.ADMIN else 2 if self is Role.OPERATOR else 1
 
 
 class Feature(StrEnum):

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 from gql_secrets.domain.errors import InvalidReason
@@ -13,8 +13,10 @@ from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.domain.texts import is_writable
 
 FIRST_HASH: Final = bytes(32)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 MAX_REASON: Final = 200
-# The canonical JSON of the entries of format 2. `json.dumps` would make an encoder for each of them.
+# One encoder for all values: `json.dumps` would make one for each.
 _encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
@@ -162,40 +164,33 @@ class AuditEntry:
         the hashes of earlier events as they are. Its names, their order, the separators and the escapes are part of
         the stored data and never change.
         """
-        facts: Mapping[str, object] = {
-            "revision": self.revision,
-            "at": _microseconds(self.at),
-            "action": self.action,
-            "actor": self.actor,
-            "actor_kind": self.actor_kind,
-            "surface": self.surface,
-            "request_id": self.request_id,
-            "address": self.address,
-            "client_id": self.client_id,
-            "generation_before": self.generation_before,
-            "generation_after": self.generation_after,
-            "secret_id": self.secret_id,
-            "ended": sorted([each.secret_id, each.reason, each.state_before] for each in self.ended),
-            "hours_to_live": self.hours_to_live,
-            "expires_at": _microseconds(self.expires_at) if self.expires_at else None,
-            "edited_fields": list(self.edited_fields),
-            "clamped": self.clamped,
-            "weak_secret": self.weak_secret,
-            "reason": self.reason,
-            "accepted": self.accepted,
-            "actor_name": self.actor_name,
-            "link_number": self.link_number,
-            "session_number": self.session_number,
-            "person_name": self.person_name,
-            "person_role": self.person_role,
-            "session_end_reason": self.session_end_reason,
-            "webhook_number": self.webhook_number,
-            "pepper_key_id": self.pepper_key_id,
-        }
         # 0 is a value (a hard reset has 0 hours to live); None, False and an empty list are not.
-        given = {name: fact for name, fact in facts.items() if fact is not None and fact is not False and fact != []}
-        canonical = _encode(given).encode()
-        return hashlib.sha256(bytes([self.FORMAT]) + previous + canonical).digest()
+        canonical = ",".join(
+            f"{name}{_written(fact)}"
+            for name, fact in zip(_CANONICAL_NAMES, _facts_of(self), strict=True)
+            if fact is not None and fact is not False and fact != ()
+        )
+        return hashlib.sha256(b"%c%b{%b}" % (self.FORMAT, previous, canonical.encode())).digest()
+
+
+_CANONICAL_ORDER: Final = sorted(AuditEntry.__slots__)
+_CANONICAL_NAMES: Final = tuple(f'"{name}":' for name in _CANONICAL_ORDER)
+_facts_of: Final = attrgetter(*_CANONICAL_ORDER)
+
+
+def _written(fact: object) -> str:
+    """Return the canonical JSON of a fact."""
+    kind = type(fact)
+    if kind is int:
+        return str(fact)
+    if kind is str:
+        return _encode(fact)
+    if isinstance(fact, datetime):
+        return str(_microseconds(fact))
+    if isinstance(fact, tuple):
+        is_ended = isinstance(fact[0], EndedSecret)
+        fact = sorted([each.secret_id, each.reason, each.state_before] for each in fact) if is_ended else list(fact)
+    return _encode(fact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,5 +282,4 @@ class FirstFormatEntry:
 
 
 def _microseconds(instant: datetime) -> int:
-    whole = int(instant.replace(microsecond=0).timestamp())
-    return whole * 1_000_000 + instant.microsecond
+    return (instant - _EPOCH) // _MICROSECOND

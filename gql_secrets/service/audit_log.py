@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -28,6 +29,7 @@ from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
+from gql_secrets.storage.objects import set_fields
 from gql_secrets.storage.transaction import Transaction, insertion
 
 _log: Final = logging.getLogger(__name__)
@@ -41,7 +43,8 @@ _MOVE_HEAD: Final = """
 """
 _PROBE_SECONDS: Final = 1.0
 # The columns that hold a field of an entry as it is.
-_SAME_FIELDS: Final = [name for name in AuditEntry.__slots__ if name not in ("ended", "edited_fields")]
+_SAME_FIELDS: Final = tuple(name for name in AuditEntry.__slots__ if name not in ("ended", "edited_fields"))
+_values_of_same_fields: Final = attrgetter(*_SAME_FIELDS)
 # The facts about people, whose columns were added last; no event of format 1 fills them.
 _PEOPLE: Final = (
     "actor_name",
@@ -238,7 +241,7 @@ async def append_to_audit(
         tx.changes.append(_journaled(entry, head, previous))
         rows.append(
             {
-                **{field: getattr(entry, field) for field in _SAME_FIELDS},
+                **dict(zip(_SAME_FIELDS, _values_of_same_fields(entry), strict=True)),
                 "ended_secret_ids": "",
                 "edited_fields": ",".join(entry.edited_fields) or None,
                 "format": entry.FORMAT,
@@ -254,11 +257,10 @@ async def append_to_audit(
             }
             for secret in entry.ended
         ]
-    installation.revision = entries[-1].revision
-    installation.audit_head = head
-    installation.audit_key_id = pepper.first.key_id
-    installation.audit_mac = sign_head(pepper, installation.revision, head) if is_signed else b""
-    moved = (_MOVE_HEAD, (installation.revision, head, installation.audit_key_id, installation.audit_mac))
+    revision, key_id = entries[-1].revision, pepper.first.key_id
+    mac = sign_head(pepper, revision, head) if is_signed else b""
+    set_fields(installation, revision=revision, audit_head=head, audit_key_id=key_id, audit_mac=mac)
+    moved = (_MOVE_HEAD, (revision, head, key_id, mac))
     if len(rows) == 1:
         await tx.write(
             [*also, insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended), moved]

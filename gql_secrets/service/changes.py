@@ -48,6 +48,7 @@ from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import IntegrityError
 from gql_secrets.storage.models import AuditEvent, Client, ClientSecret, Installation
+from gql_secrets.storage.objects import set_fields
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.urgency import ending
 
@@ -135,7 +136,7 @@ class ClientChange(Change):
             Conflict: this client had the new secret before (only an imported client can).
         """
         before = self.client.generation
-        self.client.generation = before + 1
+        set_fields(self.client, generation=before + 1)
         facts |= {"client_id": self.client.client_id, "generation_before": before, "generation_after": before + 1}
         also = [*self.unwritten, (_SET_GENERATION, (before + 1, self.client.client_id))]
         try:
@@ -192,12 +193,12 @@ class ClientChange(Change):
 
     def _ended(self, end: End) -> SavedSecret:
         row = self.secrets[end.secret.id]
-        row.state, row.ended_at, row.end_reason = end.reason.state.value, self.now, end.reason.value
+        set_fields(row, state=end.reason.state.value, ended_at=self.now, end_reason=end.reason.value)
         return row, _END
 
     def _retained(self, keep: Keep) -> SavedSecret:
         row = self.secrets[keep.secret.id]
-        row.state, row.replaced_at, row.expires_at = SecretState.RETAINED.value, keep.replaced_at, keep.expires_at
+        set_fields(row, state=SecretState.RETAINED.value, replaced_at=keep.replaced_at, expires_at=keep.expires_at)
         return row, _RETENTION
 
 

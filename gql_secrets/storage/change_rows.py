@@ -7,14 +7,13 @@ own, and everything is read after them: the clock, the installation, the client 
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.models import Client, ClientSecret, Installation
-from gql_secrets.storage.objects import object_of_row, plan_of
+from gql_secrets.storage.objects import object_of_row, plan_of, set_fields
 from gql_secrets.storage.transaction import Transaction
 
 # Tortoise's own lists of columns; it adds that of the foreign key only when it opens a database.
@@ -24,6 +23,12 @@ _INSTALLATION: Final = tuple(Installation._meta.fields_db_projection)  # noqa: S
 _CLIENT_PLAN: Final = plan_of(Client, _CLIENT)
 _SECRET_PLAN: Final = plan_of(ClientSecret, _SECRET)
 _INSTALLATION_PLAN: Final = plan_of(Installation, _INSTALLATION)
+# Where the columns of each object begin in the row, after seven other facts.
+_FACTS: Final = 7
+_CLIENT_AT: Final = _FACTS + len(_INSTALLATION)
+_CURRENT_AT: Final = _CLIENT_AT + len(_CLIENT)
+_RETAINED_AT: Final = _CURRENT_AT + len(_SECRET)
+_CALLER_AT: Final = _RETAINED_AT + len(_SECRET)
 _CALLER_SECRET_COLUMNS: Final = 9
 _statements: Final[dict[tuple[str, bool, bool], str]] = {}
 _SESSION_COLUMNS: Final = (
@@ -105,36 +110,38 @@ async def read_locked(
     caller = [each for each in (secret_id, session_id) if each is not None]
     statement = _statement(tx.dialect, for_secret=secret_id is not None, for_session=session_id is not None)
     [row] = await tx.fetch_rows(statement, (creates_secret, client_id, *caller))
-    values = iter(row)
-    now = tx.instant_of(next(values))
-    newest, new_secret_id, are_makers, features = islice(values, 4)
-    last_uses = tuple(islice(values, 2))
-    installation = object_of_row(Installation, _INSTALLATION_PLAN, islice(values, len(_INSTALLATION)))
-    client = object_of_row(Client, _CLIENT_PLAN, islice(values, len(_CLIENT)))
-    secrets = [object_of_row(ClientSecret, _SECRET_PLAN, islice(values, len(_SECRET))) for _ in last_uses]
-    for secret, last_seen_at in zip(secrets, last_uses, strict=True):
-        if secret is not None and last_seen_at is not None:
-            seen_at = from_microseconds(last_seen_at)
-            secret.last_used_at = max(secret.last_used_at or seen_at, seen_at)
+    values = tuple(row)
+    clock, newest, new_secret_id, are_makers, features, current_used_at, retained_used_at = values[:_FACTS]
+    now = tx.instant_of(clock)
+    installation = object_of_row(Installation, _INSTALLATION_PLAN, values[_FACTS:_CLIENT_AT])
+    client = object_of_row(Client, _CLIENT_PLAN, values[_CLIENT_AT:_CURRENT_AT])
+    current = _secret(values[_CURRENT_AT:_RETAINED_AT], current_used_at)
+    retained = _secret(values[_RETAINED_AT:_CALLER_AT], retained_used_at)
+    session_at = _CALLER_AT if secret_id is None else _CALLER_AT + _CALLER_SECRET_COLUMNS
     if installation is None:
         raise LookupError("The row of the installation is missing.")
     # An edited row may name a revision that an event already has: a change that ends something must still be possible.
-    installation.revision = max(installation.revision, newest or 0)
+    if newest is not None and newest > installation.revision:
+        set_fields(installation, revision=newest)
     return LockedRows(
         now=now,
         installation=installation,
         client=client,
         features=_words(features),
-        secrets=tuple(sorted((secret for secret in secrets if secret), key=_id_of)),
+        secrets=tuple(secret for secret in (retained, current) if secret),
         are_makers=bool(are_makers),
         new_secret_id=new_secret_id,
-        caller_secret=None if secret_id is None else _caller_secret(tuple(islice(values, _CALLER_SECRET_COLUMNS))),
-        caller_session=None if session_id is None else _caller_session(tuple(values)),
+        caller_secret=None if secret_id is None else _caller_secret(values[_CALLER_AT:session_at]),
+        caller_session=None if session_id is None else _caller_session(values[session_at:]),
     )
 
 
-def _id_of(secret: ClientSecret) -> int:
-    return int(secret.id)
+def _secret(values: Sequence[Any], last_seen_at: int | None) -> ClientSecret | None:
+    secret = object_of_row(ClientSecret, _SECRET_PLAN, values)
+    if secret is not None and last_seen_at is not None:
+        seen_at = from_microseconds(last_seen_at)
+        set_fields(secret, last_used_at=max(secret.last_used_at or seen_at, seen_at))
+    return secret
 
 
 async def find_caller_secrets(database: Database, secret_ids: Collection[int | None]) -> list[CallerSecret]:

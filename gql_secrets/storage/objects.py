@@ -3,9 +3,9 @@
 A change makes several. Tortoise's own ways check and convert each value, which takes several times as long.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tortoise.fields import BooleanField
 from tortoise.models import Model
@@ -15,7 +15,13 @@ from gql_secrets.storage.fields import InstantField, from_microseconds
 ModelT = TypeVar("ModelT", bound=Model)
 
 Convert = Callable[[Any], object]
-Plan = tuple[tuple[str, Convert | None], ...]
+
+
+class Plan(NamedTuple):
+    """The columns of a row, its key first, and those whose values are converted."""
+
+    columns: tuple[str, ...]
+    converted: tuple[tuple[str, Convert], ...]
 
 
 def object_of(model: type[ModelT], values: Mapping[str, object]) -> ModelT:
@@ -26,19 +32,29 @@ def object_of(model: type[ModelT], values: Mapping[str, object]) -> ModelT:
     return made
 
 
-def object_of_row(model: type[ModelT], plan: Plan, values: Iterable[Any]) -> ModelT | None:
+def object_of_row(model: type[ModelT], plan: Plan, values: Sequence[Any]) -> ModelT | None:
     """Return the object of a row as the database has its values, or None where the first one, its key, is null."""
+    if values[0] is None:
+        return None
     made = model.__new__(model)
     own = made.__dict__
     own.update(_blank(model), _await_when_save={})
-    for (name, convert), value in zip(plan, values, strict=True):
-        own[name] = value if convert is None or value is None else convert(value)
-    return None if own[plan[0][0]] is None else made
+    own.update(zip(plan.columns, values, strict=True))
+    for name, convert in plan.converted:
+        if (value := own[name]) is not None:
+            own[name] = convert(value)
+    return made
+
+
+def set_fields(made: Model, **values: object) -> None:
+    """Set fields of an object that was made here, without what Tortoise checks of each."""
+    made.__dict__.update(values)
 
 
 def plan_of(model: type[Model], columns: Sequence[str]) -> Plan:
     """Return how the values of these columns are converted."""
-    return tuple((name, _converter(model, name)) for name in columns)
+    converters = ((name, _converter(model, name)) for name in columns)
+    return Plan(tuple(columns), tuple((name, convert) for name, convert in converters if convert))
 
 
 def _converter(model: type[Model], name: str) -> Convert | None:
