@@ -17,13 +17,12 @@ from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import IntegrityError, is_busy
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.sqlite.engine import TRY_SECONDS, ImmediateTransaction
-from gql_secrets.storage.sqlite.file import prepare_file
+from gql_secrets.storage.sqlite.file import WHOLE_FILE, prepare_file
 from gql_secrets.storage.sqlite.reserve import Reserve
 from gql_secrets.storage.urgency import LOCK_SECONDS
 
 _log: Final = logging.getLogger(__name__)
 _FULL: Final = 2
-_MAPPED_BYTES: Final = 256 * 1024 * 1024
 # What the write-ahead log is cut to once it was copied into the database. Tortoise's 16 kB let nearly every commit
 # lengthen the file again, which took half of its time.
 _MAX_LOG_BYTES: Final = 64 * 1024 * 1024
@@ -72,7 +71,7 @@ class SqliteDialect:
                 "file_path": str(self._path),
                 "synchronous": "FULL",
                 "busy_timeout": int(busy_seconds * 1000),
-                "mmap_size": _MAPPED_BYTES,
+                "mmap_size": WHOLE_FILE,
                 "journal_size_limit": _MAX_LOG_BYTES,
             },
         }
@@ -131,7 +130,7 @@ class SqliteDialect:
             # Not mode=ro: the last connection to be closed copies the log into the database, so it must be able to.
             self._quick = sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0)
             self._quick.execute("PRAGMA query_only = ON")
-            self._quick.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
+            self._quick.execute(f"PRAGMA mmap_size = {WHOLE_FILE}")
         try:
             return self._quick.execute(statement, values).fetchall()
         except sqlite3.OperationalError as error:

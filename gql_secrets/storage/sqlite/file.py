@@ -1,4 +1,4 @@
-"""Preparing a SQLite file before it is opened."""
+"""A SQLite file: how much of it is mapped, and its preparation before it is opened."""
 
 import contextlib
 import sqlite3
@@ -10,6 +10,8 @@ from gql_secrets.domain.errors import SetupError
 from gql_secrets.storage.errors import is_busy, is_damage
 from gql_secrets.storage.urgency import LOCK_SECONDS
 
+# The most that SQLite maps into memory, in bytes. Reading a page that is not mapped takes five times as long.
+WHOLE_FILE: Final = 2**31 - 2**16
 _BETWEEN_TRIES: Final = 0.01  # seconds
 
 

@@ -17,6 +17,7 @@ from gql_secrets.storage.secret_index.cache import SecretCache
 from gql_secrets.storage.secret_index.lookup import DECOY_DIGESTS, NO_DIGEST
 from gql_secrets.storage.secret_index.missing_key import missing_key
 from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, StoredSecret, columns
+from gql_secrets.storage.sqlite.file import WHOLE_FILE
 
 _COLUMNS: Final = columns("group_concat(f.feature)")
 _AHEAD: Final = f"SELECT s.digest, {_COLUMNS} FROM {TABLES} WHERE s.id < ? ORDER BY s.id DESC LIMIT ?"  # noqa: S608
@@ -28,7 +29,6 @@ _AFTER_ALL: Final = 2**63 - 1
 _MAX_CHANGES: Final = 1000
 _UNCERTAIN: Final = "SELECT uncertain_clients FROM installation"
 _LOST: Final = "SELECT DISTINCT client_id FROM lost_change WHERE NOT accepted"
-_WHOLE_FILE: Final = 2**31 - 2**16  # the most that SQLite maps: a page that is not mapped costs five times as much
 _BUSY_SECONDS: Final = 0.5
 
 
@@ -53,7 +53,7 @@ class SqliteLookup:
         self._adjust_clock = database.adjust_clock
         self._connection = sqlite3.connect(str(database.address.path), isolation_level=None, timeout=_BUSY_SECONDS)
         self._connection.execute("PRAGMA query_only = ON")
-        self._connection.execute(f"PRAGMA mmap_size = {_WHOLE_FILE}")
+        self._connection.execute(f"PRAGMA mmap_size = {WHOLE_FILE}")
         self._missing_key = f"SELECT {missing_key(key_ids)}"
         self._cache = SecretCache()
         self._is_expired = True
