@@ -11,7 +11,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, cast
@@ -56,10 +56,7 @@ def set_up_logging(level: str, style: str = "text", *, worker: int | None = None
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, StderrHandler)]:
         root.removeHandler(handler)
-    handler = StderrHandler(JsonFormatter() if style == "json" else LineFormatter())
-    if worker is not None:
-        handler.addFilter(_Numbering(worker))
-    root.addHandler(handler)
+    root.addHandler(StderrHandler(JsonFormatter(worker) if style == "json" else LineFormatter(worker)))
     root.setLevel(logging.WARNING)
     set_log_level(level)
     for name in _QUIET_AT_WARNING:
@@ -86,7 +83,14 @@ def log_without_place(logger: logging.Logger, event: str, facts: Mapping[str, ob
 
 
 class EventRecord(logging.LogRecord):
-    """A record at the level INFO that does not say which line of code, thread or process it comes from."""
+    """A record at the level INFO that does not say which line of code, thread or process it comes from.
+
+    Attributes:
+        facts: what it says in addition to its event. Apart from the attributes of a record, which have the same values,
+            so that nobody has to look for them there.
+    """
+
+    __slots__ = ("facts",)
 
     def __init__(self, name: str, event: str, facts: Mapping[str, object]) -> None:
         """Make it of an event and its facts; the other attributes of a record have the same values in each."""
@@ -94,17 +98,7 @@ class EventRecord(logging.LogRecord):
         own.update(_EMPTY)
         own["name"], own["msg"], own["created"] = name, event, time.time()
         own.update(facts)
-
-
-class _Numbering(logging.Filter):
-    def __init__(self, worker: int) -> None:
-        super().__init__()
-        self._worker = worker
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep the record, with the number of the worker."""
-        record.worker = self._worker
-        return True
+        self.facts = facts
 
 
 class StderrHandler(logging.Handler):
@@ -132,17 +126,47 @@ class LineFormatter(logging.Formatter):
     line or field. Text that looks like a credential is redacted, in the message, in each value and in the exception.
     """
 
+    def __init__(self, worker: int | None = None) -> None:
+        """Format the records of this process, whose number each line has if it is one of several."""
+        super().__init__()
+        self._tail = "" if worker is None else f" worker={worker}"
+
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return " ".join([f"{key}={_format_value(key, value)}" for key, value in _fields_of(record)])
+        at, exception = _at(record.created), _exception_of(record)
+        if isinstance(record, EventRecord):
+            head, facts = _head_of_event(record.name, record.msg), record.facts
+        else:
+            head, facts = _head_of(record), _extra_of(record)
+        fields = [f" {key}={_format_value(key, value)}" for key, value in facts.items()]
+        end = "" if exception is None else f" exception={_form(exception)}"
+        return f"at={at} {head}{''.join(fields)}{self._tail}{end}"
 
 
 class JsonFormatter(logging.Formatter):
     """Formats a record as one JSON object on one line: the same keys, and texts redacted in the same way."""
 
+    def __init__(self, worker: int | None = None) -> None:
+        """Format the records of this process, whose number each line has if it is one of several."""
+        super().__init__()
+        self._tail: dict[str, object] = {} if worker is None else {"worker": worker}
+
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return json.dumps({key: _json_value(key, value) for key, value in _fields_of(record)})
+        facts = record.facts if isinstance(record, EventRecord) else _extra_of(record)
+        exception = _exception_of(record)
+        fields: dict[str, object] = {
+            "at": _at(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **facts,
+            **self._tail,
+            **({} if exception is None else {"exception": exception}),
+        }
+        return (
+            "{" + ", ".join([f"{_json_form_of(key)}: {_json_value(key, value)}" for key, value in fields.items()]) + "}"
+        )
 
 
 def without_credentials(text: str) -> str:
@@ -154,16 +178,24 @@ def without_credentials(text: str) -> str:
     return text
 
 
-def _fields_of(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-    yield "at", _at(record.created)
-    yield "level", record.levelname
-    yield "logger", record.name
-    yield "message", record.getMessage()
-    for key, value in record.__dict__.items():
-        if key not in _STANDARD:
-            yield key, value
+def _extra_of(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+
+
+def _head_of(record: logging.LogRecord) -> str:
+    message = _form_of(record.getMessage())
+    return f"level={_form_of(record.levelname)} logger={_form_of(record.name)} message={message}"
+
+
+@lru_cache(maxsize=128)
+def _head_of_event(logger: str, event: str) -> str:
+    return _head_of(EventRecord(logger, event, {}))
+
+
+def _exception_of(record: logging.LogRecord) -> str | None:
     if record.exc_info and record.exc_info[1] is not None:
-        yield "exception", _exception_text(record.exc_info[1])
+        return _exception_text(record.exc_info[1])
+    return None
 
 
 def _at(seconds: float) -> str:
@@ -177,24 +209,27 @@ def _text_of_second(second: int) -> str:
     return rfc3339_seconds(datetime.fromtimestamp(second, UTC))[:-1]
 
 
-def _json_value(key: str, value: object) -> str | int | float | None:
+def _json_value(key: str, value: object) -> str:
     if key in _SECRET_KEYS:
-        return _REDACTED
+        return f'"{_REDACTED}"'
+    kind = type(value)
+    if kind is str:
+        return _json_form_of(cast("str", value))
     if value is None or isinstance(value, int | float):
-        return value
-    return rfc3339(value) if isinstance(value, datetime) else without_credentials(str(value))
+        return json.dumps(value)
+    return _json_form_of(rfc3339(value) if isinstance(value, datetime) else str(value))
 
 
 def _format_value(key: str, value: object) -> str:
-    if value is None:
-        return "-"
-    if key in _SECRET_KEYS:
+    if key in _SECRET_KEYS and value is not None:
         return _REDACTED
     kind = type(value)
     if kind is str:
         return _form_of(cast("str", value))
     if kind is int or kind is float:
         return repr(value)
+    if value is None:
+        return "-"
     if kind is bool:
         return str(value).lower()
     return rfc3339(value) if isinstance(value, datetime) else _form_of(str(value))
@@ -209,7 +244,16 @@ def _form(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
+def _json_form_of(text: str) -> str:
+    return _kept_json_form(text) if len(text) <= _MAX_KEPT_LENGTH else _json_form(text)
+
+
+def _json_form(text: str) -> str:
+    return json.dumps(without_credentials(text))
+
+
 _kept_form: Final = lru_cache(maxsize=_MAX_KEPT)(_form)
+_kept_json_form: Final = lru_cache(maxsize=_MAX_KEPT)(_json_form)
 
 
 def _exception_text(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine
 from support.paths import ROOT
 
-from gql_secrets.logs import JsonFormatter, LineFormatter, StderrHandler, set_up_logging
+from gql_secrets.logs import JsonFormatter, LineFormatter, StderrHandler, log_without_place, set_up_logging
 
 SECRET = "gqls_" + "k2" * 21 + "0000000"
 TOKEN = "c2hvcDp0aGlzLWlzLXZlcnktc2VjcmV0"
@@ -135,6 +135,24 @@ def test_at_debug_only_our_own_records_are_written(capsys: pytest.CaptureFixture
     logging.getLogger("aiohttp.server").error("from aiohttp")
     told = capsys.readouterr().err.splitlines()
     assert [text.partition("message=")[2] for text in told] == ['"from gql_secrets.x"', '"from aiohttp"']
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("worker", [None, 2])
+def test_an_event_without_place_is_written_as_any_other(
+    style: str, worker: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging("INFO", style, worker=worker)
+    logger = logging.getLogger("gql_secrets.x")
+    facts = {"path": "/a b", "status": 200, "ms": 0.5, "secret": "short", "said": SECRET, "user": None, "is_new": True}
+    logger.info("request", extra=facts)
+    log_without_place(logger, "request", facts)
+    logger.warning("request")
+    one, other, last = (re.sub(r"\d{4}-[^Z]+Z", "-", text) for text in capsys.readouterr().err.splitlines())
+    assert one == other
+    assert SECRET not in one
+    assert all(("worker" in text) is (worker is not None) for text in (one, last))
 
 
 @pytest.mark.usefixtures("_restored")
