@@ -1,17 +1,18 @@
-"""Queries of one field, compiled with their document and executed without graphql-core's executor.
+"""Operations of one field, compiled with their document and executed without graphql-core's executor.
 
 Most requests ask for one field with plain selections below it: a client, or a list of them. For these, the executor's
 own work (collecting the fields, coercing variables by their types, an info object and a path for each value) costs more
 than the answer. Here the field's resolver, with all its extensions and guards, is called as graphql-core calls it, and
 `plans.py` completes the result. Everything else is left to graphql-core: other operations, directives, variables that
-are not plain texts or whole numbers, values of the wrong type, and results that a plan cannot complete, for which the
-query is executed again; it changes nothing.
+are not plain texts or whole numbers, values of the wrong type, and results that a plan cannot complete. A query is
+executed again for these, since it changes nothing. A mutation is made once: graphql-core completes what its resolver
+returned.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 from graphql import (
     ExecutionResult,
@@ -60,11 +61,22 @@ _MAX_INT: Final = 2**31 - 1
 _OWN_FORM: Final[Mapping[object, type]] = {GraphQLString: str, GraphQLID: str, GraphQLInt: int}
 
 
+class MadeMutation(NamedTuple):
+    """What the resolver of a mutation returned, which graphql-core must complete."""
+
+    value: object
+
+    def resolve(self, next_: Callable[..., Any], source: object, info: GraphQLResolveInfo[Any], **given: object) -> Any:  # noqa: ANN401
+        """Return it in place of the mutation: a middleware of graphql-core."""
+        return self.value if info.path.prev is None else next_(source, info, **given)
+
+
 @dataclass(frozen=True, slots=True)
-class DirectQuery:
-    """A compiled query.
+class DirectOperation:
+    """A compiled query or mutation.
 
     Attributes:
+        changes: whether it is a mutation.
         name: the name of its field in the response.
         info: the info object of the resolver, without variables and context.
         resolve: the field's resolver.
@@ -74,6 +86,7 @@ class DirectQuery:
         from_variables: the names of the other arguments, each with its variable.
     """
 
+    changes: bool
     name: str
     info: GraphQLResolveInfo[Any]
     resolve: Callable[..., Any]
@@ -82,8 +95,11 @@ class DirectQuery:
     arguments: Mapping[str, object]
     from_variables: Sequence[tuple[str, str]]
 
-    async def execute(self, given: Mapping[str, object], context: object) -> ExecutionResult | None:
-        """Return the result with these variables, or None where graphql-core must execute the query."""
+    async def execute(self, given: Mapping[str, object], context: object) -> ExecutionResult | MadeMutation | None:
+        """Return the result with these variables, or None where graphql-core must execute the operation.
+
+        A mutation that was made, and whose result graphql-core must complete, is returned as `MadeMutation`.
+        """
         variables: dict[str, object] = {}
         for name, type_ in self.variables.items():
             value = given.get(name)
@@ -107,19 +123,25 @@ class DirectQuery:
                 await finish(unfinished)
         except Exception:  # noqa: BLE001  graphql-core says where it failed
             take_unfinished()
-            return None
+            return MadeMutation(value) if self.changes else None
         return ExecutionResult({self.name: completed}, None)
 
 
-def compile_query(schema: GraphQLSchema, plans: Plans, operation: OperationDefinitionNode) -> DirectQuery | None:
+def compile_operation(
+    schema: GraphQLSchema, plans: Plans, operation: OperationDefinitionNode
+) -> DirectOperation | None:
     """Return the compiled form of an operation of a valid document, or None where graphql-core must execute it."""
-    query, selections = schema.query_type, operation.selection_set.selections
-    if query is None or operation.operation is not OperationType.QUERY or operation.directives or len(selections) != 1:
+    changes = operation.operation is OperationType.MUTATION
+    root = schema.mutation_type if changes else schema.query_type
+    selections = operation.selection_set.selections
+    if root is None or operation.operation is OperationType.SUBSCRIPTION:
+        return None
+    if operation.directives or len(selections) != 1:
         return None
     [node] = selections
     if not isinstance(node, FieldNode) or node.directives:
         return None
-    field, variables = _field_of(query, node.name.value), _variable_types(schema, operation)
+    field, variables = _field_of(root, node.name.value), _variable_types(schema, operation)
     if field is None or field.resolve is None or variables is None:
         return None
     complete, arguments = plans.completion(field.type, node), _arguments_of(field, node)
@@ -131,8 +153,8 @@ def compile_query(schema: GraphQLSchema, plans: Plans, operation: OperationDefin
         node.name.value,
         [node],
         field.type,
-        query,
-        Path(None, name, query.name),
+        root,
+        Path(None, name, root.name),
         schema,
         dict(plans.fragments),
         None,
@@ -143,13 +165,13 @@ def compile_query(schema: GraphQLSchema, plans: Plans, operation: OperationDefin
         None,
         _HELPERS,
     )
-    return DirectQuery(name, info, field.resolve, complete, variables, literals, from_variables)
+    return DirectOperation(changes, name, info, field.resolve, complete, variables, literals, from_variables)
 
 
-def _field_of(query: GraphQLObjectType, name: str) -> GraphQLField | None:
+def _field_of(root: GraphQLObjectType, name: str) -> GraphQLField | None:
     if name == _TYPENAME:
         return GraphQLField(GraphQLNonNull(GraphQLString), resolve=lambda _source, info: info.parent_type.name)
-    field: GraphQLField | None = query.fields.get(name)
+    field: GraphQLField | None = root.fields.get(name)
     return field
 
 

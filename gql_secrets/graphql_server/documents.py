@@ -22,7 +22,7 @@ from graphql import (
 from graphql.validation.validate import ValidationAbortedError
 
 from gql_secrets.graphql_server.cost import Budget, OperationWeight, fragments_of
-from gql_secrets.graphql_server.direct import DirectQuery, compile_query
+from gql_secrets.graphql_server.direct import DirectOperation, compile_operation
 from gql_secrets.graphql_server.errors import BAD_REQUEST, DocumentRefused, error_entry
 from gql_secrets.graphql_server.limits import Limits, text_cost
 from gql_secrets.graphql_server.parsing import parse_document
@@ -55,7 +55,7 @@ class Operation:
 
     node: OperationDefinitionNode
     weight: OperationWeight
-    direct: DirectQuery | None = None
+    direct: DirectOperation | None = None
     allowed: tuple[tuple[object, int], ...] = ()
     kind: OperationType = field(init=False)
     name: str | None = field(init=False)
@@ -203,7 +203,7 @@ class DocumentCache:
         plans = Plans.of(self._schema, tree)
         yield Document(
             tree,
-            tuple(Operation(node, weight, compile_query(self._schema, plans, node)) for node, weight in operations),
+            tuple(Operation(node, weight, compile_operation(self._schema, plans, node)) for node, weight in operations),
             fragments_of(tree),
             plans,
             BYTES_PER_DOCUMENT + BYTES_PER_TOKEN * tokens + 2 * sys.getsizeof(text),

@@ -6,10 +6,18 @@ from inspect import isawaitable
 from typing import Final, NamedTuple
 
 import strawberry
-from graphql import ExecutionResult, GraphQLError, OperationType, VariableDefinitionNode, print_ast, subscribe
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    MiddlewareManager,
+    OperationType,
+    VariableDefinitionNode,
+    print_ast,
+    subscribe,
+)
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from gql_secrets.graphql_server.direct import is_awaitable
+from gql_secrets.graphql_server.direct import MadeMutation, is_awaitable
 from gql_secrets.graphql_server.documents import (
     Document,
     DocumentCache,
@@ -209,14 +217,17 @@ class Engine:
         direct = prepared.operation.direct
         with LongWork():
             result = await direct.execute(prepared.variables, context) if direct else None
-            if result is None:
-                result = await self._execute(prepared, context)
+            if not isinstance(result, ExecutionResult):
+                result = await self._execute(prepared, context, made=result)
             await pause()  # before the result is written, which takes long where it is large
         outcome = self._result(result, prepared, context)
         self._observe(prepared.known_name, str(code_of(outcome.errors) or OK))
         return outcome
 
-    async def _execute(self, prepared: PreparedOperation, context: RequestContext) -> ExecutionResult:
+    async def _execute(
+        self, prepared: PreparedOperation, context: RequestContext, *, made: MadeMutation | None = None
+    ) -> ExecutionResult:
+        """Execute it with graphql-core; where the mutation was made before, only complete its result."""
         executor = PausingExecutor.build(
             self._schema,
             prepared.document.tree,
@@ -227,6 +238,7 @@ class Engine:
             is_awaitable=is_awaitable,
             hide_suggestions=True,
             operation_extensions=None,
+            middleware=MiddlewareManager(made) if made else None,
             plans=prepared.document.plans,
         )
         if isinstance(executor, list):

@@ -13,6 +13,7 @@ from support.clocks import Clock
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
+from gql_secrets.graphql_server.direct import MadeMutation
 from gql_secrets.graphql_server.engine import Engine, OperationResult, PreparedOperation
 from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.settings import Settings
@@ -42,11 +43,31 @@ Gql = Callable[..., Awaitable[Answer]]
 
 
 @pytest.fixture(autouse=True)
-def _every_query_without_plans_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Execute each query a second time by graphql-core alone: compiled queries must give the same result."""
+def _every_operation_without_plans_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Execute each query a second time by graphql-core alone: compiled queries must give the same result.
+
+    A mutation is made once; then graphql-core alone completes what its resolver returned.
+    """
     execute = Engine.execute
 
     async def execute_both_ways(self: Engine, prepared: PreparedOperation, context: Any) -> OperationResult:
+        direct, returned = prepared.operation.direct, []
+        if direct is not None and direct.changes:
+            complete = direct.complete
+
+            def note(value: object) -> object:
+                returned.append(value)
+                return complete(value)
+
+            noting = replace(prepared.operation, direct=replace(direct, complete=note))
+            result = await execute(self, prepared._replace(operation=noting), context)
+            if returned:
+                document = replace(prepared.document, plans=cast("Plans", None))
+                made = await self._execute(
+                    prepared._replace(document=document), context, made=MadeMutation(returned[0])
+                )
+                assert self._result(made, prepared, context) == result
+            return result
         result = await execute(self, prepared, context)
         if prepared.kind is OperationType.QUERY:
             document = replace(prepared.document, plans=cast("Plans", None))

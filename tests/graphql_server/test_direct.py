@@ -1,4 +1,4 @@
-"""Compiled queries of one field answer exactly what graphql-core answers, errors and nulls included."""
+"""Compiled operations of one field answer exactly what graphql-core answers, errors and nulls included."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -8,9 +8,13 @@ import pytest
 import strawberry
 from graphql import ExecutionResult, OperationDefinitionNode, parse, validate
 from strawberry.extensions import FieldExtension
+from support.toy_graphql import Context, present
 
-from gql_secrets.graphql_server.direct import compile_query, is_awaitable
+from gql_secrets.graphql_server.direct import compile_operation, is_awaitable
+from gql_secrets.graphql_server.http import GraphQLEndpoint
+from gql_secrets.graphql_server.limits import Limits
 from gql_secrets.graphql_server.plans import PlannedExecutor, Plans
+from gql_secrets.graphql_server.requests import GraphQLRequest
 from gql_secrets.graphql_server.unfinished import take_unfinished
 from gql_secrets.pauses import LongWork
 
@@ -81,7 +85,28 @@ class Query:
         return Box(label="a", count="many")  # type: ignore[arg-type]
 
 
-SCHEMA = strawberry.Schema(Query)._schema
+made: list[str] = []
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    async def make(self, label: str, times: int = 1) -> Box | None:
+        made.append(label)
+        return Box(label=label * times, count=times)
+
+    @strawberry.mutation
+    async def make_wrong(self) -> Box | None:
+        made.append("wrong")
+        return Box(label="a", count="many")  # type: ignore[arg-type]
+
+    @strawberry.mutation
+    async def refuse(self) -> Box | None:
+        raise ValueError("broken")
+
+
+STRAWBERRY = strawberry.Schema(Query, mutation=Mutation)
+SCHEMA = STRAWBERRY._schema
 COMPILED: list[tuple[str, Mapping[str, Any]]] = [
     ("{ __typename }", {}),
     ("{ what: __typename }", {}),
@@ -101,6 +126,9 @@ COMPILED: list[tuple[str, Mapping[str, Any]]] = [
     ("{ required { label } }", {}),
     ("{ box { ...F } } fragment F on Box { label }", {}),
     ("{ boxes { label count } }", {}),
+    ("mutation($label: String!) { make(label: $label, times: 2) { label count __typename } }", {"label": "d"}),
+    ("mutation { other: refuse { label } }", {}),
+    ("mutation { __typename }", {}),
 ]
 LEFT: list[tuple[str, Mapping[str, Any]]] = [
     ("{ box { label } __typename }", {}),
@@ -112,6 +140,8 @@ LEFT: list[tuple[str, Mapping[str, Any]]] = [
     ("query($number: Int!) { part(numbers: [$number]) }", {"number": 4}),
     ("query($number: Int!) { part(part: {number: $number}) }", {"number": 4}),
     ("{ __schema { queryType { name } } }", {}),
+    ('mutation { make(label: "a") { label later } }', {}),
+    ('mutation { make(label: "a") { label } again: make(label: "b") { label } }', {}),
 ]
 
 
@@ -120,7 +150,7 @@ def compiled(document: str) -> Any:
     assert validate(SCHEMA, tree) == []
     operation = tree.definitions[0]
     assert isinstance(operation, OperationDefinitionNode)
-    return compile_query(SCHEMA, Plans.of(SCHEMA, tree), operation)
+    return compile_operation(SCHEMA, Plans.of(SCHEMA, tree), operation)
 
 
 async def walked(document: str, variables: Mapping[str, Any]) -> ExecutionResult | list[Any]:
@@ -173,3 +203,25 @@ async def test_values_of_another_type_are_left_to_graphql_core(document: str, va
     with LongWork():
         assert await compiled(document).execute(variables, "context") is None
     assert take_unfinished() is None
+
+
+async def test_a_mutation_whose_result_is_left_to_graphql_core_is_made_once() -> None:
+    made.clear()
+    document = "mutation { other: makeWrong { label count } }"
+    endpoint = GraphQLEndpoint(STRAWBERRY, limits=Limits(), introspection=lambda _: True, present=present)
+    prepared = await endpoint.engine.prepare(GraphQLRequest.from_body({"query": document}), Context())
+    assert prepared.operation.direct is not None
+    result = await endpoint.engine.execute(prepared, Context())
+    assert made == ["wrong"]
+    assert take_unfinished() is None
+    expected = await walked(document, {})
+    assert isinstance(expected, ExecutionResult)
+    assert result.data == expected.data == {"other": {"label": "a", "count": None}}
+    assert [error["path"] for error in result.errors] == [error.path for error in expected.errors or ()]
+
+
+async def test_a_mutation_with_variables_of_another_type_is_not_made() -> None:
+    made.clear()
+    document = "mutation($label: String!, $times: Int) { make(label: $label, times: $times) { label } }"
+    assert await compiled(document).execute({"label": "a", "times": 1.5}, "context") is None
+    assert made == []
