@@ -30,8 +30,8 @@ async def import_clients(
     as_json: AsJson = False,
 ) -> None:
     """Import clients with the secrets they have. Each row is created, unchanged, or refused with a reason."""
-    from gql_secrets.commands.imported_file import ImportedRow, clients_of_file, import_batch, report
-    from gql_secrets.service.client_import import MAX_BATCH, Import, Outcome
+    from gql_secrets.commands.imported_file import ImportedRow, clients_of_file, import_all, report
+    from gql_secrets.service.client_import import Import, Outcome
 
     values = clients_of_file(file.read())
     run = Import(services.changes, by=cli_caller(), allow_weak=allow_weak, dry_run=dry_run)
@@ -40,10 +40,9 @@ async def import_clients(
         with typer.progressbar(
             length=len(values), label="Importing", file=sys.stderr, hidden=not (sys.stderr and sys.stderr.isatty())
         ) as bar:
-            for start in range(0, len(values), MAX_BATCH):
-                batch = values[start : start + MAX_BATCH]
-                rows += await import_batch(run, batch, start + 1)
-                bar.update(len(batch))
+            async for imported in import_all(run, values):
+                rows += imported
+                bar.update(len(imported))
     finally:  # finished batches are reported even if a later one fails
         report(rows, dry_run=dry_run, as_json=as_json)
     if any(row.imported.outcome is Outcome.REFUSED for row in rows):

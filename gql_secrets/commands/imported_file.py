@@ -1,8 +1,9 @@
 """The file of `gql-secrets client import`: its clients, how they are imported, and the report."""
 
+import asyncio
 import codecs
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -34,6 +35,7 @@ _KEYS: Final = frozenset(
         "results",
     }
 )
+_ROWS_BETWEEN_PAUSES: Final = 50
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -106,14 +108,43 @@ def _is_client(value: object) -> bool:
     return isinstance(value, _RepeatedKeyError) or (isinstance(value, dict) and "client_id" in value)
 
 
-async def import_batch(run: Import, values: Sequence[object], first_number: int) -> list[ImportedRow]:
-    """Import the readable rows in one transaction; return the results of all rows in their order."""
+async def import_all(run: Import, values: Sequence[object]) -> AsyncIterator[list[ImportedRow]]:
+    """Import the readable rows in batches of one transaction; yield the results of each batch that is done, in order.
+
+    The rows of a batch are read while the database writes those of the batch before.
+    """
+    start, writing = 0, None
+    try:
+        while start < len(values):
+            batch = values[start : start + run.batch_size]
+            read = await _read_all(batch)
+            if writing is not None:
+                yield await writing
+            writing = asyncio.create_task(_import_batch(run, batch, read, start + 1))
+            start += len(batch)
+        if writing is not None:
+            yield await writing
+    finally:
+        if writing is not None:
+            writing.cancel()
+
+
+async def _read_all(values: Sequence[object]) -> list[ImportedClient | str]:
+    """Return the client that each row describes, or why it describes none."""
     read: list[ImportedClient | str] = []
     for value in values:
         try:
             read.append(_read(value))
         except Failure as failure:
             read.append(str(failure))
+        if len(read) % _ROWS_BETWEEN_PAUSES == 0:
+            await asyncio.sleep(0)  # the transaction goes on
+    return read
+
+
+async def _import_batch(
+    run: Import, values: Sequence[object], read: Sequence[ImportedClient | str], first_number: int
+) -> list[ImportedRow]:
     results = iter(await run.take([each for each in read if isinstance(each, ImportedClient)]))
     return [
         _row(number, value, each, Imported(Outcome.REFUSED, each) if isinstance(each, str) else next(results))

@@ -5,6 +5,7 @@ of each word behind a mark of two characters: a search of one or two characters,
 substring of three.
 """
 
+import re
 from typing import Final
 
 from gql_secrets.domain.texts import folded, is_writable
@@ -13,12 +14,14 @@ from gql_secrets.domain.texts import folded, is_writable
 MAX_SEARCH: Final = 200
 _MIN_SUBSTRING: Final = 3
 _MARK: Final = "\x02\x02"  # no text that people write, and so no search, has this character
+# The first two characters of each word. A word begins after anything but a letter or a digit, and ends at a blank.
+_WORD_START: Final = re.compile(r"(?<![^\W_])(?=(\S\S?))")
 
 
 def search_text(name: str, client_id: str, description: str | None) -> str:
     """Return the text in which a search looks for a client."""
     text = folded("\n".join((name, client_id, description or "")))
-    return text + "".join(_MARK + start for start in dict.fromkeys(_word_starts(text)))
+    return text + "".join(_MARK + start for start in dict.fromkeys(_WORD_START.findall(text)))
 
 
 def search_term(search: str) -> str | None:
@@ -33,14 +36,3 @@ def search_term(search: str) -> str | None:
         return term
     start = term.strip()
     return (_MARK + start)[-_MIN_SUBSTRING:] if start else None
-
-
-def _word_starts(text: str) -> list[str]:
-    """Return the first two characters of each word. A word begins after anything but a letter or a digit."""
-    starts = []
-    is_in_word = False
-    for at, character in enumerate(text):
-        if not is_in_word and not character.isspace():
-            starts.append(text[at : at + 2].split(maxsplit=1)[0])
-        is_in_word = character.isalnum()
-    return starts

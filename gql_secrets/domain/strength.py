@@ -117,7 +117,8 @@ def _is_leet(part: str) -> bool:
 
 
 def _begins_a_word(pair: str) -> bool:
-    return pair[0].islower() and pair[1].isupper()
+    # Where the lower case of a secret is longer, the last pairs are cut off.
+    return pair[:1].islower() and pair[1:].isupper()
 
 
 def _has_likely_time(digits: str, *, version: str) -> bool:

@@ -12,6 +12,8 @@ def is_writable(text: str) -> bool:
 
     No name has any of them, and PostgreSQL cannot store some of them.
     """
+    if text.isprintable():  # most text is, and looking at each character takes longer
+        return True
     return all(unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") for character in text)
 
 

@@ -266,8 +266,7 @@ async def append_to_audit(
             [*also, insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended), moved]
         )
         return
-    await tx.insert(AuditEvent, rows)
-    await tx.insert(AuditEndedSecret, ended)
+    await tx.insert_all([(AuditEvent, rows), (AuditEndedSecret, ended)])
     await tx.write([*also, moved])
 
 

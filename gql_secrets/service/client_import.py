@@ -4,7 +4,10 @@ A run takes a file in batches. A batch is one transaction, so a client is import
 client has an audit event and a revision of its own. Importing the same file again changes nothing.
 """
 
+import asyncio
+import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,14 +34,19 @@ from gql_secrets.service.clients import (
     values_of_networks,
 )
 from gql_secrets.service.secret_store import values_of_secret
+from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.models import Client, ClientFeature, ClientLabel, ClientListing, ClientNetwork, ClientSecret
 
-# Other changes wait for a batch: about a fifth of a second.
-MAX_BATCH: Final = 500
+MIN_BATCH: Final = 500
+MAX_BATCH: Final = 2000
+# For how long other changes should wait for a batch.
+_SECONDS_OF_BATCH: Final = 0.3
 
 _MAX_SECRET: Final = 1024
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ATTEMPTS: Final = 4
+
+_EXISTING: Final = "SELECT client_id FROM client WHERE client_id IN (SELECT client_id FROM {wanted} wanted)"
 
 _DELETED: Final = "a client with this id was deleted, and ids are never reused"
 _HAS_ANOTHER: Final = "this client exists with another secret; to change that one, reset it"
@@ -149,9 +157,13 @@ class Import:
         self._allow_weak = allow_weak
         self._dry_run = dry_run
         self._promised: dict[str, PlaintextSecret] = {}
+        # How many clients the next batch should have.
+        self.batch_size = MIN_BATCH
 
     async def take(self, batch: Sequence[ImportedClient]) -> list[Imported]:
-        """Import at most 500 clients, all or none of them; return the outcome of each.
+        """Import at most 2,000 clients, all or none of them; return the outcome of each.
+
+        Before it returns, other processes that wait for the lock get it.
 
         Raises:
             Forbidden: the caller is not ADMIN.
@@ -162,6 +174,7 @@ class Import:
         if self._dry_run:
             return await self._changes.database.read(lambda connection: self._rehearse(connection, batch))
         for _ in range(_ATTEMPTS):
+            began = time.monotonic()
             try:
                 results, due = await self._changes.change_installation(
                     self._by, lambda change: self._act(change, batch)
@@ -169,13 +182,15 @@ class Import:
             except Conflict:
                 continue
             if not due:
+                self.batch_size = fitting_batch(len(batch), time.monotonic() - began)
+                await asyncio.sleep(self._changes.database.dialect.seconds_between_batches)
                 return results
             for client_id in due:  # written EXPIRED before anything is decided
                 await self._changes.expire_old_secret(client_id)
         raise Conflict("Other changes hold the lock. Run the import again: clients that were imported are skipped.")
 
     async def _rehearse(self, connection: BaseDBAsyncClient, batch: Sequence[ImportedClient]) -> list[Imported]:
-        known = await _read(connection, batch)
+        known = await _read(self._changes.database.dialect, connection, batch)
         now = await self._changes.database.read_clock(connection)
         results, _ = self._outcomes(batch, known, now, self._promised)
         return results
@@ -186,7 +201,7 @@ class Import:
         Every change holds the installation's row until its commit, and so does this one: nothing read here changes.
         """
         require_role(change.caller, Role.ADMIN)
-        known = await _read(change.connection, batch)
+        known = await _read(change.tx.dialect, change.connection, batch)
         results, due = self._outcomes(batch, known, change.now, {})
         if not due:
             pairs = zip(batch, results, strict=True)
@@ -216,6 +231,15 @@ class Import:
         return results, due
 
 
+def fitting_batch(size: int, seconds: float) -> int:
+    """Return how many clients the next batch should have, after one of this size that took this long.
+
+    Larger batches take less time per client, but other changes, and the first uses of secrets, wait for a batch.
+    """
+    fitting = int(size * _SECONDS_OF_BATCH / max(seconds, 0.001))
+    return max(MIN_BATCH, min(fitting - fitting % MIN_BATCH, MAX_BATCH))
+
+
 def _outcome_of_known(
     row: ImportedClient, client: Client, known: _Known, pepper: Pepper, now: datetime
 ) -> tuple[Imported, bool]:
@@ -241,13 +265,14 @@ def _outcome_of_known(
     return Imported(Outcome.UNCHANGED, None if is_same else _DIFFERS, is_weak=secret.is_weak), False
 
 
-async def _read(connection: BaseDBAsyncClient, batch: Sequence[ImportedClient]) -> _Known:
-    wanted = list({row.client_id for row in batch})
-    clients = await Client.filter(client_id__in=wanted).using_db(connection)
+async def _read(dialect: Dialect, connection: BaseDBAsyncClient, batch: Sequence[ImportedClient]) -> _Known:
+    wanted = json.dumps([[row.client_id] for row in batch])
+    statement = dialect.placeholders(_EXISTING.format(wanted=dialect.rows_of_json({"client_id": "text"})))
+    here = [row["client_id"] for row in await connection.execute_query_dict(statement, [wanted])]
+    if not here:
+        return _Known()
+    clients = await Client.filter(client_id__in=here).using_db(connection)
     known = _Known({client.client_id: client for client in clients})
-    if not clients:
-        return known
-    here = list(known.clients)
     for secret in await ClientSecret.filter(client_id__in=here).using_db(connection):
         known.secrets.setdefault(secret.client_id, []).append(secret)
     for feature in await ClientFeature.filter(client_id__in=here).using_db(connection):
@@ -278,15 +303,22 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
     labels = [each for row in rows for each in values_of_labels(row.client_id, row.details.labels)]
     features = [each for row in rows for each in values_of_features(row.client_id, row.features)]
     networks = [each for row in rows for each in values_of_networks(row.client_id, row.allow_list)]
-    secrets = [values_of_secret(change, row.client_id, row.secret, is_weak=row.is_weak) for row in rows]
-    await change.tx.insert(Client, clients)
-    await change.tx.insert(ClientListing, [values_of_listing(row.client_id, row.name, row.description) for row in rows])
-    await change.tx.insert(ClientFeature, features)
-    await change.tx.insert(ClientNetwork, networks)
-    await change.tx.insert(ClientLabel, labels)
-    await change.tx.insert(ClientSecret, secrets)
-    written = ClientSecret.filter(client_id__in=[row.client_id for row in rows]).using_db(change.connection)
-    secret_ids = dict(await written.values_list("client_id", "id"))
+    await change.tx.dialect.expect_many_rows(change.connection)
+    secret_ids = await change.tx.dialect.new_secret_ids(change.connection, len(rows))
+    secrets = [
+        {"id": secret_id, **values_of_secret(change, row.client_id, row.secret, is_weak=row.is_weak)}
+        for row, secret_id in zip(rows, secret_ids, strict=True)
+    ]
+    await change.tx.insert_all(
+        [
+            (Client, clients),
+            (ClientListing, [values_of_listing(row.client_id, row.name, row.description) for row in rows]),
+            (ClientFeature, features),
+            (ClientNetwork, networks),
+            (ClientLabel, labels),
+            (ClientSecret, secrets),
+        ]
+    )
     await change.record_each(
         [
             change.entry(
@@ -295,9 +327,9 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
                 client_id=row.client_id,
                 generation_before=0,
                 generation_after=1,
-                secret_id=secret_ids[row.client_id],
+                secret_id=secret_id,
                 weak_secret=row.is_weak,
             )
-            for place, row in enumerate(rows)
+            for place, (row, secret_id) in enumerate(zip(rows, secret_ids, strict=True))
         ]
     )

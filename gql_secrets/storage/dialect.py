@@ -3,12 +3,20 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 Statement: TypeAlias = tuple[str, Sequence[object]]
 """SQL with `?` placeholders, and their values."""
+
+
+class TableRows(NamedTuple):
+    """Rows of one table, each with the values of these columns."""
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
 
 
 class Dialect(Protocol):
@@ -22,6 +30,9 @@ class Dialect(Protocol):
     """Tortoise's name of the connection for reads; the same where one pool serves both."""
     usage_batch: int
     """How many secrets' counts one transaction writes."""
+
+    seconds_between_batches: float
+    """For how long a process that has many batches to write leaves the lock to others after each."""
 
     async def prepare(self) -> None:
         """Prepare the first connection.
@@ -143,10 +154,18 @@ class Dialect(Protocol):
     def rows_of_json(self, columns: Mapping[str, str]) -> str:
         """Return SQL that reads a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
 
-    async def insert(
-        self, connection: BaseDBAsyncClient, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
-    ) -> None:
-        """Insert rows in the fastest way that the database has."""
+    async def insert(self, connection: BaseDBAsyncClient, tables: Sequence[TableRows]) -> None:
+        """Insert rows into one table after the other, in the fastest way that the database has."""
+
+    async def new_secret_ids(self, connection: BaseDBAsyncClient, count: int) -> Sequence[int]:
+        """Return ids for new secrets, in ascending order, which no other transaction gets.
+
+        The transaction must hold the locks of a change.
+        """
+        ...
+
+    async def expect_many_rows(self, connection: BaseDBAsyncClient) -> None:
+        """Let this connection use more memory, because it is about to write many rows."""
 
     async def find_damage(self, connection: BaseDBAsyncClient) -> list[str]:
         """Return a sentence for each inconsistency that the database itself finds in its files."""

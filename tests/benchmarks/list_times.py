@@ -37,6 +37,7 @@ from gql_secrets.service.pages import Page, PageRequest, cursor_of_place
 from gql_secrets.settings import Settings
 from gql_secrets.storage.client_lists import Order, OrderField, Place
 from gql_secrets.storage.client_rows import ClientRow
+from gql_secrets.storage.dialect import TableRows
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.wiring import Services, open_services
 
@@ -137,7 +138,7 @@ async def write(services: Services, tables: dict[str, Rows]) -> None:
             piece = [[*row, *more.values()] for row in rows[start : start + 5000]]
 
             async def insert(tx: Any, table: str = table, names: list[str] = names, piece: Rows = piece) -> None:
-                await services.database.dialect.insert(tx.connection, table, names, piece)
+                await services.database.dialect.insert(tx.connection, [TableRows(table, names, piece)])
 
             await services.database.run_tx(insert)
 

@@ -1,13 +1,16 @@
 """Clients of another system come in with the secrets they have, which go on working."""
 
+import asyncio
+import contextlib
 import json
 import re
 import secrets
+import sqlite3
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -17,12 +20,20 @@ from support.databases import apart
 from support.installation import MakeClient, OpenNode
 from support.serving import PROGRAM, environment
 
-from gql_secrets.commands.imported_file import _read, clients_of_file
+from gql_secrets.commands.imported_file import _read, clients_of_file, import_all
 from gql_secrets.domain.details import ClientDetails
 from gql_secrets.domain.errors import Conflict, Failure, Forbidden, InvalidDescription, InvalidFeature, SetupError
 from gql_secrets.domain.networks import EVERYWHERE, AllowList, InvalidNetwork
 from gql_secrets.service.audit_log import AuditLog
-from gql_secrets.service.client_import import MAX_BATCH, Import, ImportedClient, Outcome, RowRefused
+from gql_secrets.service.client_import import (
+    MAX_BATCH,
+    Import,
+    Imported,
+    ImportedClient,
+    Outcome,
+    RowRefused,
+    fitting_batch,
+)
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, open_services
@@ -302,6 +313,30 @@ async def test_an_import_that_cannot_get_the_lock_says_so(services: Services, mo
         await take(services, row())
 
 
+@pytest.mark.parametrize(
+    ("size", "seconds", "fitting"),
+    [(500, 0.0, 2000), (500, 0.1, 1500), (1500, 0.3, 1500), (2000, 0.4, 1500), (2000, 0.5, 1000), (2000, 60.0, 500)],
+)
+def test_a_batch_is_as_large_as_others_may_wait(size: int, seconds: float, fitting: int) -> None:
+    assert fitting_batch(size, seconds) == fitting
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_other_processes_get_the_lock_between_batches(
+    services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has no queue: a process that waits for the lock looks for it every 25 milliseconds."""
+    assert services.database.dialect.seconds_between_batches >= 0.025
+    monkeypatch.setattr(services.database.dialect, "seconds_between_batches", 30.0)
+    batch = asyncio.create_task(Import(services.changes, by=CLI).take([row()]))
+    while await services.queries.find_client("till") is None:  # noqa: ASYNC110  as another process sees it
+        await asyncio.sleep(0.01)
+    with contextlib.closing(sqlite3.connect(settings.data_dir / "gql-secrets.db", timeout=0)) as other:
+        other.execute("BEGIN IMMEDIATE")
+    assert not batch.done()
+    batch.cancel()
+
+
 # The file.
 
 
@@ -510,6 +545,40 @@ def test_the_command_imports_many_batches_and_exits_0(run: Callable[..., subproc
     assert done.returncode == 0
     assert "1203 created, 0 unchanged, 0 refused." in done.stderr
     assert [line.split()[1:] for line in done.stdout.splitlines()] == [[str(n + 1), f"c{n}"] for n in range(1203)]
+
+
+class FakeImport:
+    """Imports batches of two rows, and records when it begins and ends one."""
+
+    batch_size = 2
+
+    def __init__(self, *, fails_at: int) -> None:
+        self.steps: list[str] = []
+        self._fails_at = fails_at
+
+    async def take(self, batch: Sequence[ImportedClient]) -> list[Imported]:
+        number = len(self.steps) // 2
+        self.steps.append(f"begin {batch[0].client_id}")
+        await asyncio.sleep(0.01)
+        if number == self._fails_at:
+            raise Conflict("busy")
+        self.steps.append(f"end {batch[-1].client_id}")
+        return [Imported(Outcome.CREATED) for _ in batch]
+
+
+async def test_batches_are_imported_one_after_the_other_and_those_done_are_reported() -> None:
+    values = [{"client_id": f"c{number}", "client_secret": STRONG} for number in range(7)]
+    run = FakeImport(fails_at=2)
+    done: list[tuple[int, str | None]] = []
+
+    async def import_them() -> None:
+        async for rows in import_all(cast("Import", run), values):
+            done.extend((each.number, each.client_id) for each in rows)
+
+    with pytest.raises(Conflict):
+        await import_them()
+    assert run.steps == ["begin c0", "end c1", "begin c2", "end c3", "begin c4"]
+    assert done == [(1, "c0"), (2, "c1"), (3, "c2"), (4, "c3")]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -58,6 +58,12 @@ def test_secrets_that_people_choose_are_weak(secret: str) -> None:
     assert estimated_bits(secret) >= 0
 
 
+def test_a_secret_whose_lower_case_is_longer_is_estimated() -> None:
+    assert len("İ".lower()) == 2
+    assert not is_weak("İ7Xt" + "P2mWz9RkV4nLc8JhB6sD")
+    assert is_weak("İ" * 30)
+
+
 def test_a_uuid_that_is_made_from_the_time_is_weak_and_a_random_one_is_strong() -> None:
     assert is_weak(str(uuid.uuid1()))
     assert is_weak(uuid.uuid1().hex)

@@ -26,6 +26,7 @@ from gql_secrets.domain.search import search_text
 from gql_secrets.domain.texts import folded
 from gql_secrets.service.audit_log import sign_head
 from gql_secrets.settings import Settings
+from gql_secrets.storage.dialect import TableRows
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.usage import MAX_KEPT
 from gql_secrets.wiring import Services, open_services
@@ -162,7 +163,7 @@ class _Writer:
             for table, rows in self.rows.items():
                 if rows:
                     columns = _COLUMNS[table].split()
-                    await self.services.database.dialect.insert(tx.connection, table, columns, rows)
+                    await self.services.database.dialect.insert(tx.connection, [TableRows(table, columns, rows)])
 
         await self.services.database.run_tx(work)
         for rows in self.rows.values():

@@ -16,7 +16,7 @@ from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
-from gql_secrets.storage.dialect import Statement
+from gql_secrets.storage.dialect import Statement, TableRows
 from gql_secrets.storage.errors import IntegrityError, translated
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.connection import (
@@ -65,6 +65,8 @@ class PostgresDialect:
     next_secret_id = "nextval('client_secret_id_seq')"  # noqa: S105  SQL
     # Every row that a transaction writes is locked until it ends, so batches are small.
     usage_batch = 1000
+    # Those that wait get a lock in their order.
+    seconds_between_batches = 0.0
 
     def __init__(self, address: DatabaseAddress, pool: PoolSettings, *, is_patient: bool) -> None:
         self._address = address
@@ -233,16 +235,22 @@ class PostgresDialect:
         names = ", ".join(f"(value ->> {at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items()))
         return f"(SELECT {names} FROM jsonb_array_elements(?::jsonb))"  # noqa: S608  names of our own columns
 
-    async def insert(  # noqa: D102
-        self, connection: BaseDBAsyncClient, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
-    ) -> None:
-        if len(rows) > 1:
-            async with connection.acquire_connection() as own:
-                await own.copy_records_to_table(table, columns=list(columns), records=rows)
-            return
-        marks = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-        statement = f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({marks})'  # noqa: S608  names of our own models
-        await connection.execute_many(statement, [list(row) for row in rows])
+    async def insert(self, connection: BaseDBAsyncClient, tables: Sequence[TableRows]) -> None:  # noqa: D102
+        for table, columns, rows in tables:
+            if len(rows) > 1:
+                async with connection.acquire_connection() as own:
+                    await own.copy_records_to_table(table, columns=list(columns), records=rows)
+                continue
+            marks = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+            statement = f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({marks})'  # noqa: S608  names of our own models
+            await connection.execute_many(statement, [list(row) for row in rows])
+
+    async def new_secret_ids(self, connection: BaseDBAsyncClient, count: int) -> Sequence[int]:  # noqa: D102
+        statement = f"SELECT {self.next_secret_id} FROM generate_series(1, $1::int)"  # noqa: S608  SQL of our own
+        return sorted(number for (number,) in await self.fetch_rows(connection, statement, (count,)))
+
+    async def expect_many_rows(self, connection: BaseDBAsyncClient) -> None:
+        """Do nothing: the server has the memory."""
 
     async def find_damage(self, connection: BaseDBAsyncClient) -> list[str]:  # noqa: ARG002
         """Return nothing: PostgreSQL checks its own pages, and its administrators run its own tools."""

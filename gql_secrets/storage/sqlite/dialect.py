@@ -5,15 +5,16 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.errors import SetupError, Unavailable
-from gql_secrets.storage.dialect import Statement
+from gql_secrets.storage.dialect import Statement, TableRows
 from gql_secrets.storage.errors import IntegrityError, is_busy
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.sqlite.engine import TRY_SECONDS, ImmediateTransaction
@@ -26,6 +27,10 @@ _FULL: Final = 2
 # What the write-ahead log is cut to once it was copied into the database. Tortoise's 16 kB let nearly every commit
 # lengthen the file again, which took half of its time.
 _MAX_LOG_BYTES: Final = 64 * 1024 * 1024
+_CACHED_KILOBYTES: Final = 64 * 1024
+_PAGES_OF_LOG: Final = 8000  # of 4 kB: half of what the log keeps
+# SQLite's limit of the variables in a statement is 32,766.
+_ROWS_OF_STATEMENT: Final = 500
 _MIGRATION_SECONDS: Final = 120.0
 _MAX_FOUND: Final = 20
 
@@ -38,6 +43,8 @@ class SqliteDialect:
     reader = "sqlite_reader"
     # Each commit invalidates the page cache of every other connection, so there are few and large ones.
     usage_batch = 20_000
+    # SQLite looks for a lock that it waits for every 25 milliseconds, and does not queue.
+    seconds_between_batches = 0.03
 
     clock = "NULL"
     # Nothing else writes before the transaction ends.
@@ -172,11 +179,22 @@ class SqliteDialect:
         names = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
         return f"(SELECT {names} FROM json_each(?))"  # noqa: S608  names of our own columns
 
-    async def insert(  # noqa: D102
-        self, connection: BaseDBAsyncClient, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
-    ) -> None:
-        statement = f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'  # noqa: S608  names of our own models
-        await connection.execute_many(statement, [list(row) for row in rows])
+    async def insert(self, connection: BaseDBAsyncClient, tables: Sequence[TableRows]) -> None:
+        """Insert many rows with each statement.
+
+        After each statement on `client_listing`, the index of the search writes what is new in it.
+        """
+        statements = [statement for table in tables for statement in _insertions(table)]
+        await cast("ImmediateTransaction", connection).run_all(statements)
+
+    async def new_secret_ids(self, connection: BaseDBAsyncClient, count: int) -> Sequence[int]:  # noqa: D102
+        [[first]] = await self.fetch_rows(connection, f"SELECT {self.next_secret_id}", ())
+        return range(first, first + count)
+
+    async def expect_many_rows(self, connection: BaseDBAsyncClient) -> None:
+        """Write a page to the disk once that a transaction writes twice, and to the database once for some of them."""
+        await connection.execute_query(f"PRAGMA cache_size = -{_CACHED_KILOBYTES}")
+        await connection.execute_query(f"PRAGMA wal_autocheckpoint = {_PAGES_OF_LOG}")
 
     async def find_damage(self, connection: BaseDBAsyncClient) -> list[str]:  # noqa: D102
         rows = await connection.execute_query_dict(f"PRAGMA integrity_check({_MAX_FOUND})")
@@ -226,3 +244,11 @@ class SqliteDialect:
             "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [table]
         )
         return bool(rows)
+
+
+def _insertions(table: TableRows) -> Iterator[Statement]:
+    into = f'INSERT INTO "{table.name}" ({", ".join(table.columns)}) VALUES '  # noqa: S608  names of our own models
+    marks = f"({', '.join('?' * len(table.columns))})"
+    for start in range(0, len(table.rows), _ROWS_OF_STATEMENT):
+        rows = table.rows[start : start + _ROWS_OF_STATEMENT]
+        yield into + ", ".join([marks] * len(rows)), list(chain.from_iterable(rows))

@@ -13,11 +13,17 @@ from typing import Final, cast
 
 import aiosqlite
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContext
-from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
+from tortoise.backends.sqlite.client import (
+    SqliteClient,
+    SqliteTransactionContext,
+    SqliteTransactionWrapper,
+    translate_exceptions,
+)
 from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.errors import Conflict
+from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import is_busy
 from gql_secrets.storage.sqlite.groups import ChangeQueue
 from gql_secrets.storage.urgency import lock_seconds
@@ -100,6 +106,16 @@ class ImmediateTransaction(SqliteTransactionWrapper):
     def count_now(self, statement: str, values: Sequence[object]) -> int:
         """Run a short statement on the event loop, and return how many rows it changed."""
         return self._connection._conn.execute(statement, values).rowcount  # noqa: SLF001
+
+    @translate_exceptions
+    async def run_all(self, statements: Sequence[Statement]) -> None:
+        """Run statements on the connection's thread, one after the other. The event loop does not wait for them."""
+
+        def run(connection: sqlite3.Connection) -> None:
+            for statement, values in statements:
+                connection.execute(statement, values)
+
+        await self._connection._execute(run, self._connection._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001  it has one statement at a time
 
     def begin_commit(self) -> "asyncio.Future[None]":
         """Commit on the connection's thread, which waits for the disk."""
