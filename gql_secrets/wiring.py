@@ -201,7 +201,7 @@ async def open_services(
         )
         if membership is not None and settings.verify_from == FROM_MEMORY:
             # A node that reads the database for each verification has nothing to catch up with.
-            changes.fence.before_wait.append(membership.wake)
+            changes.fence.own_node = membership
         digest_moves = DigestMoves(database, changes.pepper, lookup)
         usage.also_flushed.append(digest_moves.flush)
         await report_replication(database)

@@ -43,7 +43,7 @@ from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.service.session_ends import end_what_secrets_made
 from gql_secrets.storage.change_rows import LockedRows, read_locked
-from gql_secrets.storage.cluster import Confirm, Fence
+from gql_secrets.storage.cluster import Awaited, Confirm, Fence
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import IntegrityError
@@ -237,7 +237,8 @@ class Changes:
             return result
 
         result = await self.change_client(client_id, caller, noted, creates_secret=creates_secret)
-        effect = await (confirm or self.fence.wait)(own or newest)
+        awaited = Awaited(made=own) if own else Awaited(found=newest)
+        effect = await (confirm or self.fence.wait)(awaited)
         return result, NOT_CHANGED if effect.everywhere and not own else effect
 
     async def change_client(

@@ -62,7 +62,7 @@ class History:
         tail = await asyncio.to_thread(self._journal.read_tail)
         await self._compare(tail)
         await self._begin_at_newest(tail)
-        self._database.on_changes = self._note
+        self._database.on_changes.append(self._note)
         await self.follow()
         if await self.uncertain_clients() is not UncertainClients.NONE:
             _log.error("restore_not_accepted", extra={"advice": _ADVICE})

@@ -9,6 +9,9 @@ must hold (tests/model tries every order of the steps, with and without each of 
 - A node's row is committed before the poll that gives it a lease is sent. A poll that finds no row gives no lease.
 - The wait is measured by the clock of the process that waits, never by a column: a poll whose snapshot is older than
   its own commit would extend such a lease without being seen. No machine's wall clock matters, the database's included.
+- The process that made a change does not wait for its own node: when the commit is answered, the node forgets what was
+  changed, and from then on remembers no row that was read before it (`SecretMemory.forget_own`). A change that it only
+  finds made, be it its own one whose commit was not answered, has to be confirmed by its node as by any other.
 - A row is deleted only by its node, after that stopped verifying from memory, or when its `poll` has not changed for
   `LEASE_SECONDS`. So only the first change waits for a node that died.
 - A server that was promoted, or that recovered, may have lost rows. `cluster.server` names the one on which the leases
@@ -22,7 +25,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.effects import EFFECTIVE, Effect
@@ -33,9 +36,7 @@ from gql_secrets.storage.node_lease import LEASE_SECONDS
 from gql_secrets.storage.transaction import Transaction
 
 _log: Final = logging.getLogger(__name__)
-# Waits until the change with this revision is effective on every node, or answers for a wait that comes later.
-Confirm = Callable[[int], Awaitable[Effect]]
-# Listening nodes poll when they are notified on it.
+# Listening nodes poll when they are notified on it; the payload is the node that does not need to.
 CHANNEL: Final = "gql_secrets_changes"
 FROM_MEMORY: Final = "memory"
 FROM_DATABASE: Final = "database"
@@ -50,9 +51,10 @@ _LONGEST_PAUSE: Final = 0.04
 _AFTER_FAILURE: Final = 0.25
 _UNCONFIRMED: Final = f"""
     SELECT c.server <> '' AND c.server <> {SERVER} AS is_new, m.id, m.poll
-    FROM cluster c LEFT JOIN cluster_member m ON m.serves_from = '{FROM_MEMORY}' AND m.applied_revision < ?
+    FROM cluster c LEFT JOIN cluster_member m ON m.serves_from = '{FROM_MEMORY}'
+        AND m.applied_revision < CASE m.id WHEN ? THEN CAST(? AS bigint) ELSE CAST(? AS bigint) END
 """  # noqa: S608  constants
-_NOTIFY: Final = f"SELECT pg_notify('{CHANNEL}', '')"
+_NOTIFY: Final = f"SELECT pg_notify('{CHANNEL}', ?)"
 _KNOW_SERVER: Final = f"UPDATE cluster SET server = {SERVER}"  # noqa: S608  constants
 _REMOVE: Final = "DELETE FROM cluster_member WHERE id = ? AND poll = ?"
 _SEEN_WITHIN_SECONDS: Final = 15
@@ -150,25 +152,47 @@ async def read_members(database: Database) -> list[Member]:
     ]
 
 
+class Awaited(NamedTuple):
+    """What has to be effective on every node.
+
+    Attributes:
+        made: the newest revision that this process made, and whose commit was answered; 0 if it made none.
+        found: the newest revision that it found made, perhaps by another process; 0 if it need not wait for one.
+    """
+
+    made: int = 0
+    found: int = 0
+
+
+# Waits until this is effective on every node, or answers for a wait that comes later.
+Confirm = Callable[[Awaited], Awaitable[Effect]]
+
+
+class OwnNode(Protocol):
+    """The node of this process, which verifies from memory and forgets what this process changes."""
+
+    id: str
+
+    def wake(self) -> None:
+        """Let it poll now."""
+
+
 class Fence:
     """Waits until a committed change is effective on every node."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Called before each wait: a node in this process need not wait for the notification.
-        self.before_wait: list[Callable[[], None]] = []
+        self.own_node: OwnNode | None = None
 
-    async def wait(self, revision: int) -> Effect:
-        """Return whether the change with this revision, which was committed just now, is effective on every node.
+    async def wait(self, awaited: Awaited) -> Effect:
+        """Return whether this is effective on every node.
 
         It never raises: the change was made, and its answer must not be lost.
         """
         if self._database.dialect.name == "sqlite":
             return EFFECTIVE
-        for notify in self.before_wait:
-            notify()
         failure = _TOO_SLOW
-        wait = _Wait(self._database, revision)
+        wait = _Wait(self._database, awaited, self.own_node)
         try:
             async with asyncio.timeout(_MAX_WAIT_SECONDS):
                 while True:
@@ -180,10 +204,10 @@ class Fence:
                     else:
                         return EFFECTIVE
         except TimeoutError:
-            _log.warning("effect_not_confirmed", extra={"revision": revision, "reason": failure})
+            _log.warning("effect_not_confirmed", extra={"revision": max(awaited), "reason": failure})
         except Exception:  # noqa: BLE001  the change was made
             failure = _LOST
-            _log.exception("effect_not_confirmed", extra={"revision": revision})
+            _log.exception("effect_not_confirmed", extra={"revision": max(awaited)})
         return Effect(everywhere=False, reason=failure)
 
 
@@ -192,11 +216,11 @@ class OneWait:
 
     def __init__(self, fence: Fence) -> None:
         self._fence = fence
-        self._newest = 0
+        self._newest = Awaited()
 
-    async def confirm_later(self, revision: int) -> Effect:
+    async def confirm_later(self, awaited: Awaited) -> Effect:
         """Return what is to be confirmed by `finish`."""
-        self._newest = max(self._newest, revision)
+        self._newest = Awaited(max(self._newest.made, awaited.made), max(self._newest.found, awaited.found))
         return EFFECTIVE
 
     async def finish(self) -> Effect:
@@ -204,15 +228,17 @@ class OneWait:
 
         A node that follows the newest one follows all before it.
         """
-        return await self._fence.wait(self._newest) if self._newest else EFFECTIVE
+        return await self._fence.wait(self._newest) if any(self._newest) else EFFECTIVE
 
 
 class _Wait:
     """One wait. The leases that do not have the change are over a lease after it was first read who has it."""
 
-    def __init__(self, database: Database, revision: int) -> None:
+    def __init__(self, database: Database, awaited: Awaited, own_node: OwnNode | None) -> None:
         self._database = database
-        self._revision = revision
+        self._own_node = own_node
+        # The revisions that the row of the own node, and those of the others, must have.
+        self._bounds = ("" if own_node is None else own_node.id, awaited.found, max(awaited))
         self._first_read_at: float | None = None
         self._new_server_at: float | None = None
         # The polls of the members that have not confirmed the change, and since when they are the same.
@@ -229,7 +255,7 @@ class _Wait:
         while await self._is_unconfirmed(now):
             if self._first_read_at is None:
                 self._first_read_at = now()
-                await self._database.fetch_rows(_NOTIFY)
+                await self._ask_for_polls()
             left = self._first_read_at + LEASE_SECONDS - now()
             if left <= 0:
                 await self._forget_dead(now())
@@ -238,7 +264,7 @@ class _Wait:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _is_unconfirmed(self, now: Callable[[], float]) -> bool:
-        rows = await self._database.fetch_quickly(_UNCONFIRMED, (self._revision,))
+        rows = await self._database.fetch_quickly(_UNCONFIRMED, self._bounds)
         at = now()
         is_new = any(row[0] for row in rows)
         self._new_server_at = (self._new_server_at or at) if is_new else None
@@ -248,6 +274,14 @@ class _Wait:
             for node, poll in unconfirmed.items()
         }
         return is_new or bool(unconfirmed)
+
+    async def _ask_for_polls(self) -> None:
+        """Let the nodes that have not confirmed the change poll now."""
+        own_id, *_ = self._bounds
+        if self._own_node is not None and own_id in self._polls:
+            self._own_node.wake()
+        if any(node != own_id for node in self._polls):
+            await self._database.fetch_rows(_NOTIFY, (own_id,))
 
     async def _forget_dead(self, now: float) -> None:
         """Let the next change not wait for what this one waited for."""

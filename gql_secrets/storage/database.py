@@ -71,8 +71,8 @@ class Database:
         self.failed_reads = self.failed_writes = 0
         # Called after each commit of this process.
         self.after_commit: list[Callable[[], None]] = []
-        # Called with the changes of a commit, before they are answered.
-        self.on_changes: Callable[[Sequence[JournaledChange]], None] = _ignore
+        # Called in this order with the changes of a commit, before they are answered.
+        self.on_changes: list[Callable[[Sequence[JournaledChange]], None]] = []
         # Surrounds each transaction and each read, by this name; by default with nothing.
         self.observe: Callable[[str], AbstractContextManager[object]] = _unobserved
         self._tortoise = TortoiseContext()
@@ -269,11 +269,15 @@ class Database:
             self.failed_writes += 1
             raise
         self.can_write = True
+        self._report_commit(changes)
+        return result
+
+    def _report_commit(self, changes: Sequence[JournaledChange]) -> None:
         for notify in self.after_commit:
             notify()
         if changes:
-            self.on_changes(changes)
-        return result
+            for note in self.on_changes:
+                note(changes)
 
     async def probe_changes(self) -> str:
         """Return whether changes are possible now: "ok", "waiting" for a lock, or "unavailable"."""
@@ -374,10 +378,6 @@ def _log_defect(task: asyncio.Task[Any]) -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, Failure):
         _log.error("cancelled_transaction_failed", exc_info=error)
-
-
-def _ignore(_changes: Sequence[JournaledChange]) -> None:
-    """Keep no journal."""
 
 
 def _unobserved(_name: str) -> AbstractContextManager[object]:

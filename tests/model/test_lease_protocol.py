@@ -1,10 +1,11 @@
 """The protocol by which nodes verify from memory holds in every state, and each of its rules is needed."""
 
 import pytest
-from support.lease_protocol import Rules, Scope, find_counterexample
+from support.lease_protocol import ENDING, Rules, Scope, find_counterexample
 
 POLLS_ALONE = Scope(has_other_change=False, reads=False, leaves=False, fails_over=False)
 TWO_CHANGES = POLLS_ALONE._replace(has_other_change=True)
+OWN_ENDING = POLLS_ALONE._replace(own=frozenset({ENDING}))
 # What has to happen, besides polls and the change that ends the secret, for a mistake to show.
 NEEDED = {
     "revisions_are_in_commit_order": TWO_CHANGES,
@@ -16,6 +17,10 @@ NEEDED = {
     "server_is_known_after_a_whole_lease": POLLS_ALONE._replace(fails_over=True),
     "stops_answering_before_it_leaves": POLLS_ALONE._replace(leaves=True),
     "expiry_uses_the_upper_bound": POLLS_ALONE._replace(expires_at=3),
+    "own_changes_are_forgotten": OWN_ENDING,
+    "reads_before_an_own_change_are_not_remembered": OWN_ENDING._replace(reads=True),
+    "own_changes_move_no_position": TWO_CHANGES._replace(own=frozenset({1 - ENDING})),
+    "unanswered_commits_are_not_own": OWN_ENDING,
 }
 
 
@@ -25,8 +30,11 @@ NEEDED = {
         (Scope(fails_over=False), 500_000),
         (Scope(reads=False, leaves=False), 700_000),
         (POLLS_ALONE._replace(reads=True, expires_at=3), 15_000),
+        (Scope(own=frozenset({ENDING}), end_of_time=3, leaves=False, fails_over=False), 350_000),
+        (Scope(own=frozenset({1 - ENDING}), end_of_time=3, leaves=False, fails_over=False), 350_000),
+        (OWN_ENDING._replace(reads=True, leaves=True, fails_over=True), 90_000),
     ],
-    ids=["in order", "failover", "expiry"],
+    ids=["in order", "failover", "expiry", "own ending", "own other change", "own ending, failover"],
 )
 def test_no_verification_after_the_acknowledgement_accepts(scope: Scope, at_least: int) -> None:
     counterexample, states = find_counterexample(Rules(), scope)

@@ -1,8 +1,9 @@
 """The protocol by which nodes verify from memory, small enough to try every order of its steps.
 
-There is one node with a memory, one other process that makes two changes (the first of another client, the second ends
-the secret), one database, and a clock that ticks. `find_counterexample` tries every reachable state and returns the
-shortest way to one in which a verification that started after the ending was acknowledged accepts the secret.
+There is one node with a memory, two changes (the first of another client, the second ends the secret), which other
+processes or the node itself make, one database, and a clock that ticks. `find_counterexample` tries every reachable
+state and returns the shortest way to one in which a verification that started after the ending was acknowledged accepts
+the secret.
 
 Each rule of the protocol (gql_secrets/storage/node_lease.py, gql_secrets/storage/cluster.py) has a switch. Without any
 one of them there is such a way, so each is needed.
@@ -35,15 +36,24 @@ class Rules(NamedTuple):
     server_is_known_after_a_whole_lease: bool = True
     stops_answering_before_it_leaves: bool = True
     expiry_uses_the_upper_bound: bool = True
+    own_changes_are_forgotten: bool = True
+    reads_before_an_own_change_are_not_remembered: bool = True
+    own_changes_move_no_position: bool = True
+    unanswered_commits_are_not_own: bool = True
+    another_nodes_changes_are_not_own: bool = True
 
 
 class Change(NamedTuple):
-    """One of the two changes. `seen_at` is when its writer saw the member's row as it still is."""
+    """One of the two changes. `seen_at` is when its writer saw the member's row as it still is.
+
+    `is_answered` says whether the node that made it knows of its commit; that of a change of another process is None.
+    """
 
     revision: int = 0  # assigned
     committed_at: int | None = None
     is_acknowledged: bool = False
     seen_at: int | None = None
+    is_answered: bool | None = None
 
 
 class Poll(NamedTuple):
@@ -67,6 +77,7 @@ class State(NamedTuple):
     is_new_server: bool = False  # and nobody knows yet that it is safe
     # The node.
     applied: int = 0
+    oldest_read: int = 0  # rows that were read at a lower revision are not remembered
     is_remembered: bool = True
     lease_end: int = 0
     timer_has_fired: bool = True
@@ -95,6 +106,7 @@ class Scope(NamedTuple):
     reads: bool = True
     leaves: bool = True
     fails_over: bool = True
+    own: frozenset[int] = frozenset()  # the changes that the node itself makes
     expires_at: int | None = None  # when the secret expires; an acceptance from then on is a counterexample too
 
 
@@ -135,7 +147,7 @@ def steps(state: State, rules: Rules, scope: Scope) -> Iterator[tuple[str, State
         if not rules.clock_runs_while_suspended:
             yield "tick, node suspended", state._replace(now=state.now + 1, suspended=state.suspended + 1)
     for number in range(len(state.changes)):
-        yield from writer_steps(state, rules, number)
+        yield from writer_steps(state, rules, number, is_own=number in scope.own)
     yield from poll_steps(state, rules, scope)
     yield from memory_steps(state, rules, scope)
     if scope.fails_over and state.failed_over_at is None and state.now:
@@ -147,7 +159,7 @@ def steps(state: State, rules: Rules, scope: Scope) -> Iterator[tuple[str, State
             yield "know the server", state._replace(is_new_server=False)
 
 
-def writer_steps(state: State, rules: Rules, number: int) -> Iterator[tuple[str, State]]:
+def writer_steps(state: State, rules: Rules, number: int, *, is_own: bool) -> Iterator[tuple[str, State]]:
     change = state.changes[number]
 
     def changed(**values: object) -> tuple[Change, Change]:
@@ -160,13 +172,19 @@ def writer_steps(state: State, rules: Rules, number: int) -> Iterator[tuple[str,
 
     next_revision = max(each.revision for each in state.changes) + 1
     if change.committed_at is None:
+        is_answered = False if is_own else None
         if rules.revisions_are_in_commit_order:
-            yield f"commit {number}", looked(revision=next_revision, committed_at=state.now)
+            yield (
+                f"commit {number}",
+                looked(revision=next_revision, committed_at=state.now, is_answered=is_answered),
+            )
         elif not change.revision:
             yield f"take a revision {number}", looked(revision=next_revision)
         else:
             yield f"commit {number}", looked(committed_at=state.now)
         return
+    if change.is_answered is False:
+        yield f"answer the commit {number}", forget_own(looked(is_answered=True), rules, number)
     if change.is_acknowledged:
         return
     yield from acknowledgements(state, rules, number, looked(is_acknowledged=True))
@@ -179,7 +197,12 @@ def acknowledgements(state: State, rules: Rules, number: int, acknowledged: Stat
     if not rules.acknowledgements_wait:
         yield f"acknowledge {number}", acknowledged
         return
-    is_confirmed = row is None or row[0] >= change.revision
+    is_own = (
+        change.is_answered is True
+        or (change.is_answered is False and not rules.unanswered_commits_are_not_own)
+        or (change.is_answered is None and not rules.another_nodes_changes_are_not_own)
+    )
+    is_confirmed = row is None or row[0] >= change.revision or is_own
     if not rules.waits_by_its_own_clock and row is not None and row[1] <= state.now:
         is_confirmed = True  # the lease is over by what the row says
     if is_confirmed and not (state.is_new_server and rules.waits_after_a_failover):
@@ -242,7 +265,8 @@ def memory_steps(state: State, rules: Rules, scope: Scope) -> Iterator[tuple[str
     elif state.read is not None:
         revision, is_valid = state.read
         read = state._replace(read=None)
-        if is_valid and (revision >= state.applied or not rules.old_reads_are_not_remembered):
+        oldest = state.applied if rules.old_reads_are_not_remembered else 0
+        if is_valid and revision >= max(oldest, state.oldest_read):
             yield "remember", read._replace(is_remembered=True)
         else:
             yield "discard", read
@@ -261,6 +285,18 @@ def apply(state: State, revisions: frozenset[int]) -> State:
         return state
     forgets = state.changes[ENDING].revision in revisions
     return state._replace(applied=max(state.applied, *revisions), is_remembered=state.is_remembered and not forgets)
+
+
+def forget_own(state: State, rules: Rules, number: int) -> State:
+    """Return the state after the node forgot what it changed itself, because it knows of the commit."""
+    revision = state.changes[number].revision
+    if rules.own_changes_are_forgotten:
+        state = state._replace(is_remembered=state.is_remembered and number != ENDING)
+    if rules.reads_before_an_own_change_are_not_remembered:
+        state = state._replace(oldest_read=max(state.oldest_read, revision))
+    if not rules.own_changes_move_no_position:
+        state = state._replace(applied=max(state.applied, revision))
+    return state
 
 
 def steps_to(state: State, origin: dict[State, tuple[State, str] | None]) -> list[str]:

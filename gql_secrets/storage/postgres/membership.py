@@ -19,7 +19,7 @@ from gql_secrets.storage.node_lease import LEASE_SECONDS, NodeLease
 from gql_secrets.storage.postgres.connection import PooledConnection
 from gql_secrets.storage.postgres.dialect import CLOCK, PostgresDialect
 from gql_secrets.storage.postgres.pool import ConnectionPool
-from gql_secrets.storage.secret_index.memory import ROWS, SecretMemory
+from gql_secrets.storage.secret_index.memory import CHANGES_ALL, ROWS, Followed, SecretMemory
 
 _log: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.25
@@ -49,6 +49,7 @@ _LATEST: Final = f"""
 # A lease that is lost in a crash is safe, so its commit waits for no disk. A change that the database lost does not
 # confirm the one that it made since under the same revision. Sessions, links, webhooks and pruning have events without
 # a client, and change no secret.
+_CHANGES_ALL: Final = ", ".join(f"'{action}'" for action in sorted(CHANGES_ALL))
 _POLL: Final = f"""
     WITH own AS (
         UPDATE cluster_member SET last_seen_at = {CLOCK}, poll = $3, applied_revision = CASE
@@ -60,8 +61,7 @@ _POLL: Final = f"""
     FROM installation i CROSS JOIN cluster c LEFT JOIN audit_event e ON e.revision = i.revision
     LEFT JOIN (
         SELECT revision, hash,
-            CASE WHEN client_id IS NULL AND action NOT IN ('AUDIT_ACCEPTED', 'DATABASE_REWOUND', 'RESTORE_ACCEPTED')
-            THEN '' ELSE client_id END AS client_id
+            CASE WHEN client_id IS NULL AND action NOT IN ({_CHANGES_ALL}) THEN '' ELSE client_id END AS client_id
         FROM audit_event WHERE revision >= $2 ORDER BY revision LIMIT $4
     ) since ON true
     ORDER BY since.revision
@@ -92,6 +92,7 @@ class Membership:
         self._has_joined = False
         self._new_server_at: float | None = None
         self._awake = asyncio.Event()
+        self._was_woken = False
         self._is_stopping = False
 
     @property
@@ -120,6 +121,7 @@ class Membership:
 
     async def _step(self) -> float:
         """Poll once; return how long to wait for the next time."""
+        self._was_woken = self._awake.is_set()
         self._awake.clear()
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
@@ -128,7 +130,7 @@ class Membership:
                     await self._join(connection)
                     return 0
             async with asyncio.timeout(_ANSWER_SECONDS):
-                has_more = await self._poll(connection)
+                polls_again = await self._poll(connection)
         except _FAILURES as error:
             # The lease ends when its time is over.
             log_rarely(_log, "poll_failed", error=type(error).__name__, detail=str(error))
@@ -142,8 +144,7 @@ class Membership:
         finally:
             if not self._keeps_connection:
                 await self._release()
-        # What was applied is confirmed by the next poll, which acknowledgements wait for.
-        return 0 if has_more else _SEEN_SECONDS if self._memory is None else _POLL_SECONDS
+        return 0 if polls_again else _SEEN_SECONDS if self._memory is None else _POLL_SECONDS
 
     async def _join(self, connection: PooledConnection) -> None:
         revision, last_hash, now = await connection.fetchrow(_LATEST)
@@ -171,8 +172,13 @@ class Membership:
         return self._memory.position.revision if self._memory is not None and self._memory.position is not None else 0
 
     async def _poll(self, connection: PooledConnection) -> bool:
-        """Follow what changed, then extend the lease; return whether anything changed."""
+        """Follow what changed, then extend the lease; return whether to send the next poll immediately.
+
+        It confirms what this one applied. Somebody may wait for that, unless all of it was made by this process, whose
+        own changes wait for the other nodes alone.
+        """
         applied, memory = self._applied, self._memory
+        own = None if memory is None else memory.newest_own
         applied_hash = None if memory is None or memory.position is None else memory.position.hash
         sent = self.lease.read_clocks()
         rows = await connection.fetch(
@@ -187,15 +193,16 @@ class Membership:
         if memory is None or self._is_stopping:
             return False
         self.lag = max(0, first["latest"] - applied)
-        went_back = memory.follow(
+        followed = memory.follow(
             Position(first["latest"], first["latest_hash"]),
             [ChangedClient(row["revision"], row["hash"], row["client_id"]) for row in rows if row["revision"]],
+            own=own,
         )
-        if went_back:
+        if followed is Followed.WENT_BACK:
             self.lease.doubt_database()
             return True
         self.lease.extend(sent, first["now"])
-        return self._applied != applied
+        return followed is Followed.OTHERS or (self._was_woken and self._applied != applied)
 
     async def _note_server(self, connection: PooledConnection, *, is_new: bool) -> None:
         """Let changes wait no longer for leases of another server, when those are over."""
@@ -232,8 +239,9 @@ class Membership:
         self._reported_reason = reason
         return self._memory is not None and not reason
 
-    def _hear(self, *_: object) -> None:
-        self.wake()
+    def _hear(self, _connection: object, _pid: int, _channel: str, sender: object) -> None:
+        if sender != self.id:  # what it waits for is asked of the others
+            self.wake()
 
     async def _release(self) -> None:
         connection, self._connection = self._connection, None

@@ -39,9 +39,9 @@ class MemoryLookup:
         remembered = self.find_nowait(client_id, digests)
         if remembered is not None:
             return remembered
-        epoch, position = self._memory.epoch, self._memory.position
+        epoch, known_revision = self._memory.epoch, self._memory.oldest_read
         found = await self._reader.read(client_id, digests)
-        went_back = position is not None and found.revision is not None and found.revision < position.revision
+        went_back = found.revision is not None and found.revision < known_revision
         if went_back or self._lease.is_database_doubtful:
             raise ClientUncertain
         if found.secret is not None and found.digest is not None and found.revision is not None:

@@ -40,6 +40,9 @@ async def open_lookup(database: Database, key_ids: Sequence[str], *, from_memory
             reader, lease = await PostgresLookup.open(database, key_ids), NodeLease()
             memory = SecretMemory() if from_memory else None
             lookup = reader if memory is None else MemoryLookup(database, reader, memory, lease)
+            if memory is not None:
+                # First of all: nothing that follows the commit, such as a full disk, may keep it from forgetting.
+                database.on_changes.insert(0, memory.forget_own)
             membership = Membership(database.dialect, lease, memory, key_ids)
         else:
             lookup = await SqliteLookup.open(database, key_ids)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.callers import ADMIN, DAY, HARD, Made, is_good
@@ -26,7 +27,9 @@ from gql_secrets.service.verification import Accepted
 from gql_secrets.settings import Settings
 from gql_secrets.storage import cluster
 from gql_secrets.storage.node_lease import LEASE_SECONDS
+from gql_secrets.storage.postgres.connection import PooledConnection
 from gql_secrets.storage.postgres.lookup import PostgresLookup
+from gql_secrets.storage.postgres.membership import Membership
 from gql_secrets.wiring import Services
 
 LEASE = LEASE_SECONDS
@@ -45,6 +48,20 @@ def database_url(postgres_url: str) -> str:
 @pytest.fixture
 def services(node: Node) -> Services:
     return node.services
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that return rows, from now on."""
+    sent: list[str] = []
+    fetch = PooledConnection.fetch
+
+    async def note(self: PooledConnection, query: str, *args: object, **options: Any) -> Any:
+        sent.append(query)
+        return await fetch(self, query, *args, **options)
+
+    monkeypatch.setattr(PooledConnection, "fetch", note)
+    return sent
 
 
 ENDINGS = {
@@ -121,6 +138,80 @@ async def test_the_nodes_are_listed_with_their_leases_and_their_lag(node: Node, 
     await asyncio.sleep(LEASE)
     assert not node.membership.lease.is_held
     assert node.services.cluster.own_lease is LeaseState.EXPIRED
+
+
+async def hold_without_polls(node: Node) -> None:
+    """Let the node keep its lease for a minute without a poll, as if its polls got no answer."""
+    await node.wait_for_lease()
+    await node.die()
+    node.membership.lease._end = node.membership.lease.read_clocks().boot + 60_000_000_000
+    assert node.membership.lease.is_held
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_a_change_does_not_wait_for_the_node_that_made_it(
+    node: Node, make_client: MakeClient, ending: str, statements: list[str]
+) -> None:
+    """The node forgets what it changed when the commit is answered, and needs no poll to know of it."""
+    client = await make_client()
+    await is_good(node.services, client.id, client.secret)
+    await node.services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    assert isinstance(await node.verify_from_memory(client), Accepted)
+    await hold_without_polls(node)
+    statements.clear()
+    result = await ENDINGS[ending](node.services, client.id)
+    assert result.effect == EFFECTIVE
+    assert node.services.verifier.verify_nowait(client.id, client.secret, SOURCE) is None
+    assert not await is_good(node.services, client.id, client.secret)
+    fences = [each for each in statements if "applied_revision <" in each]
+    assert len(fences) == 1
+    assert not [each for each in statements if "pg_notify" in each]
+    # It was not taken for a node that died.
+    assert await rows_of(node.services, node.membership.id)
+
+
+async def test_a_change_whose_commit_was_not_answered_is_waited_for_by_the_next_that_finds_it(
+    node: Node, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This node did not forget the secret, so "already ended" would not be true on it."""
+    await is_good(node.services, client.id, client.secret)
+    await node.services.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    await hold_without_polls(node)
+    execute = PooledConnection.execute
+
+    async def lose_answer(self: PooledConnection, query: str, *args: object, **options: Any) -> str:
+        status = await execute(self, query, *args, **options)
+        if query.startswith("COMMIT"):
+            raise ConnectionResetError
+        return status
+
+    monkeypatch.setattr(PooledConnection, "execute", lose_answer)
+    with pytest.raises(Unavailable):
+        await node.services.rotation.revoke_old_secret(client.id, by=ADMIN)
+    monkeypatch.setattr(PooledConnection, "execute", execute)
+    began = time.monotonic()
+    again = await node.services.rotation.revoke_old_secret(client.id, by=ADMIN)
+    assert (again.already_ended, again.effect) == (True, NOT_CHANGED)
+    assert time.monotonic() - began >= LEASE * 0.9
+    assert not await rows_of(node.services, node.membership.id)
+
+
+async def test_a_notification_wakes_every_node_but_the_one_that_sent_it(
+    node: Node, join: Join, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await join()
+    await other.wait_for_lease()
+    woken: list[str] = []
+    wake = Membership.wake
+
+    def note(self: Membership) -> None:
+        woken.append(self.id)
+        wake(self)
+
+    monkeypatch.setattr(Membership, "wake", note)
+    while other.membership.id not in woken:  # its poll may have confirmed a change before it was asked to
+        await node.services.clients.update_client(client.id, name=secrets.token_hex(4), by=ADMIN)
+    assert node.membership.id not in woken
 
 
 async def test_a_node_that_was_removed_joins_again(node: Node, client: Made) -> None:
@@ -237,9 +328,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
     wait = cluster.Fence.wait
 
-    async def counted(fence: cluster.Fence, revision: int) -> Effect:
-        made.append(revision)
-        return await wait(fence, revision)
+    async def counted(fence: cluster.Fence, awaited: cluster.Awaited) -> Effect:
+        made.append(max(awaited))
+        return await wait(fence, awaited)
 
     monkeypatch.setattr(cluster.Fence, "wait", counted)
     return made
