@@ -3,12 +3,10 @@
 An error means one of three things: the database is unavailable, another transaction holds a lock, or the code is wrong.
 """
 
-import contextlib
 import logging
 import sqlite3
 import ssl
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -113,31 +111,21 @@ def translate_read(error: BaseException) -> Unavailable:
     return Unavailable()
 
 
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Raise failures instead of the drivers' errors; let defects pass.
-
-    Raises:
-        Conflict: another transaction holds a lock.
-        Unavailable: the database does not answer, or cannot write.
-    """
-    try:
-        yield
-    except Failure:
-        raise
-    except Exception as error:
-        failure = translate(error)
-        if failure is None:
-            raise
-        raise failure from error
-
-
-class _TranslatedRead:
+class _Translated:
     """A class, because a context manager made of a generator takes as long as some reads do."""
 
     def __enter__(self) -> None:
         """Do nothing."""
 
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, Failure):
+            return
+        failure = translate(error)
+        if failure is not None:
+            raise failure from error
+
+
+class _TranslatedRead(_Translated):
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if not isinstance(error, Exception):
             return
@@ -148,7 +136,18 @@ class _TranslatedRead:
             raise failure from error
 
 
+_TRANSLATED: Final = _Translated()
 _TRANSLATED_READ: Final = _TranslatedRead()
+
+
+def translated() -> AbstractContextManager[None]:
+    """Raise failures instead of the drivers' errors; let defects pass.
+
+    Raises:
+        Conflict: another transaction holds a lock.
+        Unavailable: the database does not answer, or cannot write.
+    """
+    return _TRANSLATED
 
 
 def translated_read() -> AbstractContextManager[None]:

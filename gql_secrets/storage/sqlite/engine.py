@@ -132,18 +132,15 @@ class ImmediateContext(SqliteTransactionContext):
 
     async def __aenter__(self) -> TransactionalDBClient:
         deadline = asyncio.get_running_loop().time() + lock_seconds()
-        if self._queue.locked():
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._queue.acquire(for_change=True)
-            except TimeoutError as error:
-                raise Conflict("Another change holds the lock. Try again.") from error
-        else:
-            await self._queue.acquire(for_change=True)
+        try:
+            await self._queue.acquire(for_change=True, until=deadline)
+        except TimeoutError as error:
+            raise Conflict("Another change holds the lock. Try again.") from error
         try:
             await self.ensure_connection()
             await self._join(deadline)
-            self.token = get_connections().set(self.connection_name, self.connection)
+            self._connections = get_connections()
+            self.token = self._connections.set(self.connection_name, self.connection)
         except BaseException:
             self._queue.release()
             raise
@@ -157,7 +154,7 @@ class ImmediateContext(SqliteTransactionContext):
             else:
                 await self._undo()
         finally:
-            get_connections().reset(self.token)
+            self._connections.reset(self.token)
             self._queue.release()
         if end is not None and (failure := await end) is not None:
             raise OperationalError(*failure.args) from failure

@@ -55,19 +55,29 @@ class ChangeQueue(asyncio.Lock):
         """Return whether somebody has the connection."""
         return self._is_taken
 
-    async def acquire(self, *, for_change: bool = False) -> bool:  # type: ignore[override]  # asyncio names the type True
-        """Take the connection, when those that asked earlier are done; what is not a change, outside a transaction."""
+    async def acquire(self, *, for_change: bool = False, until: float | None = None) -> bool:  # type: ignore[override]  # asyncio names the type True
+        """Take the connection, when those that asked earlier are done; what is not a change, outside a transaction.
+
+        Raises:
+            TimeoutError: they were not done at `until`, an instant of the event loop's clock.
+        """
         if not self._is_taken:
             self._is_taken = True
             return True
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
         self._queue.append((turn, for_change))
+        # `asyncio.timeout` takes several times as long, and with many callers each change waits.
+        timer = None if until is None else loop.call_at(until, _expire, turn)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.release()  # it was this one's turn
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
         return True
 
     def release(self) -> None:
@@ -150,3 +160,8 @@ class ChangeQueue(asyncio.Lock):
     def _drop_gone(self) -> None:
         while self._queue and self._queue[0][0].done():
             self._queue.popleft()
+
+
+def _expire(turn: "asyncio.Future[None]") -> None:
+    if not turn.done():
+        turn.set_exception(TimeoutError())

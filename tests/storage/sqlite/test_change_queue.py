@@ -140,3 +140,34 @@ async def test_a_transaction_that_sqlite_ended_is_not_committed(queue: ChangeQue
     connection.is_open = False
     assert isinstance(await change(queue, connection), OperationalError)
     assert not connection.commits
+
+
+async def test_a_change_gives_up_at_its_time_and_the_next_one_goes_on(queue: ChangeQueue) -> None:
+    now = asyncio.get_running_loop().time()
+    await queue.acquire(until=now)
+    late = asyncio.create_task(queue.acquire(for_change=True, until=now))
+    following = asyncio.create_task(queue.acquire(for_change=True, until=now + 60))
+    with pytest.raises(TimeoutError):
+        await late
+    assert not following.done()
+    queue.release()
+    await following
+
+
+async def test_a_change_that_is_cancelled_as_it_gives_up_gives_nothing_away(
+    queue: ChangeQueue,
+) -> None:
+    """It never had the connection, so it must not give it to the next one."""
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    await queue.acquire()
+    late = asyncio.create_task(queue.acquire(for_change=True, until=now - 2))
+    following = asyncio.create_task(queue.acquire(for_change=True))
+    await asyncio.sleep(0)
+    loop.call_at(now - 1, late.cancel)  # in the same turn of the event loop, after the time is over
+    with pytest.raises(asyncio.CancelledError):
+        await late
+    await settle()
+    assert not following.done()
+    queue.release()
+    await following
