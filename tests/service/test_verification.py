@@ -1,5 +1,6 @@
 """Is this credential good? Exact at every instant, for every state, and never by a clock but the database's."""
 
+import asyncio
 import base64
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -368,3 +369,13 @@ async def test_the_allow_list_is_told_only_to_a_caller_with_a_good_secret(
     ended = await services.verifier.verify(client.id, client.secret, outside)
     assert isinstance(ended, Refused)
     assert ended.reason is RefusalReason.ENDED
+
+
+async def test_verifications_that_arrive_together_are_each_answered_for_their_own(
+    services: Services, make_client: MakeClient
+) -> None:
+    clients = [await make_client() for _ in range(5)]
+    pairs = [(one, other) for one in clients for other in clients]
+    for _ in range(2):  # the second time, some are in memory
+        found = await asyncio.gather(*(is_good(services, one.id, other.secret) for one, other in pairs))
+        assert found == [one is other for one, other in pairs]

@@ -13,8 +13,10 @@ from gql_secrets.domain.journal import ClientUncertain, UncertainClients
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import READ_ERRORS, translate_read
 from gql_secrets.storage.fields import from_microseconds
+from gql_secrets.storage.postgres.connection import PooledConnection
 from gql_secrets.storage.postgres.dialect import CLOCK, PostgresDialect
 from gql_secrets.storage.postgres.pool import ConnectionPool
+from gql_secrets.storage.postgres.rounds import Rounds
 from gql_secrets.storage.secret_index.lookup import DECOY_DIGESTS, NO_DIGEST
 from gql_secrets.storage.secret_index.missing_key import missing_key
 from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, StoredSecret, columns
@@ -26,10 +28,10 @@ _QUERY: Final = f"""
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
     ) AS networks, i.revision, i.uncertain_clients, {{missing_key}} AS missing_key
     FROM (SELECT 1) one LEFT JOIN (
-        SELECT {_SELECTED}, s.digest FROM {TABLES} WHERE s.digest = ANY($1::bytea[]) LIMIT 1
+        SELECT {_SELECTED}, s.digest FROM {TABLES} WHERE s.digest = ANY($1::bytea[])
     ) x ON true LEFT JOIN installation i ON i.id = 1
 """  # noqa: S608  put together from constants
-_IS_LOST: Final = "SELECT EXISTS (SELECT 1 FROM lost_change WHERE client_id = $1 AND NOT accepted)"
+_LOST: Final = "SELECT client_id FROM lost_change WHERE client_id = ANY($1::text[]) AND NOT accepted"
 _COLUMNS: Final = len(SecretRow._fields)
 _NOTHING_AHEAD: Final = 3600.0
 
@@ -44,8 +46,24 @@ class FoundSecret(NamedTuple):
     missing_key: str | None
 
 
+class _Asked(NamedTuple):
+    client_id: str
+    digests: Sequence[bytes]
+
+
+class _Answer(NamedTuple):
+    """The row of a secret, or None; a row with what holds for all of a round; whether the client is uncertain."""
+
+    record: asyncpg.Record | None
+    common: asyncpg.Record
+    is_uncertain: bool
+
+
 class PostgresLookup:
-    """Reads PostgreSQL for each verification, twice for a refused one: exact on every node by construction."""
+    """Reads PostgreSQL for each verification, twice for a refused one: exact on every node by construction.
+
+    Verifications that arrive together are read by one statement, which begins after all of them arrived.
+    """
 
     def __init__(self, database: Database, pool: ConnectionPool, key_ids: Sequence[str]) -> None:
         """Use the pool of the process, which keeps some of its connections free for verification.
@@ -58,7 +76,7 @@ class PostgresLookup:
         self._query = _QUERY.format(missing_key=missing_key(key_ids))
         self._database = database
         self._adjust_clock = database.adjust_clock
-        self._pool = pool
+        self._rounds = Rounds(pool, self._read_all)
         self._decoys: Iterator[bytes] | None = None
 
     @classmethod
@@ -90,47 +108,59 @@ class PostgresLookup:
         return found
 
     async def _read(self, client_id: str, digests: Sequence[bytes]) -> FoundSecret:
-        connection = None
-        known_revision = self._database.known_revision
-        try:
-            async with asyncio.timeout(_VERIFY_SECONDS):
-                connection = await self._pool.acquire(for_verification=True)
-                record = await connection.fetchrow(self._query, list(digests))
-                if record["is_standby"]:
-                    raise Unavailable("PostgreSQL is a standby: its answers may be out of date.")
-                mark = record["uncertain_clients"]
-                went_back = record["revision"] is not None and record["revision"] < known_revision
-                is_uncertain = (
-                    went_back
-                    or mark == UncertainClients.ALL
-                    or (mark == UncertainClients.NAMED and await connection.fetchval(_IS_LOST, client_id))
-                )
-                secret = await self._secret_of(record, connection)
-        except BaseException:
-            if connection is not None:
-                connection.terminate()  # cancelling the query on the server would wait just as long
-            raise
-        finally:
-            if connection is not None:
-                await self._pool.release(connection)
-        if is_uncertain:
+        deadline = asyncio.get_running_loop().time() + _VERIFY_SECONDS
+        answer = await self._rounds.ask(_Asked(client_id, digests), deadline=deadline)
+        record, common = answer.record, answer.common
+        row = None if record is None else _row_of(record)
+        if record is not None and row is not None and row.may_be_valid:
+            secret: StoredSecret | None = StoredSecret.of(
+                row, record["networks"] if row.is_restricted else None, record["digest"]
+            )
+        else:
+            secret = await self._refused(client_id, row, deadline)
+        if answer.is_uncertain:
             raise ClientUncertain
-        now = self._adjust_clock(from_microseconds(record["now"]))
-        return FoundSecret(secret, record["digest"], now, record["revision"], record["missing_key"])
+        now = self._adjust_clock(from_microseconds(common["now"]))
+        digest = None if record is None else record["digest"]
+        return FoundSecret(secret, digest, now, common["revision"], common["missing_key"])
 
-    async def _secret_of(self, record: asyncpg.Record, connection: asyncpg.Connection) -> StoredSecret | None:
-        row = _row_of(record)
-        if row is not None and row.may_be_valid:
-            return StoredSecret.of(row, record["networks"] if row.is_restricted else None, record["digest"])
+    async def _refused(self, client_id: str, row: SecretRow | None, deadline: float) -> StoredSecret | None:
+        """Return the secret of a row that cannot be valid, or None without one, after the same work."""
+        decoy = NO_DIGEST if row is not None or self._decoys is None else next(self._decoys)
+        answer = await self._rounds.ask(_Asked(client_id, [decoy]), deadline=deadline)
+        found = None if answer.record is None else _row_of(answer.record)
+        if row is not None:
+            return StoredSecret.refused(row)
+        if found is not None:
+            StoredSecret.refused(found)
+        return None
+
+    async def _read_all(self, connection: PooledConnection, asked: Sequence[_Asked]) -> list[_Answer]:
+        """Return what the database has about each of these, by one statement."""
+        known_revision = self._database.known_revision
+        records = await connection.fetch(self._query, [digest for each in asked for digest in each.digests])
+        common = records[0]
+        if common["is_standby"]:
+            raise Unavailable("PostgreSQL is a standby: its answers may be out of date.")
+        mark = common["uncertain_clients"]
+        went_back = common["revision"] is not None and common["revision"] < known_revision
+        all_uncertain = went_back or mark == UncertainClients.ALL
+        uncertain: set[str] = set()
+        if mark == UncertainClients.NAMED:
+            clients = [each.client_id for each in asked]
+            uncertain.update(client_id for (client_id,) in await connection.fetch(_LOST, clients))
         if self._decoys is None:
             decoys = [digest for (digest,) in await connection.fetch(DECOY_DIGESTS)]
             self._decoys = itertools.cycle(decoys or [NO_DIGEST])
-        decoy = _row_of(await connection.fetchrow(self._query, [next(self._decoys) if row is None else NO_DIGEST]))
-        if row is not None:
-            return StoredSecret.refused(row)
-        if decoy is not None:
-            StoredSecret.refused(decoy)
-        return None
+        of_digest = {record["digest"]: record for record in records}
+        return [
+            _Answer(
+                next((of_digest[digest] for digest in each.digests if digest in of_digest), None),
+                common,
+                all_uncertain or each.client_id in uncertain,
+            )
+            for each in asked
+        ]
 
     def find_nowait(self, client_id: str, digests: Sequence[bytes]) -> None:
         """Return None: the answer comes over a network."""
