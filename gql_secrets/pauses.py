@@ -108,11 +108,13 @@ def can_pause() -> bool:
     return _current.get() is not None
 
 
-async def pause() -> None:
-    """Let others run if the operation that runs has computed for too long."""
+async def pause() -> bool:
+    """Let others run if the operation that runs has computed for too long; return whether it had."""
     time_slice = _current.get()
-    if time_slice is not None and time_slice.is_spent:
-        await time_slice.pause()
+    if time_slice is None or not time_slice.is_spent:
+        return False
+    await time_slice.pause()
+    return True
 
 
 async def make_all(make: Callable[[Given], Made], given: Iterable[Given]) -> list[Made]:

@@ -44,7 +44,7 @@ from graphql.pyutils import Path
 from strawberry.execution import optimized_is_awaitable
 
 from gql_secrets.graphql_server.plans import Plans
-from gql_secrets.graphql_server.unfinished import Completion, finish, take_unfinished
+from gql_secrets.graphql_server.unfinished import finish, take_unfinished
 
 # Strawberry's faster test, typed as graphql-core wants it.
 is_awaitable: Final = cast("Callable[[object], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
@@ -90,7 +90,7 @@ class DirectOperation:
     name: str
     info: GraphQLResolveInfo[Any]
     resolve: Callable[..., Any]
-    complete: Completion
+    complete: Callable[[Any], Any]
     variables: Mapping[str, type]
     arguments: Mapping[str, object]
     from_variables: Sequence[tuple[str, str]]
@@ -165,7 +165,7 @@ def compile_operation(
         None,
         _HELPERS,
     )
-    return DirectOperation(changes, name, info, field.resolve, complete, variables, literals, from_variables)
+    return DirectOperation(changes, name, info, field.resolve, complete.one, variables, literals, from_variables)
 
 
 def _field_of(root: GraphQLObjectType, name: str) -> GraphQLField | None:

@@ -6,24 +6,31 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from gql_secrets.pauses import pause
 
-Completion: TypeAlias = Callable[[Any], Any]
+CompleteMany: TypeAlias = Callable[[list[Any]], list[Any]]
+"""Returns the completed forms of values."""
 
 
 class UnfinishedList(NamedTuple):
-    """A list of a result that is still empty, the items that belong into it, and what completes one."""
+    """A list of a result that is still empty, the items that belong into it, and what completes them.
+
+    `piece` is how many items are completed at most between two pauses.
+    """
 
     completed: list[Any]
     items: list[Any]
-    complete: Completion
+    complete: CompleteMany
+    piece: int
 
 
 # What the selection that is being completed has left unfinished; nothing while something is awaited.
 _unfinished: Final[ContextVar[list[UnfinishedList] | None]] = ContextVar("unfinished", default=None)
 
 
-def leave_unfinished(completed: list[Any], items: list[Any], complete: Completion) -> None:
-    """Leave a list empty, to be filled by `finish`."""
-    _unfinished.set([*(_unfinished.get() or ()), UnfinishedList(completed, items, complete)])
+def leave_unfinished(items: list[Any], complete: CompleteMany, piece: int) -> list[Any]:
+    """Return an empty list, to be filled by `finish` in pieces of at most this many items."""
+    completed: list[Any] = []
+    _unfinished.set([*(_unfinished.get() or ()), UnfinishedList(completed, items, complete, piece)])
+    return completed
 
 
 def take_unfinished() -> list[UnfinishedList] | None:
@@ -40,12 +47,17 @@ async def finish(unfinished: list[UnfinishedList]) -> None:
     Raises:
         Exception: an item cannot be completed.
     """
+    was_spent = await pause()  # the time counts from here
     while unfinished:
-        completed, items, complete = unfinished.pop()
-        for item in items:
-            await pause()
+        completed, items, complete, piece = unfinished.pop()
+        while len(completed) < len(items):
+            is_spent = await pause()
+            # After a pause there may be little time left in this run of the event loop: the next ones are done singly.
+            size = 1 if is_spent or was_spent else piece
+            was_spent = is_spent
+            at = len(completed)
             try:
-                completed.append(complete(item))
+                completed += complete(items[at : at + size])
             finally:
                 more = take_unfinished()
             unfinished += more or ()

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
+import pytest
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
@@ -17,7 +19,8 @@ from graphql import (
 )
 from support.paths import ROOT
 
-from gql_secrets.api.graphql.schema import print_schema
+from gql_secrets.api.graphql.schema import date_time, print_schema
+from gql_secrets.domain.instants import rfc3339
 
 PRINTED = ROOT / "schema.graphql"
 SCHEMA = build_schema(print_schema(), assume_valid_sdl=True)
@@ -139,3 +142,18 @@ def test_no_argument_takes_a_secret():
         if "secret" in each.lower() or "password" in each.lower()
     ]
     assert takers == ["Mutation.revokeOldSecret(secretId)"]
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [
+        datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC),
+        datetime(2026, 1, 31, 12, 0, 0, 1, tzinfo=UTC),
+        datetime(2026, 1, 31, 12, 0, tzinfo=UTC),
+        datetime(2026, 1, 31, 12, 0, tzinfo=timezone(timedelta(hours=-3, minutes=-30))),
+        datetime.min.replace(tzinfo=UTC),
+        datetime.max.replace(tzinfo=UTC),
+    ],
+)
+def test_instants_are_written_as_everywhere_else(instant: datetime) -> None:
+    assert date_time(instant) == rfc3339(instant)
