@@ -4,58 +4,26 @@ A console reads lists of clients more often than anything else, so these rows ar
 tuples; the models in `models.py` stay the definition of the tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Flag, auto
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from gql_secrets.pauses import make_all
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 
-_SECRET_COLUMNS: Final = (
-    "id",
-    "hint",
-    "is_weak",
-    "state",
-    "created_at",
-    "created_by",
-    "created_by_name",
-    "replaced_at",
-    "expires_at",
-    "first_used_at",
-)
-_CLIENT_COLUMNS: Final = (
-    "client_id",
-    "name",
-    "description",
-    "enabled",
-    "created_at",
-    "generation",
-    "self_reset",
-    "contact",
-    "maximum_age_days",
-)
-# Those of a secret that are always read: whether there is one, and when it expires.
-_ALWAYS: Final = frozenset(("id", "expires_at"))
-_OFTEN: Final = frozenset(("hint", "created_at"))
-_CURRENT_AT: Final = len(_CLIENT_COLUMNS)
-_RETAINED_AT: Final = _CURRENT_AT + len(_SECRET_COLUMNS)
-_EXPIRES_AT: Final = _RETAINED_AT + _SECRET_COLUMNS.index("expires_at")
-_FEATURES_AT: Final = _RETAINED_AT + len(_SECRET_COLUMNS)
-_LABELS_AT: Final = _FEATURES_AT + 1
-_CLOCK_AT: Final = _LABELS_AT + 1
-_FROM: Final = """
-    FROM client c
-    LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
-    LEFT JOIN client_secret ret ON ret.client_id = c.client_id AND ret.state = 'RETAINED'
-"""
+Convert = Callable[[Any], object]
+"""Returns the value of a column as Python has it."""
 
 
 class ClientPart(Flag):
-    """What is read of clients in addition to their own columns. What is not read is not there: it must not be used."""
+    """What is read of clients, and of their active secrets, in addition to what every list shows."""
 
+    DETAILS = auto()
+    """The description, the contact, the maximum age, and whether the client may reset itself."""
     HINTS = auto()
     """Of their active secrets: the hint and the time of creation."""
     SECRETS = auto()
@@ -64,66 +32,80 @@ class ClientPart(Flag):
     LABELS = auto()
 
 
-WHOLE_CLIENT: Final = ClientPart.HINTS | ClientPart.SECRETS | ClientPart.FEATURES | ClientPart.LABELS
+WHOLE_CLIENT: Final = ~ClientPart(0)
 
 
-class ActiveSecretRow:
-    """An active secret, without its digest. A value is converted when it is asked for: most lists show one of them."""
+def _same(value: Any) -> Any:  # noqa: ANN401
+    return value
 
-    __slots__ = ("_values", "client_id")
 
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else from_microseconds(microseconds)
+
+
+def _texts(joined: str | None) -> tuple[str, ...]:
+    return tuple(sorted(joined.split(","))) if joined else ()
+
+
+# The columns of each part, and what converts their values.
+_CLIENT_COLUMNS: Final[Mapping[str, Convert]] = {
+    "client_id": _same,
+    "name": _same,
+    "enabled": bool,
+    "created_at": from_microseconds,
+    "generation": _same,
+}
+_DETAILS: Final[Mapping[str, Convert]] = {
+    "description": _same,
+    "self_reset": bool,
+    "contact": _same,
+    "maximum_age_days": _same,
+}
+_SECRET_COLUMNS: Final[Mapping[str, Convert]] = {"id": _same, "expires_at": _instant}
+_HINTS: Final[Mapping[str, Convert]] = {"hint": _same, "created_at": from_microseconds}
+_SECRETS: Final[Mapping[str, Convert]] = {
+    "is_weak": bool,
+    "state": _same,
+    "created_by": _same,
+    "created_by_name": _same,
+    "replaced_at": _instant,
+    "first_used_at": _instant,
+}
+_FROM: Final = """
+    FROM client c
+    LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
+    LEFT JOIN client_secret ret ON ret.client_id = c.client_id AND ret.state = 'RETAINED'
+"""
+
+
+class ActiveSecretRow(tuple[Any, ...]):
+    """An active secret, without its digest. It has an attribute for each column that was read."""
+
+    __slots__ = ()
+
+    client_id: str
+    id: int
+    hint: str
+    is_weak: bool
+    state: str
+    created_at: datetime
+    created_by: str
+    created_by_name: str | None
+    replaced_at: datetime | None
+    expires_at: datetime | None
+    first_used_at: datetime | None
     ended_at: Final = None
     end_reason: Final = None
 
-    def __init__(self, client_id: str, values: Sequence[Any]) -> None:
-        """Make it of the values of `_SECRET_COLUMNS`."""
-        self.client_id = client_id
-        self._values = values
 
-    @property
-    def id(self) -> int:  # noqa: D102  the columns of `models.ClientSecret`
-        return int(self._values[0])
+class ClientRow(tuple[Any, ...]):
+    """A client with its active secrets when it was read. It has an attribute for each column that was read.
 
-    @property
-    def hint(self) -> str:  # noqa: D102
-        return str(self._values[1])
+    It is the row as the database has it: a value is converted when it is asked for, since most lists show few of them.
+    Features and labels are in alphabetical order.
+    """
 
-    @property
-    def is_weak(self) -> bool:  # noqa: D102
-        return bool(self._values[2])
-
-    @property
-    def state(self) -> str:  # noqa: D102
-        return str(self._values[3])
-
-    @property
-    def created_at(self) -> datetime:  # noqa: D102
-        return from_microseconds(self._values[4])
-
-    @property
-    def created_by(self) -> str:  # noqa: D102
-        return str(self._values[5])
-
-    @property
-    def created_by_name(self) -> str | None:  # noqa: D102
-        name: str | None = self._values[6]
-        return name
-
-    @property
-    def replaced_at(self) -> datetime | None:  # noqa: D102
-        return _instant(self._values[7])
-
-    @property
-    def expires_at(self) -> datetime | None:  # noqa: D102
-        return _instant(self._values[8])
-
-    @property
-    def first_used_at(self) -> datetime | None:  # noqa: D102
-        return _instant(self._values[9])
-
-
-class ClientRow(NamedTuple):
-    """A client with its features in alphabetical order, and its active secrets when it was read."""
+    __slots__ = ()
 
     client_id: str
     name: str
@@ -135,9 +117,9 @@ class ClientRow(NamedTuple):
     contact: str | None
     maximum_age_days: int | None
     features: tuple[str, ...]
+    labels: tuple[str, ...]
     current_secret: ActiveSecretRow | None
     old_secret: ActiveSecretRow | None
-    labels: tuple[str, ...] = ()
 
 
 class ClientQuery(NamedTuple):
@@ -200,64 +182,82 @@ async def page_of_clients(
 
 async def _read(database: Database, query: ClientQuery, parts: ClientPart, end: str = "") -> list[ClientRow]:
     dialect = database.dialect
-    select = _select(dialect.joined("f.feature"), dialect.joined("l.key || '=' || l.value"), dialect.clock, parts)
-    statement = f"{select} WHERE {query.sql} {end}"
-    rows = await database.fetch_quickly(statement, query.values)
+    shape = _shape(dialect.joined("f.feature"), dialect.joined("l.key || '=' || l.value"), dialect.clock, parts)
+    rows = await database.fetch_quickly(f"{shape.select} WHERE {query.sql} {end}", query.values)
     if not rows:
         return []
-    now = to_microseconds(database.instant_of(rows[0][_CLOCK_AT]))
-    return await make_all(lambda row: _client_of(row, now), rows)
+    now = to_microseconds(database.instant_of(rows[0][shape.clock_at]))
+    return await make_all(lambda row: shape.client_of(row, now), rows)
 
 
-@lru_cache(maxsize=32)
-def _select(feature: str, label: str, clock: str, parts: ClientPart) -> str:
-    """Return the statement without its conditions. A column that is not read is NULL, so each has one place."""
-    wanted = _ALWAYS
-    if ClientPart.HINTS in parts:
-        wanted |= _OFTEN
-    if ClientPart.SECRETS in parts:
-        wanted |= frozenset(_SECRET_COLUMNS)
-    columns = [f"c.{name}" for name in _CLIENT_COLUMNS]
-    for alias in ("cur", "ret"):
-        columns += [f"{alias}.{name}" if name in wanted else "NULL" for name in _SECRET_COLUMNS]
-    features = f"(SELECT {feature} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608  put together from constants
-    labels = f"(SELECT {label} FROM client_label l WHERE l.client_id = c.client_id)"  # noqa: S608  the same
-    columns += [
-        features if ClientPart.FEATURES in parts else "NULL",
-        labels if ClientPart.LABELS in parts else "NULL",
-        f"(SELECT {clock})",  # once, not for each row
-    ]
-    return f"SELECT {', '.join(columns)} {_FROM}"
+class _Shape(NamedTuple):
+    """A statement without its conditions, and what its rows are.
+
+    Attributes:
+        select: the statement.
+        row: the class of its rows.
+        old_secret_at: the places of the columns of the old secret.
+        expires_at: the place of the time at which the old secret expires.
+        clock_at: the place of the database's clock.
+    """
+
+    select: str
+    row: type[ClientRow]
+    old_secret_at: range
+    expires_at: int
+    clock_at: int
+
+    def client_of(self, values: Sequence[Any], now: int) -> ClientRow:
+        """Return the client of a row, without an old secret that has expired."""
+        expires_at = values[self.expires_at]
+        if expires_at is not None and expires_at <= now:
+            values = [None if at in self.old_secret_at else value for at, value in enumerate(values)]
+        return self.row(values)
 
 
-def _client_of(row: Sequence[Any], now: int) -> ClientRow:
-    client_id, name, description, enabled, created_at, generation, self_reset, contact, maximum_age_days = row[
-        :_CURRENT_AT
-    ]
-    current = old = None
-    if row[_CURRENT_AT] is not None:
-        current = ActiveSecretRow(client_id, row[_CURRENT_AT:_RETAINED_AT])
-    if row[_RETAINED_AT] is not None:
-        expires_at = row[_EXPIRES_AT]
-        if expires_at is None or now < expires_at:
-            old = ActiveSecretRow(client_id, row[_RETAINED_AT:_FEATURES_AT])
-    features, labels = row[_FEATURES_AT], row[_LABELS_AT]
-    return ClientRow(
-        client_id,
-        name,
-        description,
-        bool(enabled),
-        from_microseconds(created_at),
-        generation,
-        bool(self_reset),
-        contact,
-        maximum_age_days,
-        tuple(sorted(features.split(","))) if features else (),
-        current,
-        old,
-        tuple(sorted(labels.split(","))) if labels else (),
+@lru_cache(maxsize=64)
+def _shape(feature: str, label: str, clock: str, parts: ClientPart) -> _Shape:
+    own = {**_CLIENT_COLUMNS, **(_DETAILS if ClientPart.DETAILS in parts else {})}
+    secret = {
+        **_SECRET_COLUMNS,
+        **(_HINTS if ClientPart.HINTS in parts else {}),
+        **(_SECRETS if ClientPart.SECRETS in parts else {}),
+    }
+    columns = [f"{alias}.{name}" for alias, names in (("c", own), ("cur", secret), ("ret", secret)) for name in names]
+    attributes = _attributes(own, 0)
+    for part, name, joined in (
+        (ClientPart.FEATURES, "features", f"(SELECT {feature} FROM client_feature f WHERE f.client_id = c.client_id)"),  # noqa: S608  put together from constants
+        (ClientPart.LABELS, "labels", f"(SELECT {label} FROM client_label l WHERE l.client_id = c.client_id)"),  # noqa: S608  the same
+    ):
+        if part in parts:
+            attributes |= _attributes({name: _texts}, len(columns))
+            columns.append(joined)
+    old_secret_at = range(len(own) + len(secret), len(own) + 2 * len(secret))
+    attributes["current_secret"] = _secret(secret, len(own))
+    attributes["old_secret"] = _secret(secret, old_secret_at.start)
+    return _Shape(
+        f"SELECT {', '.join(columns)}, (SELECT {clock}) {_FROM}",  # the clock is read once, not for each row
+        type(ClientRow.__name__, (ClientRow,), attributes),
+        old_secret_at,
+        old_secret_at.start + list(secret).index("expires_at"),
+        len(columns),
     )
 
 
-def _instant(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else from_microseconds(microseconds)
+def _attributes(columns: Mapping[str, Convert], begin: int) -> dict[str, object]:
+    """Return what a class of rows has for columns that begin at this place."""
+    attributes = {name: _attribute(at, convert) for at, (name, convert) in enumerate(columns.items(), begin)}
+    return {"__slots__": (), **attributes}
+
+
+def _attribute(at: int, convert: Convert) -> property:
+    read = itemgetter(at)
+    return property(read if convert is _same else lambda row: convert(read(row)))
+
+
+def _secret(columns: Mapping[str, Convert], begin: int) -> property:
+    """Return the attribute of a client for its secret whose columns begin at this place, with its id."""
+    client_id = _attribute(list(_CLIENT_COLUMNS).index("client_id"), _same)
+    class_ = type(ActiveSecretRow.__name__, (ActiveSecretRow,), {**_attributes(columns, begin), "client_id": client_id})
+    id_of = itemgetter(begin)
+    return property(lambda row: None if id_of(row) is None else class_(row))

@@ -15,12 +15,16 @@ _PARTS: Final[Mapping[str, ClientPart]] = {
         (
             *("__typename", "nodes", "edges", "node", "cursor", "totalCount"),
             *("pageInfo", "hasNextPage", "hasPreviousPage", "startCursor", "endCursor"),
-            *("id", "clientId", "name", "description", "enabled", "generation", "selfReset", "contact", "allowList"),
-            *("maximumAgeDays", "effectiveMaximumAgeDays", "inRollover", "currentSecret", "oldSecret", "expiresAt"),
+            *("id", "clientId", "name", "enabled", "generation", "allowList", "inRollover", "currentSecret"),
+            *("oldSecret", "expiresAt"),
         ),
         _NONE,
     ),
-    **dict.fromkeys(("createdAt", "hint", "rotationDueAt"), ClientPart.HINTS),
+    **dict.fromkeys(
+        ("description", "selfReset", "contact", "maximumAgeDays", "effectiveMaximumAgeDays"), ClientPart.DETAILS
+    ),
+    **dict.fromkeys(("createdAt", "hint"), ClientPart.HINTS),
+    "rotationDueAt": ClientPart.HINTS | ClientPart.DETAILS,
     **dict.fromkeys(
         ("createdBy", "createdByName", "replacedAt", "firstUsedAt", "isWeak", "state"),
         ClientPart.HINTS | ClientPart.SECRETS,

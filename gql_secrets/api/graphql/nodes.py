@@ -38,8 +38,10 @@ Before = Annotated[
 
 @strawberry.interface(description="An object with a global id.")
 class Node:
-    # With the name of the type, this makes the global id; most queries do not ask for it.
-    key: strawberry.Private[object]
+    @property
+    def key(self) -> object:
+        """What makes the global id, together with the name of the type."""
+        raise NotImplementedError
 
     @strawberry.field(description="The global id of the object. Opaque. Pass it to node.")
     def id(self) -> strawberry.ID:

@@ -73,6 +73,11 @@ class AuditEvent(Node):
     webhook_number: int | None = strawberry.field(description="The number of the webhook that was changed.")
     pepper_key_id: str | None = strawberry.field(description="The id of the pepper key that secrets are moved to.")
 
+    @property
+    def key(self) -> int:
+        """The revision."""
+        return self.revision
+
     @strawberry.field(
         description="The client that was changed, as it is now. Null if the event is not about a client, or if the "
         "client was deleted.",
@@ -90,7 +95,6 @@ class AuditEvent(Node):
         """Return the view of a row, which was read together with its `ended_secrets`."""
         entry = entry_of(row)
         return cls(
-            key=row.revision,
             at=row.at,
             revision=row.revision,
             action=AuditAction(row.action),

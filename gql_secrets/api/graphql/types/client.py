@@ -26,25 +26,51 @@ class Client(Node):
     row: strawberry.Private[ClientRow]
     caller: strawberry.Private[Caller]
     policy: strawberry.Private[RotationPolicy]
-    client_id: strawberry.ID = strawberry.field(
+
+    @property
+    def key(self) -> str:
+        """The client id."""
+        return self.row.client_id
+
+    @strawberry.field(
         description="The id with which the application signs in. Arguments named clientId take this value."
     )
-    name: str = strawberry.field(description="The client's name.")
-    description: str | None = strawberry.field(description="The client's description.")
-    enabled: bool = strawberry.field(
+    def client_id(self) -> strawberry.ID:
+        return strawberry.ID(self.row.client_id)
+
+    @strawberry.field(description="The client's name.")
+    def name(self) -> str:
+        return self.row.name
+
+    @strawberry.field(description="The client's description.")
+    def description(self) -> str | None:
+        return self.row.description
+
+    @strawberry.field(
         description="Whether the client's active secrets are accepted. Retained secrets still expire while the client "
         "is disabled."
     )
-    created_at: datetime = strawberry.field(description="When the client was created.")
-    generation: int = strawberry.field(
+    def enabled(self) -> bool:
+        return self.row.enabled
+
+    @strawberry.field(description="When the client was created.")
+    def created_at(self) -> datetime:
+        return self.row.created_at
+
+    @strawberry.field(
         description="A number that increases with every change of the client. Pass it as ifGeneration to refuse the "
         "change if the client has changed since."
     )
-    self_reset: bool = strawberry.field(
+    def generation(self) -> int:
+        return self.row.generation
+
+    @strawberry.field(
         description="Whether the client may reset its own secret. Signed in with its current secret, it can read "
         "itself, use a smooth reset, revoke its old secret, and cancel its rollover. With its old secret it can read "
         "itself, and repeat a reset with the same idempotencyKey until the new secret is used."
     )
+    def self_reset(self) -> bool:
+        return self.row.self_reset
 
     @strawberry.field(description="Whom to call about the client, such as a mailing list or a person's name.")
     def contact(self) -> str | None:
@@ -189,19 +215,7 @@ class Client(Node):
     @classmethod
     def of(cls, row: ClientRow, context: Context) -> Self:
         """Return a client as the caller of this request sees it."""
-        return cls(
-            key=row.client_id,
-            row=row,
-            caller=context.caller,
-            policy=context.services.rotation_policy,
-            client_id=strawberry.ID(row.client_id),
-            name=row.name,
-            description=row.description,
-            enabled=row.enabled,
-            created_at=row.created_at,
-            generation=row.generation,
-            self_reset=row.self_reset,
-        )
+        return cls(row=row, caller=context.caller, policy=context.services.rotation_policy)
 
     @classmethod
     async def find(cls, client_id: str, info: Info) -> Self | None:

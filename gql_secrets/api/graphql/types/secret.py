@@ -76,7 +76,7 @@ class ClientSecret(Node):
     is_due: strawberry.Private[bool] = False
 
     @property
-    def number(self) -> int:
+    def key(self) -> int:
         """The number of the row."""
         return self.row.id
 
@@ -145,14 +145,14 @@ class ClientSecret(Node):
         metadata=EVALUATED,
     )
     async def last_used_at(self, info: Info) -> datetime | None:
-        return (await info.context.loaders.totals.load(self.number)).last_used_at
+        return (await info.context.loaders.totals.load(self.key)).last_used_at
 
     @strawberry.field(
         description="How often the secret was used. Delayed by at most a minute, and never above 2147483647.",
         metadata=EVALUATED,
     )
     async def use_count(self, info: Info) -> int:
-        return min((await info.context.loaders.totals.load(self.number)).use_count, MAX_INT)
+        return min((await info.context.loaders.totals.load(self.key)).use_count, MAX_INT)
 
     @strawberry.field(
         description="How often the secret was tried after it had ended, which means that a copy of the application "
@@ -160,14 +160,14 @@ class ClientSecret(Node):
         metadata=EVALUATED,
     )
     async def refused_attempts(self, info: Info) -> int:
-        return min((await info.context.loaders.totals.load(self.number)).refused_attempts, MAX_INT)
+        return min((await info.context.loaders.totals.load(self.key)).refused_attempts, MAX_INT)
 
     @strawberry.field(
         description="When the secret was last tried after it had ended. Delayed by at most a minute.",
         metadata=EVALUATED,
     )
     async def last_refused_at(self, info: Info) -> datetime | None:
-        return (await info.context.loaders.totals.load(self.number)).last_refused_at
+        return (await info.context.loaders.totals.load(self.key)).last_refused_at
 
     @strawberry.field(
         description="The sources that used the secret, most recent first: at most 50 sources of accepted uses and 50 "
@@ -176,7 +176,7 @@ class ClientSecret(Node):
         metadata=weighs(30, size=2 * usage.MAX_SOURCES),
     )
     async def uses(self, info: Info) -> list[SecretUse] | None:
-        return [SecretUse.of(use) for use in await info.context.loaders.uses.find(self.number) or ()]
+        return [SecretUse.of(use) for use in await info.context.loaders.uses.find(self.key) or ()]
 
     @strawberry.field(
         description="The hours in which the secret was used or refused, oldest first. Covers its rollover and the day "
@@ -184,7 +184,7 @@ class ClientSecret(Node):
         metadata=weighs(30, size=usage.MAX_KEPT // usage.BUCKET),
     )
     async def usage(self, info: Info) -> list[UsageBucket]:
-        return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.find(self.number) or ()]
+        return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.find(self.key) or ()]
 
     @classmethod
     def of(cls, row: models.ClientSecret | ActiveSecretRow, *, now: datetime | None = None) -> Self:
@@ -195,14 +195,14 @@ class ClientSecret(Node):
             now: when it is looked at; None where its state was evaluated as the row was read.
         """
         if now is None:
-            return cls(key=row.id, row=row)
+            return cls(row=row)
         status = evaluate(SecretState(row.state), row.expires_at, enabled=True, now=now)
-        return cls(key=row.id, row=row, is_due=status is SecretStatus.DUE)
+        return cls(row=row, is_due=status is SecretStatus.DUE)
 
     @classmethod
     def of_optional(cls, row: models.ClientSecret | ActiveSecretRow | None) -> Self | None:
         """Return the view of a row whose state was evaluated as it was read, or None."""
-        return cls.of(row) if row else None
+        return cls(row=row) if row else None
 
 
 @strawberry.type(description="A source that a rollover concerns: an address and a user agent.")

@@ -33,11 +33,15 @@ class Session(Node):
     )
     is_viewers_own: bool = strawberry.field(description="Whether the viewer signed in with this session.")
 
+    @property
+    def key(self) -> int:
+        """The number of the session."""
+        return self.number
+
     @classmethod
     def of(cls, row: models.Session, caller: Caller) -> Self:
         """Return the view of a session for a caller."""
         return cls(
-            key=row.id,
             number=row.id,
             actor=actor_of(row),
             name=row.name,
