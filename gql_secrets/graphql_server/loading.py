@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, TypeVar
 
+from gql_secrets.pauses import current_slice
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -45,9 +47,17 @@ class Loader(Generic[K, V]):
                 await self._fill(batch)
         return batch.values if batch.values is not None else await batch.wait()
 
+    async def _others_ask(self) -> None:
+        """Wait for the other fields: also for those of objects that are completed after a pause of the operation."""
+        time_slice = current_slice()
+        if time_slice is None:
+            await asyncio.sleep(0)
+        else:
+            await time_slice.settle()
+
     async def _fill(self, batch: "_Batch[K, V]") -> None:
         try:
-            await asyncio.sleep(0)  # the other fields ask
+            await self._others_ask()
             self._open = None
             batch.finish(await self._read(batch.keys))
         except BaseException as failure:

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from gql_secrets import pauses
 from gql_secrets.graphql_server.loading import Loader
+from gql_secrets.pauses import LongWork, pause
 
 
 class Reads:
@@ -82,3 +84,23 @@ async def test_a_waiting_field_that_is_cancelled_disturbs_nobody() -> None:
     fields[1].cancel()
     reads.may_end.set()
     assert [await fields[0], await fields[2]] == ["value 1", "value 2"]
+
+
+async def test_fields_that_ask_after_pauses_of_their_operation_are_read_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each pause lets few of them go on, and the first of these must wait for all others."""
+    monkeypatch.setattr(pauses, "SLICE_SECONDS", 0.0)
+    reads = Reads()
+    loader = Loader(reads)
+    keys = list(range(1, 101))
+
+    async def ask_below_an_object(key: int) -> str:
+        await pause()
+        return await asyncio.ensure_future(loader.load(key))
+
+    with LongWork():
+        values = await asyncio.gather(*map(ask_below_an_object, keys))
+
+    assert list(values) == [f"value {key}" for key in keys]
+    assert [sorted(read) for read in reads.keys] == [keys]

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -96,23 +96,14 @@ class SourceQueries:
 
 def _seen(new: list[SecretUse], old: list[SecretUse], ended: list[SecretUse]) -> list[SeenSource]:
     """Join the uses of each source."""
-    sources: dict[tuple[str | None, str | None], SeenSource] = {}
-
-    def of(use: SecretUse) -> tuple[tuple[str | None, str | None], SeenSource]:
-        key = (use.address, use.user_agent)
-        return key, sources.get(key) or SeenSource(*key)
-
-    for use in new:
-        if not use.refused:
-            key, source = of(use)
-            sources[key] = replace(source, new_secret_last_used_at=use.last_seen_at)
-    for use in old:
-        if not use.refused:
-            key, source = of(use)
-            sources[key] = replace(source, old_secret_last_used_at=use.last_seen_at)
+    new_at = {(use.address, use.user_agent): use.last_seen_at for use in new if not use.refused}
+    old_at = {(use.address, use.user_agent): use.last_seen_at for use in old if not use.refused}
+    refused_at: dict[tuple[str | None, str | None], datetime] = {}
     for use in ended:
         if use.refused:
-            key, source = of(use)
-            last = max(use.last_seen_at, source.refused_at or use.last_seen_at)
-            sources[key] = replace(source, refused_at=last)
-    return list(sources.values())
+            key = use.address, use.user_agent
+            refused_at[key] = max(use.last_seen_at, refused_at.get(key) or use.last_seen_at)
+    return [
+        SeenSource(*key, new_at.get(key), old_at.get(key), refused_at.get(key))
+        for key in dict.fromkeys((*new_at, *old_at, *refused_at))
+    ]
