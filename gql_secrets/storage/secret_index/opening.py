@@ -45,6 +45,7 @@ async def open_lookup(database: Database, key_ids: Sequence[str], *, from_memory
                 database.on_changes.insert(0, memory.forget_own)
             membership = Membership(database.dialect, lease, memory, key_ids)
         else:
-            lookup = await SqliteLookup.open(database, key_ids)
+            lookup = on_file = await SqliteLookup.open(database, key_ids)
+            database.on_changes.insert(0, on_file.forget_own)
     database.after_commit.append(lookup.expire_view)
     return Opened(lookup, membership)

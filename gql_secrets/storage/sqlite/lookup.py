@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Final, Self
 
+from gql_secrets.domain.audit import FIRST_HASH
 from gql_secrets.domain.errors import PepperKeyMissing, Unavailable
-from gql_secrets.domain.journal import ClientUncertain, UncertainClients
-from gql_secrets.storage.change_log import LATEST, SINCE, ChangedClient, Position, Rewound, compare
+from gql_secrets.domain.journal import ClientUncertain, JournaledChange, UncertainClients
+from gql_secrets.storage.change_log import SINCE, ChangedClient, Position, Rewound, compare
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import translate_read
 from gql_secrets.storage.secret_index.cache import SecretCache
@@ -27,7 +28,10 @@ _PIECE_AHEAD: Final = 200  # a millisecond or two, during which no request is an
 _NOTHING_AHEAD: Final = 1.0
 _AFTER_ALL: Final = 2**63 - 1
 _MAX_CHANGES: Final = 1000
-_UNCERTAIN: Final = "SELECT uncertain_clients FROM installation"
+_STATE: Final = """
+    SELECT i.revision, e.hash, i.uncertain_clients
+    FROM installation i LEFT JOIN audit_event e ON e.revision = i.revision
+"""
 _LOST: Final = "SELECT DISTINCT client_id FROM lost_change WHERE NOT accepted"
 _BUSY_SECONDS: Final = 0.5
 
@@ -103,6 +107,18 @@ class SqliteLookup:
         """Let the next verification look at the file again."""
         self._is_expired = True
 
+    def forget_own(self, changes: Sequence[JournaledChange]) -> None:
+        """Forget the clients that a commit of this process changed, if it came right after what the view has seen.
+
+        Then the view need not read them in the change log. Where anything came in between, it does.
+        """
+        revision, last_hash = self._position
+        client_ids = [change.client_id for change in changes if change.client_id is not None]
+        follows = changes[0].revision == revision + 1 and changes[0].previous == (last_hash or FIRST_HASH)
+        if follows and len(client_ids) == len(changes):
+            self._position = Position(changes[-1].revision, changes[-1].hash)
+            self._cache.forget_clients(client_ids)
+
     def forget_client(self, client_id: str) -> None:
         """Read the secrets of this client from the file again."""
         self._cache.forget_client(client_id)
@@ -156,8 +172,13 @@ class SqliteLookup:
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
             return
-        latest = self._latest()
-        self._uncertain = self._read_uncertain()
+        latest, mark = self._read_state()
+        self._uncertain = self._uncertain_clients(mark)
+        if latest != self._position:
+            self._forget_what_came(latest)
+        self._version = version
+
+    def _forget_what_came(self, latest: Position) -> None:
         rows = self._connection.execute(SINCE, (self._position.revision, _MAX_CHANGES + 2)).fetchall()
         answer = compare(self._position, latest, [ChangedClient._make(row) for row in rows], _MAX_CHANGES)
         if isinstance(answer, Rewound) or answer.has_more or any(change.client_id is None for change in answer.changes):
@@ -165,16 +186,15 @@ class SqliteLookup:
         else:
             self._position = answer.position
             self._cache.forget_clients(change.client_id for change in answer.changes if change.client_id is not None)
-        self._version = version
 
-    def _latest(self) -> Position:
-        row = self._connection.execute(LATEST).fetchone()
+    def _read_state(self) -> tuple[Position, str]:
+        row = self._connection.execute(_STATE).fetchone()
         if row is None:
             raise Unavailable("The database has no installation.")
-        return Position._make(row)
+        revision, last_hash, mark = row
+        return Position(revision, last_hash), mark
 
-    def _read_uncertain(self) -> frozenset[str] | None:
-        [mark] = self._connection.execute(_UNCERTAIN).fetchone()
+    def _uncertain_clients(self, mark: str) -> frozenset[str] | None:
         if mark == UncertainClients.NONE:
             return frozenset()
         if mark == UncertainClients.ALL:
@@ -182,7 +202,7 @@ class SqliteLookup:
         return frozenset(client_id for (client_id,) in self._connection.execute(_LOST) if client_id is not None)
 
     def _forget_all(self) -> None:
-        self._position = self._latest()
+        self._position, _ = self._read_state()
         self._cache.clear()
         self._ahead = _AFTER_ALL
 

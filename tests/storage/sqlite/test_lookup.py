@@ -246,3 +246,36 @@ async def test_a_secret_is_found_while_it_is_moved_to_another_key_of_the_pepper(
     other.close()
     assert found is not None
     assert found.secret_id == row["id"]
+
+
+async def test_own_changes_are_forgotten_without_the_change_log(
+    services: Services, make_client: MakeClient, lookup: SqliteLookup, reads: Reads
+) -> None:
+    one, two = await make_client(name="one"), await make_client(name="two")
+    for client in (one, two, one, two):
+        assert await is_good(services, client.id, client.secret)
+    reads.taken()
+    statements: list[str] = []
+    lookup._connection.set_trace_callback(statements.append)
+
+    for _ in range(2):
+        await services.rotation.reset_secret(one.id, HARD, by=ADMIN)
+        assert await is_good(services, two.id, two.secret)
+    assert reads.taken() == 0
+    assert not await is_good(services, one.id, one.secret)
+    assert statements
+    assert not [each for each in statements if "revision >=" in each]
+
+
+async def test_an_own_change_hides_nothing_that_another_process_changed_before_it(
+    services: Services, other: Services, make_client: MakeClient
+) -> None:
+    one, two = await make_client(name="one"), await make_client(name="two")
+    for client in (one, two, one, two):
+        assert await is_good(services, client.id, client.secret)
+
+    await other.rotation.reset_secret(one.id, HARD, by=ADMIN)
+    await services.rotation.reset_secret(two.id, HARD, by=ADMIN)
+
+    assert not await is_good(services, one.id, one.secret)
+    assert not await is_good(services, two.id, two.secret)
