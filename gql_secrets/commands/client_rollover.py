@@ -10,7 +10,7 @@ import typer
 from gql_secrets.commands.client import ClientId, Reason, Yes, confirm
 from gql_secrets.commands.client_bulk import reset_many, revoke_safe
 from gql_secrets.commands.context import with_installation
-from gql_secrets.commands.installation import REFUSALS, Installation, ResetDone, RevokeDone
+from gql_secrets.commands.installation import Installation, ResetDone, RevokeDone
 from gql_secrets.commands.output import AsJson, effect_data, say, to_json, write, write_text
 from gql_secrets.domain.errors import Failure
 from gql_secrets.domain.rotation import Retention
@@ -213,22 +213,18 @@ async def _revoke_all(installation: Installation, reason: str | None, *, as_json
 
     wanted = ClientFilter(in_rollover=True)
     client_ids = [str(data["clientId"]) async for data in installation.each_client(None, wanted)]
-    results, failures = [], 0
-    for client_id in client_ids:
-        try:
-            done = await installation.revoke_old_secret(client_id, reason=reason)
-        except REFUSALS as refusal:  # deleted or locked since it was listed: go on with the others
-            say(f"{client_id}: {refusal}")
-            failures += 1
-            continue
-        results.append(_revoked(client_id, done))
+    outcomes = await installation.revoke_old_secrets(client_ids, reason=reason)
+    results = [_revoked(each.client_id, each.done) for each in outcomes if each.done]
+    refused = [each for each in outcomes if each.done is None]
+    for each in refused:
+        say(f"{each.client_id}: {each.message}")
     outcome = f"Old secrets revoked: {len(results)}."
     say(outcome)
     write_text(
-        f"{to_json(results)}\n" if as_json else "".join(f"{each['clientId']}\n" for each in results), done=outcome
+        f"{to_json(results)}\n" if as_json else "".join(f"{result['clientId']}\n" for result in results), done=outcome
     )
-    if failures:
-        raise Failure(f"Old secrets that could not be revoked: {failures}. Run the command again.")
+    if refused:
+        raise Failure(f"Old secrets that could not be revoked: {len(refused)}. Run the command again.")
 
 
 def _revoked(client_id: str, done: RevokeDone) -> dict[str, object]:

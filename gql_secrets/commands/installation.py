@@ -214,6 +214,9 @@ class Installation(Protocol):
     ) -> RevokeDone:
         """Revoke the old secret of a client, or this one only."""
 
+    async def revoke_old_secrets(self, client_ids: Sequence[str], *, reason: str | None) -> list[BulkRevoke]:
+        """Revoke the old secret of each client, one after the other; one that is refused does not stop the others."""
+
     async def change_retention(
         self, client_id: str, retention: Retention, *, if_generation: int | None, reason: str | None
     ) -> tuple[str, bool, Effect]:

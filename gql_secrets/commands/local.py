@@ -1,6 +1,7 @@
 """The installation on its database: the services, in the form that commands use."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,7 +23,7 @@ from gql_secrets.commands.output import client_data, instant, secret_data
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.details import ClientDetails
 from gql_secrets.domain.effects import Effect
-from gql_secrets.domain.errors import ClientNotFound, NoRollover
+from gql_secrets.domain.errors import ClientNotFound, NoRollover, Refusal
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.bulk import ResetTarget, RevokeTarget
@@ -32,6 +33,7 @@ from gql_secrets.service.clients import UNCHANGED
 from gql_secrets.service.pages import MAX_PAGE, PageRequest
 from gql_secrets.service.rotation import Revoke
 from gql_secrets.storage.client_rows import ClientRow
+from gql_secrets.storage.cluster import OneWait
 from gql_secrets.storage.models import Client
 from gql_secrets.storage.usage import add_last_uses
 
@@ -192,6 +194,23 @@ class LocalInstallation(LocalPeople):
                 made = outcome.result
                 results.append(BulkReset(outcome.client_id, made.new_secret, until, effect=made.effect))
         return results
+
+    async def revoke_old_secrets(self, client_ids: Sequence[str], *, reason: str | None) -> list[BulkRevoke]:
+        wait = OneWait(self.services.changes.fence)
+        outcomes = []
+        for client_id in client_ids:
+            try:
+                revoke = await self.services.rotation.revoke_old_secret(
+                    client_id, by=cli_caller(), reason=reason, confirm=wait.confirm_later
+                )
+            except Refusal as refusal:  # deleted or locked since it was listed
+                outcomes.append(BulkRevoke(client_id, None, str(refusal)))
+            else:
+                outcomes.append(BulkRevoke(client_id, _revoked(revoke)))
+        effect = await wait.finish()
+        if effect.everywhere:
+            return outcomes
+        return [replace(each, done=replace(each.done, effect=effect)) if each.done else each for each in outcomes]
 
     async def safe_to_revoke(self) -> list[OldSecret]:
         targets: list[OldSecret] = []

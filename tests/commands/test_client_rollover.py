@@ -1,10 +1,15 @@
 """`gql-secrets client reset`, `revoke-old`, `change-retention` and `cancel-rollover`, on both databases."""
 
 import pytest
+from support.callers import ADMIN, DAY
 from support.commands import BOTH_WAYS, RunCommand, are_valid, ask_services, create, owner_of, revision
+from support.installation import MakeClient
 
+from gql_secrets.commands.local import LocalInstallation
+from gql_secrets.domain.effects import Effect
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
+from gql_secrets.storage.cluster import Fence
 from gql_secrets.wiring import Services
 
 
@@ -84,6 +89,28 @@ def test_revoke_all_ends_every_old_secret_and_no_current_one(run: RunCommand, se
     for each, secret in zip(made, new, strict=True):
         assert are_valid(settings, each["clientId"], each["secret"], secret) == [False, True]
     assert run("client", "revoke-old", "--all").out == ""
+
+
+async def test_to_revoke_all_waits_for_the_other_nodes_once(
+    services: Services, settings: Settings, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [(await make_client()).id for _ in range(3)]
+    for client_id in clients:
+        await services.rotation.reset_secret(client_id, DAY, by=ADMIN)
+    waits = []
+
+    async def fail(_: Fence, awaited: object) -> Effect:
+        waits.append(awaited)
+        return Effect(everywhere=False, reason="A node did not confirm it.")
+
+    monkeypatch.setattr(Fence, "wait", fail)
+    outcomes = await LocalInstallation(services, settings).revoke_old_secrets(
+        [clients[0], "gone", *clients[1:]], reason=None
+    )
+    assert len(waits) == 1
+    assert [each.client_id for each in outcomes if each.done is None] == ["gone"]
+    done = [each.done for each in outcomes if each.done]
+    assert [(each.already_ended, each.effect.everywhere) for each in done] == [(False, False)] * 3
 
 
 @pytest.mark.parametrize("stdin", ["n\n", "\n", ""])

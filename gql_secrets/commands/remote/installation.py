@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gql_secrets.api import cli_documents as documents
 from gql_secrets.commands.installation import (
+    REFUSALS,
     BulkReset,
     BulkRevoke,
     ClientEdit,
@@ -131,6 +132,15 @@ class RemoteInstallation(RemotePeople):
                 reason=reason,
             )
         )
+
+    async def revoke_old_secrets(self, client_ids: Sequence[str], *, reason: str | None) -> list[BulkRevoke]:
+        outcomes = []
+        for client_id in client_ids:
+            try:
+                outcomes.append(BulkRevoke(client_id, await self.revoke_old_secret(client_id, reason=reason)))
+            except REFUSALS as refusal:  # deleted or locked since it was listed
+                outcomes.append(BulkRevoke(client_id, None, str(refusal)))
+        return outcomes
 
     async def change_retention(
         self, client_id: str, retention: Retention, *, if_generation: int | None, reason: str | None
