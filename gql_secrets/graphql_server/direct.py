@@ -12,6 +12,8 @@ returned.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 from graphql import (
@@ -84,6 +86,7 @@ class DirectOperation:
         variables: the type that the value of each variable must have.
         arguments: the arguments that do not depend on variables.
         from_variables: the names of the other arguments, each with its variable.
+        is_immediate: whether it is a query whose resolver is a plain function.
     """
 
     changes: bool
@@ -94,24 +97,18 @@ class DirectOperation:
     variables: Mapping[str, type]
     arguments: Mapping[str, object]
     from_variables: Sequence[tuple[str, str]]
+    is_immediate: bool
 
     async def execute(self, given: Mapping[str, object], context: object) -> ExecutionResult | MadeMutation | None:
         """Return the result with these variables, or None where graphql-core must execute the operation.
 
         A mutation that was made, and whose result graphql-core must complete, is returned as `MadeMutation`.
         """
-        variables: dict[str, object] = {}
-        for name, type_ in self.variables.items():
-            value = given.get(name)
-            if type(value) is not type_ or (isinstance(value, int) and abs(value) > _MAX_INT):
-                return None
-            variables[name] = value
-        arguments = dict(self.arguments)
-        for name, variable in self.from_variables:
-            arguments[name] = variables[variable]
-        info = self.info._replace(variable_values=VariableValues({}, variables), context=context)
+        resolve = self._resolver(given, context)
+        if resolve is None:
+            return None
         try:
-            value = self.resolve(None, info, **arguments)
+            value = resolve()
             if is_awaitable(value):
                 value = await value
         except Exception as failure:  # noqa: BLE001  as graphql-core: the failure of a field is an error of the result
@@ -125,6 +122,32 @@ class DirectOperation:
             take_unfinished()
             return MadeMutation(value) if self.changes else None
         return ExecutionResult({self.name: completed}, None)
+
+    def execute_now(self, given: Mapping[str, object], context: object) -> ExecutionResult | None:
+        """Return the result of a query that awaits nothing and does not fail; None for any other: call `execute`."""
+        resolve = self._resolver(given, context) if self.is_immediate else None
+        if resolve is None:
+            return None
+        try:
+            completed = self.complete(resolve())
+        except Exception:  # noqa: BLE001  `execute` says what failed
+            take_unfinished()
+            return None
+        return None if take_unfinished() else ExecutionResult({self.name: completed}, None)
+
+    def _resolver(self, given: Mapping[str, object], context: object) -> Callable[[], Any] | None:
+        """Return the resolver with its arguments; None for variables that graphql-core must coerce."""
+        variables: dict[str, object] = {}
+        for name, type_ in self.variables.items():
+            value = given.get(name)
+            if type(value) is not type_ or (isinstance(value, int) and abs(value) > _MAX_INT):
+                return None
+            variables[name] = value
+        arguments = dict(self.arguments)
+        for name, variable in self.from_variables:
+            arguments[name] = variables[variable]
+        info = self.info._replace(variable_values=VariableValues({}, variables), context=context)
+        return partial(self.resolve, None, info, **arguments)
 
 
 def compile_operation(
@@ -165,7 +188,10 @@ def compile_operation(
         None,
         _HELPERS,
     )
-    return DirectOperation(changes, name, info, field.resolve, complete.one, variables, literals, from_variables)
+    is_immediate = not changes and not iscoroutinefunction(field.resolve)
+    return DirectOperation(
+        changes, name, info, field.resolve, complete.one, variables, literals, from_variables, is_immediate
+    )
 
 
 def _field_of(root: GraphQLObjectType, name: str) -> GraphQLField | None:

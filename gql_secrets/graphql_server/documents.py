@@ -133,7 +133,7 @@ class DocumentCache:
         Raises:
             DocumentRefused: it is over a limit or not valid; the errors say why.
         """
-        document = self._find(text)
+        document = self.find(text)
         if document is not None:
             return document
         with LongWork():
@@ -144,7 +144,7 @@ class DocumentCache:
 
     def read_now(self, text: str) -> Document:
         """Return the document of that text as `read` does, without a pause."""
-        document = self._find(text)
+        document = self.find(text)
         for step in () if document else self._steps(text):
             document = step
         return self._keep(text, document)
@@ -171,7 +171,8 @@ class DocumentCache:
                 self.budget.check_operation(operation.node, document.fragments, variables)
                 operation.allowed = asked
 
-    def _find(self, text: str) -> Document | None:
+    def find(self, text: str) -> Document | None:
+        """Return the document of that text if it was read before."""
         document = self._kept.get(text)
         if document is not None:
             self._kept.move_to_end(text)

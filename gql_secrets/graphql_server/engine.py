@@ -175,7 +175,11 @@ class Engine:
 
     async def _prepare(self, request: GraphQLRequest, context: RequestContext) -> PreparedOperation:
         text = self._text(request)
-        document = await self.documents.read(text)
+        return self._prepare_read(text, await self.documents.read(text), request, context)
+
+    def _prepare_read(
+        self, text: str, document: Document, request: GraphQLRequest, context: RequestContext
+    ) -> PreparedOperation:
         operation = document.operation(request.operation_name)
         if operation.weight.introspection and not self._introspection(context):
             raise DocumentRefused.because(
@@ -203,6 +207,40 @@ class Engine:
         if text not in self._trusted:
             raise DocumentRefused.because("Only trusted documents are allowed; this one is not registered.")
         return text
+
+    def awaits_nothing(self, request: GraphQLRequest) -> bool:
+        """Whether the request is for a query of a known document, with one field, that needs no awaiting."""
+        try:
+            document = self.documents.find(self._text(request))
+            direct = document.operation(request.operation_name).direct if document else None
+        except DocumentRefused:
+            return False
+        return direct is not None and direct.is_immediate
+
+    def execute_now(
+        self, request: GraphQLRequest, context: RequestContext
+    ) -> tuple[PreparedOperation, dict[str, object]] | None:
+        """Run a query that awaits nothing and does not fail; return it with its data. It is counted by `note_done`.
+
+        None where `prepare` and `execute` must be called.
+        """
+        if not self.turns.is_free(context.turn_key):
+            return None
+        try:
+            text = self._text(request)
+            document = self.documents.find(text)
+            if document is None:
+                return None
+            prepared = self._prepare_read(text, document, request, context)
+        except DocumentRefused:
+            return None
+        direct = prepared.operation.direct
+        result = direct.execute_now(prepared.variables, context) if direct else None
+        return None if result is None or result.data is None else (prepared, result.data)
+
+    def note_done(self, prepared: PreparedOperation) -> None:
+        """Count an operation that was executed by `execute_now`."""
+        self._observe(prepared.known_name, OK)
 
     async def execute(self, prepared: PreparedOperation, context: RequestContext) -> OperationResult:
         """Run a query or a mutation.

@@ -14,7 +14,7 @@ import strawberry
 from aiohttp import hdrs, web
 from graphql import OperationType
 
-from gql_secrets.graphql_server.compression import compress
+from gql_secrets.graphql_server.compression import MIN_BYTES, compress
 from gql_secrets.graphql_server.disconnects import is_disconnected
 from gql_secrets.graphql_server.documents import TrustedDocuments
 from gql_secrets.graphql_server.engine import (
@@ -59,6 +59,9 @@ _STATUS_OF_REFUSAL: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, INTERNAL: 500
 
 # The name of the operation that a request asks for, as its document has it; empty without a name.
 OPERATION_NAME: Final = web.RequestKey("operation_name", str)
+
+# What a request asks for, where it was read on its arrival.
+_ASKED: Final = web.RequestKey("asked", GraphQLRequest)
 
 # Makes the response with the status 200, of the request, the content type, the body, and more headers.
 ResponseFactory = Callable[[web.Request, str, bytes, Mapping[str, str]], web.StreamResponse]
@@ -148,6 +151,33 @@ class GraphQLEndpoint:
             self.engine.mask.log(failure, context, "", self.engine.hidden_values(prepared))
             return self._respond(request, accepted, [internal_entry(context)], 500)
 
+    def read_now(self, request: web.Request, content: bytes) -> GraphQLRequest | None:
+        """Return what a POST request with this body asks for if it awaits nothing; None if `handle` must answer."""
+        accepted = accepted_types(request)
+        if accepted.json_type is None or accepted.event_stream or len(content) > self._limits.body_bytes:
+            return None
+        try:
+            check_content_type(request)
+            asked = request[_ASKED] = GraphQLRequest.from_body(parse_json(content, "The body"))
+        except MalformedRequest:
+            return None
+        return asked if self.engine.awaits_nothing(asked) else None
+
+    def answer_now(
+        self, request: web.Request, asked: GraphQLRequest, context: RequestContext
+    ) -> web.StreamResponse | None:
+        """Return the response to what `read_now` returned; None if `handle` must answer. Nothing was counted then."""
+        done = self.engine.execute_now(asked, context)
+        if done is None:
+            return None
+        prepared, data = done
+        body = _body_of([], data, has_data=True)
+        if len(body) >= MIN_BYTES:
+            return None
+        self.engine.note_done(prepared)
+        request[OPERATION_NAME] = prepared.operation.name or ""
+        return self._make_response(request, _content_type_of(accepted_types(request)), body, {})
+
     async def _execute(
         self, request: web.Request, accepted: AcceptedTypes, prepared: PreparedOperation, context: RequestContext
     ) -> web.StreamResponse:
@@ -178,6 +208,8 @@ class GraphQLEndpoint:
         return self._with_challenges(request, json_response(accepted_types(request), [entry], status), challenges)
 
     async def _read(self, request: web.Request, accepted: AcceptedTypes) -> GraphQLRequest:
+        if _ASKED in request:
+            return request[_ASKED]
         if request.method == hdrs.METH_POST:
             check_content_type(request)
             if not accepted.event_stream:

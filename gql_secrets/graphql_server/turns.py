@@ -23,6 +23,10 @@ class Turns:
     def __len__(self) -> int:
         return len(self._queues)
 
+    def is_free(self, key: Hashable) -> bool:
+        """Whether no operation of this key runs or waits: one that awaits nothing may run without a turn."""
+        return key not in self._queues
+
     def take(self, key: Hashable) -> "Turn":
         """Return the turn of this key's next operation: `async with` waits for it and holds it.
 

@@ -10,7 +10,7 @@ from gql_secrets.api.keys import REQUEST_ID, SERVICES, SOURCE
 from gql_secrets.api.web.aiohttp_internals import protect_connection
 from gql_secrets.domain.access import ActorKind, Caller, Feature, Surface, parse_features, role_of
 from gql_secrets.domain.errors import Forbidden
-from gql_secrets.service.verification import Accepted, RefusalReason
+from gql_secrets.service.verification import Accepted, RefusalReason, Verdict
 
 CHALLENGE: Final = 'Basic realm="gql-secrets", charset="UTF-8"'
 _SEC_FETCH_MODE: Final = "Sec-Fetch-Mode"
@@ -53,6 +53,17 @@ def basic_challenges(request: web.Request) -> tuple[str, ...]:
     return () if is_script else (CHALLENGE,)
 
 
+class KnownVerdict(NamedTuple):
+    """What the verifier said about the credentials of a request, which it counted."""
+
+    credentials: Credentials
+    verdict: Verdict
+
+
+# The verdict on the credentials in the head of this request, if there was one before the authenticators are asked.
+KNOWN_VERDICT: Final = web.RequestKey("known_verdict", KnownVerdict)
+
+
 async def authenticate_basic(request: web.Request, surface: Surface) -> Caller | None:
     """Return the API client of the `Authorization` header; None where there is no such header.
 
@@ -91,9 +102,23 @@ async def authenticate_client(request: web.Request, credentials: Credentials, su
         Forbidden: they are valid, but not from this address.
         Unavailable: the database is unavailable.
     """
-    services = request.app[SERVICES]
+    known = request.get(KNOWN_VERDICT)
+    if known is not None and known.credentials == credentials:
+        verdict = known.verdict
+    else:
+        source = request[SOURCE].source
+        verdict = await request.app[SERVICES].verifier.verify(credentials.client_id, credentials.secret, source)
+    return caller_of(request, credentials, verdict, surface)
+
+
+def caller_of(request: web.Request, credentials: Credentials, verdict: Verdict, surface: Surface) -> Caller:
+    """Return the API client that the verdict on the credentials of a request accepts.
+
+    Raises:
+        BadCredentials: it does not accept them.
+        Forbidden: they are valid, but not from this address.
+    """
     source, unclear = request[SOURCE]
-    verdict = await services.verifier.verify(credentials.client_id, credentials.secret, source)
     if not isinstance(verdict, Accepted):
         if verdict.reason is RefusalReason.ADDRESS:
             raise unclear or Forbidden("This client may not call from this address.", reason="ADDRESS")

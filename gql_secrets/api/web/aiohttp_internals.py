@@ -14,8 +14,10 @@ bound, `tests/api/web/test_aiohttp_internals.py` the list):
 - `web.AppRunner._make_server`
 - `web.Server`: `_kwargs`, `_loop`
 - `web.RequestHandler`: `_close`, `_force_close`, `_keepalive_timeout`, `_messages`, `_next_keepalive_close_time`,
-  `_request_count`, `_task_handler`, `_waiter`, and of its base class `_drain_helper`, `_loop`, `_parser`, `_paused`
-- `web.Request`: `_match_info`, `_message`
+  `_request_count`, `_request_factory`, `_task_handler`, `_waiter`, and of its base class `_drain_helper`, `_loop`,
+  `_parser`, `_paused`, `_reading_paused`
+- `web.Request`: `_match_info`, `_payload_writer`
+- `StreamReader`: `_buffer`
 - `web.StreamResponse`: `_eof_sent`, `_keep_alive`
 - `aiohttp.helpers.rfc822_formatted_time`
 """
@@ -31,6 +33,7 @@ from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EmptyStreamReader
 
 from gql_secrets.api.keys import DRAINING, SERVER_NAME, TRUSTED_PROXIES
 from gql_secrets.api.web.client_address import TrustedProxies
@@ -59,6 +62,14 @@ class LaterAnswer(NamedTuple):
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
+class _Begun(NamedTuple):
+    """A request that has arrived, and the rest of its answer."""
+
+    message: object
+    request: web.BaseRequest
+    rest: LaterAnswer
+
+
 class FastPath(NamedTuple):
     """Requests that are answered without routes and middlewares, which would cost more than the answer.
 
@@ -74,10 +85,18 @@ class FastPath(NamedTuple):
 
 
 class DirectRoute(NamedTuple):
-    """Answers requests for exactly this path without a search for their route."""
+    """Answers requests for exactly this path without a search for their route.
+
+    Attributes:
+        path: the path.
+        answer: answers such a request.
+        begin: answers such a request without awaiting; where that is not possible, returns what answers it. None where
+            that is never possible.
+    """
 
     path: str
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    begin: Callable[[web.Request], "WholeResponse | LaterAnswer"] | None = None
 
 
 FAST_PATH: Final = web.AppKey("fast_path", FastPath)
@@ -168,10 +187,19 @@ class BoundedServer(web.Server):
         try:
             direct = self.direct_route
             if direct is not None and request.raw_path == direct.path and expected is None:
-                return await direct.answer(request)
+                rest = _take_begun(request)
+                return await (rest.answer if rest else direct.answer)(request)
             return await self._application(request)
         finally:
             self.note_activity()
+
+    def begin_for(self, message: RawRequestMessage) -> "Callable[[web.Request], WholeResponse | LaterAnswer] | None":
+        """Return what answers a request with this head without awaiting, where it can; None where nothing does."""
+        fast_path, direct = self.fast_path, self.direct_route
+        if fast_path is not None and fast_path.matches(message.path):
+            return fast_path.begin
+        is_direct = direct is not None and message.path == direct.path and hdrs.EXPECT not in message.headers
+        return direct.begin if direct is not None and is_direct else None
 
     def answer_soon(self, connection: "Connection") -> None:
         """Answer the request that has arrived, with all others that arrive in this run of the event loop."""
@@ -260,8 +288,8 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=loop, **options)
         self._server = server
         self._head_bytes = 0
-        # The head of a request whose answer was begun, and the rest of the answer.
-        self._begun: tuple[object, LaterAnswer] | None = None
+        self._begun: _Begun | None = None
+        self._request_factory = self._make_request
 
     @property
     def is_busy(self) -> bool:
@@ -293,7 +321,7 @@ class Connection(web.RequestHandler):
             if self._messages:
                 self._expect_body(self._messages[-1][1])
             if waiter is not None and not waiter.done():
-                if self._is_for_fast_path():
+                if self._may_be_answered_now():
                     self._server.answer_soon(self)
                 else:
                     waiter.set_result(None)
@@ -306,13 +334,12 @@ class Connection(web.RequestHandler):
                 self._server.heads[self] = self._loop.time() + self._server.limits.head_seconds
                 self.share.head_began(self)
 
-    def _is_for_fast_path(self) -> bool:
-        """Whether one whole request has arrived that the fast path answers, and leaves the connection as it is."""
-        path = self._server.fast_path
-        if path is None or len(self._messages) != 1:
+    def _may_be_answered_now(self) -> bool:
+        """Whether one whole request has arrived that may need no awaiting, and leaves the connection open."""
+        if len(self._messages) != 1:
             return False
         message, body = self._messages[0]
-        return _is_plain(message) and path.matches(message.path) and body.is_eof()
+        return _is_plain(message) and body.is_eof() and self._server.begin_for(message) is not None
 
     def answer_arrived(self) -> None:
         """Answer the request that has arrived, or let aiohttp's task do it.
@@ -325,19 +352,20 @@ class Connection(web.RequestHandler):
 
     def _answer_now(self) -> bool:
         """Answer the request that has arrived, if that needs no awaiting; return whether it was answered."""
-        path, transport, parser, task = self._server.fast_path, self.transport, self._parser, self._task_handler
-        if path is None or transport is None or parser is None or task is None or self._has_more_to_do:
+        transport, parser, task = self.transport, self._parser, self._task_handler
+        if transport is None or parser is None or task is None or self._has_more_to_do:
             return False
         message, body = self._messages[0]
-        if not _is_plain(message):
+        if not _is_plain(message) or (begin := self._server.begin_for(message)) is None:
             return False
+        request = cast("web.Request", self._server.request_factory(message, body, self, _NO_WRITER, task))
         try:
-            begun = path.begin(web.BaseRequest(message, body, self, _NO_WRITER, task, self._loop))
+            begun = begin(request)
         except Exception:  # noqa: BLE001  aiohttp's task meets it again, and answers it
             _log.exception("unexpected_error")
             return False
         if isinstance(begun, LaterAnswer):
-            self._begun = message, begun
+            self._begun = _Begun(message, request, begun)
             return False
         self._messages.clear()
         parser.message_consumed()
@@ -352,10 +380,25 @@ class Connection(web.RequestHandler):
         is_ending = self._server.is_draining or self._close or self._force_close
         return is_ending or self._paused or len(self._messages) > 1
 
-    def take_begun(self, message: object) -> LaterAnswer | None:
-        """Return the rest of the answer to the request with this head, if it was begun."""
+    def take_begun(self, request: web.BaseRequest) -> LaterAnswer | None:
+        """Return the rest of the answer to this request, if it was begun."""
         begun, self._begun = self._begun, None
-        return begun[1] if begun is not None and begun[0] is message else None
+        return begun.rest if begun is not None and begun.request is request else None
+
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        body: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        """Return the request with this head: the same object, where its answer was begun."""
+        begun = self._begun
+        if begun is None or begun.message is not message:
+            return self._server.request_factory(message, body, protocol, writer, task)
+        begun.request._payload_writer = writer  # noqa: SLF001
+        return begun.request
 
     def protect(self) -> None:
         """Let this connection be closed last when there are too many."""
@@ -438,7 +481,7 @@ class HeadResponse(web.StreamResponse):
     def __init__(self, whole: WholeResponse) -> None:
         """Make it of the response to write."""
         super().__init__(status=whole.head[0])
-        self._whole = whole
+        self.whole = whole
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write it, and wait while the peer reads more slowly than responses are written.
@@ -458,7 +501,7 @@ class HeadResponse(web.StreamResponse):
             connection = "Connection: close\r\n"
         elif request.version < HttpVersion11:
             connection = "Connection: keep-alive\r\n"
-        request.transport.write(self._whole.written(connection))
+        request.transport.write(self.whole.written(connection))
         self._eof_sent = True
         await protocol._drain_helper()  # noqa: SLF001
 
@@ -492,13 +535,24 @@ def _is_plain(message: object) -> TypeGuard[RawRequestMessage]:
 def _take_begun(request: web.BaseRequest) -> LaterAnswer | None:
     """Return the rest of the answer to this request, if it was begun."""
     connection = request.protocol
-    return connection.take_begun(request._message) if isinstance(connection, Connection) else None  # noqa: SLF001
+    return connection.take_begun(request) if isinstance(connection, Connection) else None
 
 
 def protect_connection(request: web.BaseRequest) -> None:
     """Let the connection of an authenticated request be closed last when there are too many."""
     if isinstance(request.protocol, Connection):
         request.protocol.protect()
+
+
+def arrived_body(request: web.BaseRequest) -> bytes | None:
+    """Return the body of a request that arrived whole; None where it must be read in aiohttp's way.
+
+    That way, which lets the parser go on, takes longer than to parse the body. Here the body is not taken away.
+    """
+    content = request.content
+    if not content.is_eof() or request.protocol._reading_paused or content.exception() is not None:  # noqa: SLF001
+        return None
+    return b"" if isinstance(content, EmptyStreamReader) else b"".join(content._buffer)  # noqa: SLF001
 
 
 def set_route(request: web.BaseRequest, found: web.UrlMappingMatchInfo) -> web.Request:

@@ -55,8 +55,7 @@ async def surround_request(request: web.Request, handler: Handler) -> web.Stream
         status = response.status
         return response
     finally:
-        milliseconds = (time.perf_counter() - began) * 1000
-        log_without_place(_log, "request", _facts_of(request, status, milliseconds))
+        log_request(request, status, began)
 
 
 @web.middleware
@@ -73,6 +72,11 @@ async def refuse_encoded_body(request: web.Request, handler: Handler) -> web.Str
 def is_body_encoded(request: web.BaseRequest) -> bool:
     """Whether the request has a body with a content coding."""
     return hdrs.CONTENT_ENCODING in request.headers and request.body_exists
+
+
+def log_request(request: web.Request, status: int, began: float) -> None:
+    """Log a request that has been answered; `began` is what `perf_counter` said before."""
+    log_without_place(_log, "request", _facts_of(request, status, (time.perf_counter() - began) * 1000))
 
 
 def _facts_of(request: web.Request, status: int, milliseconds: float) -> dict[str, object]:

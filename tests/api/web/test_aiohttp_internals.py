@@ -1,10 +1,11 @@
 """The private attributes of aiohttp that the server uses are there: a release that renames one fails here first."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import helpers, web
+from aiohttp import StreamReader, helpers, web
 from aiohttp.test_utils import make_mocked_request
 
 from gql_secrets.api.web import aiohttp_internals
@@ -23,12 +24,15 @@ USED = {
         "_next_keepalive_close_time",
         "_parser",
         "_paused",
+        "_reading_paused",
         "_request_count",
+        "_request_factory",
         "_task_handler",
         "_waiter",
     ),
-    web.Request: ("_match_info", "_message"),
+    web.Request: ("_match_info", "_payload_writer"),
     web.StreamResponse: ("_eof_sent", "_keep_alive"),
+    StreamReader: ("_buffer",),
 }
 FRAMEWORK = [(kind, name) for kind, names in USED.items() for name in names]
 
@@ -45,6 +49,7 @@ async def objects() -> AsyncIterator[dict[type, object]]:
         web.RequestHandler: server(),
         web.Request: make_mocked_request("GET", "/"),
         web.StreamResponse: web.StreamResponse(),
+        StreamReader: StreamReader(server(), 1, loop=asyncio.get_running_loop()),
     }
     await runner.cleanup()
 

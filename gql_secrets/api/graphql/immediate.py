@@ -1,0 +1,87 @@
+"""Queries that are answered as soon as they have arrived, without a task: those that await nothing.
+
+A gateway's or a program's check that it is signed in (`{ viewer { name } }`, `{ __typename }`) costs less than the task
+in which aiohttp would answer it. Only the plainest requests are answered so: by POST, with the whole body and Basic
+credentials that verification has in memory, and without any header that asks for more than the answer. Everything else,
+refusals and failures among it, goes through the application's handler, which answers the same requests in the same way
+(tests/api/graphql/test_immediate.py).
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from gql_secrets.api.authentication.acting_user import ROLE_HEADER, USER_HEADER
+from gql_secrets.api.authentication.basic import KNOWN_VERDICT, KnownVerdict, caller_of, parse_basic
+from gql_secrets.api.graphql.context import Context
+from gql_secrets.api.keys import CALLER, GRAPHQL, REQUEST_ID, SERVICES, SOURCE, TRUSTED_PROXIES
+from gql_secrets.api.web.aiohttp_internals import (
+    HeadResponse,
+    LaterAnswer,
+    WholeResponse,
+    arrived_body,
+)
+from gql_secrets.api.web.client_address import find_source
+from gql_secrets.api.web.middleware import log_request
+from gql_secrets.api.web.request_id import find_request_id
+from gql_secrets.domain.access import Surface
+from gql_secrets.domain.errors import Unavailable
+from gql_secrets.service.verification import Accepted
+
+# A request with one of these asks for more than an answer to its body.
+_MORE: Final = (hdrs.CONTENT_ENCODING, hdrs.UPGRADE, USER_HEADER, ROLE_HEADER)
+
+
+class ImmediateQueries:
+    """Answers the requests of `/graphql` that await nothing."""
+
+    def __init__(
+        self, app: web.Application, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    ) -> None:
+        """Answer on the parts of an application; `handle` answers every other request, with all its middlewares."""
+        self._endpoint, self._services, self._trusted = app[GRAPHQL], app[SERVICES], app[TRUSTED_PROXIES]
+        self._handle = handle
+        self._later = LaterAnswer(handle)
+
+    def begin(self, request: web.Request) -> WholeResponse | LaterAnswer:
+        """Answer a request, or return what answers it."""
+        began, headers = time.perf_counter(), request.headers
+        if request.method != hdrs.METH_POST or any(map(headers.__contains__, _MORE)):
+            return self._later
+        body = arrived_body(request)
+        asked = None if body is None else self._endpoint.read_now(request, body)
+        if asked is None:
+            return self._later
+        authorizations = headers.getall(hdrs.AUTHORIZATION, ())
+        credentials = parse_basic(authorizations[0]) if len(authorizations) == 1 else None
+        if credentials is None:
+            return self._later
+        source, unclear = request[SOURCE] = find_source(request, self._trusted)
+        try:
+            verdict = self._services.verifier.verify_nowait(credentials.client_id, credentials.secret, source)
+        except Unavailable:
+            return self._later
+        if verdict is None:
+            return self._later
+        known = KnownVerdict(credentials, verdict)
+        if not isinstance(verdict, Accepted) or unclear is not None:
+            return self._later_with(known)
+        request[REQUEST_ID] = find_request_id(request, self._trusted)
+        request[CALLER] = caller = caller_of(request, credentials, verdict, Surface.GRAPHQL)
+        context = Context(self._services, caller, request[REQUEST_ID])
+        response = self._endpoint.answer_now(request, asked, context)
+        if not isinstance(response, HeadResponse):
+            return self._later_with(known)
+        log_request(request, response.status, began)
+        return response.whole
+
+    def _later_with(self, known: KnownVerdict) -> LaterAnswer:
+        """Return what answers a request without a second verification of its credentials, which would count twice."""
+
+        def answer(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            request[KNOWN_VERDICT] = known
+            return self._handle(request)
+
+        return LaterAnswer(answer)
