@@ -27,8 +27,8 @@ Labels = tuple[str, ...]
 
 
 @pytest.fixture(autouse=True)
-def _every_query_without_plans_too() -> None:
-    """Here each query runs once: the second execution of the other tests would be counted too."""
+def _every_operation_without_plans_too() -> None:
+    """Here each operation runs once: the second execution of the other tests would be counted too."""
 
 
 @pytest.fixture

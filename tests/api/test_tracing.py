@@ -46,8 +46,8 @@ SERVER_KEYS = {
 
 
 @pytest.fixture(autouse=True)
-def _every_query_without_plans_too() -> None:
-    """Here each query runs once: the second execution of the other tests would have spans too."""
+def _every_operation_without_plans_too() -> None:
+    """Here each operation runs once: the second execution of the other tests would have spans too."""
 
 
 class Collector:
