@@ -20,15 +20,9 @@ from aiohttp import hdrs, web
 from gql_secrets.api.authentication.basic import CHALLENGE, parse_basic
 from gql_secrets.api.keys import COUNTERS, SERVICES, TRUSTED_PROXIES
 from gql_secrets.api.metrics.counters import Tally, VerificationCounts
-from gql_secrets.api.web.aiohttp_internals import (
-    FAST_PATH,
-    FastPath,
-    HeadResponse,
-    LaterAnswer,
-    WholeResponse,
-    make_head,
-    protect_connection,
-)
+from gql_secrets.api.web.aiohttp_internals.connection import protect_connection
+from gql_secrets.api.web.aiohttp_internals.requests import FAST_PATH, FastPath, LaterAnswer
+from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, make_head
 from gql_secrets.api.web.client_address import RequestSource, TrustedProxies, find_source
 from gql_secrets.api.web.middleware import is_body_encoded
 from gql_secrets.domain.errors import Unavailable

@@ -17,6 +17,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 from graphql import (
+    GRAPHQL_MAX_INT,
     ExecutionResult,
     FieldNode,
     GraphQLArgument,
@@ -58,7 +59,6 @@ async def _gather(values: Sequence[Awaitable[Any]]) -> list[Any]:
 
 _HELPERS: Final = GraphQLResolveInfoHelpers(gather=_gather, track=lambda _values: None)
 _TYPENAME: Final = "__typename"
-_MAX_INT: Final = 2**31 - 1
 # Values of exactly this type are their own coerced form.
 _OWN_FORM: Final[Mapping[object, type]] = {GraphQLString: str, GraphQLID: str, GraphQLInt: int}
 
@@ -140,7 +140,7 @@ class DirectOperation:
         variables: dict[str, object] = {}
         for name, type_ in self.variables.items():
             value = given.get(name)
-            if type(value) is not type_ or (isinstance(value, int) and abs(value) > _MAX_INT):
+            if type(value) is not type_ or (isinstance(value, int) and abs(value) > GRAPHQL_MAX_INT):
                 return None
             variables[name] = value
         arguments = dict(self.arguments)

@@ -17,29 +17,21 @@ an empty list is made for it at first, and filled later (`unfinished.py`).
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable
-from itertools import chain, islice, repeat
 from operator import attrgetter
-from types import NoneType
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, cast
 
 from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLBoolean,
     GraphQLField,
-    GraphQLID,
-    GraphQLInt,
-    GraphQLLeafType,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
     GraphQLSchema,
-    GraphQLString,
     InlineFragmentNode,
     SelectionSetNode,
-    Undefined,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -51,42 +43,22 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
-from gql_secrets.graphql_server.unfinished import (
-    CompleteMany,
-    UnfinishedList,
-    finish,
-    leave_unfinished,
-    take_unfinished,
+from gql_secrets.graphql_server.completions import (
+    Completion,
+    Getter,
+    constant,
+    leaves,
+    lists,
+    objects,
+    optional,
+    read,
+    required,
 )
-from gql_secrets.pauses import can_pause
+from gql_secrets.graphql_server.unfinished import UnfinishedList, finish, take_unfinished
 
 # Strawberry's key from a type or field of graphql-core to its own definition.
 _DEFINITION: Final = "strawberry-definition"
-# Values of exactly this type are their own completed form.
-_OWN_FORM: Final[Mapping[object, type]] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool, GraphQLInt: int}
-_MIN_INT: Final = -(2**31)
-_MAX_INT: Final = 2**31 - 1
 _MAX_DEPTH: Final = 12
-# A list of more values, those of its items counted, is completed with pauses; one takes less than a microsecond, and a
-# few microseconds where a method of the object makes it.
-_MAX_VALUES: Final = 200
-
-# What graphql-core turns into an error, or into null.
-_NO_VALUES: Final = (Exception, type(Undefined))
-
-Getter: TypeAlias = Callable[[Any], Any]
-"""Returns the value of a field of an object."""
-
-
-class NotPlain(Exception):  # noqa: N818  a signal to leave a value to graphql-core
-    """A value that a compiled selection cannot complete."""
-
-
-class Completion(NamedTuple):
-    """What completes values: one, or many together; of a field, what resolves it first."""
-
-    one: Callable[[Any], Any]
-    many: CompleteMany
 
 
 class Plans:
@@ -140,14 +112,14 @@ class Plans:
         self, type_: GraphQLOutputType, nodes: Sequence[FieldNode], depth: int, *, is_nullable: bool
     ) -> Completion | None:
         if is_leaf_type(type_):
-            return _leaves(type_, is_nullable=is_nullable)
+            return leaves(type_, is_nullable=is_nullable)
         inner = None
         if is_list_type(type_):
             if (item := self._complete(type_.of_type, nodes, depth)) is not None:
-                inner = self._sized(_lists(item, self._sizes.get(item, 1)), item)
+                inner = self._sized(lists(item, self._sizes.get(item, 1)), item)
         elif is_object_type(type_):
             inner = self._object(type_, [node.selection_set for node in nodes if node.selection_set], depth)
-        return inner and self._sized(_optional(inner) if is_nullable else _required(inner), inner)
+        return inner and self._sized(optional(inner) if is_nullable else required(inner), inner)
 
     def _object(
         self, type_: GraphQLObjectType, selection_sets: Sequence[SelectionSetNode], depth: int
@@ -165,7 +137,7 @@ class Plans:
                 return None
             fields[name] = made
         origins = {definition.origin, definition.concrete_of.origin if definition.concrete_of else definition.origin}
-        return self._sized(_objects(tuple(origins), fields), *fields.values())
+        return self._sized(objects(tuple(origins), fields), *fields.values())
 
     def _sized(self, made: Completion, *inner: Completion) -> Completion:
         """Return a completion, and remember how many values one has that it completes."""
@@ -210,7 +182,7 @@ class Plans:
     def _field(self, parent: GraphQLObjectType, nodes: Sequence[FieldNode], depth: int) -> Completion | None:
         name = nodes[0].name.value
         if name == "__typename":
-            return _constant(parent.name)
+            return constant(parent.name)
         field = parent.fields.get(name)
         if field is None or any(node.arguments for node in nodes):
             return None
@@ -221,7 +193,7 @@ class Plans:
         if complete is None:
             return None
 
-        return self._sized(_read(get, complete), complete)
+        return self._sized(read(get, complete), complete)
 
 
 class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -311,115 +283,3 @@ def getter_of(field: GraphQLField) -> Getter | None:
         and resolver.parent_parameter is None
     )
     return cast("Getter", resolver.wrapped_func) if takes_source_alone else None
-
-
-def _constant(value: str) -> Completion:
-    return Completion(lambda _: value, lambda values: [value] * len(values))
-
-
-def _read(get: Getter, inner: Completion) -> Completion:
-    complete, complete_many = inner
-
-    def resolve(source: Any) -> Any:  # noqa: ANN401  an object of any type of the schema
-        return complete(get(source))
-
-    def resolve_many(sources: list[Any]) -> list[Any]:
-        return complete_many(list(map(get, sources)))
-
-    return Completion(resolve, resolve_many)
-
-
-def _required(inner: Completion) -> Completion:
-    complete, complete_many = inner
-
-    def require(value: Any) -> Any:  # noqa: ANN401
-        if value is None:
-            raise NotPlain
-        return complete(value)
-
-    def require_many(values: list[Any]) -> list[Any]:
-        if any(value is None for value in values):
-            raise NotPlain
-        return complete_many(values)
-
-    return Completion(require, require_many)
-
-
-def _optional(inner: Completion) -> Completion:
-    complete, complete_many = inner
-
-    def complete_present(values: list[Any]) -> list[Any]:
-        present = [value for value in values if value is not None]
-        if len(present) == len(values):
-            return complete_many(values)
-        completed = iter(complete_many(present))
-        return [None if value is None else next(completed) for value in values]
-
-    return Completion(lambda value: None if value is None else complete(value), complete_present)
-
-
-def _lists(inner: Completion, size: int) -> Completion:
-    """Return what completes lists; `size` is the number of values that each of their items has."""
-    complete_items = inner.many
-
-    def complete(values: list[Any]) -> list[Any]:
-        if any(type(value) is not list for value in values):
-            raise NotPlain
-        if sum(map(len, values)) * size > _MAX_VALUES and can_pause():
-            return [leave_unfinished(value, complete_items, max(1, _MAX_VALUES // size)) for value in values]
-        completed = iter(complete_items(list(chain.from_iterable(values))))
-        return [list(islice(completed, len(value))) for value in values]
-
-    return Completion(lambda value: complete([value])[0], complete)
-
-
-def _leaves(type_: GraphQLLeafType, *, is_nullable: bool) -> Completion:
-    coerce = type_.coerce_output_value
-    own = _OWN_FORM.get(type_)
-    own_forms = {frozenset((own,)), frozenset((own, NoneType))} if is_nullable else {frozenset((own,))}
-
-    def complete(value: Any) -> Any:  # noqa: ANN401
-        if type(value) is own and own is not int:
-            return value
-        return complete_many([value])[0]
-
-    def complete_many(values: list[Any]) -> list[Any]:
-        types = frozenset(map(type, values))
-        if types in own_forms and (own is not int or _are_short(values)):
-            return values
-        if any(issubclass(type_, _NO_VALUES) for type_ in types):
-            raise NotPlain
-        if NoneType not in types:
-            completed = list(map(coerce, values))
-        elif is_nullable:
-            completed = [None if value is None else coerce(value) for value in values]
-        else:
-            raise NotPlain
-        if completed.count(None) != values.count(None):
-            raise NotPlain
-        return completed
-
-    return Completion(complete, complete_many)
-
-
-def _are_short(values: list[int | None]) -> bool:
-    return all(value is None or _MIN_INT <= value <= _MAX_INT for value in values)
-
-
-def _objects(classes: tuple[type, ...], fields: Mapping[str, Completion]) -> Completion:
-    names = tuple(fields)
-    resolvers = [(name, field.one) for name, field in fields.items()]
-    resolvers_of_many = [field.many for field in fields.values()]
-
-    def complete(value: Any) -> Any:  # noqa: ANN401
-        if not isinstance(value, classes):
-            raise NotPlain
-        return {name: resolve(value) for name, resolve in resolvers}
-
-    def complete_many(values: list[Any]) -> list[Any]:
-        if not all(issubclass(type_, classes) for type_ in set(map(type, values))):
-            raise NotPlain
-        columns = [resolve(values) for resolve in resolvers_of_many]
-        return list(map(dict, map(zip, repeat(names), zip(*columns, strict=True))))
-
-    return Completion(complete, complete_many)

@@ -13,6 +13,7 @@ from support.clocks import Clock
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.graphql_server.direct import MadeMutation
 from gql_secrets.graphql_server.engine import Engine, OperationResult, PreparedOperation
 from gql_secrets.graphql_server.plans import Plans
@@ -76,6 +77,21 @@ def _every_operation_without_plans_too(monkeypatch: pytest.MonkeyPatch) -> None:
         return result
 
     monkeypatch.setattr(Engine, "execute", execute_both_ways)
+
+
+@pytest.fixture
+async def runner(settings: Settings) -> AsyncIterator[BoundedRunner]:
+    """The server on its own connections, for a test that looks into it."""
+    runner = BoundedRunner(build_app(settings), shutdown_timeout=1.0)
+    await runner.setup()
+    yield runner
+    await runner.cleanup()
+
+
+@pytest.fixture
+def server(runner: BoundedRunner) -> BoundedServer:
+    assert isinstance(runner.server, BoundedServer)
+    return runner.server
 
 
 @pytest.fixture

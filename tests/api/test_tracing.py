@@ -25,7 +25,7 @@ from support.sockets import open_socket
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.api.tracing.spans import Tracing
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner
 from gql_secrets.graphql_server.documents import digest_of
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services

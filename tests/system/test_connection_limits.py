@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from aiohttp import ClientSession, web
 
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner, BoundedServer
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.api.web.connection_limits import ConnectionLimits
 
 SHORT = ConnectionLimits(head_seconds=0.4, body_seconds=0.4, idle_seconds=1.2, unread_seconds=1.0, linger_seconds=0.2)

@@ -15,7 +15,7 @@ from support.paths import TESTS
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 

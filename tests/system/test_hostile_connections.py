@@ -13,7 +13,7 @@ from support.installation import PEPPER
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner, BoundedServer
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.settings import Settings
 
 ROUTES = ["/verify", "/verify/below", "/graphql", "/clients/add", "/sign-in", "/healthz", "/nowhere"]

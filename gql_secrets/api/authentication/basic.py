@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 
 from gql_secrets.api.authentication.refusal import refuse_credentials
 from gql_secrets.api.keys import REQUEST_ID, SERVICES, SOURCE
-from gql_secrets.api.web.aiohttp_internals import protect_connection
+from gql_secrets.api.web.aiohttp_internals.connection import protect_connection
 from gql_secrets.domain.access import ActorKind, Caller, Feature, Surface, parse_features, role_of
 from gql_secrets.domain.errors import Forbidden
 from gql_secrets.service.verification import Accepted, RefusalReason, Verdict

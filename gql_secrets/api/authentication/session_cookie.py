@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from gql_secrets.api.keys import LOOK_AT_ROLE, OWN_ORIGIN, REQUEST_ID, SERVICES, SESSION_COOKIE, SOURCE
-from gql_secrets.api.web.aiohttp_internals import protect_connection
+from gql_secrets.api.web.aiohttp_internals.connection import protect_connection
 from gql_secrets.domain.access import ActorKind, Caller, Surface
 from gql_secrets.service.sessions import Person
 

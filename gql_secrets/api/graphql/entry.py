@@ -25,7 +25,7 @@ from gql_secrets.api.graphql.streaming import (
     wants_socket,
 )
 from gql_secrets.api.keys import COUNTERS, GRAPHQL, OWN_ORIGIN, REQUEST_ID, SERVICES, SOCKETS
-from gql_secrets.api.web.aiohttp_internals import DIRECT_ROUTE
+from gql_secrets.api.web.aiohttp_internals.requests import DIRECT_ROUTE
 from gql_secrets.api.web.cors import GRAPHQL_PATH, answer_preflight
 from gql_secrets.api.web.direct_route import make_direct_route
 from gql_secrets.api.web.origin import CrossOriginRefused

@@ -17,12 +17,8 @@ from gql_secrets.api.authentication.acting_user import ROLE_HEADER, USER_HEADER
 from gql_secrets.api.authentication.basic import KNOWN_VERDICT, KnownVerdict, caller_of, parse_basic
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.keys import CALLER, GRAPHQL, REQUEST_ID, SERVICES, SOURCE, TRUSTED_PROXIES
-from gql_secrets.api.web.aiohttp_internals import (
-    HeadResponse,
-    LaterAnswer,
-    WholeResponse,
-    arrived_body,
-)
+from gql_secrets.api.web.aiohttp_internals.requests import LaterAnswer, arrived_body
+from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse
 from gql_secrets.api.web.client_address import find_source
 from gql_secrets.api.web.middleware import log_request
 from gql_secrets.api.web.request_id import find_request_id

@@ -5,7 +5,8 @@ from functools import partial
 
 from aiohttp import web
 
-from gql_secrets.api.web.aiohttp_internals import DirectRoute, LaterAnswer, WholeResponse, set_route
+from gql_secrets.api.web.aiohttp_internals.requests import DirectRoute, LaterAnswer, set_route
+from gql_secrets.api.web.aiohttp_internals.responses import WholeResponse
 from gql_secrets.api.web.middleware import Handler
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

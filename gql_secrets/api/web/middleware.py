@@ -39,7 +39,7 @@ async def surround_request(request: web.Request, handler: Handler) -> web.Stream
         status = answer.status
         raise
     except web.RequestPayloadError as error:
-        # The connection ended within the body, or the body took too long (api/web/aiohttp_internals.py).
+        # The connection ended within the body, or the body took too long (api/web/aiohttp_internals).
         status = 408 if isinstance(error, TimeoutError) else 400
         return web.Response(status=status, text="The request body is incomplete.", headers={hdrs.CONNECTION: "close"})
     except Unavailable as unavailable:

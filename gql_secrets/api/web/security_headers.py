@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from gql_secrets.api.keys import OWN_ORIGIN, REQUEST_ID, SERVER_NAME
-from gql_secrets.api.web.aiohttp_internals import HeadResponse, WholeResponse, make_head
+from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, make_head
 from gql_secrets.api.web.cors import cors_headers
 from gql_secrets.api.web.request_id import X_REQUEST_ID
 

@@ -60,7 +60,7 @@ async def serve_app(
     from gql_secrets.api.keys import SERVICES
     from gql_secrets.api.reloading import Reloader
     from gql_secrets.api.tracing.opening import open_tracing
-    from gql_secrets.api.web.aiohttp_internals import BoundedRunner
+    from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner
 
     started_with = settings
     settings = listening_settings(settings, sockets)
@@ -90,7 +90,7 @@ async def serve_app(
 
 def _metrics_runner(app: web.Application) -> web.AppRunner:
     from gql_secrets.api.metrics.listener import build_metrics_app
-    from gql_secrets.api.web.aiohttp_internals import BoundedRunner
+    from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner
 
     return BoundedRunner(build_metrics_app(app), shutdown_timeout=0)
 

@@ -23,7 +23,7 @@ from typing import Any, Final, Self
 
 from gql_secrets import __version__
 from gql_secrets.api.metrics.workers import Restarts, Sums, build_workers_metrics_app
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner
 from gql_secrets.commands.output import say
 from gql_secrets.commands.serving.app import SECONDS_TO_STOP, STOP_SIGNALS, listen, listening_settings
 from gql_secrets.commands.serving.channel import Channel

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,8 @@ from aiohttp import encode_basic_auth, web
 from aiohttp.test_utils import unused_port
 from support.callers import ADMIN, DAY, Made, is_good
 
-from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import COUNTERS, GRAPHQL, SERVICES
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner, BoundedServer
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
@@ -79,18 +78,8 @@ def _every_operation_without_plans_too() -> None:
 
 
 @pytest.fixture
-async def runner(settings: Settings) -> AsyncIterator[BoundedRunner]:
-    given = replace(settings, allowed_origins=APP, trusted_proxies="127.0.0.1")
-    runner = BoundedRunner(build_app(given), shutdown_timeout=1.0)
-    await runner.setup()
-    yield runner
-    await runner.cleanup()
-
-
-@pytest.fixture
-def server(runner: BoundedRunner) -> BoundedServer:
-    assert isinstance(runner.server, BoundedServer)
-    return runner.server
+def settings(settings: Settings) -> Settings:
+    return replace(settings, allowed_origins=APP, trusted_proxies="127.0.0.1")
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from aiohttp import StreamReader, helpers, web
 from aiohttp.test_utils import make_mocked_request
 
 from gql_secrets.api.web import aiohttp_internals
-from gql_secrets.api.web.aiohttp_internals import BoundedRunner, Connection, HeadResponse
+from gql_secrets.api.web.aiohttp_internals.connection import Connection
+from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner
 
 USED = {
     web.AppRunner: ("_make_server",),

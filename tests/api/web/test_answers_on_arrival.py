@@ -12,18 +12,11 @@ from aiohttp import encode_basic_auth, web
 from aiohttp.test_utils import unused_port
 from support.callers import ADMIN, DAY, Made, is_good
 
-from gql_secrets.api.app import build_app
 from gql_secrets.api.gateway import VERIFY_PATH
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.api.web.aiohttp_internals import (
-    BoundedRunner,
-    BoundedServer,
-    FastPath,
-    HeadResponse,
-    LaterAnswer,
-    WholeResponse,
-    make_head,
-)
+from gql_secrets.api.web.aiohttp_internals.requests import FastPath, LaterAnswer
+from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, make_head
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
@@ -54,17 +47,8 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-async def runner(settings: Settings) -> AsyncIterator[BoundedRunner]:
-    runner = BoundedRunner(build_app(replace(settings, trusted_proxies="127.0.0.1")), shutdown_timeout=1.0)
-    await runner.setup()
-    yield runner
-    await runner.cleanup()
-
-
-@pytest.fixture
-def server(runner: BoundedRunner) -> BoundedServer:
-    assert isinstance(runner.server, BoundedServer)
-    return runner.server
+def settings(settings: Settings) -> Settings:
+    return replace(settings, trusted_proxies="127.0.0.1")
 
 
 @pytest.fixture

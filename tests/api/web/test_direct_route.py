@@ -12,7 +12,8 @@ from aiohttp.test_utils import unused_port
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.api.web.aiohttp_internals import DIRECT_ROUTE, BoundedRunner, DirectRoute
+from gql_secrets.api.web.aiohttp_internals.requests import DIRECT_ROUTE, DirectRoute
+from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner
 from gql_secrets.settings import Settings
 
 APP = "https://app.example.com"

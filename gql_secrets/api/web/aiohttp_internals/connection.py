@@ -1,0 +1,226 @@
+"""One connection: what it owes, and when its request is answered."""
+
+import asyncio
+import logging
+import socket
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+
+from gql_secrets.api.web.aiohttp_internals.requests import LaterAnswer, is_plain
+from gql_secrets.api.web.aiohttp_internals.responses import closing_response
+from gql_secrets.api.web.connection_limits import AddressShare
+from gql_secrets.graphql_server.disconnects import is_disconnected
+
+if TYPE_CHECKING:
+    from gql_secrets.api.web.aiohttp_internals.server import BoundedServer
+
+_log: Final = logging.getLogger(__name__)
+# Of a request whose answer is written in one piece.
+_NO_WRITER: Final = cast("AbstractStreamWriter", None)
+_UNIX: Final = getattr(socket, "AF_UNIX", None)
+_USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+
+class _Begun(NamedTuple):
+    """A request that has arrived, and the rest of its answer."""
+
+    message: object
+    request: web.BaseRequest
+    rest: LaterAnswer
+
+
+class BodyTooSlow(web.RequestPayloadError, TimeoutError):  # noqa: N818  named like the rest of the family
+    """A body did not arrive in time; raised only where something reads the body."""
+
+
+class Connection(web.RequestHandler):
+    """One connection: it is in the server's queues while it owes a head or a body."""
+
+    __slots__ = ("_begun", "_head_bytes", "_server", "share")
+
+    share: AddressShare["Connection"]
+
+    def __init__(self, server: "BoundedServer", loop: asyncio.AbstractEventLoop, **options: Any) -> None:  # noqa: ANN401
+        """Belong to a server; the options are those that aiohttp's own server passes."""
+        super().__init__(server, loop=loop, **options)
+        self._server = server
+        self._head_bytes = 0
+        self._begun: _Begun | None = None
+        self._request_factory = self._make_request
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._waiter is None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a head."""
+        peer = transport.get_extra_info("peername")
+        self.share = self._server.admit(self, str(peer[0]) if isinstance(peer, tuple) else "")
+        super().connection_made(transport)
+        own: socket.socket | None = transport.get_extra_info("socket")
+        if own is not None and own.family != _UNIX and _USER_TIMEOUT is not None:
+            own.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(self._server.limits.unread_seconds * 1000))
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived, and note whether a head has ended or begun."""
+        self._server.note_activity()
+        before, waiter = self._request_count, self._waiter
+        self._waiter = None  # aiohttp's task is not to be woken yet
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        if self._request_count != before:
+            self._server.heads.pop(self, None)
+            self.share.head_arrived(self)
+            self._head_bytes = 0
+            if self._messages:
+                self._expect_body(self._messages[-1][1])
+            if waiter is not None and not waiter.done():
+                if self._may_be_answered_now():
+                    self._server.answer_soon(self)
+                else:
+                    waiter.set_result(None)
+        elif waiter is not None and data and not self._messages:
+            # No request is being answered or about to be, and the data completes none: it is a piece of a head.
+            self._head_bytes += len(data)
+            if self._head_bytes > self._server.limits.head_bytes:
+                self._refuse_head()
+            elif self not in self._server.heads:
+                self._server.heads[self] = self._loop.time() + self._server.limits.head_seconds
+                self.share.head_began(self)
+
+    def _may_be_answered_now(self) -> bool:
+        """Whether one whole request has arrived that may need no awaiting, and leaves the connection open."""
+        if len(self._messages) != 1:
+            return False
+        message, body = self._messages[0]
+        return is_plain(message) and body.is_eof() and self._server.begin_for(message) is not None
+
+    def answer_arrived(self) -> None:
+        """Answer the request that has arrived, or let aiohttp's task do it.
+
+        While that task waits, no request is being answered, and none has to be answered before this one.
+        """
+        waiter = self._waiter
+        if waiter is not None and not waiter.done() and self._messages and not self._answer_now():
+            waiter.set_result(None)
+
+    def _answer_now(self) -> bool:
+        """Answer the request that has arrived, if that needs no awaiting; return whether it was answered."""
+        transport, parser, task = self.transport, self._parser, self._task_handler
+        if transport is None or parser is None or task is None or self._has_more_to_do:
+            return False
+        message, body = self._messages[0]
+        if not is_plain(message) or (begin := self._server.begin_for(message)) is None:
+            return False
+        try:
+            request = cast("web.Request", self._server.request_factory(message, body, self, _NO_WRITER, task))
+            begun = begin(request)
+        except Exception:  # noqa: BLE001  aiohttp's task meets it again, and answers it
+            _log.exception("unexpected_error")
+            return False
+        if isinstance(begun, LaterAnswer):
+            self._begun = _Begun(message, request, begun)
+            return False
+        self._messages.clear()
+        parser.message_consumed()
+        self._server.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        transport.write(begun.written())
+        return True
+
+    @property
+    def _has_more_to_do(self) -> bool:
+        """Whether there are more requests, earlier responses to write, or the end of the connection to say."""
+        is_ending = self._server.is_draining or self._close or self._force_close
+        return is_ending or self._paused or len(self._messages) > 1
+
+    def take_begun(self, request: web.BaseRequest) -> LaterAnswer | None:
+        """Return the rest of the answer to this request, if it was begun."""
+        begun, self._begun = self._begun, None
+        return begun.rest if begun is not None and begun.request is request else None
+
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        body: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        """Return the request with this head: the same object, where its answer was begun."""
+        begun = self._begun
+        if begun is None or begun.message is not message:
+            return self._server.request_factory(message, body, protocol, writer, task)
+        begun.request._payload_writer = writer  # noqa: SLF001
+        return begun.request
+
+    def protect(self) -> None:
+        """Let this connection be closed last when there are too many."""
+        self.share = self._server.table.protect(self, self.share)
+
+    def _expect_body(self, body: StreamReader) -> None:
+        self._server.bodies.pop(self, None)
+        if not body.is_eof():
+            self._server.bodies[self] = (self._loop.time() + self._server.limits.body_seconds, body)
+
+    def abort_body(self, body: StreamReader) -> None:
+        """Raise BodyTooSlow where the body is read, and take no other request on this connection."""
+        body.set_exception(BodyTooSlow("The body took too long to arrive."))
+        self.close()
+
+    def _refuse_head(self) -> None:
+        if self.transport is not None:
+            self.transport.write(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer a malformed request, or a failure outside the application, without repeating any of the request.
+
+        aiohttp would quote the line that it could not read, and write the head to the log.
+        """
+        del message
+        is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if isinstance(exc, ConnectionError) and is_disconnected(request):
+            _log.info("client_disconnected", extra={"error": type(exc).__name__})
+        elif is_ours:
+            _log.error("unexpected_error", exc_info=exc)
+        else:
+            _log.info("malformed_request", extra={"status": status, "error": type(exc).__name__})
+        if request.writer.output_size > 0:
+            raise ConnectionError("A response has already begun.")
+        return closing_response(status, "Unexpected error.\n" if is_ours else "Malformed HTTP request.\n")
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:  # noqa: ANN401  aiohttp's own
+        """Log what failed in this connection; a body that cannot be read is the sender's concern, not a defect."""
+        error = kw.get("exc_info")
+        if isinstance(error, web.RequestPayloadError | ConnectionError):
+            _log.info("body_unreadable", extra={"error": type(error).__name__})
+        else:
+            super().log_exception(*args, **kw)
+
+
+def take_begun(request: web.BaseRequest) -> LaterAnswer | None:
+    """Return the rest of the answer to this request, if it was begun."""
+    connection = request.protocol
+    return connection.take_begun(request) if isinstance(connection, Connection) else None
+
+
+def protect_connection(request: web.BaseRequest) -> None:
+    """Let the connection of an authenticated request be closed last when there are too many."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.protect()

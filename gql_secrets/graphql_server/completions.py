@@ -1,0 +1,165 @@
+"""What completes the values of fields, one or many together: the pieces that compiled selections are made of.
+
+Each raises for values that graphql-core turns into an error or into null, because only graphql-core knows what happens
+then. It may raise anything.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import chain, islice, repeat
+from types import NoneType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from graphql import (
+    GRAPHQL_MAX_INT,
+    GRAPHQL_MIN_INT,
+    GraphQLBoolean,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLLeafType,
+    GraphQLString,
+    Undefined,
+)
+
+from gql_secrets.graphql_server.unfinished import CompleteMany, leave_unfinished
+from gql_secrets.pauses import can_pause
+
+# Values of exactly this type are their own completed form.
+_OWN_FORM: Final[Mapping[object, type]] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool, GraphQLInt: int}
+# A list of more values, those of its items counted, is completed with pauses; one takes less than a microsecond, and a
+# few microseconds where a method of the object makes it.
+_MAX_VALUES: Final = 200
+
+# What graphql-core turns into an error, or into null.
+_NO_VALUES: Final = (Exception, type(Undefined))
+
+Getter: TypeAlias = Callable[[Any], Any]
+"""Returns the value of a field of an object."""
+
+
+class NotPlain(Exception):  # noqa: N818  a signal to leave a value to graphql-core
+    """A value that a compiled selection cannot complete."""
+
+
+class Completion(NamedTuple):
+    """What completes values: one, or many together; of a field, what resolves it first."""
+
+    one: Callable[[Any], Any]
+    many: CompleteMany
+
+
+def constant(value: str) -> Completion:
+    """Return what completes any value to this text."""
+    return Completion(lambda _: value, lambda values: [value] * len(values))
+
+
+def read(get: Getter, inner: Completion) -> Completion:
+    """Return what reads a field off objects, and completes what was read."""
+    complete, complete_many = inner
+
+    def resolve(source: Any) -> Any:  # noqa: ANN401  an object of any type of the schema
+        return complete(get(source))
+
+    def resolve_many(sources: list[Any]) -> list[Any]:
+        return complete_many(list(map(get, sources)))
+
+    return Completion(resolve, resolve_many)
+
+
+def required(inner: Completion) -> Completion:
+    """Return what completes values none of which may be null."""
+    complete, complete_many = inner
+
+    def require(value: Any) -> Any:  # noqa: ANN401
+        if value is None:
+            raise NotPlain
+        return complete(value)
+
+    def require_many(values: list[Any]) -> list[Any]:
+        if any(value is None for value in values):
+            raise NotPlain
+        return complete_many(values)
+
+    return Completion(require, require_many)
+
+
+def optional(inner: Completion) -> Completion:
+    """Return what completes values some of which may be null."""
+    complete, complete_many = inner
+
+    def complete_present(values: list[Any]) -> list[Any]:
+        present = [value for value in values if value is not None]
+        if len(present) == len(values):
+            return complete_many(values)
+        completed = iter(complete_many(present))
+        return [None if value is None else next(completed) for value in values]
+
+    return Completion(lambda value: None if value is None else complete(value), complete_present)
+
+
+def lists(inner: Completion, size: int) -> Completion:
+    """Return what completes lists; `size` is the number of values that each of their items has."""
+    complete_items = inner.many
+
+    def complete(values: list[Any]) -> list[Any]:
+        if any(type(value) is not list for value in values):
+            raise NotPlain
+        if sum(map(len, values)) * size > _MAX_VALUES and can_pause():
+            return [leave_unfinished(value, complete_items, max(1, _MAX_VALUES // size)) for value in values]
+        completed = iter(complete_items(list(chain.from_iterable(values))))
+        return [list(islice(completed, len(value))) for value in values]
+
+    return Completion(lambda value: complete([value])[0], complete)
+
+
+def leaves(type_: GraphQLLeafType, *, is_nullable: bool) -> Completion:
+    """Return what completes scalars and values of enums."""
+    coerce = type_.coerce_output_value
+    own = _OWN_FORM.get(type_)
+    own_forms = {frozenset((own,)), frozenset((own, NoneType))} if is_nullable else {frozenset((own,))}
+
+    def complete(value: Any) -> Any:  # noqa: ANN401
+        if type(value) is own and own is not int:
+            return value
+        return complete_many([value])[0]
+
+    def complete_many(values: list[Any]) -> list[Any]:
+        types = frozenset(map(type, values))
+        if types in own_forms and (own is not int or _are_short(values)):
+            return values
+        if any(issubclass(type_, _NO_VALUES) for type_ in types):
+            raise NotPlain
+        if NoneType not in types:
+            completed = list(map(coerce, values))
+        elif is_nullable:
+            completed = [None if value is None else coerce(value) for value in values]
+        else:
+            raise NotPlain
+        if completed.count(None) != values.count(None):
+            raise NotPlain
+        return completed
+
+    return Completion(complete, complete_many)
+
+
+def _are_short(values: list[int | None]) -> bool:
+    return all(value is None or GRAPHQL_MIN_INT <= value <= GRAPHQL_MAX_INT for value in values)
+
+
+def objects(classes: tuple[type, ...], fields: Mapping[str, Completion]) -> Completion:
+    """Return what completes objects of these classes, by the completion of each of their fields."""
+    names = tuple(fields)
+    resolvers = [(name, field.one) for name, field in fields.items()]
+    resolvers_of_many = [field.many for field in fields.values()]
+
+    def complete(value: Any) -> Any:  # noqa: ANN401
+        if not isinstance(value, classes):
+            raise NotPlain
+        return {name: resolve(value) for name, resolve in resolvers}
+
+    def complete_many(values: list[Any]) -> list[Any]:
+        if not all(issubclass(type_, classes) for type_ in set(map(type, values))):
+            raise NotPlain
+        columns = [resolve(values) for resolve in resolvers_of_many]
+        return list(map(dict, map(zip, repeat(names), zip(*columns, strict=True))))
+
+    return Completion(complete, complete_many)
