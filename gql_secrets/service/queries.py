@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -18,7 +19,7 @@ from gql_secrets.domain.texts import is_writable
 from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST, ClientFilter
 from gql_secrets.service.pages import Page, PageRequest, cursor_by, cursor_of_place
 from gql_secrets.service.session_rows import valid_at
-from gql_secrets.storage import client_conditions, client_lists, client_rows
+from gql_secrets.storage import client_conditions, client_lists, client_rows, secret_rows
 from gql_secrets.storage.allowed_uses import conditions_at
 from gql_secrets.storage.change_log import ChangeLog
 from gql_secrets.storage.client_conditions import Conditions
@@ -181,6 +182,22 @@ class Queries:
         """Return the client's secrets, newest first."""
         return await self._page(page, "id", lambda: ClientSecret.filter(client_id=client_id))
 
+    async def first_pages_of_secrets(
+        self, wanted: Sequence[tuple[str, PageRequest]]
+    ) -> dict[tuple[str, PageRequest], Page[ClientSecret]]:
+        """Return the first page of each client's secrets as `page_of_secrets` does, all of them in one query."""
+        longest = max((page.size for _, page in wanted), default=0)
+        newest = await secret_rows.newest_secrets(self._database, {client_id for client_id, _ in wanted}, longest + 1)
+        return {
+            (client_id, page): Page.of(
+                page,
+                newest.get(client_id, [])[: page.size + 1],
+                cursor_by("id"),
+                count=partial(self._count, partial(ClientSecret.filter, client_id=client_id)),
+            )
+            for client_id, page in wanted
+        }
+
     async def page_of_audit_events(
         self,
         page: PageRequest,
@@ -303,10 +320,10 @@ class Queries:
                 query = query.filter(**{f"{key}__{'gt' if page.is_backward else 'lt'}": beyond[0]})
             return list(await query.order_by(f"{sign}{key}").limit(page.size + 1))
 
-        async def count() -> int:
-            return await self._database.read(lambda connection: make_query().using_db(connection).count())
+        return Page.of(page, await self._database.read(read), cursor_by(key), count=partial(self._count, make_query))
 
-        return Page.of(page, await self._database.read(read), cursor_by(key), count=count)
+    async def _count(self, make_query: Callable[[], "QuerySet[Any]"]) -> int:
+        return await self._database.read(lambda connection: make_query().using_db(connection).count())
 
 
 async def _none() -> int:

@@ -18,17 +18,17 @@ from gql_secrets.storage.transaction import Transaction
 
 # Tortoise's own lists of columns; it adds that of the foreign key only when it opens a database.
 _CLIENT: Final = tuple(Client._meta.fields_db_projection)  # noqa: SLF001
-_SECRET: Final = ("id", *sorted({*ClientSecret._meta.fields_db_projection, "client_id"} - {"id"}))  # noqa: SLF001
+SECRET_COLUMNS: Final = ("id", *sorted({*ClientSecret._meta.fields_db_projection, "client_id"} - {"id"}))  # noqa: SLF001
 _INSTALLATION: Final = tuple(Installation._meta.fields_db_projection)  # noqa: SLF001
 _CLIENT_PLAN: Final = plan_of(Client, _CLIENT)
-_SECRET_PLAN: Final = plan_of(ClientSecret, _SECRET)
+SECRET_PLAN: Final = plan_of(ClientSecret, SECRET_COLUMNS)
 _INSTALLATION_PLAN: Final = plan_of(Installation, _INSTALLATION)
 # Where the columns of each object begin in the row, after seven other facts.
 _FACTS: Final = 7
 _CLIENT_AT: Final = _FACTS + len(_INSTALLATION)
 _CURRENT_AT: Final = _CLIENT_AT + len(_CLIENT)
-_RETAINED_AT: Final = _CURRENT_AT + len(_SECRET)
-_CALLER_AT: Final = _RETAINED_AT + len(_SECRET)
+_RETAINED_AT: Final = _CURRENT_AT + len(SECRET_COLUMNS)
+_CALLER_AT: Final = _RETAINED_AT + len(SECRET_COLUMNS)
 _CALLER_SECRET_COLUMNS: Final = 9
 _statements: Final[dict[tuple[str, bool, bool], str]] = {}
 _SESSION_COLUMNS: Final = (
@@ -137,7 +137,7 @@ async def read_locked(
 
 
 def _secret(values: Sequence[Any], last_seen_at: int | None) -> ClientSecret | None:
-    secret = object_of_row(ClientSecret, _SECRET_PLAN, values)
+    secret = object_of_row(ClientSecret, SECRET_PLAN, values)
     if secret is not None and last_seen_at is not None:
         seen_at = from_microseconds(last_seen_at)
         set_fields(secret, last_used_at=max(secret.last_used_at or seen_at, seen_at))
@@ -210,8 +210,8 @@ def _read_everything(dialect: Dialect, *, for_secret: bool, for_session: bool) -
     return f"""
         SELECT {dialect.clock}, (SELECT max(e.revision) FROM audit_event e),
             CASE WHEN ? THEN {dialect.next_secret_id} END, {made}, {features}, {last_use("cur")}, {last_use("ret")},
-            {columns("i", _INSTALLATION)}, {columns("c", _CLIENT)}, {columns("cur", _SECRET)},
-            {columns("ret", _SECRET)}{caller}
+            {columns("i", _INSTALLATION)}, {columns("c", _CLIENT)}, {columns("cur", SECRET_COLUMNS)},
+            {columns("ret", SECRET_COLUMNS)}{caller}
         FROM installation i
         LEFT JOIN client c ON c.client_id = ? AND c.deleted_at IS NULL
         LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'

@@ -13,9 +13,11 @@ from graphql import FieldNode
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.networks import address_block
 from gql_secrets.graphql_server.loading import Loader
+from gql_secrets.service.pages import Page, PageRequest
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
 from gql_secrets.service.usage.sources import RolloverKey, RolloverSources
 from gql_secrets.storage.client_rows import ClientRow
+from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket
 from gql_secrets.wiring import Services
 
@@ -53,6 +55,11 @@ class Loaders:
     def usage(self) -> Loader[int, list[UsageBucket]]:
         """The uses of secrets by the hour, by the id of the secret."""
         return Loader(self._usage.usage_of)
+
+    @cached_property
+    def secrets(self) -> Loader[tuple[str, PageRequest], Page[ClientSecret]]:
+        """The first pages of the secrets of clients, by client id and page."""
+        return Loader(self._queries.first_pages_of_secrets)
 
     @cached_property
     def rollovers(self) -> Loader[str, Rollover]:

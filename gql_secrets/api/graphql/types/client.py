@@ -144,7 +144,11 @@ class Client(Node):
     async def secrets(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[ClientSecret] | None:
-        page = await info.context.services.queries.page_of_secrets(self.row.client_id, PageRequest(first, after))
+        asked = PageRequest(first, after)
+        if after is None:
+            page = await info.context.loaders.secrets.load((self.row.client_id, asked))
+        else:
+            page = await info.context.services.queries.page_of_secrets(self.row.client_id, asked)
         now = await info.context.now()
         return Connection[ClientSecret].of(page, partial(ClientSecret.of, now=now))
 
