@@ -11,6 +11,7 @@ import { liveness, type News, onNews } from "./live";
 const POLL_LIVE = 20_000;
 const POLL_OTHERWISE = 8_000;
 const GATHER_NEWS = 120;
+const NEVER: readonly number[] = [];
 
 export interface Asked<Result> {
   readonly answer: Answer<Result> | null;
@@ -24,14 +25,14 @@ interface Options {
   /** Whether an event concerns what is shown. */
   readonly follow: (news: Exclude<News, "missed">) => boolean;
   readonly poll?: boolean;
-  /** For how many milliseconds the server may answer with what was true before a change. */
-  readonly lag?: number;
+  /** After how many milliseconds to ask again, where the server may at first answer with what was true before. */
+  readonly again?: readonly number[];
 }
 
 export function useQuery<Result, Variables>(
   document: Document<Result, Variables>,
   variables: Variables,
-  { follow, poll = true, lag = 0 }: Options,
+  { follow, poll = true, again = NEVER }: Options,
 ): Asked<Result> {
   const key = JSON.stringify(variables);
   const [shown, setShown] = useState<{ key: string; answer: Answer<Result> } | null>(null);
@@ -61,22 +62,18 @@ export function useQuery<Result, Variables>(
   const concerns = useRef(follow);
   concerns.current = follow;
   useEffect(() => {
-    let soon: ReturnType<typeof setTimeout> | undefined;
-    let again: ReturnType<typeof setTimeout> | undefined;
+    let timers: ReturnType<typeof setTimeout>[] = [];
+    const forget = () => timers.forEach(clearTimeout);
     const stop = onNews((news) => {
       if (news !== "missed" && !concerns.current(news)) return;
-      clearTimeout(soon);
-      soon = setTimeout(reload, GATHER_NEWS);
-      if (lag === 0) return;
-      clearTimeout(again);
-      again = setTimeout(reload, lag);
+      forget();
+      timers = [GATHER_NEWS, ...again].map((delay) => setTimeout(reload, delay));
     });
     return () => {
-      clearTimeout(soon);
-      clearTimeout(again);
+      forget();
       stop();
     };
-  }, [reload, lag]);
+  }, [reload, again]);
 
   useEffect(() => {
     addEventListener("online", reload);

@@ -17,6 +17,8 @@ import { deliveryDetails, deliveryState } from "./words";
 
 /** An attempt is over within seconds. */
 const LOOK_AGAIN = 2000;
+/** The server looks for changes to deliver every second, and every five until it finds a webhook. */
+const WRITTEN_AFTER = [1500, 6000];
 
 interface DeliveriesProps {
   webhookId: string;
@@ -25,7 +27,7 @@ interface DeliveriesProps {
 }
 
 export function Deliveries({ webhookId, sent }: DeliveriesProps) {
-  const asked = useQuery(WEBHOOK_DELIVERIES, {}, { follow: () => true });
+  const asked = useQuery(WEBHOOK_DELIVERIES, {}, { follow: () => true, again: WRITTEN_AFTER });
   const webhooks = asked.answer?.data.webhooks;
   const deliveries = webhooks?.find((each) => each.id === webhookId)?.deliveries;
   useEffect(() => {
