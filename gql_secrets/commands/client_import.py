@@ -44,6 +44,7 @@ async def import_clients(
                 rows += imported
                 bar.update(len(imported))
     finally:  # finished batches are reported even if a later one fails
+        rows.sort(key=lambda row: row.number)
         report(rows, dry_run=dry_run, as_json=as_json)
     if any(row.imported.outcome is Outcome.REFUSED for row in rows):
         raise typer.Exit(1)

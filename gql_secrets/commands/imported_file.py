@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -54,6 +54,10 @@ class ImportedRow:
     client_id: str | None
     imported: Imported
     role: Role | None
+
+
+# The number of a row, and its value.
+_Row: TypeAlias = tuple[int, object]
 
 
 class _RepeatedKeyError(ValueError):
@@ -109,18 +113,21 @@ def _is_client(value: object) -> bool:
 
 
 async def import_all(run: Import, values: Sequence[object]) -> AsyncIterator[list[ImportedRow]]:
-    """Import the readable rows in batches of one transaction; yield the results of each batch that is done, in order.
+    """Import the readable rows in batches of one transaction; yield the results of each batch that is done.
 
-    The rows of a batch are read while the database writes those of the batch before.
+    The rows are imported in the order of their client ids, those of one id in the order of the file: the clients of a
+    batch are neighbours in the indexes, so the database writes a part of their pages and not all of them. The rows of a
+    batch are read while the database writes those of the batch before.
     """
+    rows = sorted(enumerate(values, start=1), key=_key_of_row)
     start, writing = 0, None
     try:
-        while start < len(values):
-            batch = values[start : start + run.batch_size]
+        while start < len(rows):
+            batch = rows[start : start + run.batch_size]
             read = await _read_all(batch)
             if writing is not None:
                 yield await writing
-            writing = asyncio.create_task(_import_batch(run, batch, read, start + 1))
+            writing = asyncio.create_task(_import_batch(run, batch, read))
             start += len(batch)
         if writing is not None:
             yield await writing
@@ -129,10 +136,16 @@ async def import_all(run: Import, values: Sequence[object]) -> AsyncIterator[lis
             writing.cancel()
 
 
-async def _read_all(values: Sequence[object]) -> list[ImportedClient | str]:
+def _key_of_row(row: _Row) -> str:
+    _, value = row
+    client_id = value.get("client_id") if isinstance(value, dict) else None
+    return client_id if isinstance(client_id, str) else ""
+
+
+async def _read_all(rows: Sequence[_Row]) -> list[ImportedClient | str]:
     """Return the client that each row describes, or why it describes none."""
     read: list[ImportedClient | str] = []
-    for value in values:
+    for _, value in rows:
         try:
             read.append(_read(value))
         except Failure as failure:
@@ -142,13 +155,11 @@ async def _read_all(values: Sequence[object]) -> list[ImportedClient | str]:
     return read
 
 
-async def _import_batch(
-    run: Import, values: Sequence[object], read: Sequence[ImportedClient | str], first_number: int
-) -> list[ImportedRow]:
+async def _import_batch(run: Import, rows: Sequence[_Row], read: Sequence[ImportedClient | str]) -> list[ImportedRow]:
     results = iter(await run.take([each for each in read if isinstance(each, ImportedClient)]))
     return [
         _row(number, value, each, Imported(Outcome.REFUSED, each) if isinstance(each, str) else next(results))
-        for number, (value, each) in enumerate(zip(values, read, strict=True), start=first_number)
+        for (number, value), each in zip(rows, read, strict=True)
     ]
 
 

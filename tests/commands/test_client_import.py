@@ -581,6 +581,16 @@ async def test_batches_are_imported_one_after_the_other_and_those_done_are_repor
     assert done == [(1, "c0"), (2, "c1"), (3, "c2"), (4, "c3")]
 
 
+async def test_rows_are_imported_in_the_order_of_their_ids_and_those_of_one_id_in_the_order_of_the_file() -> None:
+    """A batch of neighbours writes few pages of the indexes; the first row of an id is the one that creates it."""
+    ids = ["d", "b", "a", None, "b", "c"]
+    values = [{"client_id": client_id, "client_secret": STRONG} for client_id in ids]
+    run = FakeImport(fails_at=-1)
+    done = [(each.number, each.client_id) async for rows in import_all(cast("Import", run), values) for each in rows]
+    assert done == [(4, None), (3, "a"), (2, "b"), (5, "b"), (6, "c"), (1, "d")]
+    assert run.steps == ["begin a", "end a", "begin b", "end b", "begin c", "end d"]
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_missing_file_and_one_without_clients_are_one_sentence(
     run: Callable[..., subprocess.CompletedProcess[str]],
