@@ -21,7 +21,7 @@ from gql_secrets.api.authentication.basic import CHALLENGE, parse_basic
 from gql_secrets.api.keys import COUNTERS, SERVICES, TRUSTED_PROXIES
 from gql_secrets.api.metrics.counters import Tally, VerificationCounts
 from gql_secrets.api.web.aiohttp_internals.connection import protect_connection
-from gql_secrets.api.web.aiohttp_internals.requests import FAST_PATH, FastPath, LaterAnswer
+from gql_secrets.api.web.aiohttp_internals.requests import FAST_PATH, Begun, FastPath, LaterAnswer, LaterResponse
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, make_head
 from gql_secrets.api.web.client_address import RequestSource, TrustedProxies, find_source
 from gql_secrets.api.web.middleware import is_body_encoded
@@ -50,7 +50,7 @@ def add_gateway_routes(app: web.Application, tracing: "Tracing | None" = None) -
 
     async def register_fast_path(app: web.Application) -> None:
         gateway = _gateway_of(app)
-        begin: Callable[[web.BaseRequest], WholeResponse | LaterAnswer] = gateway.begin
+        begin: Callable[[web.BaseRequest], Begun] = gateway.begin
         if tracing is not None:
             traced = LaterAnswer(tracing.surround(gateway.answer, VERIFY_PATH, app[TRUSTED_PROXIES]))
             begin = lambda _request: traced  # noqa: E731
@@ -98,9 +98,9 @@ class Gateway:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer 200 with the client's id, 401, 403 or 503: the same 401 for unknown, wrong, ended and disabled."""
         asked = self._read(request)
-        return HeadResponse(asked) if isinstance(asked, WholeResponse) else await self._answer(asked, request)
+        return HeadResponse(asked if isinstance(asked, WholeResponse) else await self._answer(asked, request))
 
-    def begin(self, request: web.BaseRequest) -> WholeResponse | LaterAnswer:
+    def begin(self, request: web.BaseRequest) -> WholeResponse | LaterResponse:
         """Answer as `answer` does, without awaiting where that is possible; for a `FastPath` only."""
         asked = self._read(request)
         if isinstance(asked, WholeResponse):
@@ -110,7 +110,7 @@ class Gateway:
         except Unavailable:
             return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began)
         if verdict is None:
-            return LaterAnswer(partial(self._answer, asked))
+            return LaterResponse(partial(self._answer, asked))
         return self._conclude(asked, verdict, request)
 
     def _read(self, request: web.BaseRequest) -> "_Asked | WholeResponse":
@@ -128,12 +128,12 @@ class Gateway:
             return self._counted(counts.malformed, WholeResponse(_REFUSED), began)
         return _Asked(*credentials, source, began)
 
-    async def _answer(self, asked: "_Asked", request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, asked: "_Asked", request: web.BaseRequest) -> WholeResponse:
         try:
             verdict = await self._verifier.verify(asked.client_id, asked.secret, asked.source.source)
         except Unavailable:
-            return HeadResponse(self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began))
-        return HeadResponse(self._conclude(asked, verdict, request))
+            return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began)
+        return self._conclude(asked, verdict, request)
 
     def _conclude(self, asked: "_Asked", verdict: Verdict, request: web.BaseRequest) -> WholeResponse:
         counts, source = self._counts, asked.source

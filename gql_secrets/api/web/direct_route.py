@@ -5,12 +5,11 @@ from functools import partial
 
 from aiohttp import web
 
-from gql_secrets.api.web.aiohttp_internals.requests import DirectRoute, LaterAnswer, set_route
-from gql_secrets.api.web.aiohttp_internals.responses import WholeResponse
+from gql_secrets.api.web.aiohttp_internals.requests import Begun, DirectRoute, set_route
 from gql_secrets.api.web.middleware import Handler
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Begin = Callable[[web.Request], WholeResponse | LaterAnswer]
+Begin = Callable[[web.Request], Begun]
 
 
 def make_direct_route(

@@ -26,6 +26,7 @@ USED = {
         "_next_keepalive_close_time",
         "_parser",
         "_paused",
+        "_process_keepalive",
         "_reading_paused",
         "_request_count",
         "_request_factory",

@@ -14,7 +14,8 @@ from support.callers import ADMIN, DAY, Made, is_good
 
 from gql_secrets.api.gateway import VERIFY_PATH
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.api.web.aiohttp_internals.requests import FastPath, LaterAnswer
+from gql_secrets.api.web.aiohttp_internals.connection import Connection
+from gql_secrets.api.web.aiohttp_internals.requests import FastPath, LaterAnswer, LaterResponse
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, make_head
 from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.domain.credentials import PlaintextSecret
@@ -100,7 +101,9 @@ def answer_later(path: FastPath) -> FastPath:
         begun = path.begin(request)
 
         async def answer(again: web.BaseRequest) -> web.StreamResponse:
-            return await begun.answer(again) if isinstance(begun, LaterAnswer) else HeadResponse(begun)
+            if isinstance(begun, LaterAnswer):
+                return await begun.answer(again)
+            return HeadResponse(await begun.make(again) if isinstance(begun, LaterResponse) else begun)
 
         return LaterAnswer(answer)
 
@@ -141,19 +144,23 @@ async def test_requests_that_arrive_together_are_answered_in_their_order(
     assert re.findall(r"HTTP/1.1 (\d+)", both) == ["401", "200"]
 
 
+@pytest.mark.parametrize("by_aiohttp", [True, False])
 async def test_the_rest_of_an_answer_is_for_the_request_that_began_it(
-    server: BoundedServer, exchange: Callable[..., Any]
+    server: BoundedServer, exchange: Callable[..., Any], by_aiohttp: bool
 ) -> None:
     """Each of two requests on one connection has to wait: neither gets the other's answer."""
 
-    def begin(request: web.BaseRequest) -> LaterAnswer:
+    def begin(request: web.BaseRequest) -> LaterAnswer | LaterResponse:
         name = request.raw_path.rpartition("/")[2]
 
-        async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+        async def make(_request: web.BaseRequest) -> WholeResponse:
             await asyncio.sleep(0)
-            return HeadResponse(WholeResponse(make_head(HTTPStatus.OK, f"X-Name: {name}")))
+            return WholeResponse(make_head(HTTPStatus.OK, f"X-Name: {name}"))
 
-        return LaterAnswer(answer)
+        async def answer(again: web.BaseRequest) -> web.StreamResponse:
+            return HeadResponse(await make(again))
+
+        return LaterAnswer(answer) if by_aiohttp else LaterResponse(make)
 
     path = server.fast_path
     assert path is not None
@@ -194,6 +201,171 @@ async def test_a_defect_is_answered_and_logged(
 
     assert answer.startswith("HTTP/1.1 500 Internal Server Error\r\n")
     assert "unexpected_error" in {record.message for record in caplog.records}
+
+
+class Slow:
+    """Answers `/verify` with a response that the connection makes, as soon as it may: 200, or a failure."""
+
+    def __init__(self, server: BoundedServer) -> None:
+        self.may_end, self.began, self.has_failed = asyncio.Event(), asyncio.Event(), False
+        self.requests = 0
+        path = server.fast_path
+        assert path is not None
+        server.fast_path = path._replace(begin=self._begin)
+
+    def _begin(self, _request: web.BaseRequest) -> LaterResponse:
+        self.requests += 1
+        return LaterResponse(self._make)
+
+    async def _make(self, _request: web.BaseRequest) -> WholeResponse:
+        self.began.set()
+        await self.may_end.wait()
+        if self.has_failed:
+            raise RuntimeError("defect")
+        return WholeResponse(make_head(HTTPStatus.OK))
+
+
+ASKED = b"GET /verify HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+async def slow(server: BoundedServer) -> AsyncIterator[Slow]:
+    slow = Slow(server)
+    yield slow
+    slow.may_end.set()
+
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@pytest.fixture
+async def begun(slow: Slow, port: int) -> AsyncIterator[Streams]:
+    """A connection whose request waits for its response."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(ASKED)
+    await asyncio.wait_for(slow.began.wait(), 5)
+    yield reader, writer
+    writer.close()
+
+
+async def heads_of(reader: asyncio.StreamReader, answers: int) -> list[bytes]:
+    return [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) for _ in range(answers)]
+
+
+async def test_no_task_is_woken_for_a_response_that_the_connection_makes(
+    server: BoundedServer, slow: Slow, begun: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_tasks: list[web.BaseRequest] = []
+    monkeypatch.setattr(server, "_respond", in_tasks.append)
+    reader, writer = begun
+    slow.may_end.set()
+    assert (await heads_of(reader, 1))[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.write(ASKED)
+
+    assert (await heads_of(reader, 1))[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert in_tasks == []
+    assert server.requests_count == 2
+
+
+async def test_the_first_use_of_a_secret_is_answered_by_the_connection(
+    server: BoundedServer, runner: BoundedRunner, exchange: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await runner.app[SERVICES].clients.create_client("New", by=ADMIN)
+    basic = encode_basic_auth(made.client.client_id, made.secret.reveal())
+    in_tasks: list[web.BaseRequest] = []
+    monkeypatch.setattr(server, "_respond", in_tasks.append)
+
+    answer = await exchange(f"GET /verify HTTP/1.1\r\nHost: a\r\nAuthorization: {basic}\r\n\r\n")
+
+    assert answer.startswith("HTTP/1.1 200 OK\r\n")
+    assert f"X-Client-Id: {made.client.client_id}\r\n" in answer
+    assert in_tasks == []
+
+
+async def test_a_request_that_comes_meanwhile_is_answered_next(slow: Slow, begun: Streams) -> None:
+    reader, writer = begun
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+    await asyncio.sleep(0.05)
+    slow.may_end.set()
+
+    first, second = await heads_of(reader, 2)
+    assert b"Content-Type" not in first
+    assert b"Content-Type: application/json" in second
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_request_that_comes_as_the_response_is_there_does_not_begin_it_again(
+    server: BoundedServer, slow: Slow, begun: Streams, turns: int
+) -> None:
+    """Nothing is answered twice, no matter in which turn of the event loop the other request comes."""
+    [connection] = server.connections
+    slow.may_end.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    connection.data_received(ASKED)
+
+    assert [head.startswith(b"HTTP/1.1 200 OK\r\n") for head in await heads_of(begun[0], 2)] == [True, True]
+    assert slow.requests == 2
+
+
+async def test_a_defect_of_a_response_that_the_connection_makes_is_answered_and_logged(
+    slow: Slow, begun: Streams, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow.has_failed = True
+    slow.may_end.set()
+
+    assert (await heads_of(begun[0], 1))[0].startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert "unexpected_error" in {record.message for record in caplog.records}
+
+
+async def test_a_response_in_the_making_is_sent_before_the_server_stops(
+    runner: BoundedRunner, slow: Slow, begun: Streams
+) -> None:
+    runner.drain()
+    stopping = asyncio.create_task(runner.cleanup())
+    await asyncio.sleep(0.05)
+    assert not stopping.done()
+    slow.may_end.set()
+
+    answer = await asyncio.wait_for(begun[0].read(), 5)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Connection: close\r\n" in answer
+    await stopping
+
+
+async def test_a_caller_that_leaves_is_not_waited_for(
+    server: BoundedServer, slow: Slow, begun: Streams, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun[1].close()
+    deadline = asyncio.get_running_loop().time() + 5
+    while len(server.table) > 0:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
+    slow.may_end.set()
+    await asyncio.sleep(0.05)
+
+    assert not [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]
+
+
+async def test_a_connection_whose_response_takes_long_is_not_idle(server: BoundedServer, slow: Slow, port: int) -> None:
+    server._kwargs["keepalive_timeout"] = 0.2
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    slow.may_end.set()
+    writer.write(ASKED)
+    await heads_of(reader, 1)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")  # by aiohttp's task, which starts its timer
+    await heads_of(reader, 1)
+    await asyncio.wait_for(reader.read(1), 5)
+    slow.may_end.clear()
+    writer.write(ASKED)
+    await asyncio.sleep(0.6)
+    [connection] = server.connections
+    assert isinstance(connection, Connection)
+    assert connection.is_busy
+    slow.may_end.set()
+
+    assert b"HTTP/1.1 200 OK\r\n" in (await heads_of(reader, 1))[0]
+    writer.close()
 
 
 async def test_a_connection_that_is_used_stays_open(

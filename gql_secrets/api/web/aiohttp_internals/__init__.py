@@ -6,7 +6,9 @@ by its deadline, and one timer looks at the front of both queues: a request cost
 
 aiohttp answers each request in a task, for which it wakes another one. An answer that needs no awaiting is written
 without either (`Connection.answer_arrived`), if the connection has nothing else to do. That is done once in each run of
-the event loop, for all requests that have arrived by then, so that they can share one look at the database.
+the event loop, for all requests that have arrived by then, so that they can share one look at the database. Where only
+the response must be awaited, a task of the connection makes it, and aiohttp's is woken only if anything else comes up:
+another request, the end of the connection, a failure.
 
 The private attributes, all in this folder, because a minor release of aiohttp may change them (`pyproject.toml` has the
 bound, `tests/api/web/test_aiohttp_internals.py` the list):
@@ -14,8 +16,8 @@ bound, `tests/api/web/test_aiohttp_internals.py` the list):
 - `web.AppRunner._make_server`
 - `web.Server`: `_kwargs`, `_loop`
 - `web.RequestHandler`: `_close`, `_force_close`, `_keepalive_timeout`, `_messages`, `_next_keepalive_close_time`,
-  `_request_count`, `_request_factory`, `_task_handler`, `_waiter`, and of its base class `_drain_helper`, `_loop`,
-  `_parser`, `_paused`, `_reading_paused`
+  `_process_keepalive`, `_request_count`, `_request_factory`, `_task_handler`, `_waiter`, and of its base class
+  `_drain_helper`, `_loop`, `_parser`, `_paused`, `_reading_paused`
 - `web.Request`: `_match_info`, `_payload_writer`
 - `StreamReader`: `_buffer`
 - `web.StreamResponse`: `_eof_sent`, `_keep_alive`

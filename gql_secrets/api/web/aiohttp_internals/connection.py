@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
+from aiohttp.http_parser import HttpParser
 
 from gql_secrets.api.web.aiohttp_internals.requests import LaterAnswer, is_plain
-from gql_secrets.api.web.aiohttp_internals.responses import closing_response
+from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, closing_response
 from gql_secrets.api.web.connection_limits import AddressShare
 from gql_secrets.graphql_server.disconnects import is_disconnected
 
@@ -26,11 +27,12 @@ _USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
 class _Begun(NamedTuple):
-    """A request that has arrived, and the rest of its answer."""
+    """A request that has arrived, the rest of its answer, and the response, if the connection makes it itself."""
 
     message: object
     request: web.BaseRequest
     rest: LaterAnswer
+    response: "asyncio.Future[WholeResponse] | None" = None
 
 
 class BodyTooSlow(web.RequestPayloadError, TimeoutError):  # noqa: N818  named like the rest of the family
@@ -55,7 +57,7 @@ class Connection(web.RequestHandler):
     @property
     def is_busy(self) -> bool:
         """Whether a request is being answered."""
-        return self._waiter is None
+        return self._waiter is None or self._begun is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a head."""
@@ -112,7 +114,7 @@ class Connection(web.RequestHandler):
             waiter.set_result(None)
 
     def _answer_now(self) -> bool:
-        """Answer the request that has arrived, if that needs no awaiting; return whether it was answered."""
+        """Answer the request that has arrived without aiohttp's task, or begin to; return whether that was possible."""
         transport, parser, task = self.transport, self._parser, self._task_handler
         if transport is None or parser is None or task is None or self._has_more_to_do:
             return False
@@ -125,15 +127,59 @@ class Connection(web.RequestHandler):
         except Exception:  # noqa: BLE001  aiohttp's task meets it again, and answers it
             _log.exception("unexpected_error")
             return False
+        if isinstance(begun, WholeResponse):
+            self._write(transport, parser, begun)
+            return True
         if isinstance(begun, LaterAnswer):
             self._begun = _Begun(message, request, begun)
             return False
+        response = asyncio.ensure_future(begun.make(request))
+
+        async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+            return HeadResponse(await response)
+
+        self._begun = _Begun(message, request, LaterAnswer(answer), response)
+        response.add_done_callback(self._conclude)
+        return True
+
+    def _conclude(self, response: "asyncio.Future[WholeResponse]") -> None:
+        """Write the response that this connection made, or let aiohttp's task do it if anything else came up."""
+        transport, parser, waiter = self.transport, self._parser, self._waiter
+        if self._begun is None or self._begun.response is not response:
+            return
+        if transport is None or parser is None:
+            self._begun = None
+        elif waiter is None or waiter.done():
+            return  # aiohttp's task is about to take it
+        elif self._has_more_to_do or response.cancelled() or response.exception() is not None:
+            self._let_aiohttp_answer()
+        else:
+            self._begun = None
+            self._write(transport, parser, response.result())
+
+    def _write(
+        self, transport: asyncio.WriteTransport, parser: HttpParser[RawRequestMessage], response: WholeResponse
+    ) -> None:
         self._messages.clear()
         parser.message_consumed()
         self._server.requests_count += 1
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        transport.write(begun.written())
-        return True
+        transport.write(response.written())
+
+    def _process_keepalive(self) -> None:
+        if self._begun is not None:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
+    def close(self) -> None:
+        """Close the connection after the answer to a request in progress."""
+        self._let_aiohttp_answer()
+        super().close()
+
+    def _let_aiohttp_answer(self) -> None:
+        """Wake aiohttp's task for a request in progress, since it would take the connection for idle."""
+        if self._begun is not None and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     @property
     def _has_more_to_do(self) -> bool:

@@ -13,9 +13,11 @@ from gql_secrets.api.web.aiohttp_internals.connection import Connection, take_be
 from gql_secrets.api.web.aiohttp_internals.requests import (
     DIRECT_ROUTE,
     FAST_PATH,
+    Begun,
     DirectRoute,
     FastPath,
     LaterAnswer,
+    LaterResponse,
 )
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, closing_response, make_head
 from gql_secrets.api.web.client_address import TrustedProxies
@@ -106,7 +108,9 @@ class BoundedServer(web.Server):
         fast_path = self.fast_path
         if fast_path is not None and fast_path.matches(request.raw_path):
             begun = take_begun(request) or fast_path.begin(request)
-            return await begun.answer(request) if isinstance(begun, LaterAnswer) else HeadResponse(begun)
+            if isinstance(begun, LaterAnswer):
+                return await begun.answer(request)
+            return HeadResponse(await begun.make(request) if isinstance(begun, LaterResponse) else begun)
         expected = request.headers.get(hdrs.EXPECT)
         if expected is not None and expected.lower() != _CONTINUE:
             # aiohttp would repeat the header's value.
@@ -120,8 +124,8 @@ class BoundedServer(web.Server):
         finally:
             self.note_activity()
 
-    def begin_for(self, message: RawRequestMessage) -> Callable[[web.Request], WholeResponse | LaterAnswer] | None:
-        """Return what answers a request with this head without awaiting, where it can; None where nothing does."""
+    def begin_for(self, message: RawRequestMessage) -> Callable[[web.Request], Begun] | None:
+        """Return what begins to answer a request with this head without aiohttp's task; None where nothing does."""
         fast_path, direct = self.fast_path, self.direct_route
         if fast_path is not None and fast_path.matches(message.path):
             return fast_path.begin
