@@ -36,6 +36,11 @@ Getter: TypeAlias = Callable[[Any], Any]
 """Returns the value of a field of an object."""
 
 
+def piece_of(size: int) -> int:
+    """Return how many values are completed between two pauses; `size` is the number of values that each of them has."""
+    return max(1, _MAX_VALUES // size)
+
+
 class NotPlain(Exception):  # noqa: N818  a signal to leave a value to graphql-core
     """A value that a compiled selection cannot complete."""
 
@@ -104,7 +109,7 @@ def lists(inner: Completion, size: int) -> Completion:
         if any(type(value) is not list for value in values):
             raise NotPlain
         if sum(map(len, values)) * size > _MAX_VALUES and can_pause():
-            return [leave_unfinished(value, complete_items, max(1, _MAX_VALUES // size)) for value in values]
+            return [leave_unfinished(value, complete_items, piece_of(size)) for value in values]
         completed = iter(complete_items(list(chain.from_iterable(values))))
         return [list(islice(completed, len(value))) for value in values]
 

@@ -46,6 +46,8 @@ from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 from strawberry.execution import optimized_is_awaitable
 
+from gql_secrets.graphql_server.awaiting import Awaiting
+from gql_secrets.graphql_server.completions import Completion
 from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.graphql_server.unfinished import finish, take_unfinished
 
@@ -93,20 +95,29 @@ class DirectOperation:
     name: str
     info: GraphQLResolveInfo[Any]
     resolve: Callable[..., Any]
-    complete: Callable[[Any], Any]
+    complete: Completion | Awaiting
     variables: Mapping[str, type]
     arguments: Mapping[str, object]
     from_variables: Sequence[tuple[str, str]]
     is_immediate: bool
+
+    def accepts(self, given: Mapping[str, object]) -> bool:
+        """Whether these variables need no coercion by graphql-core."""
+        for name, type_ in self.variables.items():
+            value = given.get(name)
+            if type(value) is not type_ or (isinstance(value, int) and abs(value) > GRAPHQL_MAX_INT):
+                return False
+        return True
 
     async def execute(self, given: Mapping[str, object], context: object) -> ExecutionResult | MadeMutation | None:
         """Return the result with these variables, or None where graphql-core must execute the operation.
 
         A mutation that was made, and whose result graphql-core must complete, is returned as `MadeMutation`.
         """
-        resolve = self._resolver(given, context)
-        if resolve is None:
+        asked = self._ask(given, context)
+        if asked is None:
             return None
+        resolve, info = asked
         try:
             value = resolve()
             if is_awaitable(value):
@@ -115,39 +126,46 @@ class DirectOperation:
             error = located_error(failure, self.info.field_nodes, [self.name])
             return ExecutionResult(None if is_non_null_type(self.info.return_type) else {self.name: None}, [error])
         try:
-            completed = self.complete(value)
-            if unfinished := take_unfinished():
-                await finish(unfinished)
+            completed = await self._completed(value, info)
         except Exception:  # noqa: BLE001  graphql-core says where it failed
             take_unfinished()
             return MadeMutation(value) if self.changes else None
         return ExecutionResult({self.name: completed}, None)
 
+    async def _completed(self, value: object, info: GraphQLResolveInfo[Any]) -> object:
+        if isinstance(self.complete, Awaiting):
+            [completed] = await self.complete.many([value], info)
+            return completed
+        completed = self.complete.one(value)
+        if unfinished := take_unfinished():
+            await finish(unfinished)
+        return completed
+
     def execute_now(self, given: Mapping[str, object], context: object) -> ExecutionResult | None:
         """Return the result of a query that awaits nothing and does not fail; None for any other: call `execute`."""
-        resolve = self._resolver(given, context) if self.is_immediate else None
-        if resolve is None:
+        asked = self._ask(given, context) if self.is_immediate else None
+        if asked is None or isinstance(self.complete, Awaiting):
             return None
+        resolve, _ = asked
         try:
-            completed = self.complete(resolve())
+            completed = self.complete.one(resolve())
         except Exception:  # noqa: BLE001  `execute` says what failed
             take_unfinished()
             return None
         return None if take_unfinished() else ExecutionResult({self.name: completed}, None)
 
-    def _resolver(self, given: Mapping[str, object], context: object) -> Callable[[], Any] | None:
-        """Return the resolver with its arguments; None for variables that graphql-core must coerce."""
-        variables: dict[str, object] = {}
-        for name, type_ in self.variables.items():
-            value = given.get(name)
-            if type(value) is not type_ or (isinstance(value, int) and abs(value) > GRAPHQL_MAX_INT):
-                return None
-            variables[name] = value
+    def _ask(
+        self, given: Mapping[str, object], context: object
+    ) -> tuple[Callable[[], Any], GraphQLResolveInfo[Any]] | None:
+        """Return the resolver with its arguments and its info; None for variables that graphql-core must coerce."""
+        if not self.accepts(given):
+            return None
+        variables = {name: given[name] for name in self.variables}
         arguments = dict(self.arguments)
         for name, variable in self.from_variables:
             arguments[name] = variables[variable]
         info = self.info._replace(variable_values=VariableValues({}, variables), context=context)
-        return partial(self.resolve, None, info, **arguments)
+        return partial(self.resolve, None, info, **arguments), info
 
 
 def compile_operation(
@@ -167,7 +185,8 @@ def compile_operation(
     field, variables = _field_of(root, node.name.value), _variable_types(schema, operation)
     if field is None or field.resolve is None or variables is None:
         return None
-    complete, arguments = plans.completion(field.type, node), _arguments_of(field, node)
+    complete = plans.completion(field.type, node) or plans.awaiting(field.type, node)
+    arguments = _arguments_of(field, node)
     if complete is None or arguments is None:
         return None
     literals, from_variables = arguments
@@ -188,9 +207,9 @@ def compile_operation(
         None,
         _HELPERS,
     )
-    is_immediate = not changes and not iscoroutinefunction(field.resolve)
+    is_immediate = not changes and isinstance(complete, Completion) and not iscoroutinefunction(field.resolve)
     return DirectOperation(
-        changes, name, info, field.resolve, complete.one, variables, literals, from_variables, is_immediate
+        changes, name, info, field.resolve, complete, variables, literals, from_variables, is_immediate
     )
 
 

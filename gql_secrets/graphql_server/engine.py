@@ -278,6 +278,8 @@ class Engine:
             operation_extensions=None,
             middleware=MiddlewareManager(made) if made else None,
             plans=prepared.document.plans,
+            # Where this was tried and failed, it would fail again.
+            can_await=prepared.operation.direct is None or not prepared.operation.direct.accepts(prepared.variables),
         )
         if isinstance(executor, list):
             self._observe(prepared.known_name, BAD_REQUEST)

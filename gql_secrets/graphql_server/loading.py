@@ -5,13 +5,35 @@ all that ask before the event loop comes back to it, and they share one future.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from graphql import GraphQLField
 
 from gql_secrets.pauses import current_slice
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+# Strawberry's key from a field of graphql-core to its own definition.
+_DEFINITION: Final = "strawberry-definition"
+_METADATA_KEY: Final = "loads"
+
+Load: TypeAlias = Callable[[Any, list[Any], Mapping[str, Any]], Awaitable[bool]]
+"""Loads, for the context of a request, all that the resolver of a field of these objects awaits when it gets these
+arguments; returns whether it did."""
+
+
+def loads(load: Load) -> Mapping[Any, Any]:
+    """Return the metadata of a Strawberry field whose resolver awaits nothing after this has loaded all."""
+    return {_METADATA_KEY: load}
+
+
+def load_of(field: GraphQLField) -> Load | None:
+    """Return what loads the values of a field, or None if it does not say."""
+    metadata: Mapping[Any, Any] = getattr(field.extensions.get(_DEFINITION), "metadata", None) or {}
+    load: Load | None = metadata.get(_METADATA_KEY)
+    return load
 
 
 class Loader(Generic[K, V]):
@@ -34,17 +56,31 @@ class Loader(Generic[K, V]):
         """Return the value of a key, or None where the read has none."""
         return (await self._values(key)).get(key)
 
+    async def load_all(self, keys: Iterable[K]) -> None:
+        """Load the values of these keys, so that `load` and `find` return them without awaiting anything."""
+        batches = {id(batch): batch for batch in map(self._batch_of, keys)}
+        for batch in batches.values():
+            await self._filled(batch)
+
     async def _values(self, key: K) -> Mapping[K, V]:
+        return await self._filled(self._batch_of(key))
+
+    def _batch_of(self, key: K) -> "_Batch[K, V]":
+        """Return the batch with which a key is read: that of an earlier request, or the one that is open now."""
         batch = self._batches.get(key)
         if batch is None:
             batch = self._open
-            is_first = batch is None
             if batch is None:
                 batch = self._open = _Batch()
             batch.keys.append(key)
             self._batches[key] = batch
-            if is_first:
-                await self._fill(batch)
+        return batch
+
+    async def _filled(self, batch: "_Batch[K, V]") -> Mapping[K, V]:
+        """Return the values of a batch; the first to ask reads them."""
+        if not batch.is_begun:
+            batch.is_begun = True
+            await self._fill(batch)
         return batch.values if batch.values is not None else await batch.wait()
 
     async def _others_ask(self) -> None:
@@ -69,10 +105,11 @@ class Loader(Generic[K, V]):
 class _Batch(Generic[K, V]):
     """Keys that are read together."""
 
-    __slots__ = ("_failure", "_future", "keys", "values")
+    __slots__ = ("_failure", "_future", "is_begun", "keys", "values")
 
     def __init__(self) -> None:
         self.keys: list[K] = []
+        self.is_begun = False
         self.values: Mapping[K, V] | None = None
         self._failure: BaseException | None = None
         self._future: asyncio.Future[Mapping[K, V]] | None = None

@@ -3,9 +3,10 @@
 For every object of a list, graphql-core collects the selected fields again, makes a path and an info object for each,
 and asks whether each value can be awaited. Most fields need none of that: their value is an attribute of the object, or
 a synchronous method of it without arguments. Those are compiled here, once, into functions from values to their
-completed forms. Everything else is left to graphql-core: arguments, resolvers that take `info`, field extensions,
-directives, interfaces and unions. So is everything that fails, because only graphql-core knows the error's path and
-which field becomes null; a plain field can be resolved twice without harm.
+completed forms. So are all others, with arguments, `info` and field extensions, into functions that await
+(`awaiting.py`). Directives are evaluated where only variables decide. Left to graphql-core are interfaces and unions,
+and everything that fails, because only graphql-core knows the error's path and which field becomes null; a field of a
+query can be resolved twice without harm.
 
 A list is completed field by field, not object by object: all values of a field are read, checked and completed
 together, mostly by loops of the interpreter itself, which takes half as long.
@@ -18,9 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from graphql import (
+    DirectiveNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
@@ -32,6 +34,7 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     SelectionSetNode,
+    VariableNode,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -43,22 +46,26 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
+from gql_secrets.graphql_server import awaiting, completions
+from gql_secrets.graphql_server.awaiting import Awaiting
 from gql_secrets.graphql_server.completions import (
     Completion,
     Getter,
     constant,
     leaves,
-    lists,
-    objects,
-    optional,
-    read,
-    required,
 )
 from gql_secrets.graphql_server.unfinished import UnfinishedList, finish, take_unfinished
 
 # Strawberry's key from a type or field of graphql-core to its own definition.
 _DEFINITION: Final = "strawberry-definition"
+
+Plan: TypeAlias = Completion | Awaiting
+"""What completes values."""
 _MAX_DEPTH: Final = 12
+# The directives that leave a selection out unless their argument is this.
+_DIRECTIVES: Final = {"include": True, "skip": False}
+# For how many combinations of the truths in its variables the plans of a document are kept.
+_MAX_TRUTHS: Final = 8
 
 
 class Plans:
@@ -67,13 +74,21 @@ class Plans:
     Keyed by the identity of the document's nodes, which live as long as the document does.
     """
 
-    def __init__(self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        variables: Mapping[str, bool] | None = None,
+    ) -> None:
         self._schema = schema
         self.fragments = fragments
-        self._completions: dict[tuple[int, int], Completion | None] = {}
-        self._fields: dict[tuple[int, int], Completion | None] = {}
+        # What decides about directives; None where it is not known.
+        self._variables = variables
+        self._with_variables: dict[tuple[tuple[str, bool], ...], Plans] = {}
+        self._completions: dict[tuple[int, int], Plan | None] = {}
+        self._fields: dict[tuple[int, int], Plan | None] = {}
         # How many values one has that each of these completes, those of objects below it counted.
-        self._sizes: dict[Completion, int] = {}
+        self._sizes: dict[Plan, int] = {}
 
     @classmethod
     def of(cls, schema: GraphQLSchema, document: DocumentNode) -> "Plans":
@@ -81,8 +96,32 @@ class Plans:
         fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
         return cls(schema, fragments)
 
+    def with_variables(self, variables: Mapping[str, object]) -> "Plans":
+        """Return the plans of the document with these coerced variables, which are the same for the same truths."""
+        truths = tuple((name, value) for name, value in variables.items() if isinstance(value, bool))
+        if not truths:
+            return self
+        plans = self._with_variables.get(truths)
+        if plans is None:
+            if len(self._with_variables) >= _MAX_TRUTHS:
+                self._with_variables.clear()
+            plans = self._with_variables[truths] = Plans(self._schema, self.fragments, dict(truths))
+        return plans
+
     def completion(self, type_: GraphQLOutputType, node: FieldNode) -> Completion | None:
-        """Return what completes values of this type for this field, or None where graphql-core must."""
+        """Return what completes values of this type for this field and awaits nothing, or None if there is nothing."""
+        made = self._completion(type_, node)
+        return made if isinstance(made, Completion) else None
+
+    def awaiting(self, type_: GraphQLOutputType, node: FieldNode) -> Awaiting | None:
+        """Return what completes values of this type for this field where `completion` cannot, or None if nothing can.
+
+        It is for queries, and for what was selected below a mutation that was made: a field may be resolved twice.
+        """
+        made = self._completion(type_, node)
+        return made if isinstance(made, Awaiting) else None
+
+    def _completion(self, type_: GraphQLOutputType, node: FieldNode) -> Plan | None:
         key = (id(type_), id(node))
         try:
             return self._completions[key]
@@ -92,16 +131,16 @@ class Plans:
             return made
 
     def field(self, parent: GraphQLObjectType, node: FieldNode) -> Completion | None:
-        """Return what resolves and completes this field of parents, or None where graphql-core must."""
+        """Return what resolves and completes this field of parents and awaits nothing, or None if there is nothing."""
         key = (id(parent), id(node))
         try:
-            return self._fields[key]
+            made = self._fields[key]
         except KeyError:
-            made = None if node.directives else self._field(parent, (node,), 0)
+            made = None if node.directives else self._field(parent, node.name.value, (node,), 0)
             self._fields[key] = made
-            return made
+        return made if isinstance(made, Completion) else None
 
-    def _complete(self, type_: GraphQLOutputType, nodes: Sequence[FieldNode], depth: int) -> Completion | None:
+    def _complete(self, type_: GraphQLOutputType, nodes: Sequence[FieldNode], depth: int) -> Plan | None:
         if depth > _MAX_DEPTH:
             return None
         if not is_non_null_type(type_):
@@ -110,36 +149,52 @@ class Plans:
 
     def _complete_nullable(
         self, type_: GraphQLOutputType, nodes: Sequence[FieldNode], depth: int, *, is_nullable: bool
-    ) -> Completion | None:
+    ) -> Plan | None:
         if is_leaf_type(type_):
             return leaves(type_, is_nullable=is_nullable)
-        inner = None
+        inner: Plan | None = None
         if is_list_type(type_):
             if (item := self._complete(type_.of_type, nodes, depth)) is not None:
-                inner = self._sized(lists(item, self._sizes.get(item, 1)), item)
+                inner = self._list(item)
         elif is_object_type(type_):
             inner = self._object(type_, [node.selection_set for node in nodes if node.selection_set], depth)
-        return inner and self._sized(optional(inner) if is_nullable else required(inner), inner)
+        if isinstance(inner, Awaiting):
+            return self._sized(awaiting.optional(inner) if is_nullable else awaiting.required(inner), inner)
+        return inner and self._sized(completions.optional(inner) if is_nullable else completions.required(inner), inner)
 
-    def _object(
-        self, type_: GraphQLObjectType, selection_sets: Sequence[SelectionSetNode], depth: int
-    ) -> Completion | None:
+    def _list(self, item: Plan) -> Plan:
+        if isinstance(item, Awaiting):
+            return self._sized(awaiting.lists(item), item)
+        return self._sized(completions.lists(item, self._sizes.get(item, 1)), item)
+
+    def _object(self, type_: GraphQLObjectType, selection_sets: Sequence[SelectionSetNode], depth: int) -> Plan | None:
         definition = type_.extensions.get(_DEFINITION)
         if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of is not None:
             return None
         grouped: dict[str, list[FieldNode]] = {}
         if not all(self._collect(type_, selection_set, grouped, set()) for selection_set in selection_sets):
             return None
-        fields: dict[str, Completion] = {}
+        fields: dict[str, Plan] = {}
         for name, nodes in grouped.items():
-            made = self._field(type_, nodes, depth + 1)
+            made = self._field(type_, name, nodes, depth + 1)
             if made is None:
                 return None
             fields[name] = made
-        origins = {definition.origin, definition.concrete_of.origin if definition.concrete_of else definition.origin}
-        return self._sized(objects(tuple(origins), fields), *fields.values())
+        origins = (definition.origin, definition.concrete_of.origin if definition.concrete_of else definition.origin)
+        return self._sized(self._of_fields(tuple(set(origins)), fields), *fields.values())
 
-    def _sized(self, made: Completion, *inner: Completion) -> Completion:
+    def _of_fields(self, classes: tuple[type, ...], fields: Mapping[str, Plan]) -> Plan:
+        plain = {name: field for name, field in fields.items() if isinstance(field, Completion)}
+        if len(plain) == len(fields):
+            return completions.objects(classes, plain)
+        return awaiting.objects(
+            classes, {name: self._in_pieces(field) for name, field in fields.items()}, frozenset(plain)
+        )
+
+    def _in_pieces(self, made: Plan) -> Awaiting:
+        return made if isinstance(made, Awaiting) else awaiting.in_pieces(made, self._sizes.get(made, 1))
+
+    def _sized(self, made: Plan, *inner: Plan) -> Plan:
         """Return a completion, and remember how many values one has that it completes."""
         self._sizes[made] = sum(self._sizes.get(each, 1) for each in inner)
         return made
@@ -153,8 +208,10 @@ class Plans:
     ) -> bool:
         """Group the selected fields by response name as the specification does; False where directives decide."""
         for node in selection_set.selections:
-            if node.directives:
-                return False
+            if node.directives and (is_left_out := self._is_left_out(node.directives)) is not False:
+                if is_left_out is None:
+                    return False
+                continue
             if isinstance(node, FieldNode):
                 grouped.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
                 continue
@@ -173,35 +230,54 @@ class Plans:
                 return False
         return True
 
+    def _is_left_out(self, directives: Sequence[DirectiveNode]) -> bool | None:
+        """Return whether directives leave a selection out; None where something else than a variable decides."""
+        is_left_out = False
+        for directive in directives:
+            value = directive.arguments[0].value if directive.arguments else None
+            truth = (self._variables or {}).get(value.name.value) if isinstance(value, VariableNode) else None
+            if truth is None or directive.name.value not in _DIRECTIVES:
+                return None
+            is_left_out = is_left_out or truth is not _DIRECTIVES[directive.name.value]
+        return is_left_out
+
     def _applies(self, fragment: FragmentDefinitionNode | InlineFragmentNode, type_: GraphQLObjectType) -> bool:
         condition = fragment.type_condition
         if condition is None or condition.name.value == type_.name:
             return True
         return any(interface.name == condition.name.value for interface in type_.interfaces)
 
-    def _field(self, parent: GraphQLObjectType, nodes: Sequence[FieldNode], depth: int) -> Completion | None:
-        name = nodes[0].name.value
-        if name == "__typename":
+    def _field(self, parent: GraphQLObjectType, name: str, nodes: Sequence[FieldNode], depth: int) -> Plan | None:
+        """Return what resolves and completes a field that has this name in the response."""
+        field_name = nodes[0].name.value
+        if field_name == "__typename":
             return constant(parent.name)
-        field = parent.fields.get(name)
-        if field is None or any(node.arguments for node in nodes):
+        field = parent.fields.get(field_name)
+        complete = field and self._complete(field.type, nodes, depth)
+        if field is None or complete is None:
             return None
-        get = getter_of(field)
+        get = None if any(node.arguments for node in nodes) else getter_of(field)
         if get is None:
-            return None
-        complete = self._complete(field.type, nodes, depth)
-        if complete is None:
-            return None
-
-        return self._sized(read(get, complete), complete)
+            inner = self._in_pieces(complete)
+            return self._sized(awaiting.resolved(name, parent, field, nodes, inner), complete)
+        if isinstance(complete, Awaiting):
+            return self._sized(awaiting.read(get, complete), complete)
+        return self._sized(completions.read(get, complete), complete)
 
 
 class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
     """Strawberry's executor, with the compiled selections of the document where there are any."""
 
-    def __init__(self, *args: Any, plans: Plans | None = None, **given: Any) -> None:  # noqa: ANN401  as its base
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401  as its base
+        plans: Plans | None = None,
+        can_await: bool = True,
+        **given: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(*args, **given)
-        self._plans = plans
+        self._plans = plans and plans.with_variables(self.variable_values.coerced)
+        self._can_await = can_await
 
     def execute_field(
         self,
@@ -254,7 +330,29 @@ class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
                         super().complete_value, return_type, field_details_list, info, path, result, position_context
                     )
                     return _finished(completed, unfinished, again)
+            elif self._can_await and result is not None:
+                awaited = self._plans.awaiting(return_type, node)
+                if awaited is not None:
+                    again = partial(
+                        super().complete_value, return_type, field_details_list, info, path, result, position_context
+                    )
+                    return self._awaited(awaited, result, info, again)
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
+
+    async def _awaited(
+        self,
+        complete: Awaiting,
+        result: Any,  # noqa: ANN401
+        info: GraphQLResolveInfo[Any],
+        again: Callable[[], Any],
+    ) -> Any:  # noqa: ANN401
+        try:
+            [completed] = await complete.many([result], info)
+        except Exception:  # noqa: BLE001  graphql-core does it again and says where it failed
+            self._can_await = False  # or what is below would be tried and fail again, at each depth
+            done = again()
+            return await done if isawaitable(done) else done
+        return completed
 
 
 async def _finished(completed: Any, unfinished: list[UnfinishedList], again: Callable[[], Any]) -> Any:  # noqa: ANN401

@@ -1,6 +1,7 @@
 """The server, asked over HTTP."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from support.clocks import Clock
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
-from gql_secrets.graphql_server.direct import MadeMutation
+from gql_secrets.graphql_server.direct import DirectOperation, MadeMutation
 from gql_secrets.graphql_server.engine import Engine, OperationResult, PreparedOperation
 from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.settings import Settings
@@ -49,24 +50,24 @@ def _every_operation_without_plans_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
     A mutation is made once; then graphql-core alone completes what its resolver returned.
     """
-    execute = Engine.execute
+    execute, complete = Engine.execute, DirectOperation._completed
+    returned: ContextVar[list[object]] = ContextVar("returned")
+
+    async def note(self: DirectOperation, value: object, info: Any) -> object:
+        if self.changes:
+            returned.get().append(value)
+        return await complete(self, value, info)
+
+    monkeypatch.setattr(DirectOperation, "_completed", note)
 
     async def execute_both_ways(self: Engine, prepared: PreparedOperation, context: Any) -> OperationResult:
-        direct, returned = prepared.operation.direct, []
+        direct = prepared.operation.direct
         if direct is not None and direct.changes:
-            complete = direct.complete
-
-            def note(value: object) -> object:
-                returned.append(value)
-                return complete(value)
-
-            noting = replace(prepared.operation, direct=replace(direct, complete=note))
-            result = await execute(self, prepared._replace(operation=noting), context)
-            if returned:
+            returned.set([])
+            result = await execute(self, prepared, context)
+            if made_of := returned.get():
                 document = replace(prepared.document, plans=cast("Plans", None))
-                made = await self._execute(
-                    prepared._replace(document=document), context, made=MadeMutation(returned[0])
-                )
+                made = await self._execute(prepared._replace(document=document), context, made=MadeMutation(made_of[0]))
                 assert self._result(made, prepared, context) == result
             return result
         result = await execute(self, prepared, context)

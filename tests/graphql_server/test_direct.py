@@ -126,13 +126,15 @@ COMPILED: list[tuple[str, Mapping[str, Any]]] = [
     ("{ required { label } }", {}),
     ("{ box { ...F } } fragment F on Box { label }", {}),
     ("{ boxes { label count } }", {}),
+    ("{ box { label later } }", {}),
+    ("{ boxes { later label } }", {}),
+    ('mutation { make(label: "a") { label later } }', {}),
     ("mutation($label: String!) { make(label: $label, times: 2) { label count __typename } }", {"label": "d"}),
     ("mutation { other: refuse { label } }", {}),
     ("mutation { __typename }", {}),
 ]
 LEFT: list[tuple[str, Mapping[str, Any]]] = [
     ("{ box { label } __typename }", {}),
-    ("{ box { label later } }", {}),
     ("{ box @include(if: true) { label } }", {}),
     ("{ ... { box { label } } }", {}),
     ("query($size: Size!) { box(size: $size) { label } }", {"size": "LARGE"}),
@@ -140,7 +142,6 @@ LEFT: list[tuple[str, Mapping[str, Any]]] = [
     ("query($number: Int!) { part(numbers: [$number]) }", {"number": 4}),
     ("query($number: Int!) { part(part: {number: $number}) }", {"number": 4}),
     ("{ __schema { queryType { name } } }", {}),
-    ('mutation { make(label: "a") { label later } }', {}),
     ('mutation { make(label: "a") { label } again: make(label: "b") { label } }', {}),
 ]
 

@@ -37,6 +37,18 @@ async def test_fields_that_ask_together_are_read_together_and_only_once() -> Non
     assert reads.keys == [[1, 2], [3, -1]]
 
 
+async def test_values_that_were_loaded_before_are_there_without_awaiting() -> None:
+    reads = Reads()
+    loader = Loader(reads)
+    await loader.load(1)
+    await asyncio.gather(loader.load_all([1, 2, 3]), loader.load(4))
+    assert reads.keys == [[1], [2, 3, 4]]
+    found = loader.find(3)
+    with pytest.raises(StopIteration) as done:
+        found.send(None)
+    assert done.value.value == "value 3"
+
+
 async def test_a_field_that_asks_during_a_read_begins_another_one() -> None:
     reads = Reads()
     reads.may_end.clear()

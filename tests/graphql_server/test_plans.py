@@ -207,7 +207,7 @@ def test_plain_fields_are_compiled(selection: str) -> None:
 @pytest.mark.parametrize(
     "selection", ["later", "extended", "who", "times", "times(number: 1)", "id @include(if: true)", "label later"]
 )
-def test_everything_else_is_left_to_graphql_core(selection: str) -> None:
+def test_what_is_not_plain_is_never_completed_at_once(selection: str) -> None:
     assert not plan_of(selection)
 
 

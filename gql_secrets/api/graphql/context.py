@@ -1,7 +1,7 @@
 """What resolvers share during one request."""
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -12,7 +12,7 @@ from graphql import FieldNode
 
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.networks import address_block
-from gql_secrets.graphql_server.loading import Loader
+from gql_secrets.graphql_server.loading import Loader, loads
 from gql_secrets.service.pages import Page, PageRequest
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
 from gql_secrets.service.usage.sources import RolloverKey, RolloverSources
@@ -125,6 +125,16 @@ def turn_key_of(caller: Caller) -> Hashable:
     if not caller.is_anonymous:
         return caller.actor
     return ("address", address_block(caller.address) if caller.address else None)
+
+
+def loaded_by(loader: Callable[[Loaders], Loader[Any, Any]]) -> Mapping[Any, Any]:
+    """Return the metadata of a field that awaits only what this loader has for the key of its object."""
+
+    async def load(context: Context, sources: list[Any], _: Mapping[str, Any]) -> bool:
+        await loader(context.loaders).load_all([source.key for source in sources])
+        return True
+
+    return loads(load)
 
 
 Info: TypeAlias = strawberry.Info[Context, Any]

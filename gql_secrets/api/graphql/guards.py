@@ -1,10 +1,9 @@
 """Which roles may read a field or pass an argument: checked here, and printed in the schema as `@requiresRole`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import strawberry
-from strawberry.extensions import FieldExtension
 from strawberry.schema_directive import Location
 from strawberry.types.field import StrawberryField
 
@@ -16,6 +15,7 @@ from gql_secrets.domain.access import (
     require_role,
     require_role_or_self,
 )
+from gql_secrets.graphql_server.field_checks import FieldCheck
 
 
 @strawberry.schema_directive(
@@ -54,20 +54,20 @@ def requirement(least: Role, *, or_self: bool = False) -> str:
     return f"Requires {names}{itself}."
 
 
-ClientIdOf = Callable[[Any, dict[str, Any]], str]
+ClientIdOf = Callable[[Any, Mapping[str, Any]], str]
 
 
-def client_of_argument(_: object, arguments: dict[str, Any]) -> str:
+def client_of_argument(_: object, arguments: Mapping[str, Any]) -> str:
     """Return the client id that the caller passed."""
     return str(arguments["client_id"])
 
 
-def client_of_source(source: Any, _: dict[str, Any]) -> str:  # noqa: ANN401  an object that belongs to a client
+def client_of_source(source: Any, _: Mapping[str, Any]) -> str:  # noqa: ANN401  an object that belongs to a client
     """Return the client id of the object that has the field."""
     return str(source.client_id)
 
 
-class Guard(FieldExtension):
+class Guard(FieldCheck):
     """Restricts a field to callers whose role is at least this one, and a client itself where that is allowed."""
 
     def __init__(self, least: Role, *, or_self: ClientIdOf | None = None) -> None:
@@ -89,14 +89,8 @@ class Guard(FieldExtension):
         sentence = requirement(self.least, or_self=or_self)
         field.description = f"{(field.description or '').removesuffix(sentence).rstrip()} {sentence}"
 
-    async def resolve_async(
-        self,
-        next_: Callable[..., Awaitable[object]],
-        source: object,
-        info: strawberry.Info[Context, Any],
-        **kwargs: object,
-    ) -> object:
-        """Resolve the field if the caller has a required role.
+    def check(self, source: object, info: strawberry.Info[Context, Any], given: Mapping[str, Any]) -> None:
+        """Pass if the caller has a required role.
 
         Raises:
             Unauthenticated: the caller is not signed in.
@@ -105,40 +99,26 @@ class Guard(FieldExtension):
         if self._or_self is None:
             require_role(info.context.caller, self.least)
         else:
-            require_role_or_self(info.context.caller, self.least, self._or_self(source, kwargs))
-        return await next_(source, info, **kwargs)
+            require_role_or_self(info.context.caller, self.least, self._or_self(source, given))
 
 
-class CurrentSecretGuard(FieldExtension):
+class CurrentSecretGuard(FieldCheck):
     """Restricts a field to callers who did not sign in with an old secret."""
 
-    async def resolve_async(
-        self,
-        next_: Callable[..., Awaitable[object]],
-        source: object,
-        info: strawberry.Info[Context, Any],
-        **kwargs: object,
-    ) -> object:
-        """Resolve the field unless the caller signed in with an old secret.
+    def check(self, _source: object, info: strawberry.Info[Context, Any], _given: Mapping[str, Any]) -> None:
+        """Pass unless the caller signed in with an old secret.
 
         Raises:
             Forbidden: the caller did; `reason` is `RETAINED_SECRET`.
         """
         require_no_old_secret(info.context.caller)
-        return await next_(source, info, **kwargs)
 
 
-class ResetGuard(FieldExtension):
+class ResetGuard(FieldCheck):
     """Restricts the values of `hoursToLive` and `endActiveRollover` that a caller may pass."""
 
-    async def resolve_async(
-        self,
-        next_: Callable[..., Awaitable[object]],
-        source: object,
-        info: strawberry.Info[Context, Any],
-        **kwargs: Any,  # noqa: ANN401
-    ) -> object:
-        """Resolve the field if the caller may pass this value.
+    def check(self, _source: object, info: strawberry.Info[Context, Any], given: Mapping[str, Any]) -> None:
+        """Pass if the caller may pass this value.
 
         Raises:
             Unauthenticated: the caller is not signed in.
@@ -146,11 +126,10 @@ class ResetGuard(FieldExtension):
         """
         require_reset(
             info.context.caller,
-            kwargs["client_id"],
-            smooth=kwargs["hours_to_live"] != 0,
-            end_active_rollover=kwargs.get("end_active_rollover", False),
+            given["client_id"],
+            smooth=given["hours_to_live"] != 0,
+            end_active_rollover=given.get("end_active_rollover", False),
         )
-        return await next_(source, info, **kwargs)
 
 
 HoursToLive = Annotated[

@@ -1,12 +1,13 @@
 """A client and what the viewer may do with it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Self
+from typing import Any, Final, Self
 
 import strawberry
 
-from gql_secrets.api.graphql.context import Context, Info
+from gql_secrets.api.graphql.context import Context, Info, loaded_by
 from gql_secrets.api.graphql.enums import Feature, Role
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import After, Connection, First, Node
@@ -16,9 +17,22 @@ from gql_secrets.api.graphql.weights import EVALUATED, PAGE_BELOW
 from gql_secrets.domain.access import Caller, may_change, outranks, parse_features, rank
 from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.rotation import SecretState
+from gql_secrets.graphql_server.loading import loads
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.pages import DEFAULT_PAGE, PageRequest
 from gql_secrets.storage.client_rows import ClientPart, ClientRow
+
+_FROM_ATTEMPTS: Final = {**EVALUATED, **loaded_by(lambda loaders: loaders.unknown_attempts)}
+
+
+async def _load_secrets(context: Context, clients: list["Client"], given: Mapping[str, Any]) -> bool:
+    """Load the first page of each client's secrets, and the time at which they are looked at."""
+    if given.get("after") is not None:
+        return False
+    page = PageRequest(given.get("first", DEFAULT_PAGE))
+    await context.loaders.secrets.load_all([(client.key, page) for client in clients])
+    await context.now()
+    return True
 
 
 @strawberry.type(description="An application that signs in with its client id and a secret.")
@@ -110,7 +124,8 @@ class Client(Node):
         return [Feature(text) for text in self.row.features]
 
     @strawberry.field(
-        description="The networks from which the client's secrets are accepted, in CIDR notation.", metadata=weighs(38)
+        description="The networks from which the client's secrets are accepted, in CIDR notation.",
+        metadata={**weighs(38), **loaded_by(lambda loaders: loaders.allow_lists)},
     )
     async def allow_list(self, info: Info) -> list[str]:
         return await info.context.loaders.allow_lists.load(self.row.client_id)
@@ -134,13 +149,15 @@ class Client(Node):
     @strawberry.field(
         description="The rollover in progress, with advice on when to revoke the old secret. Null if no rollover is in "
         "progress.",
-        metadata=weighs(30),
+        metadata={**weighs(30), **loaded_by(lambda loaders: loaders.rollovers)},
     )
     async def rollover(self, info: Info) -> Rollover | None:
         rollover = await info.context.loaders.rollovers.find(self.row.client_id)
         return Rollover.of(rollover) if rollover else None
 
-    @strawberry.field(description="All secrets of the client, newest first.", metadata=PAGE_BELOW)
+    @strawberry.field(
+        description="All secrets of the client, newest first.", metadata={**PAGE_BELOW, **loads(_load_secrets)}
+    )
     async def secrets(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[ClientSecret] | None:
@@ -169,7 +186,7 @@ class Client(Node):
         description="How often a request named the client with a secret that was never issued to any client. Delayed "
         "by at most a minute, and never above 2147483647.",
         extensions=[Guard(Role.OPERATOR)],
-        metadata=EVALUATED,
+        metadata=_FROM_ATTEMPTS,
     )
     async def unknown_secret_attempts(self, info: Info) -> int | None:
         return min((await info.context.loaders.unknown_attempts.load(self.row.client_id)).count, MAX_INT)
@@ -178,7 +195,7 @@ class Client(Node):
         description="When a request last named the client with a secret that was never issued to any client. Delayed "
         "by at most a minute.",
         extensions=[Guard(Role.OPERATOR)],
-        metadata=EVALUATED,
+        metadata=_FROM_ATTEMPTS,
     )
     async def last_unknown_secret_attempt_at(self, info: Info) -> datetime | None:
         return (await info.context.loaders.unknown_attempts.load(self.row.client_id)).last_at

@@ -5,7 +5,7 @@ from typing import Final, Self
 
 import strawberry
 
-from gql_secrets.api.graphql.context import Info
+from gql_secrets.api.graphql.context import Info, loaded_by
 from gql_secrets.api.graphql.enums import Role, RolloverAdvice, RolloverSourceState, SecretEndReason, SecretState
 from gql_secrets.api.graphql.guards import Guard, client_of_source
 from gql_secrets.api.graphql.nodes import Node
@@ -20,6 +20,8 @@ from gql_secrets.storage.client_rows import ActiveSecretRow
 
 # GraphQL's Int has 32 bits; a secret of a busy API can be used more often than that.
 MAX_INT: Final = 2**31 - 1
+_FROM_TOTALS: Final = {**EVALUATED, **loaded_by(lambda loaders: loaders.totals)}
+_OF_SOURCES: Final = loaded_by(lambda loaders: loaders.sources)
 
 
 @strawberry.type(description="A source that used a secret: an address and a user agent.")
@@ -142,14 +144,14 @@ class ClientSecret(Node):
     @strawberry.field(
         description="When the secret was last used, including attempts refused only because of the allow list. Delayed "
         "by at most a minute.",
-        metadata=EVALUATED,
+        metadata=_FROM_TOTALS,
     )
     async def last_used_at(self, info: Info) -> datetime | None:
         return (await info.context.loaders.totals.load(self.key)).last_used_at
 
     @strawberry.field(
         description="How often the secret was used. Delayed by at most a minute, and never above 2147483647.",
-        metadata=EVALUATED,
+        metadata=_FROM_TOTALS,
     )
     async def use_count(self, info: Info) -> int:
         return min((await info.context.loaders.totals.load(self.key)).use_count, MAX_INT)
@@ -157,14 +159,14 @@ class ClientSecret(Node):
     @strawberry.field(
         description="How often the secret was tried after it had ended, which means that a copy of the application "
         "still has it. Delayed by at most a minute.",
-        metadata=EVALUATED,
+        metadata=_FROM_TOTALS,
     )
     async def refused_attempts(self, info: Info) -> int:
         return min((await info.context.loaders.totals.load(self.key)).refused_attempts, MAX_INT)
 
     @strawberry.field(
         description="When the secret was last tried after it had ended. Delayed by at most a minute.",
-        metadata=EVALUATED,
+        metadata=_FROM_TOTALS,
     )
     async def last_refused_at(self, info: Info) -> datetime | None:
         return (await info.context.loaders.totals.load(self.key)).last_refused_at
@@ -173,7 +175,7 @@ class ClientSecret(Node):
         description="The sources that used the secret, most recent first: at most 50 sources of accepted uses and 50 "
         "of refused attempts.",
         extensions=[Guard(Role.OPERATOR, or_self=client_of_source)],
-        metadata=weighs(30, size=2 * usage.MAX_SOURCES),
+        metadata={**weighs(30, size=2 * usage.MAX_SOURCES), **loaded_by(lambda loaders: loaders.uses)},
     )
     async def uses(self, info: Info) -> list[SecretUse] | None:
         return [SecretUse.of(use) for use in await info.context.loaders.uses.find(self.key) or ()]
@@ -181,7 +183,7 @@ class ClientSecret(Node):
     @strawberry.field(
         description="The hours in which the secret was used or refused, oldest first. Covers its rollover and the day "
         "before.",
-        metadata=weighs(30, size=usage.MAX_KEPT // usage.BUCKET),
+        metadata={**weighs(30, size=usage.MAX_KEPT // usage.BUCKET), **loaded_by(lambda loaders: loaders.usage)},
     )
     async def usage(self, info: Info) -> list[UsageBucket]:
         return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.find(self.key) or ()]
@@ -256,7 +258,7 @@ class Rollover:
         "100. Without sources last seen with the old secret more than a day before the reset. Delayed by at most a "
         "minute.",
         extensions=[Guard(Role.OPERATOR, or_self=client_of_source)],
-        metadata=weighs(60, size=MAX_ROLLOVER_SOURCES),
+        metadata={**weighs(60, size=MAX_ROLLOVER_SOURCES), **_OF_SOURCES},
     )
     async def sources(self, info: Info) -> list[RolloverSource] | None:
         return [RolloverSource.of(source) for source in (await info.context.loaders.sources.load(self.key)).sources]
@@ -264,7 +266,7 @@ class Rollover:
     @strawberry.field(
         description="How many sources have moved to the new secret. Without sources that the allow list refuses or "
         "that are locked out.",
-        metadata=weighs(60),
+        metadata={**weighs(60), **_OF_SOURCES},
     )
     async def sources_moved(self, info: Info) -> int | None:
         return (await info.context.loaders.sources.load(self.key)).moved
@@ -272,7 +274,7 @@ class Rollover:
     @strawberry.field(
         description="How many sources must move to the new secret, including those that have. Without sources that the "
         "allow list refuses or that are locked out.",
-        metadata=weighs(4),
+        metadata={**weighs(4), **_OF_SOURCES},
     )
     async def sources_total(self, info: Info) -> int | None:
         return (await info.context.loaders.sources.load(self.key)).total

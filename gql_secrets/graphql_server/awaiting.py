@@ -1,0 +1,254 @@
+"""What completes objects with fields that are loaded, field by field: all values of a field are loaded together.
+
+graphql-core makes a coroutine and a future for each value of such a field, and executes all other fields of the object
+one by one. Here a field's resolvers run one after another, once everything that they await has been loaded, so that no
+value needs a task. Fields that do not say what they load (`loading.loads`) have a task for each value, as in
+graphql-core.
+
+Everything that fails is left to graphql-core, which executes it again: a query, or the selection below a mutation that
+was made.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from itertools import chain, islice, repeat
+from typing import Any, Final, NamedTuple, Self, TypeAlias, cast
+
+import strawberry
+from graphql import (
+    FieldNode,
+    GraphQLBoolean,
+    GraphQLField,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLString,
+    get_argument_values,
+    get_nullable_type,
+)
+from graphql.pyutils import Path
+from strawberry.execution import optimized_is_awaitable
+from strawberry.types.field import StrawberryField
+
+from gql_secrets.graphql_server.completions import Completion, Getter, NotPlain, piece_of
+from gql_secrets.graphql_server.field_checks import FieldCheck
+from gql_secrets.graphql_server.loading import Load, load_of
+from gql_secrets.graphql_server.unfinished import finish, take_unfinished
+from gql_secrets.pauses import make_all, pause
+
+Info: TypeAlias = GraphQLResolveInfo[Any]
+AwaitMany: TypeAlias = Callable[[list[Any], Info], Awaitable[list[Any]]]
+"""Returns the completed forms of values, given the info object of the field that returned them or what is around it."""
+
+# Values of these types are passed to resolvers as they are.
+_PLAIN_ARGUMENTS: Final = (GraphQLString, GraphQLID, GraphQLInt, GraphQLBoolean)
+
+
+class Awaiting(NamedTuple):
+    """What completes many values that cannot all be completed without awaiting something."""
+
+    many: AwaitMany
+
+
+def in_pieces(plain: Completion, size: int) -> Awaiting:
+    """Return what completes plain values, with pauses; `size` is the number of values that each of them has."""
+
+    async def complete_many(values: list[Any], _: Info) -> list[Any]:
+        completed: list[Any] = []
+        piece = piece_of(size)
+        for at in range(0, len(values), piece):
+            await pause()
+            try:
+                completed += plain.many(values[at : at + piece])
+            finally:
+                unfinished = take_unfinished()
+            if unfinished:
+                await finish(unfinished)
+        return completed
+
+    return Awaiting(complete_many)
+
+
+def required(inner: Awaiting) -> Awaiting:
+    """Return what completes values none of which may be null."""
+
+    async def complete_many(values: list[Any], info: Info) -> list[Any]:
+        if any(value is None for value in values):
+            raise NotPlain
+        return await inner.many(values, info)
+
+    return Awaiting(complete_many)
+
+
+def optional(inner: Awaiting) -> Awaiting:
+    """Return what completes values some of which may be null."""
+
+    async def complete_many(values: list[Any], info: Info) -> list[Any]:
+        completed = iter(await inner.many([value for value in values if value is not None], info))
+        return [None if value is None else next(completed) for value in values]
+
+    return Awaiting(complete_many)
+
+
+def lists(inner: Awaiting) -> Awaiting:
+    """Return what completes lists."""
+
+    async def complete_many(values: list[Any], info: Info) -> list[Any]:
+        if any(type(value) is not list for value in values):
+            raise NotPlain
+        completed = iter(await inner.many(list(chain.from_iterable(values)), info))
+        return [list(islice(completed, len(value))) for value in values]
+
+    return Awaiting(complete_many)
+
+
+def read(get: Getter, inner: Awaiting) -> Awaiting:
+    """Return what reads a plain field off objects, and completes what was read."""
+
+    async def complete_many(sources: list[Any], info: Info) -> list[Any]:
+        return await inner.many(await make_all(get, sources), info)
+
+    return Awaiting(complete_many)
+
+
+def objects(classes: tuple[type, ...], fields: Mapping[str, Awaiting], plain: frozenset[str]) -> Awaiting:
+    """Return what completes objects of these classes, by the completion of each of their fields.
+
+    Args:
+        classes: the classes.
+        fields: the completions of the fields.
+        plain: the names of those that await nothing but pauses.
+    """
+    names = tuple(fields)
+    first, others = [name for name in names if name in plain], [name for name in names if name not in plain]
+
+    async def complete_many(values: list[Any], info: Info) -> list[Any]:
+        if not all(issubclass(type_, classes) for type_ in set(map(type, values))):
+            raise NotPlain
+        if not values:
+            return []
+        columns = {name: await fields[name].many(values, info) for name in first}
+        columns |= zip(others, await _all_of([fields[name].many(values, info) for name in others]), strict=True)
+        return list(map(dict, map(zip, repeat(names), zip(*map(columns.__getitem__, names), strict=True))))
+
+    return Awaiting(complete_many)
+
+
+async def _all_of(awaited: Sequence[Awaitable[Any]]) -> list[Any]:
+    """Await all at the same time, to the end of each, even if one fails: graphql-core can use what they load."""
+    if len(awaited) == 1:
+        return [await awaited[0]]
+    done = await asyncio.gather(*awaited, return_exceptions=True)
+    for each in done:
+        if isinstance(each, BaseException):
+            raise each
+    return done
+
+
+class _LoadedResolver(NamedTuple):
+    """A resolver that awaits only what can be loaded for many objects first.
+
+    Attributes:
+        field: its field.
+        load: what loads it.
+        checks: what must pass before.
+        resolve: the function.
+        info: the name of its parameter for the info object, if it has one.
+        arguments: the name of the parameter for each argument of the field.
+    """
+
+    field: StrawberryField
+    load: Load
+    checks: Sequence[FieldCheck]
+    resolve: Callable[..., Coroutine[Any, Any, Any]]
+    info: str | None
+    arguments: Mapping[str, str]
+
+    @classmethod
+    def of(cls, field: GraphQLField) -> Self | None:
+        """Return the resolver of a field, or None where it may await something else, or is not called directly."""
+        definition, load = field.extensions.get("strawberry-definition"), load_of(field)
+        if load is None or not isinstance(definition, StrawberryField) or definition.permission_classes:
+            return None
+        checks = [each for each in definition.extensions if isinstance(each, FieldCheck)]
+        resolver = definition.base_resolver
+        if resolver is None or not resolver.is_async or len(checks) < len(definition.extensions):
+            return None
+        if resolver.self_parameter is None or resolver.root_parameter or resolver.parent_parameter:
+            return None
+        if any(get_nullable_type(argument.type) not in _PLAIN_ARGUMENTS for argument in field.args.values()):
+            return None
+        names = dict(zip(field.args, (each.python_name for each in definition.arguments), strict=True))
+        info = resolver.info_parameter
+        function = cast("Callable[..., Coroutine[Any, Any, Any]]", resolver.wrapped_func)
+        return cls(definition, load, checks, function, info.name if info else None, names)
+
+    async def values(self, sources: list[Any], info: Info, given: Mapping[str, Any]) -> list[Any] | None:
+        """Return the value of the field of each object, None if they are not loaded.
+
+        All are checked, then loaded, then resolved.
+        """
+        own: strawberry.Info[Any, Any] = strawberry.Info(_raw_info=info, _field=self.field)
+        arguments = {self.arguments[name]: value for name, value in given.items()}
+
+        def check(source: Any) -> None:  # noqa: ANN401  an object of any type of the schema
+            for each in self.checks:
+                each.check(source, own, arguments)
+
+        if self.checks:
+            await make_all(check, sources)
+        if not await self.load(info.context, sources, arguments):
+            return None
+        if self.info is not None:
+            arguments[self.info] = own
+        return await make_all(lambda source: _result_of(self.resolve(source, **arguments)), sources)
+
+
+def _result_of(loaded: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
+    """Return the result of a coroutine that awaits nothing that is not there."""
+    try:
+        loaded.send(None)
+    except StopIteration as done:
+        return done.value
+    loaded.close()
+    raise NotPlain
+
+
+def resolved(
+    name: str, parent: GraphQLObjectType, field: GraphQLField, nodes: Sequence[FieldNode], inner: Awaiting
+) -> Awaiting:
+    """Return what resolves a field that takes arguments or an info object, or awaits something, and completes it.
+
+    Args:
+        name: its name in the response.
+        parent: the type that has it.
+        field: the field.
+        nodes: its nodes in the document.
+        inner: what completes its values.
+    """
+    loaded, resolve, node = _LoadedResolver.of(field), field.resolve, nodes[0]
+
+    async def complete_many(sources: list[Any], info: Info) -> list[Any]:
+        own = info._replace(
+            field_name=node.name.value,
+            field_nodes=list(nodes),
+            return_type=field.type,
+            parent_type=parent,
+            path=Path(info.path, name, parent.name),
+        )
+        given = get_argument_values(field, node, info.variable_values) if field.args else {}
+        if resolve is None:
+            raise NotPlain
+        values = await loaded.values(sources, own, given) if loaded else None
+        if values is None:
+            values = await _awaited([resolve(source, own, **given) for source in sources])
+        return await inner.many(values, own)
+
+    return Awaiting(complete_many)
+
+
+async def _awaited(values: list[Any]) -> list[Any]:
+    """Return values, the results of those that can be awaited."""
+    done = iter(await _all_of([value for value in values if optimized_is_awaitable(value)]))
+    return [next(done) if optimized_is_awaitable(value) else value for value in values]
