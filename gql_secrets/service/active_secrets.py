@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.domain.rotation import ActiveSecrets, CurrentSecret, RetainedSecret, SecretState
+from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.transaction import Transaction
@@ -25,11 +26,22 @@ async def save_active_secrets(tx: Transaction, rows: Sequence[SavedSecret]) -> N
     Raises:
         Conflict: one of them has ended.
     """
-    statements = [
-        (_saving(fields), [*(_stored(getattr(row, name)) for name in fields), row.id]) for row, fields in rows
-    ]
+    statements = [saving(saved) for saved in rows]
     if statements and any(count != 1 for count in await tx.count_changed(statements)):
-        raise Conflict("The secret has ended.")
+        raise SecretHasEnded
+
+
+class SecretHasEnded(Conflict):
+    """A secret that a change would write has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("The secret has ended.")
+
+
+def saving(saved: SavedSecret) -> Statement:
+    """Return the statement that writes fields of a secret, which changes no row if it has ended."""
+    row, fields = saved
+    return _saving(fields), [*(_stored(getattr(row, name)) for name in fields), row.id]
 
 
 @lru_cache

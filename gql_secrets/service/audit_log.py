@@ -24,9 +24,10 @@ from gql_secrets.domain.errors import AuditHeadInvalid, Failure, Unavailable
 from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.pauses import can_pause, pause
+from gql_secrets.service.active_secrets import SecretHasEnded
 from gql_secrets.service.audit_export import ExportedEvent, line_of, read_lines
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.dialect import Statement
+from gql_secrets.storage.dialect import Writes
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
 from gql_secrets.storage.objects import set_fields
@@ -200,11 +201,12 @@ async def append_to_audit(
     accepting: bool = False,
     replaying: bool = False,
     only_ends: bool = False,
-    also: Sequence[Statement] = (),
+    also: Writes | None = None,
 ) -> None:
     """Add the entries to the chain, one revision each, and move the installation's revision and signed head along.
 
-    What else the change writes, in `also`, goes to the database in the same round trip.
+    What else the change writes, in `also`, goes to the database in the same round trip. It must be rolled back if it
+    raises.
 
     Signing a head that was edited would make the edit look intact, so the signature of the head is checked first. If it
     is not valid, only changes that end something or sign somebody in are made, and the head is left unsigned. Nor are
@@ -216,6 +218,7 @@ async def append_to_audit(
         ChangesPaused: changes are paused.
         AuditHeadInvalid: the signature of the head is not valid, and a change is not one of those.
         RestoreNotAccepted: the database went back in time, and a change is not one of those.
+        SecretHasEnded: an update in `also` changed no row.
     """
     if not entries:
         return
@@ -261,13 +264,14 @@ async def append_to_audit(
     mac = sign_head(pepper, revision, head) if is_signed else b""
     set_fields(installation, revision=revision, audit_head=head, audit_key_id=key_id, audit_mac=mac)
     moved = (_MOVE_HEAD, (revision, head, key_id, mac))
+    writes = also or Writes()
     if len(rows) == 1:
-        await tx.write(
-            [*also, insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended), moved]
-        )
-        return
-    await tx.insert_all([(AuditEvent, rows), (AuditEndedSecret, ended)])
-    await tx.write([*also, moved])
+        writes.others += [insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended)]
+    else:
+        await tx.insert_all([(AuditEvent, rows), (AuditEndedSecret, ended)])
+    writes.others.append(moved)
+    if not await tx.write_together(writes):
+        raise SecretHasEnded
 
 
 def _journaled(entry: AuditEntry, digest: bytes, previous: bytes) -> JournaledChange:

@@ -37,6 +37,7 @@ from gql_secrets.service.active_secrets import (
     retained_secret,
     save_active_secret,
     save_active_secrets,
+    saving,
 )
 from gql_secrets.service.audit_facts import Facts, entry_of
 from gql_secrets.service.audit_log import append_to_audit
@@ -45,7 +46,7 @@ from gql_secrets.service.session_ends import end_what_secrets_made
 from gql_secrets.storage.change_rows import LockedRows, read_locked
 from gql_secrets.storage.cluster import Awaited, Confirm, Fence
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.dialect import Statement
+from gql_secrets.storage.dialect import Writes
 from gql_secrets.storage.errors import IntegrityError
 from gql_secrets.storage.models import AuditEvent, Client, ClientSecret, Installation
 from gql_secrets.storage.objects import set_fields
@@ -114,7 +115,7 @@ class ClientChange(Change):
     are_makers: bool
     new_secret_id: int | None
     # What is written together with the audit event.
-    unwritten: list[Statement] = field(default_factory=list)
+    unwritten: Writes = field(default_factory=Writes)
     _only_ends: bool = False
 
     def note_only_ends(self, only_ends: bool) -> None:
@@ -138,7 +139,7 @@ class ClientChange(Change):
         before = self.client.generation
         set_fields(self.client, generation=before + 1)
         facts |= {"client_id": self.client.client_id, "generation_before": before, "generation_after": before + 1}
-        also = [*self.unwritten, (_SET_GENERATION, (before + 1, self.client.client_id))]
+        self.unwritten.others.append((_SET_GENERATION, (before + 1, self.client.client_id)))
         try:
             entry = self.entry(action, **facts)
             await append_to_audit(
@@ -146,15 +147,15 @@ class ClientChange(Change):
                 self.installation,
                 [entry],
                 self.pepper,
-                also=also,
+                also=self.unwritten,
                 replaying=self.replays,
                 only_ends=self._only_ends,
             )
         except IntegrityError as error:
-            if not self.unwritten:
+            if not self.unwritten.insertions:
                 raise
             raise Conflict("This client had this secret before.") from error
-        self.unwritten.clear()
+        self.unwritten = Writes()
         if self.are_makers:
             await end_what_secrets_made(self, [end.secret.id for end in facts.get("ended", ())])
 
@@ -170,12 +171,12 @@ class ClientChange(Change):
                 argument="if_generation",
             )
 
-    async def apply(self, plan: ResetPlan) -> None:
-        """End and retain secrets as a reset is planned."""
+    def apply(self, plan: ResetPlan) -> None:
+        """End and retain secrets as a reset is planned; it is written together with the audit event."""
         rows = [self._ended(end) for end in plan.ends]
         if plan.keep:
             rows.append(self._retained(plan.keep))
-        await save_active_secrets(self.tx, rows)
+        self.unwritten.updates += map(saving, rows)
 
     async def end(self, *ends: End) -> None:
         """End secrets. This is permanent."""

@@ -82,7 +82,7 @@ async def mint_secret(change: ClientChange, request: ResetRequest | None) -> tup
             "is_self_reset": change.caller.may_reset_itself(change.client.client_id),
         },
     )
-    change.unwritten.append((f"{statement} {_REPLACE}", values))
+    change.unwritten.others.append((f"{statement} {_REPLACE}", values))
     return plaintext, row
 
 

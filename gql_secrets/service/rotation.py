@@ -144,7 +144,7 @@ class Rotation:
             if request and (replay := await find_replay(change, request)):
                 return Reset(change.client, replay.new_secret, replay.old_secret, None, None, (), replayed=True)
             plan = await self._plan_reset(change, retention, if_generation, end_active_rollover=end_active_rollover)
-            await change.apply(plan)
+            change.apply(plan)
             plaintext, row = await mint_secret(change, request)
             await change.record_next_generation(
                 AuditAction.SECRET_RESET,

@@ -2,7 +2,9 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -17,6 +19,38 @@ class TableRows(NamedTuple):
     name: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+
+
+class Insertion(NamedTuple):
+    """One row of a table: the values of these columns."""
+
+    table: str
+    columns: tuple[str, ...]
+    values: Sequence[object]
+
+    def statement(self) -> Statement:
+        """Return the statement that inserts it."""
+        return _insert_into(self.table, self.columns), self.values
+
+
+@lru_cache
+def _insert_into(table: str, columns: tuple[str, ...]) -> str:
+    return f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'  # noqa: S608  names of our own models
+
+
+@dataclass(slots=True)
+class Writes:
+    """What one change writes together.
+
+    Attributes:
+        updates: run first, in this order; each must change one row.
+        insertions: run after the updates, which make room for them in unique indexes.
+        others: their order does not matter.
+    """
+
+    updates: list[Statement] = field(default_factory=list)
+    insertions: list[Insertion] = field(default_factory=list)
+    others: list[Statement] = field(default_factory=list)
 
 
 class Dialect(Protocol):
@@ -99,6 +133,14 @@ class Dialect(Protocol):
         Raises:
             IntegrityError: a constraint does not allow it.
         """
+
+    async def write_together(self, connection: BaseDBAsyncClient, writes: Writes) -> bool:
+        """Write all of it; return whether each update changed one row. If not, the transaction must be rolled back.
+
+        Raises:
+            IntegrityError: a constraint does not allow it.
+        """
+        ...
 
     def placeholders(self, statement: str) -> str:
         """Return the statement with each `?` written as the database expects it."""

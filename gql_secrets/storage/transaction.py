@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from types import NoneType
 from typing import Any
 
@@ -12,7 +11,7 @@ from tortoise.models import Model
 from tortoise.validators import MaxLengthValidator
 
 from gql_secrets.domain.journal import JournaledChange
-from gql_secrets.storage.dialect import Dialect, Statement, TableRows
+from gql_secrets.storage.dialect import Dialect, Insertion, Statement, TableRows, Writes
 from gql_secrets.storage.fields import to_microseconds
 
 
@@ -76,6 +75,14 @@ class Transaction:
         """
         await self.dialect.write(self.connection, statements)
 
+    async def write_together(self, writes: Writes) -> bool:
+        """Write what a change writes, together; return whether each update changed one row.
+
+        Raises:
+            IntegrityError: a constraint does not allow it.
+        """
+        return await self.dialect.write_together(self.connection, writes)
+
     async def lock_for_change(self, client_id: str | None) -> None:
         """Lock a client, then its active secrets, then the installation; where there is no client, only that."""
         await self.dialect.lock_for_change(self.connection, client_id)
@@ -113,13 +120,13 @@ class Transaction:
 
 def insertion(model: type[Model], row: Mapping[str, object]) -> Statement:
     """Return the statement that inserts one row; what is not given is left to the database."""
+    return insertion_of(model, row).statement()
+
+
+def insertion_of(model: type[Model], row: Mapping[str, object]) -> Insertion:
+    """Return a row that `write_together` inserts; what is not given is left to the database."""
     values = [to_microseconds(value) if isinstance(value, datetime) else value for value in row.values()]
-    return _insert_into(model._meta.db_table, tuple(row)), values  # noqa: SLF001
-
-
-@lru_cache
-def _insert_into(table: str, columns: tuple[str, ...]) -> str:
-    return f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'  # noqa: S608  names of our own models
+    return Insertion(model._meta.db_table, tuple(row), values)  # noqa: SLF001
 
 
 def _columns_and_values(model: type[Model], rows: Sequence[Mapping[str, object]]) -> TableRows:

@@ -19,14 +19,16 @@ from tortoise.exceptions import ValidationError
 
 from gql_secrets.domain.errors import Conflict, NoRollover, SetupError, Unavailable
 from gql_secrets.domain.rotation import Retention
+from gql_secrets.service.active_secrets import SecretHasEnded
 from gql_secrets.service.verification import Refused
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage import urgency
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.models import ClientListing
+from gql_secrets.storage.dialect import Writes
+from gql_secrets.storage.models import ClientFeature, ClientListing
 from gql_secrets.storage.postgres.lookup import PostgresLookup
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
-from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.transaction import Transaction, insertion_of
 from gql_secrets.wiring import Services, open_services
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -153,6 +155,48 @@ async def test_a_transaction_that_fails_changes_nothing_and_the_next_one_runs(se
     found = await services.queries.find_client(client.id)
     assert found is not None
     assert found.description is None
+
+
+async def test_what_is_written_together_is_undone_where_an_update_changes_no_row(
+    services: Services, client: Made
+) -> None:
+    """A secret that has ended is not written, and neither is what should take its place."""
+
+    async def work(tx: Transaction) -> None:
+        writes = Writes(
+            updates=[
+                ("UPDATE client SET name = ? WHERE client_id = ?", ("renamed", client.id)),
+                ("UPDATE client SET name = ? WHERE client_id = ?", ("renamed", "missing")),
+            ],
+            insertions=[insertion_of(ClientFeature, {"client_id": client.id, "feature": "viewer"})],
+        )
+        assert not await tx.write_together(writes)
+        assert not await tx.fetch("SELECT 1 FROM client_feature WHERE client_id = ?", (client.id,))
+        raise SecretHasEnded
+
+    with pytest.raises(SecretHasEnded):
+        await services.database.run_tx(work)
+    found = await services.queries.find_client(client.id)
+    assert found is not None
+    assert found.name != "renamed"
+
+
+async def test_updates_are_written_in_their_order_and_before_insertions(services: Services, client: Made) -> None:
+    """Each update frees the place of the next one in a unique index, and the last one that of the new row."""
+
+    async def work(tx: Transaction) -> None:
+        for feature in ("viewer", "operator"):
+            await tx.insert(ClientFeature, [{"client_id": client.id, "feature": feature}])
+        update = "UPDATE client_feature SET feature = ? WHERE client_id = ? AND feature = ?"
+        writes = Writes(
+            updates=[(update, ("other", client.id, "operator")), (update, ("operator", client.id, "viewer"))],
+            insertions=[insertion_of(ClientFeature, {"client_id": client.id, "feature": "viewer"})],
+        )
+        assert await tx.write_together(writes)
+
+    await services.database.run_tx(work)
+    rows = await services.database.fetch("SELECT feature FROM client_feature WHERE client_id = ?", (client.id,))
+    assert {row["feature"] for row in rows} == {"viewer", "operator", "other"}
 
 
 @only_sqlite

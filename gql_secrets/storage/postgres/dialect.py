@@ -16,7 +16,7 @@ from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
-from gql_secrets.storage.dialect import Statement, TableRows
+from gql_secrets.storage.dialect import Statement, TableRows, Writes
 from gql_secrets.storage.errors import IntegrityError, translated
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.connection import (
@@ -196,6 +196,28 @@ class PostgresDialect:
             connection, self.placeholders(statement), [value for _, values in statements for value in values]
         )
 
+    async def write_together(self, connection: BaseDBAsyncClient, writes: Writes) -> bool:
+        """Write all of it with one statement; return whether each update changed one row.
+
+        PostgreSQL runs the parts of a statement in any order, except that a part runs after those that it reads: an
+        insertion reads how many rows the updates changed, and inserts nothing if one of them changed none.
+        """
+        if not writes.updates:
+            await self.write(connection, [*(each.statement() for each in writes.insertions), *writes.others])
+            return True
+        statement = _together(
+            tuple(statement for statement, _ in writes.updates),
+            tuple((each.table, each.columns) for each in writes.insertions),
+            tuple(statement for statement, _ in writes.others),
+        )
+        parts = (
+            *(values for _, values in writes.updates),
+            *(each.values for each in writes.insertions),
+            *(values for _, values in writes.others),
+        )
+        [[is_written]] = await self.fetch_rows(connection, statement, [value for part in parts for value in part])
+        return bool(is_written)
+
     def placeholders(self, statement: str) -> str:  # noqa: D102
         return _numbered(statement)
 
@@ -280,6 +302,22 @@ class PostgresDialect:
     async def table_exists(self, connection: BaseDBAsyncClient, table: str) -> bool:  # noqa: D102
         _, rows = await connection.execute_query("SELECT to_regclass($1) IS NOT NULL AS there", [table])
         return bool(rows[0]["there"])
+
+
+@lru_cache
+def _together(updates: tuple[str, ...], rows: tuple[tuple[str, tuple[str, ...]], ...], others: tuple[str, ...]) -> str:
+    # The counts are read from the left, so each update runs after the one before it.
+    counts = " + ".join(f"(SELECT count(*) FROM u{place})" for place in range(len(updates)))  # noqa: S608  numbers
+    is_written = f"{counts} = {len(updates)}"
+    insertions = (
+        f'INSERT INTO "{table}" ({", ".join(columns)}) SELECT {", ".join("?" * len(columns))} WHERE {is_written}'
+        for table, columns in rows
+    )
+    parts = [
+        *(f"u{place} AS ({statement} RETURNING 1)" for place, statement in enumerate(updates)),
+        *(f"w{place} AS ({statement})" for place, statement in enumerate((*insertions, *others))),
+    ]
+    return _numbered(f"WITH {', '.join(parts)} SELECT {is_written}")
 
 
 @lru_cache(maxsize=512)

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.errors import SetupError, Unavailable
-from gql_secrets.storage.dialect import Statement, TableRows
+from gql_secrets.storage.dialect import Statement, TableRows, Writes
 from gql_secrets.storage.errors import IntegrityError, is_busy
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.sqlite.engine import TRY_SECONDS, ImmediateTransaction
@@ -125,6 +125,13 @@ class SqliteDialect:
 
     async def write(self, connection: BaseDBAsyncClient, statements: Sequence[Statement]) -> None:  # noqa: D102
         await self.count_changed(connection, statements)
+
+    async def write_together(self, connection: BaseDBAsyncClient, writes: Writes) -> bool:  # noqa: D102
+        if any(count != 1 for count in await self.count_changed(connection, writes.updates)):
+            return False
+        insertions = [each.statement() for each in writes.insertions]
+        await self.count_changed(connection, [*insertions, *writes.others])
+        return True
 
     def placeholders(self, statement: str) -> str:  # noqa: D102
         return statement
