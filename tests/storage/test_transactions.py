@@ -15,6 +15,7 @@ from support.callers import ADMIN, HARD, Made, is_good, verify
 from support.clocks import HOUR, Clock
 from support.databases import PostgresServer, name_in
 from support.installation import OpenNode
+from tortoise.connection import get_connection
 from tortoise.exceptions import ValidationError
 
 from gql_secrets.domain.errors import Conflict, NoRollover, SetupError, Unavailable
@@ -197,6 +198,23 @@ async def test_updates_are_written_in_their_order_and_before_insertions(services
     await services.database.run_tx(work)
     rows = await services.database.fetch("SELECT feature FROM client_feature WHERE client_id = ?", (client.id,))
     assert {row["feature"] for row in rows} == {"viewer", "operator", "other"}
+
+
+@only_sqlite
+async def test_pages_that_a_savepoint_keeps_stay_in_memory(services: Services) -> None:
+    """Nor are rows sorted there that a migration makes an index of: there may be millions of them."""
+    memory, file, writer = 2, 1, services.database.dialect.writer
+
+    async def read() -> list[int]:
+        connection = get_connection(writer)
+        before = (await connection.execute_query_dict("PRAGMA temp_store"))[0]["temp_store"]
+        async with services.database.dialect.foreign_keys_deferred(connection):
+            during = (await connection.execute_query_dict("PRAGMA temp_store"))[0]["temp_store"]
+        after = (await connection.execute_query_dict("PRAGMA temp_store"))[0]["temp_store"]
+        return [before, during, after]
+
+    context = services.database.context
+    assert await asyncio.get_running_loop().create_task(read(), context=context) == [memory, file, memory]
 
 
 @only_sqlite
