@@ -248,7 +248,7 @@ class Database:
         async def run_once(*, from_reserve: bool = False) -> tuple[T, list[JournaledChange]]:
             async with in_transaction(self.dialect.writer) as connection:
                 if from_reserve:
-                    self.dialect.use_reserve()
+                    await self.dialect.use_reserve(connection)
                 transaction = Transaction(connection, self.dialect, self.read_clock, self.instant_of)
                 return await work(transaction), transaction.changes
 

@@ -172,7 +172,7 @@ class Dialect(Protocol):
         """Return whether an ending that failed like this may succeed with the room that is kept for endings."""
         ...
 
-    def use_reserve(self) -> None:
+    async def use_reserve(self, connection: BaseDBAsyncClient) -> None:
         """Give away the room that is kept for endings, in a transaction that holds the locks of a change."""
 
     async def close(self) -> None:

@@ -136,7 +136,7 @@ class PostgresDialect:
         """Return False: the disk is the server's."""
         return False
 
-    def use_reserve(self) -> None:
+    async def use_reserve(self, connection: BaseDBAsyncClient) -> None:
         """Do nothing."""
 
     async def read_replication(self, connection: BaseDBAsyncClient) -> str:  # noqa: D102

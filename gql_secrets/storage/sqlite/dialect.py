@@ -30,6 +30,9 @@ _MAX_LOG_BYTES: Final = 64 * 1024 * 1024
 # How many pages of 4 kB the write-ahead log has when it is copied into the database. SQLite's 1000 are three groups of
 # changes, and each copying waits for the disk twice.
 _PAGES_BETWEEN_COPIES: Final = 4000
+# Likewise, once the disk is full: a third of what the log gets from the reserve. After each copying, the log is written
+# from its beginning again.
+_PAGES_ON_A_FULL_DISK: Final = 250
 _CACHED_KILOBYTES: Final = 64 * 1024
 _PAGES_OF_LOG: Final = 8000  # of 4 kB: half of what the log keeps
 # SQLite's limit of the variables in a statement is 32,766.
@@ -170,8 +173,10 @@ class SqliteDialect:
     def has_reserve_for(self, error: BaseException) -> bool:  # noqa: D102
         return self._reserve.helps(error)
 
-    def use_reserve(self) -> None:  # noqa: D102
+    async def use_reserve(self, connection: BaseDBAsyncClient) -> None:
+        """Give away the reserve, and from now on copy the log before the room that it got is used up."""
         self._reserve.use()
+        await connection.execute_query(f"PRAGMA wal_autocheckpoint = {_PAGES_ON_A_FULL_DISK}")
 
     async def close(self) -> None:  # noqa: D102
         if self._quick is not None:

@@ -2,8 +2,10 @@
 
 import os
 import resource
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -172,6 +174,21 @@ async def test_many_secrets_are_ended_on_a_full_disk_even_when_another_program_t
         await services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN)
         if isinstance(disk, MountedDisk):
             disk.fill()
+    for client in clients:
+        assert not await is_good(services, client.id, client.secret)
+
+
+async def test_more_secrets_are_ended_on_a_full_disk_than_the_log_has_room_for(
+    services: Services, make_client: MakeClient, disk: Disk, data_dir: Path
+) -> None:
+    """The log is copied into the database in time and written from its beginning again, also where it was short."""
+    clients = [await make_client() for _ in range(300)]
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+    disk.fill()
+    for client in clients:
+        await services.clients.set_client_enabled(client.id, enabled=False, by=ADMIN)
+
     for client in clients:
         assert not await is_good(services, client.id, client.secret)
 
