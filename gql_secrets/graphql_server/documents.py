@@ -64,6 +64,11 @@ class Operation:
         self.kind = self.node.operation
         self.name = self.node.name.value if self.node.name else None
 
+    @property
+    def is_immediate(self) -> bool:
+        """Whether it is a query of one field that needs no awaiting."""
+        return self.direct is not None and self.direct.is_immediate
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:

@@ -51,6 +51,7 @@ OperationObserver = Callable[[str | None, str], None]
 OperationSurrounding = Callable[[OperationType, str | None], AbstractContextManager[object]]
 OK: Final = "ok"
 _NOTHING: Final = nullcontext()
+_SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
 
 
 class PreparedOperation(NamedTuple):
@@ -208,14 +209,22 @@ class Engine:
             raise DocumentRefused.because("Only trusted documents are allowed; this one is not registered.")
         return text
 
+    def knows(self, request: GraphQLRequest) -> bool:
+        """Whether the request is for a query or a mutation of a known document."""
+        operation = self._known_operation(request)
+        return operation is not None and operation.kind is not _SUBSCRIPTION
+
     def awaits_nothing(self, request: GraphQLRequest) -> bool:
         """Whether the request is for a query of a known document, with one field, that needs no awaiting."""
+        operation = self._known_operation(request)
+        return operation is not None and operation.is_immediate
+
+    def _known_operation(self, request: GraphQLRequest) -> Operation | None:
         try:
             document = self.documents.find(self._text(request))
-            direct = document.operation(request.operation_name).direct if document else None
+            return document.operation(request.operation_name) if document else None
         except DocumentRefused:
-            return False
-        return direct is not None and direct.is_immediate
+            return None
 
     def execute_now(
         self, request: GraphQLRequest, context: RequestContext
@@ -229,7 +238,7 @@ class Engine:
         try:
             text = self._text(request)
             document = self.documents.find(text)
-            if document is None:
+            if document is None or not document.operation(request.operation_name).is_immediate:
                 return None
             prepared = self._prepare_read(text, document, request, context)
         except DocumentRefused:

@@ -152,7 +152,10 @@ class GraphQLEndpoint:
             return self._respond(request, accepted, [internal_entry(context)], 500)
 
     def read_now(self, request: web.Request, content: bytes) -> GraphQLRequest | None:
-        """Return what a POST request with this body asks for if it awaits nothing; None if `handle` must answer."""
+        """Return what a POST request with this body asks for: a query or a mutation of a known document.
+
+        None for everything else. `handle` answers any of them.
+        """
         accepted = accepted_types(request)
         if accepted.json_type is None or accepted.event_stream or len(content) > self._limits.body_bytes:
             return None
@@ -161,12 +164,15 @@ class GraphQLEndpoint:
             asked = request[_ASKED] = GraphQLRequest.from_body(parse_json(content, "The body"))
         except MalformedRequest:
             return None
-        return asked if self.engine.awaits_nothing(asked) else None
+        return asked if self.engine.knows(asked) else None
 
     def answer_now(
         self, request: web.Request, asked: GraphQLRequest, context: RequestContext
     ) -> web.StreamResponse | None:
-        """Return the response to what `read_now` returned; None if `handle` must answer. Nothing was counted then."""
+        """Return the response to what `read_now` returned, if it awaits nothing.
+
+        None if `handle` must answer. Nothing was counted then.
+        """
         done = self.engine.execute_now(asked, context)
         if done is None:
             return None

@@ -15,7 +15,7 @@ from gql_secrets.api.cli_documents import cli_documents
 from gql_secrets.api.console import console_documents, explorer_page, wants_explorer
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.graphql.errors import HTTP_STATUS, present
-from gql_secrets.api.graphql.immediate import ImmediateQueries
+from gql_secrets.api.graphql.immediate import ImmediateOperations
 from gql_secrets.api.graphql.limits import LIMITS
 from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.api.graphql.streaming import (
@@ -66,7 +66,7 @@ def add_graphql_routes(app: web.Application, settings: Settings, tracing: "Traci
 
     async def make_direct(app: web.Application) -> None:
         # A trace has a span around each request and operation, which lasts until it was answered.
-        immediate = None if tracing else (lambda answer: ImmediateQueries(app, answer).begin)
+        immediate = None if tracing else (lambda answer: ImmediateOperations(app, answer).begin)
         app[DIRECT_ROUTE] = make_direct_route(app, GRAPHQL_PATH, route, immediate)
 
     app.on_startup.append(make_direct)

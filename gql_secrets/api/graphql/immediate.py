@@ -1,15 +1,16 @@
-"""Queries that are answered as soon as they have arrived, without a task: those that await nothing.
+"""Operations that begin as soon as their request has arrived, without aiohttp's tasks and the middlewares.
 
-A gateway's or a program's check that it is signed in (`{ viewer { name } }`, `{ __typename }`) costs less than the task
-in which aiohttp would answer it. Only the plainest requests are answered so: by POST, with the whole body and Basic
-credentials that verification has in memory, and without any header that asks for more than the answer. Everything else,
-refusals and failures among it, goes through the application's handler, which answers the same requests in the same way
-(tests/api/graphql/test_immediate.py).
+A gateway's or a program's check that it is signed in (`{ viewer { name } }`, `{ __typename }`) awaits nothing: it is
+answered on its arrival. On SQLite, whose short reads need no waiting either, other queries and mutations are executed
+in one task of the connection, where aiohttp would make and wake two, and what precedes them is done on arrival. Only
+the plainest requests are answered so: by POST, with the whole body, a known document and Basic credentials that
+verification has in memory, and without any header that asks for more than the answer. Everything else goes through the
+application's handler, which answers the same requests in the same way (tests/api/graphql/test_immediate.py).
 """
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import hdrs, web
 
@@ -17,10 +18,10 @@ from gql_secrets.api.authentication.acting_user import ROLE_HEADER, USER_HEADER
 from gql_secrets.api.authentication.basic import KNOWN_VERDICT, KnownVerdict, caller_of, parse_basic
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.keys import CALLER, GRAPHQL, REQUEST_ID, SERVICES, SOURCE, TRUSTED_PROXIES
-from gql_secrets.api.web.aiohttp_internals.requests import LaterAnswer, arrived_body
+from gql_secrets.api.web.aiohttp_internals.requests import Begun, LaterAnswer, LaterResponse, arrived_body
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse
 from gql_secrets.api.web.client_address import find_source
-from gql_secrets.api.web.middleware import log_request
+from gql_secrets.api.web.middleware import answer_and_log, log_request
 from gql_secrets.api.web.request_id import find_request_id
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Unavailable
@@ -30,25 +31,27 @@ from gql_secrets.service.verification import Accepted
 _MORE: Final = (hdrs.CONTENT_ENCODING, hdrs.UPGRADE, USER_HEADER, ROLE_HEADER)
 
 
-class ImmediateQueries:
-    """Answers the requests of `/graphql` that await nothing."""
+class ImmediateOperations:
+    """Answers the requests of `/graphql` whose operation can begin on arrival."""
 
     def __init__(
         self, app: web.Application, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
     ) -> None:
         """Answer on the parts of an application; `handle` answers every other request, with all its middlewares."""
         self._endpoint, self._services, self._trusted = app[GRAPHQL], app[SERVICES], app[TRUSTED_PROXIES]
+        # Where a read has to be waited for, one task instead of two made no difference that could be measured.
+        self._reads_on_loop = self._services.database.dialect.name == "sqlite"
         self._handle = handle
         self._later = LaterAnswer(handle)
 
-    def begin(self, request: web.Request) -> WholeResponse | LaterAnswer:
+    def begin(self, request: web.Request) -> Begun:
         """Answer a request, or return what answers it."""
         began, headers = time.perf_counter(), request.headers
         if request.method != hdrs.METH_POST or any(map(headers.__contains__, _MORE)):
             return self._later
         body = arrived_body(request)
         asked = None if body is None else self._endpoint.read_now(request, body)
-        if asked is None:
+        if asked is None or not (self._reads_on_loop or self._endpoint.engine.awaits_nothing(asked)):
             return self._later
         authorizations = headers.getall(hdrs.AUTHORIZATION, ())
         credentials = parse_basic(authorizations[0]) if len(authorizations) == 1 else None
@@ -69,9 +72,21 @@ class ImmediateQueries:
         context = Context(self._services, caller, request[REQUEST_ID])
         response = self._endpoint.answer_now(request, asked, context)
         if not isinstance(response, HeadResponse):
-            return self._later_with(known)
+            return self._execute(context, began)
         log_request(request, response.status, began)
         return response.whole
+
+    def _execute(self, context: Context, began: float) -> LaterResponse:
+        """Return what executes the operation of a request that has all that the middlewares give it."""
+
+        def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
+            return self._endpoint.handle(request, context)
+
+        async def make(request: web.BaseRequest) -> WholeResponse | web.StreamResponse:
+            response = await answer_and_log(cast("web.Request", request), handle, began)
+            return response.whole if isinstance(response, HeadResponse) and response.keep_alive is None else response
+
+        return LaterResponse(make)
 
     def _later_with(self, known: KnownVerdict) -> LaterAnswer:
         """Return what answers a request without a second verification of its credentials, which would count twice."""

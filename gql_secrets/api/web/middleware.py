@@ -29,9 +29,16 @@ async def surround_request(request: web.Request, handler: Handler) -> web.Stream
     The log has the route, not the path, and no header or body: clients sometimes put credentials in them.
     """
     trusted = request.app[TRUSTED_PROXIES]
-    request_id = request[REQUEST_ID] = find_request_id(request, trusted)
+    request[REQUEST_ID] = find_request_id(request, trusted)
     request[SOURCE] = find_source(request, trusted)
-    began = time.perf_counter()
+    return await answer_and_log(request, handler, time.perf_counter())
+
+
+async def answer_and_log(request: web.Request, handler: Handler, began: float) -> web.StreamResponse:
+    """Answer a request that has its id and its source, every failure included, and log it.
+
+    `began` is what `perf_counter` said when it arrived.
+    """
     status = 500
     try:
         response = await handler(request)
@@ -49,7 +56,7 @@ async def surround_request(request: web.Request, handler: Handler) -> web.Stream
         if isinstance(error, ConnectionError) and is_disconnected(request):
             status = _CLIENT_CLOSED_REQUEST
             return web.Response(status=400)  # nobody receives it
-        _log.exception("unexpected_error", extra={"request_id": request_id})
+        _log.exception("unexpected_error", extra={"request_id": request[REQUEST_ID]})
         return web.Response(status=status, text="Unexpected error.")
     else:
         status = response.status

@@ -103,7 +103,8 @@ def answer_later(path: FastPath) -> FastPath:
         async def answer(again: web.BaseRequest) -> web.StreamResponse:
             if isinstance(begun, LaterAnswer):
                 return await begun.answer(again)
-            return HeadResponse(await begun.make(again) if isinstance(begun, LaterResponse) else begun)
+            made = await begun.make(again) if isinstance(begun, LaterResponse) else begun
+            return HeadResponse(made) if isinstance(made, WholeResponse) else made
 
         return LaterAnswer(answer)
 
@@ -204,10 +205,11 @@ async def test_a_defect_is_answered_and_logged(
 
 
 class Slow:
-    """Answers `/verify` with a response that the connection makes, as soon as it may: 200, or a failure."""
+    """Answers `/verify` with a response that the connection makes, as soon as it may: 200, another, or a failure."""
 
     def __init__(self, server: BoundedServer) -> None:
         self.may_end, self.began, self.has_failed = asyncio.Event(), asyncio.Event(), False
+        self.other: web.StreamResponse | None = None
         self.requests = 0
         path = server.fast_path
         assert path is not None
@@ -217,12 +219,12 @@ class Slow:
         self.requests += 1
         return LaterResponse(self._make)
 
-    async def _make(self, _request: web.BaseRequest) -> WholeResponse:
+    async def _make(self, _request: web.BaseRequest) -> WholeResponse | web.StreamResponse:
         self.began.set()
         await self.may_end.wait()
         if self.has_failed:
             raise RuntimeError("defect")
-        return WholeResponse(make_head(HTTPStatus.OK))
+        return self.other or WholeResponse(make_head(HTTPStatus.OK))
 
 
 ASKED = b"GET /verify HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -316,6 +318,19 @@ async def test_a_defect_of_a_response_that_the_connection_makes_is_answered_and_
 
     assert (await heads_of(begun[0], 1))[0].startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert "unexpected_error" in {record.message for record in caplog.records}
+
+
+async def test_a_response_that_is_not_written_in_one_piece_is_written_by_the_task(slow: Slow, begun: Streams) -> None:
+    """It is made once all the same."""
+    reader, writer = begun
+    slow.other = web.Response(status=418)
+    slow.may_end.set()
+    assert (await heads_of(reader, 1))[0].startswith(b"HTTP/1.1 418 ")
+    assert slow.requests == 1
+
+    slow.other = None
+    writer.write(ASKED)
+    assert (await heads_of(reader, 1))[0].startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 async def test_a_response_in_the_making_is_sent_before_the_server_stops(

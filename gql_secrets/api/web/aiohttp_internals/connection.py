@@ -32,7 +32,7 @@ class _Begun(NamedTuple):
     message: object
     request: web.BaseRequest
     rest: LaterAnswer
-    response: "asyncio.Future[WholeResponse] | None" = None
+    response: "asyncio.Future[WholeResponse | web.StreamResponse] | None" = None
 
 
 class BodyTooSlow(web.RequestPayloadError, TimeoutError):  # noqa: N818  named like the rest of the family
@@ -136,14 +136,16 @@ class Connection(web.RequestHandler):
         response = asyncio.ensure_future(begun.make(request))
 
         async def answer(_request: web.BaseRequest) -> web.StreamResponse:
-            return HeadResponse(await response)
+            made = await response
+            return HeadResponse(made) if isinstance(made, WholeResponse) else made
 
         self._begun = _Begun(message, request, LaterAnswer(answer), response)
         response.add_done_callback(self._conclude)
         return True
 
-    def _conclude(self, response: "asyncio.Future[WholeResponse]") -> None:
+    def _conclude(self, response: "asyncio.Future[WholeResponse | web.StreamResponse]") -> None:
         """Write the response that this connection made, or let aiohttp's task do it if anything else came up."""
+        self._server.note_activity()
         transport, parser, waiter = self.transport, self._parser, self._waiter
         if self._begun is None or self._begun.response is not response:
             return
@@ -153,9 +155,11 @@ class Connection(web.RequestHandler):
             return  # aiohttp's task is about to take it
         elif self._has_more_to_do or response.cancelled() or response.exception() is not None:
             self._let_aiohttp_answer()
-        else:
+        elif isinstance(whole := response.result(), WholeResponse):
             self._begun = None
-            self._write(transport, parser, response.result())
+            self._write(transport, parser, whole)
+        else:
+            self._let_aiohttp_answer()
 
     def _write(
         self, transport: asyncio.WriteTransport, parser: HttpParser[RawRequestMessage], response: WholeResponse

@@ -19,10 +19,11 @@ class LaterAnswer(NamedTuple):
 class LaterResponse(NamedTuple):
     """The rest of an answer that was begun; its response is written as soon as it is there, which costs less.
 
-    `make` uses neither the stream of the request's body nor its writer.
+    `make` uses neither the stream of the request's body nor its writer. Where it returns another response, or raises
+    one, aiohttp's task writes it.
     """
 
-    make: Callable[[web.BaseRequest], Awaitable[WholeResponse]]
+    make: Callable[[web.BaseRequest], Awaitable[WholeResponse | web.StreamResponse]]
 
 
 Begun = WholeResponse | LaterResponse | LaterAnswer

@@ -110,7 +110,8 @@ class BoundedServer(web.Server):
             begun = take_begun(request) or fast_path.begin(request)
             if isinstance(begun, LaterAnswer):
                 return await begun.answer(request)
-            return HeadResponse(await begun.make(request) if isinstance(begun, LaterResponse) else begun)
+            made = await begun.make(request) if isinstance(begun, LaterResponse) else begun
+            return HeadResponse(made) if isinstance(made, WholeResponse) else made
         expected = request.headers.get(hdrs.EXPECT)
         if expected is not None and expected.lower() != _CONTINUE:
             # aiohttp would repeat the header's value.
