@@ -62,6 +62,24 @@ async def test_a_reset_takes_four_round_trips(
     assert statements.index("COMMIT") - begins == 3, statements
 
 
+async def test_a_generation_is_written_without_the_indexes_of_the_client(
+    services: Services, other: asyncpg.Connection
+) -> None:
+    """Each change writes one: the pages of the clients have room for it from the beginning."""
+    del services  # it migrates the database
+    await other.execute("""
+        INSERT INTO client (client_id, client_id_folded, name, name_folded, enabled, is_restricted, generation,
+            created_at)
+        SELECT 'client' || n, 'client' || n, 'a client', 'a client', true, false, 1, n FROM generate_series(0, 499) n
+    """)
+    async with other.transaction():
+        await other.execute("UPDATE client SET generation = 2 WHERE created_at < 500 AND created_at % 10 = 0")
+        written, without_indexes = await other.fetchrow(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'client'"
+        )
+    assert written == without_indexes == 50
+
+
 async def test_a_client_is_locked_as_the_transaction_begins(
     services: Services, client: Made, other: asyncpg.Connection
 ) -> None:
