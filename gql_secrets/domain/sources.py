@@ -3,11 +3,10 @@
 A source is an address and a user agent. What is known of it is when it last used which secret.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 # A source seen with the old secret this recently uses it now.
 _NOW: Final = timedelta(hours=1)
@@ -35,8 +34,7 @@ _CONCERNED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SeenSource:
+class SeenSource(NamedTuple):
     """When a source last used the new and the old secret of a rollover, and last tried a secret that had ended."""
 
     address: str | None
@@ -53,8 +51,7 @@ class SeenSource:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RolloverSource:
+class RolloverSource(NamedTuple):
     """A source, and how far it has come."""
 
     seen: SeenSource
@@ -69,7 +66,14 @@ class RolloverSource:
 def evaluate_sources(
     sources: list[SeenSource], *, allows: Callable[[str], bool], started_at: datetime, now: datetime
 ) -> list[RolloverSource]:
-    """Return the sources that matter to a rollover, the greatest danger first, then the most recent.
+    """Return the sources that matter to a rollover as `evaluate_unsorted` does, in the order of `by_danger`."""
+    return by_danger(evaluate_unsorted(sources, allows=allows, started_at=started_at, now=now))
+
+
+def evaluate_unsorted(
+    sources: list[SeenSource], *, allows: Callable[[str], bool], started_at: datetime, now: datetime
+) -> list[RolloverSource]:
+    """Return the sources that matter to a rollover, in the order in which they are given.
 
     Args:
         sources: each source once.
@@ -77,14 +81,17 @@ def evaluate_sources(
         started_at: when the reset began the rollover.
         now: the current time.
     """
-    evaluated = [
+    return [
         RolloverSource(source, state)
         for source in sources
         if (state := _state_of(source, allows=allows, started_at=started_at, now=now)) is not None
     ]
-    evaluated.sort(key=lambda each: each.seen.last_seen_at, reverse=True)
-    evaluated.sort(key=lambda each: _BY_DANGER.index(each.state))
-    return evaluated
+
+
+def by_danger(sources: Iterable[RolloverSource]) -> list[RolloverSource]:
+    """Return sources in order: the greatest danger first, then the most recent."""
+    newest = sorted(sources, key=lambda each: each.seen.last_seen_at, reverse=True)
+    return sorted(newest, key=lambda each: _BY_DANGER.index(each.state))
 
 
 def _state_of(
@@ -92,7 +99,7 @@ def _state_of(
 ) -> RolloverSourceState | None:
     """Return how far a source has come; None if it was last seen long before the reset."""
     new, old, refused = source.new_secret_last_used_at, source.old_secret_last_used_at, source.refused_at
-    used = max((at for at in (new, old) if at is not None), default=None)
+    used = old if new is None or (old is not None and old > new) else new
     if used is not None and source.address is not None and not allows(source.address):
         return RolloverSourceState.NOT_ALLOWED
     if refused is not None and refused > now - _LOCKED_OUT and (used is None or refused > used):

@@ -301,8 +301,12 @@ class Queries:
         # Not through the model, which converts each value: a page may have ten thousand networks.
         marks = ", ".join("?" * len(client_ids))
         lists: dict[str, list[str]] = defaultdict(list)
-        for client_id, network in await self._database.fetch_rows(_NETWORKS.format(marks=marks), list(client_ids)):
+
+        def add(row: Sequence[Any]) -> None:
+            client_id, network = row
             lists[client_id].append(network)
+
+        await self._database.fetch_as(add, _NETWORKS.format(marks=marks), list(client_ids))
         return {client_id: lists.get(client_id) or list(EVERYWHERE.texts) for client_id in client_ids}
 
     async def now(self) -> datetime:

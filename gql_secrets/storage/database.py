@@ -348,8 +348,18 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
+        return await self.fetch_as(tuple, statement, values)
+
+    async def fetch_as(
+        self, make: Callable[[Sequence[Any]], T], statement: str, values: Sequence[object] = ()
+    ) -> list[T]:
+        """Return what `make` makes of each row of a read with `?` placeholders.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
         # Rows of either driver: asyncpg's iterate over their values as SQLite's do.
-        return await make_all(tuple, await self._rows(statement, values))
+        return await make_all(make, await self._rows(statement, values))
 
     async def _rows(self, statement: str, values: Sequence[object]) -> Sequence[Any]:
         async def work(connection: BaseDBAsyncClient) -> Sequence[Any]:

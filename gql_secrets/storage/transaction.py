@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.fields.base import Field
@@ -13,6 +13,8 @@ from tortoise.validators import MaxLengthValidator
 from gql_secrets.domain.journal import JournaledChange
 from gql_secrets.storage.dialect import Dialect, Insertion, Statement, TableRows, Writes
 from gql_secrets.storage.fields import to_microseconds
+
+T = TypeVar("T")
 
 
 class Transaction:
@@ -50,6 +52,13 @@ class Transaction:
     async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return the rows of a read with `?` placeholders."""
         return await self.connection.execute_query_dict(self.dialect.placeholders(statement), list(values))
+
+    async def fetch_as(
+        self, make: Callable[[Sequence[Any]], T], statement: str, values: Sequence[object] = ()
+    ) -> list[T]:
+        """Return what `make` makes of each row of a read with `?` placeholders."""
+        _, rows = await self.connection.execute_query(self.dialect.placeholders(statement), list(values))
+        return [make(cast("Sequence[Any]", row)) for row in rows]  # Tortoise calls them dicts
 
     async def fetch_rows(self, statement: str, values: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return the rows of a statement with the database's own placeholders, with as little work as possible.

@@ -10,7 +10,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.networks import stored_allow_list
 from gql_secrets.domain.rotation import SecretState
-from gql_secrets.domain.sources import RolloverSource, RolloverSourceState, SeenSource, evaluate_sources
+from gql_secrets.domain.sources import RolloverSource, RolloverSourceState, SeenSource, by_danger, evaluate_unsorted
 from gql_secrets.pauses import pause
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.usage.queries import UsageQueries
@@ -35,11 +35,16 @@ class RolloverKey:
 
 @dataclass(frozen=True, slots=True)
 class RolloverSources:
-    """The sources of a rollover, the greatest danger first, and how many of those that must move have moved."""
+    """The sources of a rollover, and how many of those that must move have moved."""
 
-    sources: tuple[RolloverSource, ...]
+    evaluated: list[RolloverSource]
     moved: int
     total: int
+
+    @property
+    def sources(self) -> list[RolloverSource]:
+        """The sources in the greatest danger. Sorted only here, because most pages show only how many there are."""
+        return by_danger(self.evaluated)[:MAX_ROLLOVER_SOURCES]
 
 
 class SourceQueries:
@@ -66,14 +71,14 @@ class SourceQueries:
                 uses.get(rollover.old_secret_id, []),
                 [use for number in ended.get(rollover.client_id, ()) for use in uses.get(number, [])],
             )
-            evaluated = evaluate_sources(
+            evaluated = evaluate_unsorted(
                 seen,
                 allows=stored_allow_list(tuple(allow_lists[rollover.client_id])).allows,
                 started_at=rollover.started_at,
                 now=now,
             )
             found[rollover] = RolloverSources(
-                tuple(evaluated[:MAX_ROLLOVER_SOURCES]),
+                evaluated,
                 sum(each.state is RolloverSourceState.MOVED for each in evaluated),
                 sum(each.is_concerned for each in evaluated),
             )
