@@ -5,6 +5,7 @@ client has an audit event and a revision of its own. Importing the same file aga
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -159,6 +160,8 @@ class Import:
         self._promised: dict[str, PlaintextSecret] = {}
         # How many clients the next batch should have.
         self.batch_size = MIN_BATCH
+        self._created = 0
+        self._counts_rows_at = 1
 
     async def take(self, batch: Sequence[ImportedClient]) -> list[Imported]:
         """Import at most 2,000 clients, all or none of them; return the outcome of each.
@@ -183,11 +186,20 @@ class Import:
                 continue
             if not due:
                 self.batch_size = fitting_batch(len(batch), time.monotonic() - began)
+                await self._note_created(sum(result.outcome is Outcome.CREATED for result in results))
                 await asyncio.sleep(self._changes.database.dialect.seconds_between_batches)
                 return results
             for client_id in due:  # written EXPIRED before anything is decided
                 await self._changes.expire_old_secret(client_id)
         raise Conflict("Other changes hold the lock. Run the import again: clients that were imported are skipped.")
+
+    async def _note_created(self, clients: int) -> None:
+        """Let the planner know of new clients, first, and then each time there are four times as many."""
+        self._created += clients
+        if self._created >= self._counts_rows_at:
+            self._counts_rows_at = 4 * self._created
+            with contextlib.suppress(Conflict):  # another process does it now
+                await self._changes.database.run_tx(lambda tx: tx.dialect.count_rows(tx.connection))
 
     async def _rehearse(self, connection: BaseDBAsyncClient, batch: Sequence[ImportedClient]) -> list[Imported]:
         known = await _read(self._changes.database.dialect, connection, batch)

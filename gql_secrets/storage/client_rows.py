@@ -71,8 +71,7 @@ _SECRETS: Final[Mapping[str, Convert]] = {
     "replaced_at": _instant,
     "first_used_at": _instant,
 }
-_FROM: Final = """
-    FROM client c
+_JOINS: Final = """
     LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
     LEFT JOIN client_secret ret ON ret.client_id = c.client_id AND ret.state = 'RETAINED'
 """
@@ -147,7 +146,8 @@ async def find_clients(
         Unavailable: the database does not answer.
     """
     marks = ", ".join("?" * len(client_ids))
-    return await _read(database, ClientQuery().where(f"c.client_id IN ({marks})", *client_ids), parts)
+    query = ClientQuery().where(f"c.client_id IN ({marks})", *client_ids)
+    return await _read(database, query.values, parts, f"client c {_JOINS} WHERE {query.sql}")
 
 
 async def page_of_clients(
@@ -176,14 +176,16 @@ async def page_of_clients(
     if beyond is not None:
         created_at, client_id = beyond
         query = query.where(f"(c.created_at, c.client_id) {sign} (?, ?)", to_microseconds(created_at), client_id)
-    end = f"ORDER BY c.created_at {direction}, c.client_id {direction} LIMIT {limit:d}"
-    return await _read(database, query, parts, end)
+    order = f"c.created_at {direction}, c.client_id {direction}"
+    return await _read(
+        database, query.values, parts, database.dialect.page_with("client c", _JOINS, query.sql, order, limit)
+    )
 
 
-async def _read(database: Database, query: ClientQuery, parts: ClientPart, end: str = "") -> list[ClientRow]:
+async def _read(database: Database, values: Sequence[object], parts: ClientPart, source: str) -> list[ClientRow]:
     dialect = database.dialect
     shape = _shape(dialect.joined("f.feature"), dialect.joined("l.key || '=' || l.value"), dialect.clock, parts)
-    rows = await database.fetch_quickly(f"{shape.select} WHERE {query.sql} {end}", query.values)
+    rows = await database.fetch_quickly(f"{shape.select} FROM {source}", values)
     if not rows:
         return []
     now = to_microseconds(database.instant_of(rows[0][shape.clock_at]))
@@ -191,10 +193,10 @@ async def _read(database: Database, query: ClientQuery, parts: ClientPart, end: 
 
 
 class _Shape(NamedTuple):
-    """A statement without its conditions, and what its rows are.
+    """What is selected, and what the rows are.
 
     Attributes:
-        select: the statement.
+        select: a statement up to its FROM.
         row: the class of its rows.
         old_secret_at: the places of the columns of the old secret.
         expires_at: the place of the time at which the old secret expires.
@@ -236,7 +238,7 @@ def _shape(feature: str, label: str, clock: str, parts: ClientPart) -> _Shape:
     attributes["current_secret"] = _secret(secret, len(own))
     attributes["old_secret"] = _secret(secret, old_secret_at.start)
     return _Shape(
-        f"SELECT {', '.join(columns)}, (SELECT {clock}) {_FROM}",  # the clock is read once, not for each row
+        f"SELECT {', '.join(columns)}, (SELECT {clock})",  # the clock is read once, not for each row
         type(ClientRow.__name__, (ClientRow,), attributes),
         old_secret_at,
         old_secret_at.start + list(secret).index("expires_at"),

@@ -182,6 +182,18 @@ class Dialect(Protocol):
         """Return SQL for the values of a column over a group, joined by commas."""
         ...
 
+    def page_with(self, table: str, joins: str, condition: str, order: str, limit: int) -> str:
+        """Return FROM and what follows it, for a page of a table and what is joined to the rows of that page.
+
+        Args:
+            table: the table and its alias.
+            joins: joins that leave each row of the table there, once.
+            condition: which rows of the table.
+            order: in which order they are.
+            limit: how many at most.
+        """
+        ...
+
     def by_index(self, name: str) -> str:
         """Return what, after a table in FROM, lets it be read by this index where the planner would take another."""
 
@@ -198,6 +210,9 @@ class Dialect(Protocol):
 
     async def insert(self, connection: BaseDBAsyncClient, tables: Sequence[TableRows]) -> None:
         """Insert rows into one table after the other, in the fastest way that the database has."""
+
+    async def count_rows(self, connection: BaseDBAsyncClient) -> None:
+        """Let the planner know about how many rows there are, which it may not notice until a minute later."""
 
     async def new_secret_ids(self, connection: BaseDBAsyncClient, count: int) -> Sequence[int]:
         """Return ids for new secrets, in ascending order, which no other transaction gets.

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
-from support.callers import ADMIN, CLI, DAY, is_good
+from support.callers import ADMIN, CLI, DAY, Made, is_good
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.access import Role
@@ -75,6 +75,19 @@ async def test_a_copy_has_every_row_and_goes_on(
     made = await node.clients.create_client("after", by=ADMIN)
     assert await is_good(node, made.client.client_id, made.secret.reveal())
     assert (await AuditLog(node.database, node.changes.pepper).verify([])).problem is None
+
+
+@pytest.mark.parametrize("empty", ["postgres"], indirect=True)
+async def test_postgresql_knows_at_once_how_many_rows_a_copy_has(
+    empty: Settings, services: Services, client: Made
+) -> None:
+    """It plans for empty tables until then."""
+    async with opened(DatabaseAddress.parse(empty.database_url)) as target:
+        await copy_database(services.database, target, services.changes.pepper)
+        [counted] = await target.fetch("SELECT reltuples FROM pg_class WHERE relname = 'client'")
+        rows = await target.fetch("SELECT client_id FROM client")
+        assert client.id in {row["client_id"] for row in rows}
+        assert counted["reltuples"] == len(rows)
 
 
 async def test_a_target_that_is_not_empty_is_left_as_it_is(

@@ -9,6 +9,7 @@ import asyncpg
 from gql_secrets.storage.address import DatabaseAddress
 from gql_secrets.storage.copied_tables import Table, choose_tables
 from gql_secrets.storage.postgres.connection import Connector
+from gql_secrets.storage.postgres.dialect import COUNT_ROWS
 
 _BOOLEANS: Final = """
     SELECT column_name FROM information_schema.columns
@@ -185,8 +186,10 @@ async def snapshot(address: DatabaseAddress) -> AsyncIterator[PostgresRows]:
 @contextlib.asynccontextmanager
 async def filling(address: DatabaseAddress) -> AsyncIterator[PostgresRows]:
     """Yield a database to write rows to: all of them are there in the end, or none."""
-    async with _connected(address) as connection, connection.transaction():
-        yield PostgresRows(connection)
+    async with _connected(address) as connection:
+        async with connection.transaction():
+            yield PostgresRows(connection)
+        await connection.execute(COUNT_ROWS)
 
 
 @contextlib.asynccontextmanager

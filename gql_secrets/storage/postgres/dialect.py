@@ -31,6 +31,13 @@ from gql_secrets.storage.postgres.pool import ConnectionPool
 
 _log: Final = logging.getLogger(__name__)
 CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+COUNT_ROWS: Final = """
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() LOOP
+            EXECUTE format('ANALYZE %I', name);
+        END LOOP;
+    END $$
+"""
 _COMMAND_SECONDS: Final = 15.0
 _STATEMENT_CACHE_SIZE: Final = 100
 # The first 63 bits of SHA-256 of "gql-secrets: migrations": no other program uses it by accident.
@@ -244,6 +251,12 @@ class PostgresDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"string_agg({column}, ',')"
 
+    def page_with(self, table: str, joins: str, condition: str, order: str, limit: int) -> str:
+        """Return FROM and what follows it. Until PostgreSQL has counted the rows of new tables, it would join all."""
+        alias = table.rpartition(" ")[2]
+        page = f"SELECT * FROM {table} WHERE {condition} ORDER BY {order} LIMIT {limit:d}"  # noqa: S608  put together from constants
+        return f"({page}) {alias} {joins} ORDER BY {order}"
+
     def by_index(self, name: str) -> str:  # noqa: ARG002
         """Return nothing: PostgreSQL has statistics."""
         return ""
@@ -270,6 +283,9 @@ class PostgresDialect:
     async def new_secret_ids(self, connection: BaseDBAsyncClient, count: int) -> Sequence[int]:  # noqa: D102
         statement = f"SELECT {self.next_secret_id} FROM generate_series(1, $1::int)"  # noqa: S608  SQL of our own
         return sorted(number for (number,) in await self.fetch_rows(connection, statement, (count,)))
+
+    async def count_rows(self, connection: BaseDBAsyncClient) -> None:  # noqa: D102
+        await connection.execute_query(COUNT_ROWS)
 
     async def expect_many_rows(self, connection: BaseDBAsyncClient) -> None:
         """Do nothing: the server has the memory."""

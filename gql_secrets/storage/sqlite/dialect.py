@@ -186,6 +186,9 @@ class SqliteDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"group_concat({column})"
 
+    def page_with(self, table: str, joins: str, condition: str, order: str, limit: int) -> str:  # noqa: D102
+        return f"{table} {joins} WHERE {condition} ORDER BY {order} LIMIT {limit:d}"
+
     def by_index(self, name: str) -> str:
         """Return the index: without statistics, SQLite prefers a unique index to one that has all columns."""
         return f"INDEXED BY {name}"
@@ -213,6 +216,9 @@ class SqliteDialect:
     async def new_secret_ids(self, connection: BaseDBAsyncClient, count: int) -> Sequence[int]:  # noqa: D102
         [[first]] = await self.fetch_rows(connection, f"SELECT {self.next_secret_id}", ())
         return range(first, first + count)
+
+    async def count_rows(self, connection: BaseDBAsyncClient) -> None:
+        """Do nothing: the statements do not depend on it."""
 
     async def expect_many_rows(self, connection: BaseDBAsyncClient) -> None:
         """Write a page to the disk once that a transaction writes twice, and to the database once for some of them."""
