@@ -5,7 +5,9 @@ import hashlib
 from gql_secrets.domain.access import Caller, Role, require_role
 from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.errors import BadRequest
-from gql_secrets.service.audit_log import AuditLog, add_content, append_to_audit, read_start
+from gql_secrets.service.audit_append import append_to_audit
+from gql_secrets.service.audit_events import add_content
+from gql_secrets.service.audit_log import AuditLog, read_start
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.storage.models import AuditEvent
 

@@ -1,4 +1,4 @@
-"""The audit log: append, sign, verify, export.
+"""The audit log: verify and export.
 
 Three things protect it: each event's hash covers the event and the hash before it, revisions have no gap, and the
 installation's row holds the last hash under a MAC that needs the pepper. Somebody who edits the database alone
@@ -7,56 +7,27 @@ cannot make these agree again. Against somebody who has the pepper too, an expor
 
 import asyncio
 import hashlib
-import hmac
-import json
-import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-from gql_secrets.domain.audit import FIRST_HASH, AuditAction, AuditEntry, EndedSecret, FirstFormatEntry
-from gql_secrets.domain.changes_pause import require_no_pause
-from gql_secrets.domain.credentials import Pepper, PepperKey
-from gql_secrets.domain.errors import AuditHeadInvalid, Failure, Unavailable
-from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
-from gql_secrets.domain.rotation import SecretEndReason, SecretState
+from gql_secrets.domain.audit import FIRST_HASH, AuditAction
+from gql_secrets.domain.credentials import Pepper
+from gql_secrets.domain.errors import Failure, Unavailable
 from gql_secrets.pauses import can_pause, pause
-from gql_secrets.service.active_secrets import SecretHasEnded
+from gql_secrets.service.audit_events import add_content, entry_of, follows, is_head_signed
 from gql_secrets.service.audit_export import ExportedEvent, line_of, read_lines
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.dialect import Writes
-from gql_secrets.storage.fields import to_microseconds
-from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
-from gql_secrets.storage.objects import set_fields
-from gql_secrets.storage.transaction import Transaction, insertion
+from gql_secrets.storage.models import AuditEvent, Installation
 
-_log: Final = logging.getLogger(__name__)
 _BATCH: Final = 1000
 # As many where others wait for the event loop: converting a row takes some 30 microseconds.
 _BATCH_WITH_PAUSES: Final = 100
 # How many lines of an export one page has, at most.
 MAX_EXPORT: Final = 500
-_MOVE_HEAD: Final = """
-    UPDATE installation SET revision = ?, audit_head = ?, audit_key_id = ?, audit_mac = ? WHERE id = 1
-"""
 _PROBE_SECONDS: Final = 1.0
-# The columns that hold a field of an entry as it is.
-_SAME_FIELDS: Final = tuple(name for name in AuditEntry.__slots__ if name not in ("ended", "edited_fields"))
-_values_of_same_fields: Final = attrgetter(*_SAME_FIELDS)
-# The facts about people, whose columns were added last; no event of format 1 fills them.
-_PEOPLE: Final = (
-    "actor_name",
-    "link_number",
-    "session_number",
-    "person_name",
-    "person_role",
-    "session_end_reason",
-    "webhook_number",
-    "pepper_key_id",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,103 +163,6 @@ class AuditLog:
             after = rows[-1].revision
 
 
-async def append_to_audit(
-    tx: Transaction,
-    installation: Installation,
-    entries: Sequence[AuditEntry],
-    pepper: Pepper,
-    *,
-    accepting: bool = False,
-    replaying: bool = False,
-    only_ends: bool = False,
-    also: Writes | None = None,
-) -> None:
-    """Add the entries to the chain, one revision each, and move the installation's revision and signed head along.
-
-    What else the change writes, in `also`, goes to the database in the same round trip. It must be rolled back if it
-    raises.
-
-    Signing a head that was edited would make the edit look intact, so the signature of the head is checked first. If it
-    is not valid, only changes that end something or sign somebody in are made, and the head is left unsigned. Nor are
-    other changes made in a database that went back in time, until a person accepts it. `only_ends` declares
-    that the changes only end something, which their actions alone do not show. None is made while changes are paused
-    for a copy, which would not have it.
-
-    Raises:
-        ChangesPaused: changes are paused.
-        AuditHeadInvalid: the signature of the head is not valid, and a change is not one of those.
-        RestoreNotAccepted: the database went back in time, and a change is not one of those.
-        SecretHasEnded: an update in `also` changed no row.
-    """
-    if not entries:
-        return
-    is_always_made = only_ends or all(entry.is_always_made for entry in entries)
-    # Where one of two copies went on, the journals know, and that the other lacks changes is noted in spite of a pause.
-    if entries[0].action != AuditAction.DATABASE_REWOUND:
-        require_no_pause(installation.changes_pause, installation.paused_until, entries[0].at)
-    is_certain = replaying or installation.uncertain_clients == UncertainClients.NONE
-    if not is_certain and not is_always_made:
-        raise RestoreNotAccepted
-    is_signed = accepting or is_head_signed(installation, pepper)
-    if not is_signed:
-        _log.error("audit_head_invalid", extra={"revision": installation.revision, "action": entries[0].action})
-        if not is_always_made:
-            raise AuditHeadInvalid
-    rows: list[dict[str, object]] = []
-    ended: list[dict[str, object]] = []
-    head = installation.audit_head
-    for revision, entry in enumerate(entries, start=installation.revision + 1):
-        if entry.revision != revision:
-            raise ValueError("Each event has the revision after the one before it.")
-        previous, head = head, entry.hash_after(head)
-        tx.changes.append(_journaled(entry, head, previous))
-        rows.append(
-            {
-                **dict(zip(_SAME_FIELDS, _values_of_same_fields(entry), strict=True)),
-                "ended_secret_ids": "",
-                "edited_fields": ",".join(entry.edited_fields) or None,
-                "format": entry.FORMAT,
-                "hash": head,
-            }
-        )
-        ended += [
-            {
-                "event_id": revision,
-                "secret_id": secret.secret_id,
-                "reason": secret.reason.value,
-                "state_before": secret.state_before.value,
-            }
-            for secret in entry.ended
-        ]
-    revision, key_id = entries[-1].revision, pepper.first.key_id
-    mac = sign_head(pepper, revision, head) if is_signed else b""
-    set_fields(installation, revision=revision, audit_head=head, audit_key_id=key_id, audit_mac=mac)
-    moved = (_MOVE_HEAD, (revision, head, key_id, mac))
-    writes = also or Writes()
-    if len(rows) == 1:
-        writes.others += [insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended)]
-    else:
-        await tx.insert_all([(AuditEvent, rows), (AuditEndedSecret, ended)])
-    writes.others.append(moved)
-    if not await tx.write_together(writes):
-        raise SecretHasEnded
-
-
-def _journaled(entry: AuditEntry, digest: bytes, previous: bytes) -> JournaledChange:
-    return JournaledChange(
-        revision=entry.revision,
-        hash=digest,
-        previous=previous,
-        client_id=entry.client_id,
-        action=str(entry.action),
-        secret_id=entry.secret_id,
-        hours_to_live=entry.hours_to_live,
-        expires_at=None if entry.expires_at is None else to_microseconds(entry.expires_at),
-        session_number=entry.session_number if entry.action == AuditAction.SESSION_ENDED else None,
-        ended=tuple(each.secret_id for each in entry.ended),
-    )
-
-
 async def read_start(connection: BaseDBAsyncClient) -> Start:
     """Return what the audit log starts after: the last event that was pruned, or nothing.
 
@@ -308,70 +182,6 @@ async def read_start(connection: BaseDBAsyncClient) -> Start:
     # The deletion was interrupted, or events were removed in another way.
     left = await AuditEvent.filter(hash=last_pruned).using_db(connection).first()
     return Start(left.revision, last_pruned) if left else _BEFORE_ALL
-
-
-def sign_head(pepper: Pepper, revision: int, head: bytes) -> bytes:
-    """Return the MAC of the chain's head under a key derived from the pepper's first key."""
-    return _sign(pepper.first, revision, head)
-
-
-def _sign(key: PepperKey, revision: int, head: bytes) -> bytes:
-    return hmac.digest(key.subkey("audit head"), revision.to_bytes(8, "big") + head, "sha256")
-
-
-def is_head_signed(head: Installation, pepper: Pepper) -> bool:
-    """Return whether the head of the audit log has a valid signature by one of the pepper's keys."""
-    key = pepper.key(head.audit_key_id)
-    return key is not None and hmac.compare_digest(_sign(key, head.revision, head.audit_head), head.audit_mac)
-
-
-def add_content(content: "hashlib._Hash", event: AuditEvent) -> None:
-    """Add everything that is stored of an event, edited or not, to a digest."""
-    names = sorted(event._meta.db_fields)  # noqa: SLF001  Tortoise's own list
-    columns = [str(getattr(event, name)) for name in names if name not in _PEOPLE]
-    # An event without these has the digest that it had before there were such columns.
-    columns += [f"{name}={value}" for name in _PEOPLE if (value := getattr(event, name)) is not None]
-    ended = sorted(f"{row.secret_id} {row.reason} {row.state_before}" for row in event.ended_secrets)
-    content.update(json.dumps([columns, ended]).encode())
-
-
-def entry_of(event: AuditEvent) -> AuditEntry:
-    """Return the entry of an event, which was read together with its `ended_secrets`.
-
-    Raises:
-        ValueError: the row was edited, or a newer version wrote it.
-    """
-    stored = _stored_entry(event)
-    return stored.to_entry() if isinstance(stored, FirstFormatEntry) else stored
-
-
-def _stored_entry(event: AuditEvent) -> AuditEntry | FirstFormatEntry:
-    edited_fields = tuple(event.edited_fields.split(",")) if event.edited_fields is not None else ()
-    ended = tuple(
-        EndedSecret(row.secret_id, SecretEndReason(row.reason), SecretState(row.state_before))
-        for row in event.ended_secrets
-    )
-    if event.format == AuditEntry.FORMAT and not event.ended_secret_ids:
-        values: dict[str, Any] = {field: getattr(event, field) for field in _SAME_FIELDS}
-        return AuditEntry(**values, ended=ended, edited_fields=edited_fields)
-    if event.format == FirstFormatEntry.FORMAT and not (
-        ended
-        or edited_fields
-        or event.clamped
-        or event.weak_secret
-        or event.accepted
-        or any(getattr(event, name) is not None for name in _PEOPLE)
-    ):
-        return FirstFormatEntry(**{field: getattr(event, field) for field in FirstFormatEntry.__slots__})
-    raise ValueError("unknown format, or fields that this format does not have")
-
-
-def follows(event: AuditEvent, previous: bytes) -> bool:
-    """Return whether the event's hash is that of the event as it is now, after the previous hash."""
-    try:
-        return _stored_entry(event).hash_after(previous) == event.hash
-    except (TypeError, ValueError, AttributeError, OverflowError):  # an edited column with a value of another type
-        return False
 
 
 async def _read_head(connection: BaseDBAsyncClient) -> Installation:

@@ -39,8 +39,8 @@ from gql_secrets.service.active_secrets import (
     save_active_secrets,
     saving,
 )
+from gql_secrets.service.audit_append import append_to_audit
 from gql_secrets.service.audit_facts import Facts, entry_of
-from gql_secrets.service.audit_log import append_to_audit
 from gql_secrets.service.caller_check import CallerSnapshot, SecretDue
 from gql_secrets.service.session_ends import end_what_secrets_made
 from gql_secrets.storage.change_rows import LockedRows, read_locked

@@ -16,7 +16,7 @@ from gql_secrets.domain.access import Caller, Role, require_role
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import BadRequest, Failure, ResyncRequired, StreamEnded, Unavailable
 from gql_secrets.domain.events import ClientEvent, ClientEventKind, events_of
-from gql_secrets.service.audit_log import entry_of
+from gql_secrets.service.audit_events import entry_of
 from gql_secrets.service.caller_check import CallerSnapshot
 from gql_secrets.storage.change_log import ChangeLog, Changes, Position, Rewound
 from gql_secrets.storage.database import Database

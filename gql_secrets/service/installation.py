@@ -10,7 +10,7 @@ from gql_secrets.domain.audit import FIRST_HASH
 from gql_secrets.domain.changes_pause import ChangesPause
 from gql_secrets.domain.credentials import Pepper, PepperKey, mint_client_id
 from gql_secrets.domain.errors import SetupError
-from gql_secrets.service.audit_log import sign_head
+from gql_secrets.service.audit_events import sign_head
 from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes, lock_installation
 from gql_secrets.service.clients import Registration, register
 from gql_secrets.storage.database import Database

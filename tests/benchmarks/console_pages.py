@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import orjson
 from benchmarks import list_times
-from benchmarks.query_cost import RESETS, fill_usage
-from support.callers import ADMIN, DAY, use
+from benchmarks.query_cost import fill_usage, reset_often
+from support.callers import ADMIN
 from support.databases import PostgresServer, temporary_directory
 from support.installation import PEPPER
 
@@ -51,15 +51,10 @@ LIST_SIZE, TABLE_SIZE = 25, 10  # as the console has them
 async def make_client(services: Services) -> str:
     """Make the client whose page is opened; return its id."""
     made = await services.clients.create_client("Shop", by=ADMIN, description="d" * 200, features=["viewer"])
-    client_id, secret = made.client.client_id, made.secret.reveal()
-    for _ in range(RESETS):
-        await use(services, client_id, secret)
-        reset = await services.rotation.reset_secret(client_id, DAY, by=ADMIN, end_active_rollover=True)
-        secret = reset.new_secret.reveal()
-    await use(services, client_id, secret)
+    await reset_often(services, made.client.client_id, made.secret.reveal())
     await services.usage.flush()
     await fill_usage(services)
-    return client_id
+    return made.client.client_id
 
 
 def requests_of(client_id: str) -> dict[str, list[bytes]]:

@@ -180,16 +180,20 @@ async def fill(services: Services) -> list[str]:
         made = await services.clients.create_client(
             f"Shop {number}", by=ADMIN, description="d" * 200, features=FEATURES, allow_list=NETWORKS
         )
-        client_id, secret = made.client.client_id, made.secret.reveal()
-        client_ids.append(client_id)
-        for _ in range(RESETS):
-            await use(services, client_id, secret)
-            reset = await services.rotation.reset_secret(client_id, DAY, by=ADMIN, end_active_rollover=True)
-            secret = reset.new_secret.reveal()
-        await use(services, client_id, secret)
+        client_ids.append(made.client.client_id)
+        await reset_often(services, made.client.client_id, made.secret.reveal())
     await services.usage.flush()
     await fill_usage(services)
     return client_ids
+
+
+async def reset_often(services: Services, client_id: str, secret: str) -> None:
+    """Reset a secret `RESETS` times, and use each."""
+    for _ in range(RESETS):
+        await use(services, client_id, secret)
+        reset = await services.rotation.reset_secret(client_id, DAY, by=ADMIN, end_active_rollover=True)
+        secret = reset.new_secret.reveal()
+    await use(services, client_id, secret)
 
 
 async def fill_usage(services: Services) -> None:

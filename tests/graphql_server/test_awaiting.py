@@ -11,8 +11,6 @@ import strawberry
 from graphql import ExecutionResult, parse, validate
 from strawberry.execution import optimized_is_awaitable
 
-from gql_secrets import pauses
-from gql_secrets.graphql_server import completions
 from gql_secrets.graphql_server.field_checks import FieldCheck
 from gql_secrets.graphql_server.loading import Loader, loads
 from gql_secrets.graphql_server.plans import PlannedExecutor, Plans
@@ -152,16 +150,6 @@ async def ask(document: str, context: Context, *, planned: bool) -> ExecutionRes
         result = await result  # type: ignore[misc]
     assert isinstance(result, ExecutionResult)
     return result
-
-
-@pytest.fixture(params=[False, True], ids=["", "in pieces"])
-def in_pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether there is a pause before each value, and not only where many are completed."""
-    if request.param:
-        monkeypatch.setattr(completions, "_MAX_VALUES", 0)
-        monkeypatch.setattr(pauses, "_ROWS", 1)
-        monkeypatch.setattr(pauses, "SLICE_SECONDS", -1.0)
-    return bool(request.param)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

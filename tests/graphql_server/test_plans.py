@@ -10,8 +10,6 @@ from graphql import ExecutionResult, parse, validate
 from strawberry.execution import optimized_is_awaitable
 from strawberry.extensions import FieldExtension
 
-from gql_secrets import pauses
-from gql_secrets.graphql_server import completions
 from gql_secrets.graphql_server.plans import PlannedExecutor, Plans
 from gql_secrets.graphql_server.unfinished import take_unfinished
 from gql_secrets.pauses import LongWork
@@ -164,15 +162,6 @@ async def ask(document: str, *, planned: bool) -> ExecutionResult:
         result = await result  # type: ignore[misc]
     assert isinstance(result, ExecutionResult)
     return result
-
-
-@pytest.fixture(params=[False, True], ids=["", "in pieces"])
-def in_pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether each list, and not only a long one, is completed in pieces, with a pause before each item."""
-    if request.param:
-        monkeypatch.setattr(completions, "_MAX_VALUES", 0)
-        monkeypatch.setattr(pauses, "SLICE_SECONDS", -1.0)
-    return bool(request.param)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

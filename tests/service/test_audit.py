@@ -14,7 +14,7 @@ from gql_secrets.domain.audit import FIRST_HASH, AuditEntry, EndedSecret, FirstF
 from gql_secrets.domain.errors import Refusal
 from gql_secrets.domain.rotation import Retention, SecretEndReason, SecretState
 from gql_secrets.service import changes as change_module
-from gql_secrets.service.audit_log import entry_of
+from gql_secrets.service.audit_events import entry_of
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services

@@ -12,7 +12,8 @@ from support.installation import MakeClient, OpenNode
 from gql_secrets.domain.audit import FIRST_HASH
 from gql_secrets.domain.errors import AuditHeadInvalid, BadRequest, InvalidReason, SetupError
 from gql_secrets.service.audit_acceptance import accept_audit
-from gql_secrets.service.audit_log import AuditLog, entry_of
+from gql_secrets.service.audit_events import entry_of
+from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.wiring import Services
 
 

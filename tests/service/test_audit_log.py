@@ -15,8 +15,9 @@ from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.audit import FIRST_HASH, FirstFormatEntry
 from gql_secrets.domain.errors import BadRequest, Failure, Unavailable
+from gql_secrets.service.audit_events import add_content, entry_of, sign_head
 from gql_secrets.service.audit_export import last_revision_of
-from gql_secrets.service.audit_log import AuditLog, add_content, entry_of, sign_head
+from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
 

@@ -24,7 +24,7 @@ from gql_secrets.domain.access import Caller, Role
 from gql_secrets.domain.audit import EndedSecret
 from gql_secrets.domain.errors import Forbidden, Unauthenticated
 from gql_secrets.domain.rotation import Retention, SecretEndReason, SecretState
-from gql_secrets.service.audit_log import entry_of
+from gql_secrets.service.audit_events import entry_of
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.wiring import Services
 

@@ -20,7 +20,7 @@ from gql_secrets.domain.errors import (
     InvalidName,
     LastOwner,
 )
-from gql_secrets.service.audit_log import entry_of
+from gql_secrets.service.audit_events import entry_of
 from gql_secrets.service.changes import Change
 from gql_secrets.service.clients import register
 from gql_secrets.service.pages import PageRequest

@@ -1,7 +1,7 @@
 """The audit as tests read it: all events, and whether their chain is whole."""
 
 from gql_secrets.domain.audit import FIRST_HASH
-from gql_secrets.service.audit_log import follows, sign_head
+from gql_secrets.service.audit_events import follows, sign_head
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.storage.models import AuditEvent
 from gql_secrets.storage.transaction import Transaction

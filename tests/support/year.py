@@ -24,7 +24,7 @@ from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.domain.search import search_text
 from gql_secrets.domain.texts import folded
-from gql_secrets.service.audit_log import sign_head
+from gql_secrets.service.audit_events import sign_head
 from gql_secrets.settings import Settings
 from gql_secrets.storage.dialect import TableRows
 from gql_secrets.storage.fields import from_microseconds, to_microseconds

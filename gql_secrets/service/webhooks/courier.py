@@ -24,7 +24,7 @@ from gql_secrets.domain.webhooks import (
     next_attempt_at,
     sign,
 )
-from gql_secrets.service.audit_log import entry_of
+from gql_secrets.service.audit_events import entry_of
 from gql_secrets.service.queries import Queries
 from gql_secrets.service.webhooks.management import signing_keys
 from gql_secrets.service.webhooks.occasions import Occasions

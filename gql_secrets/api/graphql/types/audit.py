@@ -9,7 +9,7 @@ from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import ActorKind, AuditAction, Role, SecretEndReason, SessionEndReason, Surface
 from gql_secrets.api.graphql.nodes import Node, global_id
 from gql_secrets.api.graphql.weights import FOUND_TOGETHER
-from gql_secrets.service.audit_log import entry_of
+from gql_secrets.service.audit_events import entry_of
 from gql_secrets.storage import models
 
 if TYPE_CHECKING:
