@@ -152,7 +152,7 @@ class ClientChange(Change):
                 only_ends=self._only_ends,
             )
         except IntegrityError as error:
-            if not self.unwritten.insertions:
+            if not self.unwritten.new_rows:
                 raise
             raise Conflict("This client had this secret before.") from error
         self.unwritten = Writes()

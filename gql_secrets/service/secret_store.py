@@ -7,7 +7,7 @@ from gql_secrets.service.changes import Change, ClientChange
 from gql_secrets.storage.errors import IntegrityError
 from gql_secrets.storage.models import Client, ClientSecret
 from gql_secrets.storage.objects import object_of
-from gql_secrets.storage.transaction import insertion_of
+from gql_secrets.storage.transaction import new_row
 
 
 async def store_secret(change: Change, client: Client, plaintext: PlaintextSecret) -> ClientSecret:
@@ -19,7 +19,7 @@ async def store_secret(change: Change, client: Client, plaintext: PlaintextSecre
     values = values_of_secret(change, client.client_id, plaintext)
     if isinstance(change, ClientChange) and change.new_secret_id is not None:
         row = {"id": change.new_secret_id, **values}
-        change.unwritten.insertions.append(insertion_of(ClientSecret, row))
+        change.unwritten.new_rows.append(new_row(ClientSecret, row))
         return object_of(ClientSecret, row)
     try:
         secret_id = await change.tx.insert_one(ClientSecret, values)

@@ -21,7 +21,7 @@ class TableRows(NamedTuple):
     rows: Sequence[Sequence[object]]
 
 
-class Insertion(NamedTuple):
+class NewRow(NamedTuple):
     """One row of a table: the values of these columns."""
 
     table: str
@@ -44,12 +44,12 @@ class Writes:
 
     Attributes:
         updates: run first, in this order; each must change one row.
-        insertions: run after the updates, which make room for them in unique indexes.
+        new_rows: inserted after the updates, which make room for them in unique indexes.
         others: their order does not matter.
     """
 
     updates: list[Statement] = field(default_factory=list)
-    insertions: list[Insertion] = field(default_factory=list)
+    new_rows: list[NewRow] = field(default_factory=list)
     others: list[Statement] = field(default_factory=list)
 
 

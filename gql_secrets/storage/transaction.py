@@ -11,7 +11,7 @@ from tortoise.models import Model
 from tortoise.validators import MaxLengthValidator
 
 from gql_secrets.domain.journal import JournaledChange
-from gql_secrets.storage.dialect import Dialect, Insertion, Statement, TableRows, Writes
+from gql_secrets.storage.dialect import Dialect, NewRow, Statement, TableRows, Writes
 from gql_secrets.storage.fields import to_microseconds
 
 T = TypeVar("T")
@@ -129,13 +129,13 @@ class Transaction:
 
 def insertion(model: type[Model], row: Mapping[str, object]) -> Statement:
     """Return the statement that inserts one row; what is not given is left to the database."""
-    return insertion_of(model, row).statement()
+    return new_row(model, row).statement()
 
 
-def insertion_of(model: type[Model], row: Mapping[str, object]) -> Insertion:
+def new_row(model: type[Model], row: Mapping[str, object]) -> NewRow:
     """Return a row that `write_together` inserts; what is not given is left to the database."""
     values = [to_microseconds(value) if isinstance(value, datetime) else value for value in row.values()]
-    return Insertion(model._meta.db_table, tuple(row), values)  # noqa: SLF001
+    return NewRow(model._meta.db_table, tuple(row), values)  # noqa: SLF001
 
 
 def _columns_and_values(model: type[Model], rows: Sequence[Mapping[str, object]]) -> TableRows:

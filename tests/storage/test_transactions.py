@@ -29,7 +29,7 @@ from gql_secrets.storage.dialect import Writes
 from gql_secrets.storage.models import ClientFeature, ClientListing
 from gql_secrets.storage.postgres.lookup import PostgresLookup
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
-from gql_secrets.storage.transaction import Transaction, insertion_of
+from gql_secrets.storage.transaction import Transaction, new_row
 from gql_secrets.wiring import Services, open_services
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -169,7 +169,7 @@ async def test_what_is_written_together_is_undone_where_an_update_changes_no_row
                 ("UPDATE client SET name = ? WHERE client_id = ?", ("renamed", client.id)),
                 ("UPDATE client SET name = ? WHERE client_id = ?", ("renamed", "missing")),
             ],
-            insertions=[insertion_of(ClientFeature, {"client_id": client.id, "feature": "viewer"})],
+            new_rows=[new_row(ClientFeature, {"client_id": client.id, "feature": "viewer"})],
         )
         assert not await tx.write_together(writes)
         assert not await tx.fetch("SELECT 1 FROM client_feature WHERE client_id = ?", (client.id,))
@@ -191,7 +191,7 @@ async def test_updates_are_written_in_their_order_and_before_insertions(services
         update = "UPDATE client_feature SET feature = ? WHERE client_id = ? AND feature = ?"
         writes = Writes(
             updates=[(update, ("other", client.id, "operator")), (update, ("operator", client.id, "viewer"))],
-            insertions=[insertion_of(ClientFeature, {"client_id": client.id, "feature": "viewer"})],
+            new_rows=[new_row(ClientFeature, {"client_id": client.id, "feature": "viewer"})],
         )
         assert await tx.write_together(writes)
 

@@ -210,16 +210,16 @@ class PostgresDialect:
         insertion reads how many rows the updates changed, and inserts nothing if one of them changed none.
         """
         if not writes.updates:
-            await self.write(connection, [*(each.statement() for each in writes.insertions), *writes.others])
+            await self.write(connection, [*(each.statement() for each in writes.new_rows), *writes.others])
             return True
         statement = _together(
             tuple(statement for statement, _ in writes.updates),
-            tuple((each.table, each.columns) for each in writes.insertions),
+            tuple((each.table, each.columns) for each in writes.new_rows),
             tuple(statement for statement, _ in writes.others),
         )
         parts = (
             *(values for _, values in writes.updates),
-            *(each.values for each in writes.insertions),
+            *(each.values for each in writes.new_rows),
             *(values for _, values in writes.others),
         )
         [[is_written]] = await self.fetch_rows(connection, statement, [value for part in parts for value in part])

@@ -143,7 +143,7 @@ class SqliteDialect:
     async def write_together(self, connection: BaseDBAsyncClient, writes: Writes) -> bool:  # noqa: D102
         if any(count != 1 for count in await self.count_changed(connection, writes.updates)):
             return False
-        insertions = [each.statement() for each in writes.insertions]
+        insertions = [each.statement() for each in writes.new_rows]
         await self.count_changed(connection, [*insertions, *writes.others])
         return True
 
