@@ -55,12 +55,34 @@ def test_a_long_dialog_opens_at_its_head(open_window: OpenWindow, make_client: C
 
 def test_the_way_back_closes_a_dialog_about_the_page_left(window: Window, client: Client) -> None:
     window.page.get_by_role("searchbox").fill(client.name)
+    expect(window.page.get_by_text("1 client", exact=True)).to_be_visible()
     window.page.get_by_role("link", name=client.name).click()
     window.press("Reset Secret")
     window.page.go_back()
 
     expect(window.page.get_by_role("heading", level=1, name="Authorized Apps")).to_be_visible()
     expect(window.dialog).to_have_count(0)
+
+
+@pytest.mark.parametrize("page", ["apps", "activity"])
+def test_a_link_followed_while_typing_leads_where_it_says(window: Window, client: Client, page: str) -> None:
+    """When typing pauses, the address gets what was typed: it replaced that of a link followed just before."""
+    window.page.goto(f"{window.server.url}/#/{page}")
+    window.page.get_by_role("main").get_by_role("link", name=client.name).first.wait_for()
+    window.page.evaluate(
+        """(name) => {
+          const box = document.querySelector("input[type=search]");
+          box.value = name;
+          box.dispatchEvent(new Event("input", { bubbles: true }));
+          setTimeout(() => {
+            [...document.querySelectorAll("main a")].find((link) => link.textContent.trim() === name).click();
+            for (const end = performance.now() + 600; performance.now() < end; );
+          }, 60);
+        }""",
+        client.name,
+    )
+
+    expect(window.page.get_by_role("heading", level=1, name=client.name)).to_be_visible()
 
 
 def test_the_end_of_a_sign_in_closes_a_dialog(open_window: OpenWindow, client: Client) -> None:

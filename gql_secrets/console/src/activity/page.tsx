@@ -1,13 +1,13 @@
 /** Activity: the audit of the whole installation, deleted clients included. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { ACTIVITY, type ActivityEntry } from "../graphql/queries";
 import { useQuery } from "../graphql/useQuery";
 import { type ActivityView, activityArguments, EVERY_EVENT } from "../lib/activityView";
 import { detailsOf } from "../lib/auditWords";
 import { useNow } from "../lib/clock";
 import { plural } from "../lib/format";
-import { ACTIVITY_ADDRESS, activityAddressOf, goTo } from "../lib/router";
+import { ACTIVITY_ADDRESS, activityAddressOf, currentRoute, goTo } from "../lib/router";
 import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
 import { useTitle } from "../shell/title";
 import { ApiButton } from "../ui/api";
@@ -22,6 +22,12 @@ import { EventSentence } from "./sentence";
 const PAGE_SIZE = 25;
 const TYPING_PAUSE = 300;
 
+/** Change what the address shows of the activity; nothing once it leads elsewhere, as it may before a pause is over. */
+function change(next: Partial<ActivityView>): void {
+  const route = currentRoute();
+  if (route.page === "activity") goTo(activityAddressOf({ ...route.view, ...next }), { replace: true });
+}
+
 export function ActivityPage({ view }: { view: ActivityView }) {
   useTitle("Activity");
   const address = activityAddressOf(view);
@@ -31,7 +37,6 @@ export function ActivityPage({ view }: { view: ActivityView }) {
   const asked = useQuery(ACTIVITY, variables, { follow: () => paging.page === 0 });
   const events = asked.answer?.data.auditEvents;
   const forbidden = asked.failure?.kind === "forbidden";
-  const change = (next: Partial<ActivityView>) => goTo(activityAddressOf({ ...view, ...next }), { replace: true });
   return (
     <>
       <div class="page-head">
@@ -147,13 +152,10 @@ interface FieldProps {
 /** A text filter: it is used when typing pauses. */
 function Typed({ label, value, onChange }: FieldProps) {
   const [typed, setTyped] = useState(value);
-  // Another filter may change before the pause is over.
-  const latest = useRef(onChange);
-  latest.current = onChange;
   useEffect(() => setTyped(value), [value]);
   useEffect(() => {
     if (typed === value) return undefined;
-    const timer = setTimeout(() => latest.current(typed), TYPING_PAUSE);
+    const timer = setTimeout(() => onChange(typed), TYPING_PAUSE);
     return () => clearTimeout(timer);
   }, [typed]);
   return (

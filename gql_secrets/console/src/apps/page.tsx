@@ -7,7 +7,7 @@ import { useQuery } from "../graphql/useQuery";
 import { useCommands } from "../lib/commands";
 import { plural } from "../lib/format";
 import { EVERY_CLIENT, type ListView, listArguments } from "../lib/listView";
-import { APPS_ADDRESS, goTo, listAddressOf } from "../lib/router";
+import { APPS_ADDRESS, currentRoute, goTo, listAddressOf } from "../lib/router";
 import { looksLikeSecret } from "../lib/secrets";
 import { createStore } from "../lib/store";
 import { useTitle } from "../shell/title";
@@ -29,23 +29,25 @@ const NO_ROWS: readonly AppRow[] = [];
 /** The page on which the list was left, for the way back to it. */
 const left = createStore<Place>({ scope: APPS_ADDRESS, cursors: [] });
 
+/** Change what the address shows of the list; nothing once it leads elsewhere, as it may before a pause is over. */
+function change(next: Partial<ListView>, how?: { replace: boolean }): void {
+  const route = currentRoute();
+  if (route.page === "apps") goTo(listAddressOf({ ...route.view, ...next }), how);
+}
+
 export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
   useTitle("Authorized Apps");
   const address = listAddressOf(view);
   const [typed, setTyped] = useState(view.search);
   const paging = usePaging(address, left);
-  const change = (next: Partial<ListView>) => goTo(listAddressOf({ ...view, ...next }));
 
   // The address follows the box, and the box an address that comes from elsewhere.
   const written = useRef(view.search);
-  // A filter may change before the pause is over.
-  const latest = useRef(view);
-  latest.current = view;
   useEffect(() => {
     if (typed === view.search || looksLikeSecret(typed)) return undefined;
     const timer = setTimeout(() => {
       written.current = typed;
-      goTo(listAddressOf({ ...latest.current, search: typed }), { replace: true });
+      change({ search: typed }, { replace: true });
     }, TYPING_PAUSE);
     return () => clearTimeout(timer);
   }, [typed]);

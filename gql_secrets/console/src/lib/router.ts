@@ -83,6 +83,9 @@ rememberList(fragment.get());
 fragment.subscribe(rememberList);
 export const listAddress = (): string => list;
 
+/** Where the address leads, although the page may not be there yet. */
+export const currentRoute = (): Route => parseRoute(location.hash);
+
 export const useRoute = (): Route => parseRoute(useStore(fragment));
 
 /** The address's fragment, for what must follow it. */
