@@ -1,12 +1,17 @@
 """How much more do two workers answer than one?
 
     uv run --all-groups python tests/benchmarks/workers.py [--seconds 5] [--rounds 3] [--workers 2] [--postgres]
+        [--share 0.4]
 
 Runs `gql-secrets serve` with one process and then with `--workers`, on one database each time, and asks it over
 keep-alive connections as fast as it answers, by wrk (a package of Debian): `/verify`, and a GraphQL query of a client,
 as one of many callers. The two take turns within each round; the table shows the median of the answers a second, their
 ratio, and the processor time that a request took. It fails if a ratio is under 0.8 for each worker (1.6 for two), which
-needs as many free processors as workers. wrk itself takes a small part of what an answer takes.
+needs as many free processors as workers, and one for wrk.
+
+Where there are fewer, `--share 0.4` gives each serving process at most that share of a processor (a control group of
+the kernel for each, which takes root). One process and two workers then differ as they do on a machine with free
+processors, if all shares together leave wrk what it needs: `unused` is the part of all processors that was left.
 """
 
 import argparse
@@ -28,7 +33,9 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.callers import ADMIN
+from support.cluster import children_of
 from support.databases import PostgresServer, temporary_directory
+from support.processor_shares import NoControlGroups, limited
 from support.serving import Serving, serving
 
 from gql_secrets.domain.credentials import Pepper
@@ -48,6 +55,7 @@ class Measured(NamedTuple):
 
     per_second: float
     cpu_us: float
+    unused: float
 
 
 async def make_callers(settings: Settings) -> list[tuple[str, str]]:
@@ -89,10 +97,24 @@ def write_script(requests: Sequence[bytes], path: Path) -> None:
 
 def cpu_seconds(server: Serving) -> float:
     """Return the processor time of the server and its workers."""
-    parent = server.process.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in (parent, *children)]
+    pids = (server.process.pid, *children_of(server.process.pid))
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
     return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
+
+
+def idle_seconds() -> float:
+    """Return for how long all processors of the machine were idle, each counted for itself."""
+    return int(Path("/proc/stat").read_text().split()[4]) / TICKS
+
+
+@contextlib.contextmanager
+def sharing(server: Serving, share: float) -> Iterator[None]:
+    """Give each process that serves this share of a processor; 0 for as much as there is."""
+    with contextlib.ExitStack() as stack:
+        # A single process has no children; the supervisor of several does next to nothing.
+        for pid in (list(children_of(server.process.pid)) or [server.process.pid]) if share else ():
+            stack.enter_context(limited(pid, share))
+        yield
 
 
 def ask(port: int, script: Path, seconds: float) -> int:
@@ -112,10 +134,11 @@ def ask(port: int, script: Path, seconds: float) -> int:
 def measure(server: Serving, script: Path, seconds: float) -> Measured:
     """Ask for some seconds, once the server is warm."""
     ask(server.port, script, WARMING_SECONDS)
-    before, began = cpu_seconds(server), time.monotonic()
+    before, idle, began = cpu_seconds(server), idle_seconds(), time.monotonic()
     count = ask(server.port, script, seconds)
     took = time.monotonic() - began
-    return Measured(count / took, (cpu_seconds(server) - before) / count * 1e6)
+    unused = (idle_seconds() - idle) / took / (os.cpu_count() or 1)
+    return Measured(count / took, (cpu_seconds(server) - before) / count * 1e6, unused)
 
 
 @contextlib.contextmanager
@@ -132,16 +155,8 @@ def installed(*, postgres: bool) -> Iterator[dict[str, str]]:
         server.stop()
 
 
-def main() -> None:
-    """Measure, print, and fail below the bar."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--postgres", action="store_true")
-    arguments = parser.parse_args()
-    if shutil.which("wrk") is None:
-        parser.error("wrk is not installed: apt-get install wrk")
+def take_turns(arguments: argparse.Namespace) -> dict[tuple[str, int], list[Measured]]:
+    """Return what one process and several workers did in turns, by the address and the number of processes."""
     found: dict[tuple[str, int], list[Measured]] = {}
     with temporary_directory() as directory, installed(postgres=arguments.postgres) as given:
         folder = Path(directory)
@@ -154,20 +169,46 @@ def main() -> None:
             write_script(requests_of(callers, address), script)
         for _ in range(arguments.rounds):
             for count in (1, arguments.workers):
-                with serving(folder, "--workers", str(count), **given) as server:
+                with serving(folder, "--workers", str(count), **given) as server, sharing(server, arguments.share):
                     for address, script in scripts.items():
                         found.setdefault((address, count), []).append(measure(server, script, arguments.seconds))
+    return found
+
+
+def report(found: dict[tuple[str, int], list[Measured]], workers: int) -> bool:
+    """Print the medians; return whether no ratio is under the bar."""
     is_enough = True
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     for address in ("/verify", "/graphql"):
-        one, more = found[address, 1], found[address, arguments.workers]
+        one, more = found[address, 1], found[address, workers]
         ratio = statistics.median(after.per_second / before.per_second for before, after in zip(one, more, strict=True))
-        is_enough &= ratio >= BAR_FOR_EACH * arguments.workers
-        for name, each in (("1 process", one), (f"{arguments.workers} workers", more)):
-            rate, cpu = statistics.median(x.per_second for x in each), statistics.median(x.cpu_us for x in each)
-            print(f"{address:<9} {name:<10} {rate:>8.0f} answers/s  {cpu:>6.1f} us of processor time each")
+        is_enough &= ratio >= BAR_FOR_EACH * workers
+        for name, each in (("1 process", one), (f"{workers} workers", more)):
+            rate, cpu, unused = (statistics.median(column) for column in zip(*each, strict=True))
+            print(
+                f"{address:<9} {name:<10} {rate:>8.0f} answers/s  {cpu:>6.1f} us of processor time each  "
+                f"{unused:.0%} of all processors unused"
+            )
         print(f"{address:<9} ratio {ratio:.2f}")
-    sys.exit(0 if is_enough else 1)
+    return is_enough
+
+
+def main() -> None:
+    """Measure, print, and fail below the bar."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--share", type=float, default=0.0, help="of a processor, for each serving process: 0.4")
+    arguments = parser.parse_args()
+    if shutil.which("wrk") is None:
+        parser.error("wrk is not installed: apt-get install wrk")
+    try:
+        found = take_turns(arguments)
+    except NoControlGroups as error:
+        parser.error(f"--share needs control groups of processors, and root. {error}")
+    sys.exit(0 if report(found, arguments.workers) else 1)
 
 
 if __name__ == "__main__":
