@@ -19,12 +19,13 @@ from gql_secrets.domain.texts import is_writable
 from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST, ClientFilter
 from gql_secrets.service.pages import Page, PageRequest, cursor_by, cursor_of_place
 from gql_secrets.service.session_rows import valid_at
-from gql_secrets.storage import client_conditions, client_lists, client_rows, secret_rows
+from gql_secrets.storage import client_lists, client_rows, secret_rows
 from gql_secrets.storage.allowed_uses import conditions_at
 from gql_secrets.storage.change_log import ChangeLog
 from gql_secrets.storage.client_conditions import Conditions
 from gql_secrets.storage.client_lists import Order
 from gql_secrets.storage.client_rows import WHOLE_CLIENT, ClientPart, ClientQuery, ClientRow
+from gql_secrets.storage.client_search import ClientSearch
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import (
@@ -59,6 +60,7 @@ class Queries:
         self._database = database
         self._quiet_time = quiet_time
         self._policy = policy
+        self._search = ClientSearch(database)
 
     async def revision(self) -> int:
         """Return the revision of the installation: that of its latest change."""
@@ -133,7 +135,7 @@ class Queries:
             else Conditions(now, self._quiet_time, self._policy)
         )
         if term is not None:
-            conditions.insert(0, client_conditions.contains(self._database, term))
+            conditions.insert(0, await self._search.contains(term))
         places = await client_lists.page_of_places(
             self._database,
             conditions,

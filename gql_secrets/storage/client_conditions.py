@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.policies import DEFAULT_OLD_DAYS, RotationPolicy
-from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 
 # "Recently", for attempts with a secret that has ended; and "soon", for the end of a secret.
@@ -218,9 +217,3 @@ def has_label(key: str, value: str) -> Condition:
 def has_contact(contact: str) -> Condition:
     """Return: the client has this contact."""
     return Condition("client", "x.deleted_at IS NULL AND x.contact = ?", (contact,))
-
-
-def contains(database: Database, term: str) -> Condition:
-    """Return: the search text contains this term, of three characters or more."""
-    table, (indexed, value), (plain, plain_value) = database.dialect.contains(term)
-    return Condition(table, indexed, (value,), row_test=("client_listing", plain, (plain_value,)))

@@ -197,11 +197,12 @@ class Dialect(Protocol):
     def by_index(self, name: str) -> str:
         """Return what, after a table in FROM, lets it be read by this index where the planner would take another."""
 
-    def contains(self, term: str) -> tuple[str, tuple[str, str], tuple[str, str]]:
-        """Return SQL that tests whether the search text of a `client_listing` x contains a term, and the value in it.
+    def contains(self, term: str, parts: Sequence[str]) -> tuple[str, tuple[str, tuple[str, ...]], tuple[str, str]]:
+        """Return SQL that tests whether the search text of a `client_listing` x contains a term.
 
-        First comes a table before the `x` and a test that finds rows by an index (on PostgreSQL where the extension
-        pg_trgm is there), then a test of one row. The term has three characters or more.
+        First comes a table before the `x`, and a test, with its values, that finds rows by an index (on PostgreSQL
+        where the extension pg_trgm is there); then a test of one row, with its value. The term has three characters or
+        more. The index is asked for the parts, which are the term or parts of it.
         """
         ...
 

@@ -18,8 +18,9 @@ from gql_secrets.domain.texts import folded
 from gql_secrets.service import overview as overview_module
 from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import PageRequest
-from gql_secrets.storage import client_lists
+from gql_secrets.storage import client_lists, client_search
 from gql_secrets.storage.client_lists import Order, OrderField
+from gql_secrets.storage.client_search import ClientSearch
 from gql_secrets.wiring import Services
 
 QUIET = timedelta(hours=1)
@@ -257,6 +258,11 @@ TEXTS = [
 ]
 
 
+def sample_clients(monkeypatch: pytest.MonkeyPatch, **given: int) -> None:
+    for name, number in given.items():
+        monkeypatch.setattr(client_search, f"_{name.upper()}", number)
+
+
 def finds(text: str, search: str) -> bool:
     """The reference of the search."""
     text, search = folded(text), folded(search)
@@ -267,11 +273,14 @@ def finds(text: str, search: str) -> bool:
     return bool(search) and any(text.startswith(search, at) for at in starts)
 
 
+@pytest.mark.parametrize("sampled", [0, 2], ids=["whole", "rare parts"])
 @pytest.mark.parametrize("is_few", [True, False], ids=["sorted", "walked"])
 async def test_a_search_finds_parts_of_names_descriptions_and_ids(
-    services: Services, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, is_few: bool
+    services: Services, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, is_few: bool, sampled: int
 ) -> None:
     monkeypatch.setattr(client_lists, "_MAX_SORTED", 1000 if is_few else 0)
+    if sampled:
+        sample_clients(monkeypatch, many=1, sampled=sampled, common=1)
     made = {}
     for number, text in enumerate(TEXTS):
         client = await make_client(name=text, description=TEXTS[-1 - number] + "\nsecond line")
@@ -285,6 +294,21 @@ async def test_a_search_finds_parts_of_names_descriptions_and_ids(
             client_id for client_id, texts in made.items() if any(finds(text, search) for text in (*texts, client_id))
         ]
         assert sorted(each for each in found if each in made) == sorted(expected), search
+
+
+async def test_an_index_is_asked_for_the_rare_parts_of_a_search_alone(
+    services: Services, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would read the places of each trigram, and all clients have those of a common word."""
+    sample_clients(monkeypatch, many=30, sampled=20, common=5)
+    for number in range(30):
+        await make_client(name=f"Gateway number {number + 4700} of all")
+    clients = ClientSearch(services.database)
+
+    assert await clients.rare_parts("gateway number 4728 of all") == ["728"]
+    assert await clients.rare_parts("number zebra of yak") == ["zebra", "yak"]
+    assert await clients.rare_parts("gateway number") == ["gateway number"]
+    assert await walk(services, 100, is_backward=False, search="728 gateway") == []
 
 
 async def test_a_search_follows_each_change(services: Services, make_client: MakeClient) -> None:

@@ -261,10 +261,16 @@ class PostgresDialect:
         """Return nothing: PostgreSQL has statistics."""
         return ""
 
-    def contains(self, term: str) -> tuple[str, tuple[str, str], tuple[str, str]]:  # noqa: D102
-        pattern = re.sub(r"([\\%_])", r"\\\1", term)
-        test = "x.search_text LIKE ?", f"%{pattern}%"
-        return "client_listing", test, test
+    def contains(  # noqa: D102
+        self, term: str, parts: Sequence[str]
+    ) -> tuple[str, tuple[str, tuple[str, ...]], tuple[str, str]]:
+        test = "x.search_text LIKE ?"
+        plain = test, _pattern(term)
+        if parts == [term]:
+            return "client_listing", (test, (_pattern(term),)), plain
+        # Not by LIKE: the index would be asked for the whole term.
+        tests = " AND ".join([test] * len(parts) + ["strpos(x.search_text, ?) > 0"])
+        return "client_listing", (tests, (*map(_pattern, parts), term)), plain
 
     def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
         names = ", ".join(f"(value ->> {at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items()))
@@ -367,3 +373,9 @@ async def _wait_for_migration_lock(connection: asyncpg.Connection) -> None:
                     "End it with pg_terminate_backend, or wait."
                 )
         await asyncio.sleep(_BETWEEN_TRIES)
+
+
+def _pattern(part: str) -> str:
+    """Return the pattern of LIKE for texts that contain this."""
+    escaped = re.sub(r"([\\%_])", r"\\\1", part)
+    return f"%{escaped}%"

@@ -193,13 +193,14 @@ class SqliteDialect:
         """Return the index: without statistics, SQLite prefers a unique index to one that has all columns."""
         return f"INDEXED BY {name}"
 
-    def contains(self, term: str) -> tuple[str, tuple[str, str], tuple[str, str]]:  # noqa: D102
-        phrase = term.replace('"', '""')
-        return (
-            "client_search CROSS JOIN client_listing",
-            ("client_search MATCH ? AND x.id = client_search.rowid", f'"{phrase}"'),
-            ("instr(x.search_text, ?) > 0", term),
-        )
+    def contains(  # noqa: D102
+        self, term: str, parts: Sequence[str]
+    ) -> tuple[str, tuple[str, tuple[str, ...]], tuple[str, str]]:
+        phrases = " AND ".join('"' + part.replace('"', '""') + '"' for part in parts)
+        plain = "instr(x.search_text, ?) > 0"
+        test = "client_search MATCH ? AND x.id = client_search.rowid"
+        found = (test, (phrases,)) if parts == [term] else (f"{test} AND {plain}", (phrases, term))
+        return "client_search CROSS JOIN client_listing", found, (plain, term)
 
     def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
         names = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
