@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from gql_secrets.pauses import make_all
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 
 Convert = Callable[[Any], object]
@@ -71,10 +72,10 @@ _SECRETS: Final[Mapping[str, Convert]] = {
     "replaced_at": _instant,
     "first_used_at": _instant,
 }
-_JOINS: Final = """
-    LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'
-    LEFT JOIN client_secret ret ON ret.client_id = c.client_id AND ret.state = 'RETAINED'
-"""
+_ACTIVE: Final = {
+    "cur": "cur.client_id = c.client_id AND cur.state = 'CURRENT'",
+    "ret": "ret.client_id = c.client_id AND ret.state = 'RETAINED'",
+}
 
 
 class ActiveSecretRow(tuple[Any, ...]):
@@ -147,7 +148,8 @@ async def find_clients(
     """
     marks = ", ".join("?" * len(client_ids))
     query = ClientQuery().where(f"c.client_id IN ({marks})", *client_ids)
-    return await _read(database, query.values, parts, f"client c {_JOINS} WHERE {query.sql}")
+    joins = _joins(database.dialect, of_many=len(client_ids) > 1)
+    return await _read(database, query.values, parts, f"client c {joins} WHERE {query.sql}")
 
 
 async def page_of_clients(
@@ -177,8 +179,15 @@ async def page_of_clients(
         created_at, client_id = beyond
         query = query.where(f"(c.created_at, c.client_id) {sign} (?, ?)", to_microseconds(created_at), client_id)
     order = f"c.created_at {direction}, c.client_id {direction}"
-    return await _read(
-        database, query.values, parts, database.dialect.page_with("client c", _JOINS, query.sql, order, limit)
+    page = database.dialect.page_with("client c", _joins(database.dialect), query.sql, order, limit)
+    return await _read(database, query.values, parts, page)
+
+
+def _joins(dialect: Dialect, *, of_many: bool = True) -> str:
+    """Return the joins of the active secrets. Those of many clients are found client by client, not read in full."""
+    return " ".join(
+        dialect.row_of("client_secret", alias, test) if of_many else f"LEFT JOIN client_secret {alias} ON {test}"
+        for alias, test in _ACTIVE.items()
     )
 
 

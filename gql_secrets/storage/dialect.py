@@ -182,6 +182,13 @@ class Dialect(Protocol):
         """Return SQL for the values of a column over a group, joined by commas."""
         ...
 
+    def row_of(self, table: str, alias: str, condition: str) -> str:
+        """Return the LEFT JOIN of the row of a table that meets a condition, of which there is at most one.
+
+        It is looked for by an index once for each row before it, however many rows of the table might meet it.
+        """
+        ...
+
     def page_with(self, table: str, joins: str, condition: str, order: str, limit: int) -> str:
         """Return FROM and what follows it, for a page of a table and what is joined to the rows of that page.
 

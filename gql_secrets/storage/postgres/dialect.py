@@ -251,6 +251,10 @@ class PostgresDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"string_agg({column}, ',')"
 
+    def row_of(self, table: str, alias: str, condition: str) -> str:
+        """Return the join. The offset keeps PostgreSQL from merging the rows with all that meet a part of it."""
+        return f"LEFT JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) {alias} ON true"  # noqa: S608  put together from constants
+
     def page_with(self, table: str, joins: str, condition: str, order: str, limit: int) -> str:
         """Return FROM and what follows it. Until PostgreSQL has counted the rows of new tables, it would join all."""
         alias = table.rpartition(" ")[2]

@@ -186,6 +186,9 @@ class SqliteDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"group_concat({column})"
 
+    def row_of(self, table: str, alias: str, condition: str) -> str:  # noqa: D102
+        return f"LEFT JOIN {table} {alias} ON {condition}"
+
     def page_with(self, table: str, joins: str, condition: str, order: str, limit: int) -> str:  # noqa: D102
         return f"{table} {joins} WHERE {condition} ORDER BY {order} LIMIT {limit:d}"
 

@@ -45,6 +45,17 @@ async def test_a_page_is_taken_before_anything_is_joined_to_it(services: Service
     assert tables_of(limited) == {"client"}
 
 
+async def test_the_secrets_of_a_page_are_found_client_by_client(services: Services) -> None:
+    """PostgreSQL merged a page of clients with every rollover that there is: 2,000 rows were read for 51."""
+    dialect = services.database.dialect
+    joins = dialect.row_of("client_secret", "s", "s.client_id = c.client_id AND s.state = 'RETAINED'")
+    page = dialect.page_with("client c", joins, "c.deleted_at IS NULL", "c.created_at DESC", 50)
+    [[text]] = await services.database.fetch_rows(f"EXPLAIN (FORMAT JSON) SELECT c.client_id, s.id FROM {page}", ())  # noqa: S608  our own
+
+    [secrets] = [node for node in nodes_of(json.loads(text)[0]["Plan"]) if node.get("Relation Name") == "client_secret"]
+    assert "c.client_id" in secrets["Index Cond"]
+
+
 def nodes_of(node: dict[str, Any]) -> list[dict[str, Any]]:
     return [node, *(below for each in node.get("Plans", ()) for below in nodes_of(each))]
 
