@@ -20,7 +20,8 @@ class Condition(NamedTuple):
     """A condition about rows of a table `x` with a client id; a client meets it if one of its rows does.
 
     `row_test` is another form, of a table, a test and its values, that is faster where the client is known. `listing`
-    is a subquery with the same values that lists the clients faster than the test of all rows.
+    is a subquery with the same values that lists the clients faster than the test of all rows. If it `is_common`, many
+    clients are known to meet it.
     """
 
     table: str
@@ -30,6 +31,7 @@ class Condition(NamedTuple):
     may_repeat: bool = False
     row_test: tuple[str, str, tuple[object, ...]] | None = None
     listing: str | None = None
+    is_common: bool = False
 
     @property
     def listed(self) -> str:

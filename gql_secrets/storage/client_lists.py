@@ -177,6 +177,8 @@ def _statement(
 
 async def _few(database: Database, conditions: Sequence[Condition]) -> list[str] | None:
     """Return the ids of the clients that meet the conditions if these are few and found without reading all."""
+    if all(condition.is_common or not condition.is_met for condition in conditions):
+        return None
     selection = _selection(conditions)
     if selection is None:
         return None
@@ -214,9 +216,10 @@ async def count_places(database: Database, conditions: Sequence[Condition]) -> i
 
 def _selection(conditions: Sequence[Condition]) -> tuple[str, str, list[object]] | None:
     """Return FROM, WHERE and values of the clients that meet the conditions, beginning from the list of one of them."""
-    first = next((condition for condition in conditions if condition.is_met), None)
-    if first is None:
+    met = [condition for condition in conditions if condition.is_met]
+    if not met:
         return None
+    first = min(met, key=lambda condition: condition.is_common)
     tests, values = ["c.client_id = d.client_id", "c.deleted_at IS NULL"], list(first.values)
     _add_tests([condition for condition in conditions if condition is not first], tests, values)
     return f"({first.listed}) d CROSS JOIN client c", " AND ".join(tests), values

@@ -21,25 +21,35 @@ _TRIGRAM: Final = 3
 # With fewer clients, no list of places is long.
 _MANY: Final = 20_000
 _SAMPLED: Final = 500
-# A trigram that so many texts of the sample have is common.
+_BETWEEN: Final = "\x03"  # no text that people write has this character
+# How many texts of the sample have a common trigram, at least.
 _COMMON: Final = 10
-_REMEMBERED_SECONDS: Final = 600
+# What more texts of the sample have, many clients have.
+_MANY_SAMPLED: Final = 25
+_REMEMBERED_SECONDS: Final = 120
 _SAMPLE: Final = "SELECT substr(search_text, 1, 200) FROM client_listing WHERE id IN (SELECT id FROM {ids} t)"
 
 
 class _Sample(NamedTuple):
-    """The texts of the sample, which of their trigrams are common, and until when both are used."""
+    """The beginnings of the texts of the sample, which of their trigrams are common, and until when both are used."""
 
     texts: str
     common: frozenset[str]
     until: float
+
+    def has_often(self, term: str) -> bool:
+        """Whether many clients have this term."""
+        # One text may have it more than once.
+        return self.texts.count(term) > _MANY_SAMPLED and (
+            sum(term in text for text in self.texts.split(_BETWEEN)) > _MANY_SAMPLED
+        )
 
 
 _NO_SAMPLE: Final = _Sample("", frozenset(), 0.0)
 
 
 class ClientSearch:
-    """Finds clients by a part of their search text. A process samples the clients again after ten minutes."""
+    """Finds clients by a part of their search text. A process samples the clients again after two minutes."""
 
     def __init__(self, database: Database) -> None:
         """Search in an open database."""
@@ -52,25 +62,17 @@ class ClientSearch:
         Raises:
             Unavailable: the database does not answer.
         """
-        parts = await self.rare_parts(term)
+        sample = await self._current_sample()
+        is_common = sample.has_often(term)
+        parts = [term] if is_common else _rare_parts(term, sample)
         table, (indexed, values), (plain, plain_value) = self._database.dialect.contains(term, parts)
-        return Condition(table, indexed, values, row_test=("client_listing", plain, (plain_value,)))
+        row_test = ("client_listing", plain, (plain_value,))
+        return Condition(table, indexed, values, row_test=row_test, is_common=is_common)
 
-    async def rare_parts(self, term: str) -> Sequence[str]:
-        """Return parts of a term, each of three characters or more, that few clients have; or the term itself.
-
-        Every text with the term has them. Where no part of the term is rare, or the installation is small, it is the
-        term itself.
-
-        Raises:
-            Unavailable: the database does not answer.
-        """
-        sample = self._sample
-        if time.monotonic() >= sample.until:
-            sample = self._sample = await self._take_sample()
-        if not sample.common:
-            return [term]
-        return [part for part in _uncommon_parts(term, sample.common) if part not in sample.texts] or [term]
+    async def _current_sample(self) -> _Sample:
+        if time.monotonic() >= self._sample.until:
+            self._sample = await self._take_sample()
+        return self._sample
 
     async def _take_sample(self) -> _Sample:
         until = time.monotonic() + _REMEMBERED_SECONDS
@@ -80,7 +82,13 @@ class ClientSearch:
         ids = orjson.dumps([[last * place // _SAMPLED] for place in range(1, _SAMPLED + 1)]).decode()
         statement = _SAMPLE.format(ids=self._database.dialect.rows_of_json({"id": "bigint"}))
         texts = [text for (text,) in await self._database.fetch_rows(statement, [ids])]
-        return _Sample("\n".join(texts), await asyncio.to_thread(_common_trigrams, texts), until)
+        return _Sample(_BETWEEN.join(texts), await asyncio.to_thread(_common_trigrams, texts), until)
+
+
+def _rare_parts(term: str, sample: _Sample) -> list[str]:
+    """Return parts of a term, each of three characters or more, that no text of the sample has; or the term itself."""
+    parts = _uncommon_parts(term, sample.common) if sample.common else []
+    return [part for part in parts if part == term or part not in sample.texts] or [term]
 
 
 def _common_trigrams(texts: Sequence[str]) -> frozenset[str]:

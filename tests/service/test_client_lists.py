@@ -305,10 +305,34 @@ async def test_an_index_is_asked_for_the_rare_parts_of_a_search_alone(
         await make_client(name=f"Gateway number {number + 4700} of all")
     clients = ClientSearch(services.database)
 
-    assert await clients.rare_parts("gateway number 4728 of all") == ["728"]
-    assert await clients.rare_parts("number zebra of yak") == ["zebra", "yak"]
-    assert await clients.rare_parts("gateway number") == ["gateway number"]
+    async def asked(term: str) -> list[str]:
+        """What the index is asked for instead of the term."""
+        values = (await clients.contains(term)).values[:-1]
+        return [part for part in re.findall(r"\w+", " ".join(map(str, values))) if part != "AND"]
+
+    assert await asked("gateway number 4728 of all") == ["728"]
+    assert await asked("number zebra of yak") == ["zebra", "yak"]
+    assert await asked("gateway number") == []
     assert await walk(services, 100, is_backward=False, search="728 gateway") == []
+
+
+@pytest.mark.parametrize("search", ["gateway", "ga", "g"])
+async def test_a_search_that_many_clients_meet_does_not_list_them_first(
+    services: Services, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, search: str
+) -> None:
+    """It is walked along its order, and another filter is listed before it."""
+    sample_clients(monkeypatch, many=30, many_sampled=20)
+    made = [await make_client(name=f"Gateway number {number}") for number in range(30)]
+    await services.clients.set_client_enabled(made[7].id, enabled=False, by=ADMIN)
+    statements = record_reads(services, monkeypatch)
+
+    assert len(await walk(services, 100, is_backward=False, search=search)) == 30
+    assert not [statement for statement in statements if "d CROSS JOIN" in statement]
+    found = await walk(services, 100, is_backward=False, search=search, filter=ClientFilter(disabled=True))
+    assert found == [made[7].id]
+    lists = [statement.partition(" d CROSS JOIN")[0] for statement in statements if "d CROSS JOIN" in statement]
+    assert lists
+    assert all("enabled" in each for each in lists)
 
 
 async def test_a_search_follows_each_change(services: Services, make_client: MakeClient) -> None:
