@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from gql_secrets.domain.rotation import Retention
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
-LONG = timedelta(seconds=20)
+LONG = timedelta(minutes=2)
+Looks = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -39,19 +40,42 @@ async def command(open_node: OpenNode, services: Services, settings: Settings) -
     return LocalInstallation(await open_node(with_owner=False), settings)
 
 
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    """Return what waits until the command has looked at the rollover twice more."""
+    count = 0
+    rollover_of = LocalInstallation.rollover_of
+
+    async def look(self: LocalInstallation, client_id: str, *, quiet: timedelta | None) -> RunningRollover | None:
+        nonlocal count
+        try:
+            return await rollover_of(self, client_id, quiet=quiet)
+        finally:
+            count += 1
+
+    async def wait() -> None:
+        wanted = count + 2
+        async with asyncio.timeout(60):
+            while count < wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(LocalInstallation, "rollover_of", look)
+    return wait
+
+
 async def begin_rollover(services: Services, client: Made) -> str:
     return (await services.rotation.reset_secret(client.id, DAY, by=ADMIN)).new_secret.reveal()
 
 
 async def test_it_waits_for_the_new_secret_and_for_quiet(
-    services: Services, command: LocalInstallation, client: Made, clock: Clock
+    services: Services, command: LocalInstallation, client: Made, clock: Clock, looks: Looks
 ) -> None:
     new = await begin_rollover(services, client)
     wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=15 * MINUTE, within=LONG))
-    await asyncio.sleep(0.2)
+    await looks()
     assert not wait.done()
     assert await is_good(services, client.id, new)
-    await asyncio.sleep(0.2)
+    await looks()
     assert not wait.done()
     clock.move(16 * MINUTE)
     safe = await wait
@@ -60,18 +84,25 @@ async def test_it_waits_for_the_new_secret_and_for_quiet(
 
 
 async def test_a_use_that_the_server_writes_a_little_later_is_waited_for(
-    services: Services, command: LocalInstallation, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    services: Services,
+    command: LocalInstallation,
+    client: Made,
+    clock: Clock,
+    looks: Looks,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_wait, "STEADY_SECONDS", 0.4)
+    monkeypatch.setattr(client_wait, "STEADY_SECONDS", 60.0)
     new = await begin_rollover(services, client)
     assert await is_good(services, client.id, client.secret)
     assert await is_good(services, client.id, new)
     clock.move(HOUR + MINUTE)
     assert await is_good(services, client.id, client.secret)
     wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
-    await asyncio.sleep(0.15)
+    await looks()
     await services.usage.flush()
-    await asyncio.sleep(0.6)
+    await looks()
+    monkeypatch.setattr(client_wait, "STEADY_SECONDS", 0.05)
+    await looks()
     assert not wait.done()
     clock.move(HOUR + MINUTE)
     assert isinstance(await wait, RunningRollover)
@@ -83,11 +114,11 @@ async def test_it_reports_the_timeout(services: Services, command: LocalInstalla
 
 
 async def test_an_old_secret_that_ends_while_waiting_is_unused(
-    services: Services, command: LocalInstallation, client: Made
+    services: Services, command: LocalInstallation, client: Made, looks: Looks
 ) -> None:
     await begin_rollover(services, client)
     wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
-    await asyncio.sleep(0.1)
+    await looks()
     await services.rotation.revoke_old_secret(client.id, by=ADMIN)
     ended = await wait
     assert isinstance(ended, EndedOldSecret)
@@ -95,12 +126,12 @@ async def test_an_old_secret_that_ends_while_waiting_is_unused(
 
 
 async def test_a_newer_rollover_is_not_the_one_that_was_waited_for(
-    services: Services, command: LocalInstallation, client: Made
+    services: Services, command: LocalInstallation, client: Made, looks: Looks
 ) -> None:
     """With `--revoke` it must never end a secret that nobody asked about."""
     await begin_rollover(services, client)
     wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
-    await asyncio.sleep(0.1)
+    await looks()
     hard = (await services.rotation.reset_secret(client.id, HARD, by=ADMIN)).new_secret.reveal()
     assert await is_good(services, client.id, hard)
     await begin_rollover(services, client)
@@ -122,7 +153,12 @@ async def test_without_a_rollover_there_is_nothing_to_wait_for(
 
 
 async def test_a_restart_of_the_database_does_not_end_the_wait(
-    services: Services, command: LocalInstallation, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    services: Services,
+    command: LocalInstallation,
+    client: Made,
+    clock: Clock,
+    looks: Looks,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     new = await begin_rollover(services, client)
     assert await is_good(services, client.id, new)
@@ -134,7 +170,7 @@ async def test_a_restart_of_the_database_does_not_end_the_wait(
     with monkeypatch.context() as trouble:
         trouble.setattr(type(command.services.usage_queries), "rollover_of", gone)
         wait = asyncio.create_task(wait_until_unused(command, client.id, quiet=HOUR, within=LONG))
-        await asyncio.sleep(0.1)
+        await looks()
         assert not wait.done()
     assert isinstance(await wait, RunningRollover)
 

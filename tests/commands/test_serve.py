@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.commands import FullDisk, Outcome, RunCommand, create
 from support.installation import PEPPER
-from support.serving import Serving, serving, start, wait_for_url
+from support.serving import SECONDS_TO_STOP, Serving, serving, start, wait_for_url
 
 from gql_secrets.commands import output
 from gql_secrets.settings import Settings
@@ -21,7 +21,7 @@ from gql_secrets.settings import Settings
 
 def status(server: Serving, client_id: str, secret: str) -> int:
     token = b64encode(f"{client_id}:{secret}".encode()).decode()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
         connection.request("GET", "/verify", headers={"Authorization": f"Basic {token}"})
         return connection.getresponse().status
@@ -174,7 +174,7 @@ def test_four_simultaneous_first_starts_create_one_owner(tmp_path: Path, postgre
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(20)
+            process.wait(SECONDS_TO_STOP)
 
 
 def test_the_content_of_a_malformed_request_is_not_logged(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_the_content_of_a_malformed_request_is_not_logged(tmp_path: Path) -> Non
     ]
     with serving(tmp_path, log_level="DEBUG") as server:
         for head in heads:
-            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
                 connection.sendall(head.encode())
                 connection.shutdown(socket.SHUT_WR)
                 while connection.recv(65536):
@@ -209,7 +209,7 @@ def test_metrics_are_served_on_a_port_of_their_own(tmp_path: Path) -> None:
     with serving(tmp_path, metrics_port=str(port)) as server:
         client_id, _, secret = server.owner.partition(":")
         assert status(server, client_id, secret) == 200
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             text = answer.read().decode()
         assert 'gql_secrets_verifications_total{reason="",verdict="accepted"} 1.0' in text
         assert server.stop() == 0
@@ -241,7 +241,7 @@ def test_another_failure_is_not_blamed_on_the_port_of_the_metrics(
 
 def test_the_log_is_json_where_the_setting_says_so(tmp_path: Path) -> None:
     with serving(tmp_path, log_format="json") as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         connection.request("GET", "/livez")
         assert connection.getresponse().status == 200
         connection.close()

@@ -36,7 +36,7 @@ def command(server: Serving, *arguments: str, **settings: str) -> subprocess.Com
 def ask(url: str, path: str, body: object, **headers: str) -> tuple[int, str | None, object]:
     """What the page of that address sends when its button is pressed, and what it gets."""
     at = urlsplit(url)
-    connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=10)
+    connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=60)
     try:
         sent = {"Content-Type": "application/json", "Origin": f"http://{at.netloc}", **headers}
         connection.request("POST", path, json.dumps(body), sent)

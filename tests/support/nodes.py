@@ -66,7 +66,7 @@ class Node:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + SECONDS_TO_START
         while time.monotonic() < deadline:
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
                 connection.request("GET", "/readyz")
                 if connection.getresponse().status == http.client.OK:
                     return

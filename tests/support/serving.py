@@ -13,7 +13,7 @@ from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("gql-secrets")
 SECONDS_TO_START = 180  # on a machine that is busy with other things
-SECONDS_TO_STOP = 20
+SECONDS_TO_STOP = 60
 
 
 def environment(settings: Mapping[str, str], source: Path | None = None) -> dict[str, str]:

@@ -46,14 +46,14 @@ def write_lock(folder: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-async def until_draining(server: Serving) -> None:
-    async with asyncio.timeout(10):
-        while "message=draining" not in server.stderr:  # noqa: ASYNC110  another process writes it
+async def until_logged(server: Serving, message: str) -> None:
+    async with asyncio.timeout(60):
+        while f"message={message}" not in server.stderr:  # noqa: ASYNC110  another process writes it
             await asyncio.sleep(0.02)
 
 
 async def test_sigterm_drains_and_then_closes_everything_with_a_reason(tmp_path: Path) -> None:
-    with serving(tmp_path, drain_delay="2s") as server:
+    with serving(tmp_path, drain_delay="8s") as server:
         for ignored in (signal.SIGHUP, signal.SIGUSR1):
             server.process.send_signal(ignored)
         client_id, _, secret = server.owner.partition(":")
@@ -63,11 +63,9 @@ async def test_sigterm_drains_and_then_closes_everything_with_a_reason(tmp_path:
             assert (await session.get(f"{server.url}/readyz")).status == 200
             socket = await open_socket(session, server.url, owner)
             stream = await open_stream(session, server.url, owner)
-            lock = stack.enter_context(write_lock(tmp_path))
-            change = asyncio.create_task(create_client(session, server.url, owner))
 
             server.process.send_signal(signal.SIGTERM)
-            await until_draining(server)
+            await until_logged(server, "draining")
             ready = await session.get(f"{server.url}/readyz")
             assert (ready.status, ready.headers["Connection"]) == (503, "close")
             assert (await session.get(f"{server.url}/livez")).status == 200
@@ -82,6 +80,26 @@ async def test_sigterm_drains_and_then_closes_everything_with_a_reason(tmp_path:
             assert 1000 <= int(last.partition("event: complete\ndata: \nretry: ")[2]) <= 5000
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", server.port)
+        assert await asyncio.to_thread(server.process.wait, 60) == 0
+        assert "Traceback" not in server.stderr
+
+
+async def test_a_change_that_the_server_has_begun_is_answered_after_everything_is_closed(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        client_id, _, secret = server.owner.partition(":")
+        owner = encode_basic_auth(client_id, secret)
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(ClientSession())
+            socket = await open_socket(session, server.url, owner)
+            lock = stack.enter_context(write_lock(tmp_path))
+            change = asyncio.create_task(create_client(session, server.url, owner))
+            await until_logged(server, "waiting_for_write_lock")
+
+            server.process.send_signal(signal.SIGTERM)
+            closed = await asyncio.wait_for(socket.receive(), 60)
+            assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", server.port)
 
             lock.execute("ROLLBACK")
             answer = await asyncio.wait_for(change, 60)
@@ -94,5 +112,5 @@ async def test_sigterm_drains_and_then_closes_everything_with_a_reason(tmp_path:
 async def test_a_second_signal_ends_a_server_that_drains(tmp_path: Path) -> None:
     with serving(tmp_path, drain_delay="5m") as server:
         server.process.send_signal(signal.SIGTERM)
-        await until_draining(server)
+        await until_logged(server, "draining")
         assert await asyncio.to_thread(server.stop) == -signal.SIGTERM

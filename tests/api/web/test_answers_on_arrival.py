@@ -11,6 +11,7 @@ import pytest
 from aiohttp import encode_basic_auth, web
 from aiohttp.test_utils import unused_port
 from support.callers import ADMIN, DAY, Made, is_good
+from support.sockets import SECONDS
 
 from gql_secrets.api.gateway import VERIFY_PATH
 from gql_secrets.api.keys import SERVICES
@@ -87,7 +88,7 @@ async def exchange(port: int) -> AsyncIterator[Callable[[str], Any]]:
 
     async def send(text: str, answers: int = 1) -> str:
         writer.write(text.encode())
-        heads = [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) for _ in range(answers)]
+        heads = [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS) for _ in range(answers)]
         return re.sub(r"Date: [^\r]+", "Date: -", b"".join(heads).decode())
 
     yield send
@@ -181,7 +182,7 @@ async def test_the_last_answer_of_a_connection_says_so(
             runner.drain()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(text.encode())
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), SECONDS)
         assert b"200 OK" in answer
         assert b"Connection: close" in answer
         writer.close()
@@ -245,13 +246,13 @@ async def begun(slow: Slow, port: int) -> AsyncIterator[Streams]:
     """A connection whose request waits for its response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(ASKED)
-    await asyncio.wait_for(slow.began.wait(), 5)
+    await asyncio.wait_for(slow.began.wait(), SECONDS)
     yield reader, writer
     writer.close()
 
 
 async def heads_of(reader: asyncio.StreamReader, answers: int) -> list[bytes]:
-    return [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) for _ in range(answers)]
+    return [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS) for _ in range(answers)]
 
 
 async def test_no_task_is_woken_for_a_response_that_the_connection_makes(
@@ -342,7 +343,7 @@ async def test_a_response_in_the_making_is_sent_before_the_server_stops(
     assert not stopping.done()
     slow.may_end.set()
 
-    answer = await asyncio.wait_for(begun[0].read(), 5)
+    answer = await asyncio.wait_for(begun[0].read(), SECONDS)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"Connection: close\r\n" in answer
     await stopping
@@ -352,7 +353,7 @@ async def test_a_caller_that_leaves_is_not_waited_for(
     server: BoundedServer, slow: Slow, begun: Streams, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun[1].close()
-    deadline = asyncio.get_running_loop().time() + 5
+    deadline = asyncio.get_running_loop().time() + SECONDS
     while len(server.table) > 0:
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.01)
@@ -363,17 +364,17 @@ async def test_a_caller_that_leaves_is_not_waited_for(
 
 
 async def test_a_connection_whose_response_takes_long_is_not_idle(server: BoundedServer, slow: Slow, port: int) -> None:
-    server._kwargs["keepalive_timeout"] = 0.2
+    server._kwargs["keepalive_timeout"] = 1.0
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     slow.may_end.set()
     writer.write(ASKED)
     await heads_of(reader, 1)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")  # by aiohttp's task, which starts its timer
     await heads_of(reader, 1)
-    await asyncio.wait_for(reader.read(1), 5)
+    await asyncio.wait_for(reader.read(1), SECONDS)
     slow.may_end.clear()
     writer.write(ASKED)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.5)
     [connection] = server.connections
     assert isinstance(connection, Connection)
     assert connection.is_busy
@@ -387,13 +388,14 @@ async def test_a_connection_that_is_used_stays_open(
     server: BoundedServer, port: int, headers: Mapping[str, str]
 ) -> None:
     """The time for which it may be idle begins again with each answer."""
-    server._kwargs["keepalive_timeout"] = 0.4
+    idle = 3.0
+    server._kwargs["keepalive_timeout"] = idle
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    while loop.time() - began < 1.2:
+    while loop.time() - began < idle + 1:
         writer.write(CASES["current secret"].format(**headers).encode())
-        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)).startswith(b"HTTP/1.1 200")
         await asyncio.sleep(0.1)
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), SECONDS) == b""
     writer.close()

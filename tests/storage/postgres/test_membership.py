@@ -234,8 +234,8 @@ async def test_a_node_that_stops_gives_its_lease_back(node: Node, join: Join, cl
 async def test_changes_wait_after_a_failover_until_the_leases_of_the_old_server_are_over(
     node: Node, client: Made
 ) -> None:
-    await node.services.database.fetch_rows("UPDATE cluster SET server = 'another'")
     began = time.monotonic()
+    await node.services.database.fetch_rows("UPDATE cluster SET server = 'another'")
     edit = await node.services.clients.update_client(client.id, name="One", by=ADMIN)
     assert edit.effect == EFFECTIVE
     assert time.monotonic() - began >= LEASE * 0.9

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import asyncpg
@@ -43,18 +44,21 @@ def role(postgres_server: PostgresServer) -> Iterator[str]:
 def with_password(postgres_server: PostgresServer, postgres_url: str, role: str) -> Iterator[str]:
     """A role whose password the server checks."""
 
-    async def hba_file() -> Path:
+    async def answer(question: str) -> Any:
         connection = await asyncpg.connect(postgres_url)
         try:
-            return Path(await connection.fetchval("SHOW hba_file"))
+            return await connection.fetchval(question)
         finally:
             await connection.close()
 
-    file = apart(hba_file())
+    file = Path(apart(answer("SHOW hba_file")))
+    loaded_at = "SELECT pg_conf_load_time()"
     before = file.read_text()
     file.write_text(f"local all {role} scram-sha-256\nhost all {role} all scram-sha-256\n{before}")
+    loaded_before = apart(answer(loaded_at))
     postgres_server.execute("SELECT pg_reload_conf()")
-    time.sleep(0.3)  # the server reads its files on a signal
+    while apart(answer(loaded_at)) == loaded_before:
+        time.sleep(0.05)  # the server reads its files on a signal
     yield role
     file.write_text(before)
     postgres_server.execute("SELECT pg_reload_conf()")
