@@ -63,7 +63,7 @@ async def test_a_websocket_passes_with_valid_credentials_and_not_without(
     with started(make, tmp_path, server.port, api, additions(name, WEBSOCKETS.get(name, []))) as gateway:
         async with aiohttp.ClientSession() as session:
             async with session.ws_connect(gateway.url, headers={"Authorization": client.auth}) as socket:
-                assert await socket.receive_str(timeout=10) == "the API's message"
+                assert await socket.receive_str(timeout=60) == "the API's message"
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await session.ws_connect(gateway.url)
         assert refused.value.status == 401

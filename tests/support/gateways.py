@@ -24,6 +24,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from support.paths import ROOT
+from support.serving import SECONDS_TO_START
 
 RECIPES = ROOT / "tests" / "gateways"
 PROGRAM = Path(sys.executable).with_name("gql-secrets")
@@ -31,6 +32,9 @@ PROGRAM = Path(sys.executable).with_name("gql-secrets")
 # Who calls: Linux lets a process speak from any address of 127.0.0.0/8.
 HOME = "127.0.0.3"
 AWAY = "127.0.0.2"
+
+# How many seconds a gateway waits for a verdict. Its recipe says two; a shared machine may stop for longer.
+PATIENCE = 10
 
 # The programs.
 
@@ -52,7 +56,7 @@ def running(command: Sequence[str | Path], port: int, folder: Path, **settings: 
             command, cwd=folder, env={**environment, **settings}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + SECONDS_TO_START
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
@@ -116,6 +120,7 @@ def envoy_command(program: str, folder: Path, port: int, verifier: int, api: int
         ("address: 127.0.0.1, port_value: 8080 ", f"address: 127.0.0.1, port_value: {verifier} "),
         ("address: 127.0.0.1, port_value: 9000 ", f"address: 127.0.0.1, port_value: {api} "),
         ("address: 0.0.0.0, port_value: 80 ", f"address: 127.0.0.1, port_value: {port} "),
+        ("cluster: gql_secrets, timeout: 2s }", f"cluster: gql_secrets, timeout: {PATIENCE}s }}"),
     )
     (folder / "envoy.yaml").write_text(recipe)
     return [program, "-c", str(folder / "envoy.yaml"), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
@@ -169,7 +174,11 @@ def haproxy_program() -> str | None:
 
 
 def haproxy_command(program: str, folder: Path, port: int, verifier: int, api: int) -> list[str]:
-    (folder / "verify.lua").write_text(filled_in("haproxy.lua", ("127.0.0.1:8080", f"127.0.0.1:{verifier}")))
+    (folder / "verify.lua").write_text(
+        filled_in(
+            "haproxy.lua", ("127.0.0.1:8080", f"127.0.0.1:{verifier}"), ("timeout = 2000", f"timeout = {PATIENCE}000")
+        )
+    )
     recipe = filled_in(
         "haproxy.cfg",
         ("/etc/haproxy/verify.lua", f"{folder}/verify.lua"),
@@ -196,7 +205,9 @@ def apache_command(program: str, folder: Path, port: int, verifier: int, api: in
     readable = Path(tempfile.mkdtemp(prefix="gqls-"))
     atexit.register(shutil.rmtree, readable, ignore_errors=True)
     readable.chmod(0o755)
-    script = filled_in("apache.lua", ('"127.0.0.1", 8080', f'"127.0.0.1", {verifier}'))
+    script = filled_in(
+        "apache.lua", ('"127.0.0.1", 8080', f'"127.0.0.1", {verifier}'), ("settimeout(2)", f"settimeout({PATIENCE})")
+    )
     (readable / "verify.lua").write_text(script)
     (folder / "verify.lua").symlink_to(readable / "verify.lua")
     recipe = filled_in(
@@ -405,7 +416,7 @@ class Gateway:
         """Send a request's head as it is written here; the status of the answer, or 0 for a closed connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(head + b"\r\nHost: api.example\r\nConnection: close\r\n\r\n")
-        line = await asyncio.wait_for(reader.readline(), 10)
+        line = await asyncio.wait_for(reader.readline(), 60)
         writer.close()
         await writer.wait_closed()
         return int(line.split()[1]) if line else 0
@@ -438,7 +449,7 @@ def started(
 
 
 def wait_until_ready(port: int, path: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SECONDS_TO_START
     while time.monotonic() < deadline:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
             connection.request("GET", path)

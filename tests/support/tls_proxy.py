@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from support.pages import page
+from support.serving import SECONDS_TO_START
 
 NAME = "secrets.example.com"
 CALLER = "127.0.0.2"
@@ -56,7 +57,7 @@ def proxy(program: str, folder: Path, *nodes: int) -> Iterator[int]:
     command = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + SECONDS_TO_START
             while True:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                     break
