@@ -25,7 +25,7 @@ from tortoise.exceptions import OperationalError
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.errors import is_busy
-from gql_secrets.storage.sqlite.groups import ChangeQueue
+from gql_secrets.storage.sqlite.groups import ChangeQueue, rolled_back
 from gql_secrets.storage.urgency import lock_seconds
 
 _log: Final = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class ImmediateContext(SqliteTransactionContext):
             if exc_type is None:
                 end = self._keep()
             else:
-                await self._undo()
+                await self._undo(exc_val)
         finally:
             self._connections.reset(self.token)
             self._queue.release()
@@ -174,11 +174,12 @@ class ImmediateContext(SqliteTransactionContext):
             self.connection.run_now("RELEASE change")
         return self._queue.keep()
 
-    async def _undo(self) -> None:
+    async def _undo(self, failure: object) -> None:
         """Roll back this change, and only this one. The thread may be in the middle of one of its statements."""
         if not self.connection.is_open:
-            # SQLite rolled back everything: the changes before this one, which still wait for the commit, too.
-            self._queue.end_group(OperationalError("the transaction was rolled back"))
+            # SQLite rolled back everything: the changes before this one, which still wait for the commit, too. They
+            # end with the same error, so that those that end something can be repeated from the reserve.
+            self._queue.end_group(rolled_back(failure))
         elif self._is_first:
             await self.connection.run("ROLLBACK")
             self._queue.end_group()

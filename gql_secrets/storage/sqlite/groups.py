@@ -132,7 +132,7 @@ class ChangeQueue(asyncio.Lock):
             self._hand_over()
             return
         if not connection.is_open:
-            self.end_group(OperationalError("the transaction was rolled back"))
+            self.end_group(rolled_back())
             self._hand_over()
             return
         connection.begin_commit().add_done_callback(self._committed)
@@ -160,6 +160,14 @@ class ChangeQueue(asyncio.Lock):
     def _drop_gone(self) -> None:
         while self._queue and self._queue[0][0].done():
             self._queue.popleft()
+
+
+def rolled_back(failure: object = None) -> OperationalError:
+    """Return the error of the changes in a transaction that SQLite rolled back itself, after this failure."""
+    cause = failure.args[0] if isinstance(failure, OperationalError) and failure.args else failure
+    return OperationalError(
+        cause if isinstance(cause, sqlite3.Error) else sqlite3.OperationalError("the transaction was rolled back")
+    )
 
 
 def _expire(turn: "asyncio.Future[None]") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 from support.audits import check_chain
-from support.callers import ADMIN, HARD, Made
+from support.callers import ADMIN, DAY, HARD, Made
 from support.installation import MakeClient
 
 from gql_secrets.domain.errors import Unavailable
@@ -113,6 +113,31 @@ async def test_a_transaction_that_sqlite_rolls_back_itself_refuses_what_came_bef
     states = [isinstance(each, BaseException) for each in results]
     assert states == [True] * 5 + [False] * 4
     assert generations(data_dir, clients) == [1] * 4 + [2] * 4
+    await check_chain(services)
+
+
+async def test_a_change_rolled_back_with_another_is_unavailable_and_an_ending_is_made_from_the_reserve(
+    services: Services, clients: list[Made], data_dir: Path
+) -> None:
+    """A full disk is not a defect of the server, and endings have room of their own."""
+
+    async def roll_back(tx: Transaction) -> None:
+        await tx.execute("ROLLBACK")
+        full = sqlite3.OperationalError("database or disk is full")
+        full.sqlite_errorname = "SQLITE_FULL"
+        raise full
+
+    reset, ended, failed = await asyncio.gather(
+        services.rotation.reset_secret(clients[0].id, DAY, by=ADMIN),
+        services.rotation.reset_secret(clients[1].id, HARD, by=ADMIN),
+        services.database.run_tx(roll_back),
+        return_exceptions=True,
+    )
+
+    assert [str(each) for each in (reset, failed)] == ["The disk is full: nothing was changed."] * 2
+    assert isinstance(reset, Unavailable)
+    assert not isinstance(ended, BaseException)
+    assert generations(data_dir, clients[:2]) == [1, 2]
     await check_chain(services)
 
 
