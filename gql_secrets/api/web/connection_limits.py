@@ -58,6 +58,9 @@ class AddressShare(Generic[ConnectionT]):
     def __len__(self) -> int:
         return len(self.unfinished) + len(self.others)
 
+    def __contains__(self, connection: ConnectionT) -> bool:
+        return connection in self.unfinished or connection in self.others
+
     def head_began(self, connection: ConnectionT) -> None:
         """Note that the connection owes the rest of a head."""
         if self.others.pop(connection, False) is None:
@@ -94,7 +97,7 @@ class ConnectionPool(Generic[ConnectionT]):
 
     def remove(self, connection: ConnectionT, share: AddressShare[ConnectionT]) -> None:
         """Remove a connection, if it is still there."""
-        if connection in share.unfinished or connection in share.others:
+        if connection in share:
             self._resize(share, -1)
             share.unfinished.pop(connection, None)
             share.others.pop(connection, None)
@@ -137,8 +140,8 @@ class ConnectionTable(Generic[ConnectionT]):
         return pool.add(connection, address, owes_head=True)
 
     def protect(self, connection: ConnectionT, share: AddressShare[ConnectionT]) -> AddressShare[ConnectionT]:
-        """Protect a connection from now on, and return the share that it belongs to."""
-        if share.pool is self._protected:
+        """Protect a connection from now on, if it is still there; return the share that it belongs to."""
+        if share.pool is self._protected or connection not in share:
             return share
         self.remove(connection, share)
         return self._protected.add(connection, share.address, owes_head=False)

@@ -19,7 +19,9 @@ from gql_secrets.api.web.aiohttp_internals.connection import Connection
 from gql_secrets.api.web.aiohttp_internals.requests import FastPath, LaterAnswer, LaterResponse
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, make_head
 from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
+from gql_secrets.api.web.client_address import TrustedProxies
 from gql_secrets.domain.credentials import PlaintextSecret
+from gql_secrets.service.verification import Accepted, Verdict
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
@@ -361,6 +363,39 @@ async def test_a_caller_that_leaves_is_not_waited_for(
     await asyncio.sleep(0.05)
 
     assert not [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]
+
+
+async def test_a_caller_that_leaves_before_it_is_accepted_has_no_connection(
+    server: BoundedServer, runner: BoundedRunner, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise callers that do so would use up the connections that there may be."""
+    server._trusted_proxies = TrustedProxies()
+    services = runner.app[SERVICES]
+    made = await services.clients.create_client("New", by=ADMIN)
+    basic = encode_basic_auth(made.client.client_id, made.secret.reveal())
+    verify, verdicts = services.verifier.verify, asyncio.Queue[Verdict]()
+    began, may_end = asyncio.Event(), asyncio.Event()
+
+    async def verify_later(*given: Any) -> Verdict:
+        began.set()
+        await may_end.wait()
+        verdict = await verify(*given)
+        verdicts.put_nowait(verdict)
+        return verdict
+
+    monkeypatch.setattr(services.verifier, "verify", verify_later)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /verify HTTP/1.1\r\nHost: a\r\nAuthorization: {basic}\r\n\r\n".encode())
+    await asyncio.wait_for(began.wait(), 5)
+    writer.close()
+    async with asyncio.timeout(5):
+        while server.connections:  # noqa: ASYNC110  aiohttp sets no event
+            await asyncio.sleep(0.01)
+    may_end.set()
+
+    assert isinstance(await asyncio.wait_for(verdicts.get(), 5), Accepted)
+    await asyncio.sleep(0.05)
+    assert len(server.table) == 0
 
 
 async def test_a_connection_whose_response_takes_long_is_not_idle(server: BoundedServer, slow: Slow, port: int) -> None:

@@ -91,3 +91,12 @@ def test_a_connection_is_removed_once() -> None:
     for _ in range(2):
         all_.table.remove("a/1", all_.shares["a/1"])
     assert len(all_.table) == 0
+
+
+def test_a_connection_that_was_removed_is_not_counted_again() -> None:
+    """A caller may leave before it is known who it is."""
+    all_ = Connections()
+    all_.open("a/1")
+    all_.table.remove("a/1", all_.shares["a/1"])
+    all_.sign_in("a/1")
+    assert len(all_.table) == 0
