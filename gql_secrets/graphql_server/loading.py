@@ -77,11 +77,14 @@ class Loader(Generic[K, V]):
         return batch
 
     async def _filled(self, batch: "_Batch[K, V]") -> Mapping[K, V]:
-        """Return the values of a batch; the first to ask reads them."""
-        if not batch.is_begun:
-            batch.is_begun = True
-            await self._fill(batch)
-        return batch.values if batch.values is not None else await batch.wait()
+        """Return the values of a batch; the first to ask reads them, or the next one if the first was cancelled."""
+        while batch.values is None:
+            if batch.is_begun:
+                await batch.wait()
+            else:
+                batch.is_begun = True
+                await self._fill(batch)
+        return batch.values
 
     async def _others_ask(self) -> None:
         """Wait for the other fields: also for those of objects that are completed after a pause of the operation."""
@@ -96,9 +99,13 @@ class Loader(Generic[K, V]):
             await self._others_ask()
             self._open = None
             batch.finish(await self._read(batch.keys))
-        except BaseException as failure:
+        except Exception as failure:
             self._open = None
             batch.fail(failure)
+            raise
+        except BaseException:
+            self._open = None
+            batch.give_up()
             raise
 
 
@@ -111,31 +118,34 @@ class _Batch(Generic[K, V]):
         self.keys: list[K] = []
         self.is_begun = False
         self.values: Mapping[K, V] | None = None
-        self._failure: BaseException | None = None
-        self._future: asyncio.Future[Mapping[K, V]] | None = None
+        self._failure: Exception | None = None
+        self._future: asyncio.Future[None] | None = None
 
-    async def wait(self) -> Mapping[K, V]:
-        """Return the values when they are read."""
+    async def wait(self) -> None:
+        """Wait until the values are read, or somebody else has to read them."""
         if self._failure is not None:
             raise self._failure
         if self._future is None:
             self._future = asyncio.get_running_loop().create_future()
         # Shielded: one field that is cancelled must not cancel the others.
-        return await asyncio.shield(self._future)
+        await asyncio.shield(self._future)
 
     def finish(self, values: Mapping[K, V]) -> None:
         """Give the values to all that wait."""
         self.values = values
         if self._future is not None:
-            self._future.set_result(values)
+            self._future.set_result(None)
 
-    def fail(self, failure: BaseException) -> None:
+    def fail(self, failure: Exception) -> None:
         """Let all that wait, and all that ask later, fail in the same way."""
         self._failure = failure
-        if self._future is None:
-            return
-        if isinstance(failure, Exception):
+        if self._future is not None:
             self._future.set_exception(failure)
             self._future.exception()  # those that waited may have been cancelled
-        else:
-            self._future.cancel()
+
+    def give_up(self) -> None:
+        """Let one of those that wait read, because the field that did was cancelled: one next to it failed."""
+        self.is_begun = False
+        if self._future is not None:
+            self._future.set_result(None)
+            self._future = None

@@ -73,18 +73,37 @@ async def test_a_failure_is_that_of_every_field_that_asked() -> None:
     assert reads.keys == [[1, 2]]
 
 
-async def test_a_reading_field_that_is_cancelled_cancels_those_that_wait_and_no_later_ones() -> None:
+async def test_where_a_reading_field_is_cancelled_one_that_waits_reads() -> None:
+    """A field is cancelled when another one of the same object fails. The fields of other objects have their values."""
+    reads = Reads()
+    reads.may_end.clear()
+    loader = Loader(reads)
+    fields = [asyncio.ensure_future(loader.load(key)) for key in (1, 2, 3)]
+    await reads.begun.get()
+    fields[0].cancel()
+    await reads.begun.get()
+    fields[1].cancel()
+    await reads.begun.get()
+    reads.may_end.set()
+    assert await fields[2] == "value 3"
+    assert [field.cancelled() for field in fields[:2]] == [True, True]
+    assert await loader.load(1) == "value 1"
+    assert await loader.load(4) == "value 4"
+    assert reads.keys == [[1, 2, 3]] * 3 + [[4]]
+
+
+async def test_a_cancelled_operation_reads_nothing_again() -> None:
     reads = Reads()
     reads.may_end.clear()
     loader = Loader(reads)
     fields = [asyncio.ensure_future(loader.load(key)) for key in (1, 2)]
     await reads.begun.get()
-    fields[0].cancel()
+    for field in fields:
+        field.cancel()
     assert all(
         isinstance(each, asyncio.CancelledError) for each in await asyncio.gather(*fields, return_exceptions=True)
     )
-    reads.may_end.set()
-    assert await loader.load(3) == "value 3"
+    assert reads.keys == [[1, 2]]
 
 
 async def test_a_waiting_field_that_is_cancelled_disturbs_nobody() -> None:

@@ -1,7 +1,9 @@
 """The queries: pages, filters, and global ids as a frontend uses them."""
 
+import asyncio
 import json
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from support.callers import ADMIN, DAY, Made
 from support.clocks import NOW
 from support.installation import MakeClient
 
+from gql_secrets.domain.errors import Unavailable
 from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.queries import Rollover
 from gql_secrets.wiring import Services
 
 # What the database does is tested in tests/service/test_queries.py, on both kinds.
@@ -239,3 +243,36 @@ async def test_the_overview_is_for_those_who_may_read(gql: Any, make_client: Mak
     }
     refused = await gql("{ overview { total } }", as_=stranger)
     assert (refused.data, refused.codes) == ({"overview": None}, ["FORBIDDEN"])
+
+
+async def test_a_read_that_fails_takes_no_other_client_along(
+    gql: Any, owner: Made, make_client: MakeClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rollovers of both clients are read together, by a field that is cancelled as the one next to it fails."""
+    one, other = await make_client(name="one"), await make_client(name="other")
+    node_id = (await gql("query($id: ID!) { client(clientId: $id) { id } }", as_=owner, id=one.id))["client"]["id"]
+    rollovers_of, has_failed = services.usage_queries.rollovers_of, asyncio.Event()
+
+    async def fail(_: object) -> dict[str, list[str]]:
+        has_failed.set()
+        raise Unavailable
+
+    async def find_later(client_ids: list[str]) -> Mapping[str, Rollover]:
+        await has_failed.wait()
+        await asyncio.sleep(0.05)
+        return await rollovers_of(client_ids)
+
+    monkeypatch.setattr(services.queries, "allow_lists", fail)
+    monkeypatch.setattr(services.usage_queries, "rollovers_of", find_later)
+    answer = await gql(
+        """query($node: ID!, $id: ID!) {
+            node(id: $node) { ... on Client { rollover { __typename } allowList } }
+            client(clientId: $id) @include(if: true) { name rollover { __typename } }
+        }""",
+        as_=owner,
+        node=node_id,
+        id=other.id,
+    )
+    assert answer.data == {"node": None, "client": {"name": "other", "rollover": None}}
+    assert answer.codes == ["UNAVAILABLE"]
+    assert answer.status == 503
