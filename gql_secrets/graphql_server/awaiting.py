@@ -12,37 +12,27 @@ was made.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import chain, islice, repeat
-from typing import Any, Final, NamedTuple, Self, TypeAlias, cast
+from typing import Any, NamedTuple, Self, TypeAlias
 
-import strawberry
 from graphql import (
     FieldNode,
-    GraphQLBoolean,
     GraphQLField,
-    GraphQLID,
-    GraphQLInt,
     GraphQLObjectType,
     GraphQLResolveInfo,
-    GraphQLString,
     get_argument_values,
-    get_nullable_type,
 )
 from graphql.pyutils import Path
 from strawberry.execution import optimized_is_awaitable
-from strawberry.types.field import StrawberryField
 
 from gql_secrets.graphql_server.completions import Completion, Getter, NotPlain, piece_of
-from gql_secrets.graphql_server.field_checks import FieldCheck
 from gql_secrets.graphql_server.loading import Load, load_of
+from gql_secrets.graphql_server.resolvers import PlainResolver
 from gql_secrets.graphql_server.unfinished import finish, take_unfinished
 from gql_secrets.pauses import make_all, pause
 
 Info: TypeAlias = GraphQLResolveInfo[Any]
 AwaitMany: TypeAlias = Callable[[list[Any], Info], Awaitable[list[Any]]]
 """Returns the completed forms of values, given the info object of the field that returned them or what is around it."""
-
-# Values of these types are passed to resolvers as they are.
-_PLAIN_ARGUMENTS: Final = (GraphQLString, GraphQLID, GraphQLInt, GraphQLBoolean)
 
 
 class Awaiting(NamedTuple):
@@ -147,62 +137,31 @@ async def _all_of(awaited: Sequence[Awaitable[Any]]) -> list[Any]:
 
 
 class _LoadedResolver(NamedTuple):
-    """A resolver that awaits only what can be loaded for many objects first.
+    """A resolver that awaits only what can be loaded for many objects first."""
 
-    Attributes:
-        field: its field.
-        load: what loads it.
-        checks: what must pass before.
-        resolve: the function.
-        info: the name of its parameter for the info object, if it has one.
-        arguments: the name of the parameter for each argument of the field.
-    """
-
-    field: StrawberryField
+    resolver: PlainResolver
     load: Load
-    checks: Sequence[FieldCheck]
-    resolve: Callable[..., Coroutine[Any, Any, Any]]
-    info: str | None
-    arguments: Mapping[str, str]
 
     @classmethod
     def of(cls, field: GraphQLField) -> Self | None:
         """Return the resolver of a field, or None where it may await something else, or is not called directly."""
-        definition, load = field.extensions.get("strawberry-definition"), load_of(field)
-        if load is None or not isinstance(definition, StrawberryField) or definition.permission_classes:
-            return None
-        checks = [each for each in definition.extensions if isinstance(each, FieldCheck)]
-        resolver = definition.base_resolver
-        if resolver is None or not resolver.is_async or len(checks) < len(definition.extensions):
-            return None
-        if resolver.self_parameter is None or resolver.root_parameter or resolver.parent_parameter:
-            return None
-        if any(get_nullable_type(argument.type) not in _PLAIN_ARGUMENTS for argument in field.args.values()):
-            return None
-        names = dict(zip(field.args, (each.python_name for each in definition.arguments), strict=True))
-        info = resolver.info_parameter
-        function = cast("Callable[..., Coroutine[Any, Any, Any]]", resolver.wrapped_func)
-        return cls(definition, load, checks, function, info.name if info else None, names)
+        load = load_of(field)
+        resolver = PlainResolver.of(field, field.args) if load is not None else None
+        return cls(resolver, load) if load is not None and resolver is not None and resolver.is_async else None
 
     async def values(self, sources: list[Any], info: Info, given: Mapping[str, Any]) -> list[Any] | None:
         """Return the value of the field of each object, None if they are not loaded.
 
         All are checked, then loaded, then resolved.
         """
-        own: strawberry.Info[Any, Any] = strawberry.Info(_raw_info=info, _field=self.field)
-        arguments = {self.arguments[name]: value for name, value in given.items()}
-
-        def check(source: Any) -> None:  # noqa: ANN401  an object of any type of the schema
-            for each in self.checks:
-                each.check(source, own, arguments)
-
-        if self.checks:
-            await make_all(check, sources)
+        resolver = self.resolver
+        own, arguments = resolver.info_of(info), resolver.named(given)
+        if resolver.checks:
+            await make_all(lambda source: resolver.check(source, own, arguments), sources)
         if not await self.load(info.context, sources, arguments):
             return None
-        if self.info is not None:
-            arguments[self.info] = own
-        return await make_all(lambda source: _result_of(self.resolve(source, **arguments)), sources)
+        resolve, parameters = resolver.function, resolver.parameters(own, arguments)
+        return await make_all(lambda source: _result_of(resolve(source, **parameters)), sources)
 
 
 def _result_of(loaded: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401

@@ -49,6 +49,7 @@ from strawberry.execution import optimized_is_awaitable
 from gql_secrets.graphql_server.awaiting import Awaiting
 from gql_secrets.graphql_server.completions import Completion
 from gql_secrets.graphql_server.plans import Plans
+from gql_secrets.graphql_server.resolvers import PlainResolver
 from gql_secrets.graphql_server.unfinished import finish, take_unfinished
 
 # Strawberry's faster test, typed as graphql-core wants it.
@@ -190,6 +191,11 @@ def compile_operation(
     if complete is None or arguments is None:
         return None
     literals, from_variables = arguments
+    given = [argument for argument, value in literals.items() if value is not None]
+    plain = PlainResolver.of(field, [*given, *(argument for argument, _ in from_variables)])
+    if plain is not None:
+        literals = plain.named(literals)
+        from_variables = [(plain.arguments[argument], variable) for argument, variable in from_variables]
     name = node.alias.value if node.alias else node.name.value
     info = GraphQLResolveInfo(
         node.name.value,
@@ -209,7 +215,15 @@ def compile_operation(
     )
     is_immediate = not changes and isinstance(complete, Completion) and not iscoroutinefunction(field.resolve)
     return DirectOperation(
-        changes, name, info, field.resolve, complete, variables, literals, from_variables, is_immediate
+        changes,
+        name,
+        info,
+        plain.resolve if plain is not None else field.resolve,
+        complete,
+        variables,
+        literals,
+        from_variables,
+        is_immediate,
     )
 
 
