@@ -207,7 +207,7 @@ class PostgresDialect:
         """Write all of it with one statement; return whether each update changed one row.
 
         PostgreSQL runs the parts of a statement in any order, except that a part runs after those that it reads: an
-        insertion reads how many rows the updates changed, and inserts nothing if one of them changed none.
+        insertion reads what the updates returned, and inserts nothing if one of them changed no row.
         """
         if not writes.updates:
             await self.write(connection, [*(each.statement() for each in writes.new_rows), *writes.others])
@@ -222,8 +222,7 @@ class PostgresDialect:
             *(each.values for each in writes.new_rows),
             *(values for _, values in writes.others),
         )
-        [[is_written]] = await self.fetch_rows(connection, statement, [value for part in parts for value in part])
-        return bool(is_written)
+        return bool(await self.fetch_rows(connection, statement, [value for part in parts for value in part]))
 
     def placeholders(self, statement: str) -> str:  # noqa: D102
         return _numbered(statement)
@@ -332,18 +331,19 @@ class PostgresDialect:
 
 @lru_cache
 def _together(updates: tuple[str, ...], rows: tuple[tuple[str, tuple[str, ...]], ...], others: tuple[str, ...]) -> str:
-    # The counts are read from the left, so each update runs after the one before it.
-    counts = " + ".join(f"(SELECT count(*) FROM u{place})" for place in range(len(updates)))  # noqa: S608  numbers
-    is_written = f"{counts} = {len(updates)}"
+    # Terms are read from the left, so each update runs after the one before it. One that changed no row is null.
+    terms = " + ".join(f"(SELECT changed FROM u{place})" for place in range(len(updates)))  # noqa: S608  numbers
+    is_written = f"{terms} = {len(updates)}"
     insertions = (
-        f'INSERT INTO "{table}" ({", ".join(columns)}) SELECT {", ".join("?" * len(columns))} WHERE {is_written}'
+        f'INSERT INTO "{table}" ({", ".join(columns)}) SELECT {", ".join("?" * len(columns))} WHERE {is_written} '
+        "RETURNING 1"
         for table, columns in rows
     )
     parts = [
-        *(f"u{place} AS ({statement} RETURNING 1)" for place, statement in enumerate(updates)),
+        *(f"u{place} AS ({statement} RETURNING 1 AS changed)" for place, statement in enumerate(updates)),
         *(f"w{place} AS ({statement})" for place, statement in enumerate((*insertions, *others))),
     ]
-    return _numbered(f"WITH {', '.join(parts)} SELECT {is_written}")
+    return _numbered(f"WITH {', '.join(parts)} SELECT 1 {'FROM w0' if rows else f'WHERE {is_written}'}")
 
 
 @lru_cache(maxsize=512)
