@@ -24,7 +24,10 @@ class Role(StrEnum):
     @property
     def rank(self) -> int:
         """Greater is more powerful; a caller without a role has rank 0."""
-        return 3 if self is Role.ADMIN else 2 if self is Role.OPERATOR else 1
+        return _RANKS[self]
+
+
+_RANKS: Final[Mapping[Role | None, int]] = {Role.ADMIN: 3, Role.OPERATOR: 2, Role.VIEWER: 1, None: 0}
 
 
 class Feature(StrEnum):
@@ -111,7 +114,7 @@ def _role_of(features: frozenset[Feature]) -> Role | None:
 
 def rank(role: Role | None) -> int:
     """Return the rank of a role; 0 for None."""
-    return role.rank if role else 0
+    return _RANKS[role]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +196,9 @@ def require_role(caller: Caller, least: Role, *, argument: str | None = None) ->
         Unauthenticated: the caller did not sign in.
         Forbidden: the role is lower; `required_roles` has the ones that are allowed.
     """
-    if caller.is_anonymous:
+    if caller.kind is None:
         raise Unauthenticated
-    if rank(caller.role) < least.rank:
+    if _RANKS[caller.role] < _RANKS[least]:
         allowed = tuple(role.value for role in Role if role.rank >= least.rank)
         what = "This value" if argument else "This"
         raise Forbidden(f"{what} requires the role {' or '.join(allowed)}.", required_roles=allowed, argument=argument)

@@ -91,7 +91,10 @@ class CallerSnapshot:
         features, state = parse_features(row.features), SecretState(row.state)
         if caller.acting_client is not None:
             return replace(caller, role=role_for_user(caller, features), secret_state=state)
-        return replace(caller, role=role_of(features), secret_state=state, self_reset=row.self_reset)
+        role = role_of(features)
+        if (caller.role, caller.secret_state, caller.self_reset) == (role, state, row.self_reset):
+            return caller
+        return replace(caller, role=role, secret_state=state, self_reset=row.self_reset)
 
     def _evaluate_person(self, caller: Caller, session_id: int) -> Caller:
         row = self._sessions.get(session_id)

@@ -8,6 +8,8 @@ import orjson
 import strawberry
 from graphql import GraphQLInputField, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.name_converter import NameConverter
+from strawberry.utils.str_converters import to_camel_case
 
 from gql_secrets.api.graphql.guards import REQUIRES_ROLE_ARGUMENTS, RequiresRole
 from gql_secrets.api.graphql.mutations import Mutation
@@ -43,6 +45,16 @@ _DATE_TIME: Final = strawberry.scalar(
 )
 
 
+_camel_case: Final = cache(to_camel_case)
+
+
+class _Names(NameConverter):
+    """Makes each name once: Strawberry asks for the names of a field's arguments at each call."""
+
+    def apply_naming_config(self, name: str) -> str:
+        return _camel_case(name)
+
+
 @cache
 def build_schema() -> strawberry.Schema:
     """Return the schema of the product. It holds no state, so a process builds it once."""
@@ -52,7 +64,9 @@ def build_schema() -> strawberry.Schema:
         subscription=Subscription,
         types=[Client, ClientSecret, AuditEvent, Session],
         schema_directives=[RequiresRole],
-        config=StrawberryConfig(disable_field_suggestions=True, scalar_map={datetime: _DATE_TIME}),
+        config=StrawberryConfig(
+            disable_field_suggestions=True, scalar_map={datetime: _DATE_TIME}, name_converter=_Names()
+        ),
     )
     _leave_out_null_defaults(schema._schema)  # noqa: SLF001  Strawberry has no public name for it
     _describe_directive_arguments(schema._schema)  # noqa: SLF001  the same
