@@ -9,7 +9,7 @@ would treat it as a failure of this server.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter
@@ -28,7 +28,7 @@ from gql_secrets.api.web.middleware import is_body_encoded
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretState
-from gql_secrets.service.verification import Accepted, RefusalReason, Refused, Verdict
+from gql_secrets.service.verification import Accepted, Question, RefusalReason, Refused, Verdict
 from gql_secrets.wiring import Services
 
 if TYPE_CHECKING:
@@ -106,12 +106,12 @@ class Gateway:
         if isinstance(asked, WholeResponse):
             return asked
         try:
-            verdict = self._verifier.verify_nowait(asked.client_id, asked.secret, asked.source.source)
+            begun = self._verifier.begin(asked.client_id, asked.secret, asked.source.source)
         except Unavailable:
             return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began)
-        if verdict is None:
-            return LaterResponse(partial(self._answer, asked))
-        return self._conclude(asked, verdict, request)
+        if isinstance(begun, Question):
+            return LaterResponse(partial(self._complete, asked, begun))
+        return self._conclude(asked, begun, request)
 
     def _read(self, request: web.BaseRequest) -> "_Asked | WholeResponse":
         """Return what a request asks, or the refusal of one that asks nothing."""
@@ -129,8 +129,15 @@ class Gateway:
         return _Asked(*credentials, source, began)
 
     async def _answer(self, asked: "_Asked", request: web.BaseRequest) -> WholeResponse:
+        verdict = self._verifier.verify(asked.client_id, asked.secret, asked.source.source)
+        return await self._respond(asked, verdict, request)
+
+    async def _complete(self, asked: "_Asked", question: Question, request: web.BaseRequest) -> WholeResponse:
+        return await self._respond(asked, self._verifier.complete(question), request)
+
+    async def _respond(self, asked: "_Asked", pending: Awaitable[Verdict], request: web.BaseRequest) -> WholeResponse:
         try:
-            verdict = await self._verifier.verify(asked.client_id, asked.secret, asked.source.source)
+            verdict = await pending
         except Unavailable:
             return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began)
         return self._conclude(asked, verdict, request)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Conflict, PepperKeyMissing, Unavailable
@@ -66,6 +66,15 @@ class Refused(NamedTuple):
 
 Verdict = Accepted | Refused
 
+
+class Question(NamedTuple):
+    """Whether a credential is valid: what `begin` leaves to `complete`. Its digests were computed once."""
+
+    client_id: str
+    digests: Sequence[bytes]
+    source: Source
+
+
 # What is evaluated where no secret was found, so that a refusal takes one path whether there is a secret or not.
 _NO_SECRET: Final = StoredSecret(0, "", SecretState.REVOKED, None, was_used=False, enabled=True, allow_list=None)
 
@@ -105,16 +114,29 @@ class Verifier:
             PepperKeyMissing: the credential was not found, and may be under a key that this process lacks.
             Unavailable: the database does not answer; the credential may be valid.
         """
+        question = Question(client_id, self._pepper.digests(client_id, secret), source)
+        self._lookup.expire_view()
+        try:
+            known = self._find_nowait(question)
+        finally:
+            self._lookup.expire_view()
+        return await self._answer(question, known)
+
+    async def complete(self, question: Question) -> Verdict:
+        """Return the verdict on what `begin` could not answer, as `verify` does; it raises the same."""
+        return await self._answer(question, None)
+
+    async def _answer(self, question: Question, known: tuple[StoredSecret | None, datetime] | None) -> Verdict:
+        client_id, _, source = question
         deadline = asyncio.get_running_loop().time() + _ANSWER_SECONDS
-        digests = self._pepper.digests(client_id, secret)
         for _ in range(_ATTEMPTS):
-            found, now = await self._find(client_id, digests, deadline)
+            found, now = known or await self._find(question, deadline)
+            known = None
             self._database.can_read = True
             stored = found or _NO_SECRET
             verdict = self._evaluate(client_id, stored, now, source)
             if verdict is not None:
-                if self._digest_moves.is_needed and type(verdict) is Accepted:
-                    self._digest_moves.queue(stored, digests)
+                self._queue_move(stored, question, verdict)
                 return verdict
             is_due = evaluate(stored.state, stored.expires_at, enabled=stored.enabled, now=now) is SecretStatus.DUE
             if is_due:
@@ -139,41 +161,44 @@ class Verifier:
         Raises:
             Unavailable: the database does not answer; the credential may be valid.
         """
-        digests = self._pepper.digests(client_id, secret)
-        try:
-            answer = self._lookup.find_nowait(client_id, digests)
-        except Unavailable as failure:
-            self._note_failed_read(failure)
-            raise
+        begun = self.begin(client_id, secret, source)
+        return None if type(begun) is Question else cast("Verdict", begun)
+
+    def begin(self, client_id: str, secret: str, source: Source) -> Verdict | Question:
+        """Return the verdict as `verify_nowait` does, or where that is not possible what `complete` answers.
+
+        Raises:
+            Unavailable: the database does not answer; the credential may be valid.
+        """
+        question = Question(client_id, self._pepper.digests(client_id, secret), source)
+        answer = self._find_nowait(question)
         if answer is None:
-            return None
+            return question
         stored = answer[0] or _NO_SECRET
         verdict = self._evaluate(client_id, stored, answer[1], source)
-        if self._digest_moves.is_needed and type(verdict) is Accepted:
-            self._digest_moves.queue(stored, digests)
+        if verdict is None:
+            return question
+        self._queue_move(stored, question, verdict)
         # The process may have been stopped since it looked.
-        return verdict if self._lookup.is_current() else None
+        return verdict if self._lookup.is_current() else question
 
-    async def _find(
-        self, client_id: str, digests: Sequence[bytes], deadline: float
-    ) -> tuple[StoredSecret | None, datetime]:
+    def _queue_move(self, stored: StoredSecret, question: Question, verdict: Verdict) -> None:
+        if self._digest_moves.is_needed and type(verdict) is Accepted:
+            self._digest_moves.queue(stored, question.digests)
+
+    def _find_nowait(self, question: Question) -> tuple[StoredSecret | None, datetime] | None:
         try:
-            # A time limit would take longer than a lookup that awaits nothing.
-            self._lookup.expire_view()
-            try:
-                answer = self._lookup.find_nowait(client_id, digests)
-            finally:
-                self._lookup.expire_view()
-            if answer is not None:
-                return answer
-            async with asyncio.timeout_at(deadline):
-                return await self._lookup.find(client_id, digests)
+            return self._lookup.find_nowait(question.client_id, question.digests)
         except Unavailable as failure:
             self._note_failed_read(failure)
             raise
-        except TimeoutError as error:
-            self._note_failed_read(error)
-            raise Unavailable from error
+
+    async def _find(self, question: Question, deadline: float) -> tuple[StoredSecret | None, datetime]:
+        try:
+            return await self._lookup.find(question.client_id, question.digests, deadline=deadline)
+        except Unavailable as failure:
+            self._note_failed_read(failure)
+            raise
 
     def _note_failed_read(self, failure: Exception) -> None:
         if isinstance(failure, PepperKeyMissing):  # the database answered

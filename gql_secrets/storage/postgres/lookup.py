@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, Self
@@ -56,10 +57,12 @@ class _Asked(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """The row of a secret, or None; a row with what holds for all of a round; whether the client is uncertain."""
+    """The row of a secret, or None; what holds for all of a round; whether the client is uncertain."""
 
     record: asyncpg.Record | None
-    common: asyncpg.Record
+    now: datetime
+    revision: int | None
+    missing_key: str | None
     is_uncertain: bool
 
 
@@ -90,13 +93,15 @@ class PostgresLookup:
             raise TypeError("This lookup reads PostgreSQL.")
         return cls(database, database.dialect.pool, key_ids)
 
-    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
+    async def find(
+        self, client_id: str, digests: Sequence[bytes], *, deadline: float | None = None
+    ) -> tuple[StoredSecret | None, datetime]:
         """Return the secret with one of these digests, and the database's clock, within 0.8 seconds."""
-        found = await self.read(client_id, digests)
+        found = await self.read(client_id, digests, deadline=deadline)
         return found.secret, found.now
 
-    async def read(self, client_id: str, digests: Sequence[bytes]) -> FoundSecret:
-        """Return what the database has, within 0.8 seconds.
+    async def read(self, client_id: str, digests: Sequence[bytes], *, deadline: float | None = None) -> FoundSecret:
+        """Return what the database has, within 0.8 seconds and before `deadline`.
 
         Raises:
             ClientUncertain: the database went back in time, and has lost changes of this client, or may have.
@@ -104,17 +109,17 @@ class PostgresLookup:
             Unavailable: it does not answer.
         """
         try:
-            found = await self._read(client_id, digests)
+            found = await self._read(client_id, digests, math.inf if deadline is None else deadline)
         except READ_ERRORS as error:
             raise translate_read(error) from error
         if found.secret is None and found.missing_key is not None:
             raise PepperKeyMissing(found.missing_key)
         return found
 
-    async def _read(self, client_id: str, digests: Sequence[bytes]) -> FoundSecret:
-        deadline = asyncio.get_running_loop().time() + _VERIFY_SECONDS
+    async def _read(self, client_id: str, digests: Sequence[bytes], deadline: float) -> FoundSecret:
+        deadline = min(deadline, asyncio.get_running_loop().time() + _VERIFY_SECONDS)
         answer = await self._rounds.ask(_Asked(client_id, digests), deadline=deadline)
-        record, common = answer.record, answer.common
+        record = answer.record
         row = None if record is None else _row_of(record)
         if record is not None and row is not None and row.may_be_valid:
             secret: StoredSecret | None = StoredSecret.of(
@@ -124,9 +129,8 @@ class PostgresLookup:
             secret = await self._refused(client_id, row, deadline)
         if answer.is_uncertain:
             raise ClientUncertain
-        now = self._adjust_clock(from_microseconds(common["now"]))
         digest = None if record is None else record["digest"]
-        return FoundSecret(secret, digest, now, common["revision"], common["missing_key"])
+        return FoundSecret(secret, digest, answer.now, answer.revision, answer.missing_key)
 
     async def _refused(self, client_id: str, row: SecretRow | None, deadline: float) -> StoredSecret | None:
         """Return the secret of a row that cannot be valid, or None without one, after the same work."""
@@ -159,10 +163,14 @@ class PostgresLookup:
             decoys = [digest for (digest,) in await connection.fetch(DECOY_DIGESTS)]
             self._decoys = itertools.cycle(decoys or [NO_DIGEST])
         of_digest = {record["digest"]: record for record in records}
+        now = self._adjust_clock(from_microseconds(common["now"]))
+        revision, missing = common["revision"], common["missing_key"]
         return [
             _Answer(
-                next((of_digest[digest] for digest in each.digests if digest in of_digest), None),
-                common,
+                next(filter(None, map(of_digest.get, each.digests)), None),
+                now,
+                revision,
+                missing,
                 all_uncertain or each.client_id in uncertain,
             )
             for each in asked

@@ -28,19 +28,18 @@ class MemoryLookup:
         self._memory = memory
         self._lease = lease
 
-    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
-        """Return the secret with one of these digests, and the database's clock, within 0.8 seconds.
+    async def find(
+        self, client_id: str, digests: Sequence[bytes], *, deadline: float | None = None
+    ) -> tuple[StoredSecret | None, datetime]:
+        """Return the secret with one of these digests that the database has, and its clock; remember a valid one.
 
         Raises:
             ClientUncertain: the database went back in time, and has lost changes of this client, or may have.
             PepperKeyMissing: the secret was not found, and may be under a key that this process lacks.
             Unavailable: the database does not answer.
         """
-        remembered = self.find_nowait(client_id, digests)
-        if remembered is not None:
-            return remembered
         epoch, known_revision = self._memory.epoch, self._memory.oldest_read
-        found = await self._reader.read(client_id, digests)
+        found = await self._reader.read(client_id, digests, deadline=deadline)
         went_back = found.revision is not None and found.revision < known_revision
         if went_back or self._lease.is_database_doubtful:
             raise ClientUncertain

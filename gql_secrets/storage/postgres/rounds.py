@@ -7,6 +7,8 @@ for a round that takes longer than usual: its connection may have died silently,
 """
 
 import asyncio
+import itertools
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar, cast
 
@@ -40,9 +42,13 @@ class Rounds(Generic[AskedT, AnswerT]):
         self._pool = pool
         self._read = read
         self._waiting: list[_Question[AskedT, AnswerT]] = []
-        # The rounds that have no connection yet, and those that did not take longer than usual so far.
+        # The rounds that have no connection yet, those that did not take longer than usual so far, and what each took.
         self._boarding: set[asyncio.Task[None]] = set()
-        self._usual: set[asyncio.Task[None]] = set()
+        self._usual: dict[asyncio.Task[None], asyncio.TimerHandle] = {}
+        self._taken: dict[asyncio.Task[None], Sequence[_Question[AskedT, AnswerT]]] = {}
+        # One timer for all questions. No question that is not answered ends before it fires.
+        self._timer: asyncio.TimerHandle | None = None
+        self._earliest = math.inf
 
     async def ask(self, asked: AskedT, *, deadline: float) -> AnswerT:
         """Return the answer, which was read after this call, before this instant of the event loop's clock.
@@ -51,31 +57,51 @@ class Rounds(Generic[AskedT, AnswerT]):
             TimeoutError: there was no answer in time.
             Exception: no connection could be made, or what the read raised.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[AnswerT] = loop.create_future()
+        answer: asyncio.Future[AnswerT] = asyncio.get_running_loop().create_future()
         question = _Question(asked, deadline, answer)
         self._waiting.append(question)
         self._board()
-        timer = loop.call_at(deadline, _fail, answer, TimeoutError())
+        if deadline < self._earliest:
+            self._watch(deadline)
         try:
             return await answer
-        finally:
-            timer.cancel()
+        except BaseException:
             if question in self._waiting:  # it ended before a round took it along
                 self._waiting.remove(question)
+            raise
+
+    def _watch(self, earliest: float) -> None:
+        """Fail what is not answered at this instant, before which no question ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._earliest = earliest
+        self._timer = asyncio.get_running_loop().call_at(earliest, self._fail_late)
+
+    def _fail_late(self) -> None:
+        """Fail the questions whose time is over, and look again when the next one's is."""
+        now = asyncio.get_running_loop().time()
+        self._timer, self._earliest = None, math.inf
+        unanswered = [each for each in itertools.chain(self._waiting, *self._taken.values()) if not each.answer.done()]
+        for question in unanswered:
+            if question.deadline <= now:
+                _fail(question.answer, TimeoutError())
+        later = [question.deadline for question in unanswered if question.deadline > now]
+        if later:
+            self._watch(min(later))
 
     def _board(self) -> None:
         """Begin a round for the questions that wait, unless there is one that they can wait for."""
-        can_wait = bool(self._boarding & self._usual) or len(self._boarding) >= _MAX_ROUNDS
+        can_wait = not self._boarding.isdisjoint(self._usual) or len(self._boarding) >= _MAX_ROUNDS
         if self._waiting and not can_wait and len(self._usual) < _MAX_ROUNDS:
-            task = asyncio.get_running_loop().create_task(self._run())
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(self._run())
             self._boarding.add(task)
-            self._usual.add(task)
-            asyncio.get_running_loop().call_later(_USUAL_SECONDS, self._pass, task)
+            self._usual[task] = loop.call_later(_USUAL_SECONDS, self._pass, task)
 
     def _pass(self, task: "asyncio.Task[None]") -> None:
         """Do not wait for this round: it is done, or takes longer than usual."""
-        self._usual.discard(task)
+        if (timer := self._usual.pop(task, None)) is not None:
+            timer.cancel()
         self._board()
 
     async def _run(self) -> None:
@@ -89,7 +115,7 @@ class Rounds(Generic[AskedT, AnswerT]):
             async with asyncio.timeout_at(latest) as limit:
                 connection = await self._pool.acquire(for_verification=True)
                 self._boarding.discard(task)
-                questions = self._depart()
+                self._taken[task] = questions = self._depart()
                 if questions:
                     limit.reschedule(max(question.deadline for question in questions))
                     answers = await self._read(connection, [question.asked for question in questions])
@@ -106,6 +132,7 @@ class Rounds(Generic[AskedT, AnswerT]):
         finally:
             if connection is not None:
                 await self._pool.release(connection)
+            self._taken.pop(task, None)
             self._boarding.discard(task)
             self._pass(task)
 

@@ -14,10 +14,13 @@ NO_DIGEST: Final = bytes(32)
 class Lookup(Protocol):
     """Finds the secret that has one of these digests."""
 
-    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
-        """Return the secret, or None, and the database's clock at that moment.
+    async def find(
+        self, client_id: str, digests: Sequence[bytes], *, deadline: float | None = None
+    ) -> tuple[StoredSecret | None, datetime]:
+        """Return the secret that the database has, or None, and the database's clock at that moment.
 
-        The client id is the one that the digests were made with.
+        The client id is the one that the digests were made with. It takes 0.8 seconds at most, and no longer than until
+        `deadline`, an instant of the event loop's clock.
 
         Raises:
             PepperKeyMissing: it was not found, and may be under a key of the pepper that this process lacks.

@@ -75,7 +75,13 @@ class SqliteLookup:
         """Open it on the event loop, where it is used."""
         return cls(database, key_ids)
 
-    async def find(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime]:
+    async def find(
+        self,
+        client_id: str,
+        digests: Sequence[bytes],
+        *,
+        deadline: float | None = None,  # noqa: ARG002  it awaits nothing
+    ) -> tuple[StoredSecret | None, datetime]:
         """Return the secret with one of these digests as it is now, and the machine's clock."""
         self.expire_view()
         try:

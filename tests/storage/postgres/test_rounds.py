@@ -158,6 +158,19 @@ async def test_a_question_that_waits_too_long_ends_alone_and_a_read_with_its_las
     assert [each.is_terminated for each in pool.made] == [True]
 
 
+async def test_each_question_ends_at_its_own_time_in_any_order(ask: Any, reads: Reads, pool: FakePool) -> None:
+    """One timer serves all of them, those that a statement reads for and those that have no connection yet."""
+    reads.gates["a"] = asyncio.Event()
+    latest = ask("a", seconds=0.4)
+    await turns()
+    pool.is_open.clear()
+    middle, first = ask("b", seconds=0.2), ask("c", seconds=0.05)
+    for ended, others in ((first, (middle, latest)), (middle, (latest,)), (latest, ())):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(ended), 10)
+        assert not any(each.done() for each in others)
+
+
 async def test_a_read_that_fails_fails_its_questions_and_no_others(ask: Any, reads: Reads, pool: FakePool) -> None:
     reads.gates["a"] = asyncio.Event()
     reads.trouble["a"] = ConnectionResetError("gone")

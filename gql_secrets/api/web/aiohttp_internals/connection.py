@@ -27,12 +27,18 @@ _USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
 class _Begun(NamedTuple):
-    """A request that has arrived, the rest of its answer, and the response, if the connection makes it itself."""
+    """A request that has arrived, and the rest of its answer: the response, if the connection makes it itself."""
 
     message: object
     request: web.BaseRequest
-    rest: LaterAnswer
-    response: "asyncio.Future[WholeResponse | web.StreamResponse] | None" = None
+    rest: "LaterAnswer | asyncio.Task[WholeResponse | web.StreamResponse]"
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Return the response to the request."""
+        if isinstance(self.rest, LaterAnswer):
+            return await self.rest.answer(request)
+        made = await self.rest
+        return HeadResponse(made) if isinstance(made, WholeResponse) else made
 
 
 class BodyTooSlow(web.RequestPayloadError, TimeoutError):  # noqa: N818  named like the rest of the family
@@ -133,13 +139,8 @@ class Connection(web.RequestHandler):
         if isinstance(begun, LaterAnswer):
             self._begun = _Begun(message, request, begun)
             return False
-        response = asyncio.ensure_future(begun.make(request))
-
-        async def answer(_request: web.BaseRequest) -> web.StreamResponse:
-            made = await response
-            return HeadResponse(made) if isinstance(made, WholeResponse) else made
-
-        self._begun = _Begun(message, request, LaterAnswer(answer), response)
+        response = self._loop.create_task(begun.make(request))
+        self._begun = _Begun(message, request, response)
         response.add_done_callback(self._conclude)
         return True
 
@@ -147,7 +148,7 @@ class Connection(web.RequestHandler):
         """Write the response that this connection made, or let aiohttp's task do it if anything else came up."""
         self._server.note_activity()
         transport, parser, waiter = self.transport, self._parser, self._waiter
-        if self._begun is None or self._begun.response is not response:
+        if self._begun is None or self._begun.rest is not response:
             return
         if transport is None or parser is None:
             self._begun = None
@@ -194,7 +195,7 @@ class Connection(web.RequestHandler):
     def take_begun(self, request: web.BaseRequest) -> LaterAnswer | None:
         """Return the rest of the answer to this request, if it was begun."""
         begun, self._begun = self._begun, None
-        return begun.rest if begun is not None and begun.request is request else None
+        return LaterAnswer(begun.answer) if begun is not None and begun.request is request else None
 
     def _make_request(
         self,

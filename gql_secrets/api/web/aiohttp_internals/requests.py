@@ -1,6 +1,6 @@
 """What answers requests without aiohttp's routes, and what those read of a request."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, NamedTuple, TypeGuard, cast
 
 from aiohttp import HttpVersion11, web
@@ -23,7 +23,7 @@ class LaterResponse(NamedTuple):
     one, aiohttp's task writes it.
     """
 
-    make: Callable[[web.BaseRequest], Awaitable[WholeResponse | web.StreamResponse]]
+    make: Callable[[web.BaseRequest], Coroutine[None, None, WholeResponse | web.StreamResponse]]
 
 
 Begun = WholeResponse | LaterResponse | LaterAnswer
