@@ -419,6 +419,28 @@ async def test_a_connection_whose_response_takes_long_is_not_idle(server: Bounde
     writer.close()
 
 
+@pytest.mark.parametrize("end", ["close", "idle"])
+async def test_a_request_that_has_just_arrived_is_answered_although_its_connection_ends(
+    server: BoundedServer, port: int, end: str
+) -> None:
+    """It is answered in the next turn of the event loop, before which the server may stop, or idle time be over."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(ASKED)
+    await heads_of(reader, 1)
+    [connection] = server.connections
+    assert isinstance(connection, Connection)
+    connection.data_received(ASKED)
+    assert connection.is_busy
+    if end == "close":
+        connection.close()
+    else:
+        connection._next_keepalive_close_time = 0.0
+        connection._process_keepalive()
+
+    assert (await heads_of(reader, 1))[0].startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    writer.close()
+
+
 async def test_a_connection_that_is_used_stays_open(
     server: BoundedServer, port: int, headers: Mapping[str, str]
 ) -> None:

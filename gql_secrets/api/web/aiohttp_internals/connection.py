@@ -62,8 +62,8 @@ class Connection(web.RequestHandler):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request is being answered."""
-        return self._waiter is None or self._begun is not None
+        """Whether a request is being answered, or has arrived."""
+        return self._waiter is None or bool(self._messages)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a head."""
@@ -172,18 +172,18 @@ class Connection(web.RequestHandler):
         transport.write(response.written())
 
     def _process_keepalive(self) -> None:
-        if self._begun is not None:
+        if self._messages:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
     def close(self) -> None:
-        """Close the connection after the answer to a request in progress."""
+        """Close the connection after the answer to a request that has arrived."""
         self._let_aiohttp_answer()
         super().close()
 
     def _let_aiohttp_answer(self) -> None:
-        """Wake aiohttp's task for a request in progress, since it would take the connection for idle."""
-        if self._begun is not None and self._waiter is not None and not self._waiter.done():
+        """Wake aiohttp's task for a request that has arrived, since it would take the connection for idle."""
+        if self._messages and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     @property
