@@ -1,7 +1,7 @@
 """Everything that differs between the two databases, as one object."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -215,6 +215,15 @@ class Dialect(Protocol):
 
     def rows_of_json(self, columns: Mapping[str, str]) -> str:
         """Return SQL that reads a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
+
+    def tables_of(
+        self, columns: Mapping[str, str], rows: Sequence[Sequence[object]]
+    ) -> Iterator[tuple[str, Sequence[object]]]:
+        """Yield SQL that reads these rows as a table with these columns (name: type), and its parameters.
+
+        Many rows are divided among several tables, in their order.
+        """
+        ...
 
     async def insert(self, connection: BaseDBAsyncClient, tables: Sequence[TableRows]) -> None:
         """Insert rows into one table after the other, in the fastest way that the database has."""

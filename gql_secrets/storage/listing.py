@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-import orjson
-
 from gql_secrets.storage.transaction import Transaction
 
 LISTED_FOR: Final = timedelta(hours=1) // timedelta(microseconds=1)
@@ -24,6 +22,7 @@ _LISTED: Final = """
 
 # A secret's id, and the microseconds of its last use.
 LastUse = tuple[int, int]
+_USE_COLUMNS: Final = {"secret_id": "bigint", "last_at": "bigint"}
 
 
 async def list_first_use(tx: Transaction, client_id: str, at: int) -> None:
@@ -38,6 +37,13 @@ async def list_last_uses(tx: Transaction, uses: Sequence[LastUse]) -> list[LastU
 
     Return what is listed then, for each of these secrets whose client is listed.
     """
-    rows, json = tx.rows_of_json({"secret_id": "bigint", "last_at": "bigint"}), orjson.dumps(uses).decode()
-    await tx.execute(_LIST_USES.format(rows=rows), json, LISTED_FOR)
-    return [(row["secret_id"], row["last_used_at"]) for row in await tx.fetch(_LISTED.format(rows=rows), [json])]
+    listed: list[LastUse] = []
+    for rows, values in tx.tables_of(_USE_COLUMNS, uses):
+        await tx.execute(_LIST_USES.format(rows=rows), *values, LISTED_FOR)
+        listed += await tx.fetch_as(_last_use_of, _LISTED.format(rows=rows), values)
+    return listed
+
+
+def _last_use_of(row: Sequence[int]) -> LastUse:
+    secret_id, last_used_at = row
+    return secret_id, last_used_at

@@ -1,6 +1,6 @@
 """What a piece of work may use inside its transaction."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
 from typing import Any, TypeVar, cast
@@ -103,6 +103,15 @@ class Transaction:
     def rows_of_json(self, columns: Mapping[str, str]) -> str:
         """Return SQL that reads a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
         return self.dialect.rows_of_json(columns)
+
+    def tables_of(
+        self, columns: Mapping[str, str], rows: Sequence[Sequence[object]]
+    ) -> Iterator[tuple[str, Sequence[object]]]:
+        """Yield SQL that reads these rows as a table with these columns (name: type), and its parameters.
+
+        Many rows are divided among several tables, in their order.
+        """
+        return self.dialect.tables_of(columns, rows)
 
     async def insert(self, model: type[Model], rows: Sequence[Mapping[str, object]]) -> None:
         """Insert rows of one model, each a value by field and all with the same fields.

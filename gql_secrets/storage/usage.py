@@ -78,8 +78,9 @@ _ADD_UNKNOWN: Final = """
             ELSE excluded.last_at END
 """
 _FIND_TOO_MANY: Final = """
-    SELECT u.secret_id FROM secret_use u JOIN {rows} t ON t.secret_id = u.secret_id
-    WHERE u.refused = {refused} GROUP BY u.secret_id HAVING count(*) > ?
+    SELECT t.secret_id FROM {rows} t WHERE EXISTS (
+        SELECT 1 FROM secret_use u WHERE u.secret_id = t.secret_id AND u.refused = {refused} LIMIT 1 OFFSET ?
+    )
 """
 _OLDEST: Final = """
     FROM secret_use WHERE secret_id = ? AND refused = {refused}
@@ -189,27 +190,31 @@ async def add_usage(
     Of each secret the `MAX_SOURCES` most recent sources are kept. Each sequence is in ascending order of its secrets,
     so that no two nodes wait for each other's rows.
     """
-    json = orjson.dumps(hours).decode()
-    rows = tx.rows_of_json(_HOUR_COLUMNS)
+    starts_at = to_microseconds(hour)
     counts = {"count": "0", "refused": "t.count"} if refused else {"count": "t.count", "refused": "0"}
-    await _add(tx, _UPDATE_HOURS, _ADD_HOURS, json, rows=rows, starts_at=to_microseconds(hour), **counts)
-    source_rows = tx.rows_of_json(_SOURCE_COLUMNS)
-    await _add(tx, _UPDATE_USES, _ADD_USES, orjson.dumps(sources).decode(), rows=source_rows, refused=refused)
+    for rows, values in tx.tables_of(_HOUR_COLUMNS, hours):
+        await _add(tx, _UPDATE_HOURS, _ADD_HOURS, values, rows=rows, starts_at=starts_at, **counts)
+    for rows, values in tx.tables_of(_SOURCE_COLUMNS, sources):
+        await _add(tx, _UPDATE_USES, _ADD_USES, values, rows=rows, refused=refused)
     await add_totals(tx, secrets, refused=refused)
-    count = "refused_attempts" if refused else "use_count"
-    oldest = _OLDEST.format(refused=refused)
-    for row in await tx.fetch(_FIND_TOO_MANY.format(rows=rows, refused=refused), [json, MAX_SOURCES]):
-        secret_id = row["secret_id"]
-        await tx.execute(_KEEP_COUNTS.format(count=count, oldest=oldest), secret_id, MAX_SOURCES, secret_id)
-        await tx.execute(_DROP_OLDEST.format(oldest=oldest), secret_id, MAX_SOURCES)
+    for rows, values in tx.tables_of(_HOUR_COLUMNS, hours):
+        for row in await tx.fetch(_FIND_TOO_MANY.format(rows=rows, refused=refused), [*values, MAX_SOURCES]):
+            await _drop_oldest(tx, row["secret_id"], refused=refused)
 
 
-async def _add(tx: Transaction, update: str, add: str, json: str, *, rows: str, **terms: object) -> None:
+async def _drop_oldest(tx: Transaction, secret_id: int, *, refused: bool) -> None:
+    """Drop all sources of a secret but the `MAX_SOURCES` most recent ones, and keep their counts."""
+    count, oldest = "refused_attempts" if refused else "use_count", _OLDEST.format(refused=refused)
+    await tx.execute(_KEEP_COUNTS.format(count=count, oldest=oldest), secret_id, MAX_SOURCES, secret_id)
+    await tx.execute(_DROP_OLDEST.format(oldest=oldest), secret_id, MAX_SOURCES)
+
+
+async def _add(tx: Transaction, update: str, add: str, values: Sequence[object], *, rows: str, **terms: object) -> None:
     """Add counts to the rows that there are, and insert the others."""
     if tx.dialect.name == "sqlite":
-        await tx.execute(add.format(rows=rows, **terms), json)
+        await tx.execute(add.format(rows=rows, **terms), *values)
     else:
-        await tx.execute(update.format(rows=rows, **terms) + add.format(rows="new", **terms), json)
+        await tx.execute(update.format(rows=rows, **terms) + add.format(rows="new", **terms), *values)
 
 
 async def add_totals(tx: Transaction, secrets: Sequence[CountedSecret], *, refused: bool) -> None:

@@ -18,7 +18,7 @@ from gql_secrets.domain.rotation import Retention, SecretState
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
-from gql_secrets.storage.usage import MAX_SOURCES, SecretUse, Totals, UsageBucket
+from gql_secrets.storage.usage import MAX_SOURCES, SecretUse, Totals, UsageBucket, find_buckets, find_uses
 from gql_secrets.wiring import Services, background
 
 
@@ -226,6 +226,22 @@ async def test_of_each_secret_the_most_recent_sources_stay(services: Services, c
     assert (await totals(services, secret_id)).use_count == 2 * MAX_SOURCES
     rows = await services.database.fetch("SELECT count(*) AS rows FROM secret_use")
     assert rows[0]["rows"] == MAX_SOURCES
+
+
+async def test_every_secret_of_a_large_batch_is_written(services: Services, clock: Clock) -> None:
+    """SQLite writes a thousand rows with each statement, and the rest with another one."""
+    wanted: dict[tuple[int, str | None], int] = {}
+    for _ in range(2):
+        for number in range(10_000, 12_100):
+            source = Source(f"192.0.2.{number % 200}", "app")
+            services.usage.used(number, source, clock.now)
+            wanted[number, source.address] = wanted.get((number, source.address), 0) + 1
+        await services.usage.flush()
+    found = await find_uses(services.database, range(10_000, 12_100))
+    assert {(number, use.address): use.count for number, use in found} == wanted
+    assert {(use.user_agent, use.last_seen_at) for _, use in found} == {("app", clock.now)}
+    hours = await find_buckets(services.database, range(10_000, 12_100), clock.now)
+    assert {number: bucket.count for number, bucket in hours} == dict.fromkeys(range(10_000, 12_100), 2)
 
 
 async def test_refused_attempts_do_not_push_out_the_sources_of_good_uses(services: Services, client: Made) -> None:

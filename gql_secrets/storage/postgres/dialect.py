@@ -5,12 +5,13 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
 import asyncpg
+import orjson
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.exceptions import OperationalError
 
@@ -278,6 +279,12 @@ class PostgresDialect:
     def rows_of_json(self, columns: Mapping[str, str]) -> str:  # noqa: D102
         names = ", ".join(f"(value ->> {at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items()))
         return f"(SELECT {names} FROM jsonb_array_elements(?::jsonb))"  # noqa: S608  names of our own columns
+
+    def tables_of(  # noqa: D102
+        self, columns: Mapping[str, str], rows: Sequence[Sequence[object]]
+    ) -> Iterator[tuple[str, Sequence[object]]]:
+        if rows:
+            yield self.rows_of_json(columns), [orjson.dumps(rows).decode()]
 
     async def insert(self, connection: BaseDBAsyncClient, tables: Sequence[TableRows]) -> None:  # noqa: D102
         for table, columns, rows in tables:

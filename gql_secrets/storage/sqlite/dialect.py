@@ -7,10 +7,12 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, cast
 
+import orjson
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.errors import SetupError, Unavailable
@@ -37,6 +39,7 @@ _CACHED_KILOBYTES: Final = 64 * 1024
 _PAGES_OF_LOG: Final = 8000  # of 4 kB: half of what the log keeps
 # SQLite's limit of the variables in a statement is 32,766.
 _ROWS_OF_STATEMENT: Final = 500
+_ROWS_OF_VALUES: Final = 1000
 _MIGRATION_SECONDS: Final = 120.0
 _MAX_FOUND: Final = 20
 
@@ -209,6 +212,19 @@ class SqliteDialect:
         names = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
         return f"(SELECT {names} FROM json_each(?))"  # noqa: S608  names of our own columns
 
+    def tables_of(
+        self, columns: Mapping[str, str], rows: Sequence[Sequence[object]]
+    ) -> Iterator[tuple[str, Sequence[object]]]:
+        """Yield each thousand rows as parameters, which take a third of the time of JSON; the rest as JSON.
+
+        The statement for a thousand rows is prepared once. One for any other number would be prepared each time.
+        """
+        rest = len(rows) % _ROWS_OF_VALUES
+        for start in range(0, len(rows) - rest, _ROWS_OF_VALUES):
+            yield _values_of(tuple(columns)), list(chain.from_iterable(rows[start : start + _ROWS_OF_VALUES]))
+        if rest:
+            yield self.rows_of_json(columns), [orjson.dumps(rows[-rest:]).decode()]
+
     async def insert(self, connection: BaseDBAsyncClient, tables: Sequence[TableRows]) -> None:
         """Insert many rows with each statement.
 
@@ -287,3 +303,11 @@ def _insertions(table: TableRows) -> Iterator[Statement]:
     for start in range(0, len(table.rows), _ROWS_OF_STATEMENT):
         rows = table.rows[start : start + _ROWS_OF_STATEMENT]
         yield into + ", ".join([marks] * len(rows)), list(chain.from_iterable(rows))
+
+
+@lru_cache
+def _values_of(columns: tuple[str, ...]) -> str:
+    """Return SQL that reads the parameters of a thousand rows as a table with these columns."""
+    names = ", ".join(f"column{number} AS {name}" for number, name in enumerate(columns, 1))
+    row = f"({', '.join('?' * len(columns))})"
+    return f"(SELECT {names} FROM (VALUES {', '.join([row] * _ROWS_OF_VALUES)}))"  # noqa: S608  names of our own columns
