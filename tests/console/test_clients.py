@@ -39,6 +39,7 @@ def test_the_list_is_searched_as_one_types_and_turned_page_by_page(window: Windo
     expect(rows).to_have_count(11)
     expect(page.get_by_role("button", name="Next")).to_be_disabled()
     page.get_by_role("row").last.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1, name="Many 0000")).to_be_visible()
     page.go_back()
     expect(page.get_by_text("51\N{EN DASH}60 of 60")).to_be_visible()
     page.get_by_role("button", name="Previous").click()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
-from support.console_window import Client, Server, Window, open_context, sign_in
+from support.console_window import PATIENCE, Client, Server, Window, open_context, sign_in
 
 OpenWindow = Callable[..., Window]
 
@@ -200,7 +200,8 @@ def test_safe_to_revoke_is_said_without_reservation_only_when_every_source_has_m
 
     assert hasty_server.is_good(client.id, new, "inventory/8")
     window.page.reload()
-    expect(window.page.get_by_role("heading", name="Safe to revoke")).to_be_visible()
+    # The page may have to ask once more, which it does every 20 seconds.
+    expect(window.page.get_by_role("heading", name="Safe to revoke")).to_be_visible(timeout=3 * PATIENCE)
     context.close()
 
 

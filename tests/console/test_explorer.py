@@ -72,15 +72,27 @@ def test_it_formats_completes_and_checks_what_is_written(window: Window, server:
     expect(variables.locator(".squiggly-error").first).to_be_visible()
 
 
+def subscriptions(window: Window) -> list[str | bytes]:
+    """Return where the subscriptions appear that the window sends."""
+    sent: list[str | bytes] = []
+
+    def note(frame: str | bytes) -> None:
+        if '"subscribe"' in str(frame):
+            sent.append(frame)
+
+    window.page.on("websocket", lambda socket: socket.on("framesent", note))
+    return sent
+
+
 def test_a_subscription_in_it_hears_a_change(window: Window, server: Server, client: Client) -> None:
+    sent = subscriptions(window)
     window.page.goto(f"{server.url}/graphql")
     editor = window.page.get_by_role("region", name="Operation Editor")
     expect(editor.get_by_text("totalCount")).to_be_visible()
     window.page.get_by_role("tab", name="ClientEvents").click()
     expect(editor.get_by_text("subscription")).to_be_visible()
     window.page.get_by_role("button", name="Execute query").click()
-    expect(window.page.get_by_role("button", name="Stop query")).to_be_visible()
-    window.page.wait_for_timeout(500)
+    window.wait_until(lambda: len(sent) > 0)
     server.run("client", "disable", client.id)
 
     expect(window.page.get_by_role("region", name="Result Window").get_by_text("DISABLED")).to_be_visible()
@@ -90,6 +102,7 @@ def test_what_is_run_straight_after_a_change_of_tabs_is_what_is_seen(
     window: Window, server: Server, client: Client
 ) -> None:
     """GraphiQL learns of another tab's operation only after a pause, which here lasts."""
+    sent = subscriptions(window)
     window.page.clock.install()
     window.page.goto(f"{server.url}/graphql")
     editor = window.page.get_by_role("region", name="Operation Editor")
@@ -98,7 +111,7 @@ def test_what_is_run_straight_after_a_change_of_tabs_is_what_is_seen(
     window.page.get_by_role("tab", name="ClientEvents").click()
     window.page.get_by_role("button", name="Execute query").click()
     window.page.clock.resume()
-    window.page.wait_for_timeout(500)
+    window.wait_until(lambda: len(sent) > 0)
     server.run("client", "disable", client.id)
 
     expect(window.page.get_by_role("region", name="Result Window").get_by_text("DISABLED")).to_be_visible()

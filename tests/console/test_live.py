@@ -79,6 +79,7 @@ def test_what_happens_before_the_server_has_begun_to_tell_appears_too(
     window.page.reload()
     expect(window.page.get_by_role("table")).to_be_visible()
     expect(window.page.get_by_text("Live", exact=True)).to_be_visible()
+    window.wait_until(lambda: len(kept) > 0)
     client = make_client()
     [ask_now] = kept
     ask_now()
@@ -108,6 +109,8 @@ def test_signing_out_ends_every_window_of_the_session(own_window: Window, open_w
 def test_a_change_without_a_sign_in_is_refused_in_words_and_a_new_sign_in_goes_on(
     window: Window, server: Server, client: Client
 ) -> None:
+    window.page.add_init_script("setInterval = () => 0")  # nothing is asked regularly
+    window.page.reload()
     window.open(client)
     window.press("Reset Secret")
     window.confirm("Reset and end the old secret now")

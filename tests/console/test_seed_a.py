@@ -14,6 +14,7 @@ def test_an_admin_resets_smoothly_and_revokes_when_nobody_uses_the_old_secret(
     assert server.is_good(client.id, client.secret)
 
     window.page.get_by_role("searchbox").fill(client.name)
+    expect(window.page.get_by_text("1 client", exact=True)).to_be_visible()
     window.page.get_by_role("link", name=client.name).click()
     window.press("Reset Secret")
     switch = window.dialog.get_by_role("switch", name="Smooth Rollover")
