@@ -1,6 +1,7 @@
 """Keyset pages: a cursor contains the key of a row, so page 10,000 costs as much as page 1."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -164,6 +165,26 @@ class Page(Generic[Row]):
     def cursor_of(self, row: Row) -> str:
         """Return the cursor of one of the rows."""
         return self.make_cursor(row)
+
+
+class Counts:
+    """Numbers of rows that are counted together, when the first of them is asked for.
+
+    Args:
+        read: returns the numbers by their keys, of which those that are 0 may be missing.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
+        self._read = read
+        self._counting: asyncio.Future[Mapping[str, int]] | None = None
+
+    async def of(self, key: str) -> int:
+        """Return the number of this key."""
+        if self._counting is None:
+            self._counting = asyncio.ensure_future(self._read())
+            # The caller may have disconnected by the time it fails; its result must still be consumed.
+            self._counting.add_done_callback(lambda counting: counting.cancelled() or counting.exception())
+        return (await asyncio.shield(self._counting)).get(key, 0)
 
 
 def cursor_by(*names: str) -> Callable[[object], str]:

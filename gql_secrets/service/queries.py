@@ -17,10 +17,11 @@ from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.search import search_term
 from gql_secrets.domain.texts import is_writable
 from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST, ClientFilter
-from gql_secrets.service.pages import Page, PageRequest, cursor_by, cursor_of_place
+from gql_secrets.service.pages import Counts, Page, PageRequest, cursor_by, cursor_of_place
 from gql_secrets.service.session_rows import valid_at
-from gql_secrets.storage import client_lists, client_rows, secret_rows
+from gql_secrets.storage import audit_rows, client_lists, client_rows, secret_rows
 from gql_secrets.storage.allowed_uses import conditions_at
+from gql_secrets.storage.audit_rows import Condition
 from gql_secrets.storage.change_log import ChangeLog
 from gql_secrets.storage.client_conditions import Conditions
 from gql_secrets.storage.client_lists import Order
@@ -43,7 +44,7 @@ _REVISIONS_BETWEEN: Final = f"SELECT revision FROM audit_event WHERE at >= ? AND
 _NETWORKS: Final = "SELECT client_id, network FROM client_network WHERE client_id IN ({marks}) ORDER BY position"
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
-Record = TypeVar("Record", ClientSecret, AuditEvent, Session)
+Record = TypeVar("Record", ClientSecret, Session)
 
 
 class Queries:
@@ -189,13 +190,15 @@ class Queries:
     ) -> dict[tuple[str, PageRequest], Page[ClientSecret]]:
         """Return the first page of each client's secrets as `page_of_secrets` does, all of them in one query."""
         longest = max((page.size for _, page in wanted), default=0)
-        newest = await secret_rows.newest_secrets(self._database, {client_id for client_id, _ in wanted}, longest + 1)
+        client_ids = {client_id for client_id, _ in wanted}
+        newest = await secret_rows.newest_secrets(self._database, client_ids, longest + 1)
+        counts = Counts(lambda: secret_rows.count_of_clients(self._database, client_ids))
         return {
             (client_id, page): Page.of(
                 page,
                 newest.get(client_id, [])[: page.size + 1],
                 cursor_by("id"),
-                count=partial(self._count, partial(ClientSecret.filter, client_id=client_id)),
+                count=partial(counts.of, client_id),
             )
             for client_id, page in wanted
         }
@@ -210,26 +213,62 @@ class Queries:
         surface: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        only_count: bool = False,
     ) -> Page[AuditEvent]:
-        """Return audit events, newest first, including those of deleted clients."""
-        wanted: dict[str, Any] = {
-            "client_id": client_id,
-            "actor": actor,
-            "action": action,
-            "surface__in": [surface, FORMER_CLIENTS_API] if surface == Surface.CLIENTS_API else surface and [surface],
-            "at__gte": since,
-            "at__lt": until,
-        }
-        filters = {name: value for name, value in wanted.items() if value is not None}
-        if since is not None or until is not None:
-            filters |= await self._revisions_between(since, until)
-        if not (is_client_id(client_id or "-") and len(actor or "") <= MAX_ACTOR and is_writable(actor or "")):
-            filters = {"revision": 0}  # no event has this
-        return await self._page(
-            page, "revision", lambda: AuditEvent.filter(**filters).prefetch_related("ended_secrets")
-        )
+        """Return audit events, newest first, including those of deleted clients.
 
-    async def _revisions_between(self, since: datetime | None, until: datetime | None) -> dict[str, int]:
+        Where their number is all that is needed (`only_count`), the page has no rows.
+
+        Raises:
+            BadRequest: the page has a cursor of something else.
+            Unavailable: the database does not answer.
+        """
+        beyond = page.parse_cursor(1)
+        conditions: list[Condition] = [
+            (f"{column} = ?", [value])
+            for column, value in (("client_id", client_id), ("actor", actor), ("action", action))
+            if value is not None
+        ]
+        if surface is not None:
+            surfaces = [surface, FORMER_CLIENTS_API] if surface == Surface.CLIENTS_API else [surface]
+            conditions.append((f"surface IN ({', '.join('?' * len(surfaces))})", surfaces))
+        if since is not None:
+            conditions.append(("at >= ?", [to_microseconds(since)]))
+        if until is not None:
+            conditions.append(("at < ?", [to_microseconds(until)]))
+        if since is not None or until is not None:
+            conditions += await self._revisions_between(since, until)
+        if not (is_client_id(client_id or "-") and len(actor or "") <= MAX_ACTOR and is_writable(actor or "")):
+            conditions = [("revision = 0", [])]  # no event has this
+        count = partial(audit_rows.count_events, self._database, tuple(conditions))
+        if only_count:
+            return Page([], cursor_by("revision"), has_next=False, has_previous=False, count=count)
+        if beyond is not None:
+            conditions.append((f"revision {'>' if page.is_backward else '<'} ?", beyond))
+        rows = await audit_rows.page_of_events(
+            self._database, conditions, is_backward=page.is_backward, limit=page.size + 1
+        )
+        return Page.of(page, rows, cursor_by("revision"), count=count)
+
+    async def first_pages_of_audit_events(
+        self, wanted: Sequence[tuple[str, PageRequest]]
+    ) -> dict[tuple[str, PageRequest], Page[AuditEvent]]:
+        """Return the first page of each client's events as `page_of_audit_events` does, all of them in one query."""
+        client_ids = {client_id for client_id, _ in wanted if is_client_id(client_id)}
+        longest = max((page.size for _, page in wanted), default=0)
+        newest = await audit_rows.newest_events(self._database, client_ids, longest + 1)
+        counts = Counts(lambda: audit_rows.count_of_clients(self._database, client_ids))
+        return {
+            (client_id, page): Page.of(
+                page,
+                newest.get(client_id, [])[: page.size + 1],
+                cursor_by("revision"),
+                count=partial(counts.of, client_id),
+            )
+            for client_id, page in wanted
+        }
+
+    async def _revisions_between(self, since: datetime | None, until: datetime | None) -> list[Condition]:
         """Return bounds of the revisions of a time with few events, so that not all others are read to fill a page.
 
         The order of revisions need not be that of time: the database's clock may have stepped back.
@@ -239,8 +278,8 @@ class Queries:
         )
         revisions = [revision for (revision,) in rows]
         if len(revisions) > _FEW_EVENTS:
-            return {}
-        return {"revision__gte": min(revisions, default=0), "revision__lte": max(revisions, default=0)}
+            return []
+        return [("revision BETWEEN ? AND ?", [min(revisions, default=0), max(revisions, default=0)])]
 
     async def page_of_sessions(self, page: PageRequest) -> Page[Session]:
         """Return the sessions that are valid now, newest first."""

@@ -3,7 +3,7 @@
 A change makes several. Tortoise's own ways check and convert each value, which takes several times as long.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -49,6 +49,11 @@ def object_of_row(model: type[ModelT], plan: Plan, values: Sequence[Any]) -> Mod
 def set_fields(made: Model, **values: object) -> None:
     """Set fields of an object that was made here, without what Tortoise checks of each."""
     made.__dict__.update(values)
+
+
+def set_related(made: Model, name: str, rows: Iterable[Model]) -> None:
+    """Give an object that was made here the rows of other tables that refer to it, as if they were prefetched."""
+    getattr(made, name)._set_result_for_query(list(rows))  # noqa: SLF001  what Tortoise's prefetching calls
 
 
 def plan_of(model: type[Model], columns: Sequence[str]) -> Plan:

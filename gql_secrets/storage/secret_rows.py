@@ -21,6 +21,10 @@ _NEWEST: Final = f"""
         ) numbered WHERE place <= ?
     ) ORDER BY id DESC
 """  # noqa: S608  put together from constants
+_COUNTS: Final = """
+    SELECT client_id, count(*) FROM client_secret WHERE client_id IN (SELECT client_id FROM {wanted} wanted)
+    GROUP BY client_id
+"""
 
 
 async def newest_secrets(database: Database, client_ids: Collection[str], count: int) -> dict[str, list[ClientSecret]]:
@@ -37,3 +41,14 @@ async def newest_secrets(database: Database, client_ids: Collection[str], count:
         if secret is not None:
             secrets[secret.client_id].append(secret)
     return secrets
+
+
+async def count_of_clients(database: Database, client_ids: Collection[str]) -> dict[str, int]:
+    """Return how many secrets each client has or had, if any.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    wanted = orjson.dumps([[client_id] for client_id in client_ids]).decode()
+    statement = _COUNTS.format(wanted=database.dialect.rows_of_json({"client_id": "text"}))
+    return {client_id: int(count) for client_id, count in await database.fetch_rows(statement, (wanted,))}

@@ -1,4 +1,4 @@
-"""Which parts of clients an operation needs: most lists show little of each, and only that is read."""
+"""Which parts of what a field returns an operation needs: most select little of it, and only that is read."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -39,11 +39,19 @@ _PARTS: Final[Mapping[str, ClientPart]] = {
     "labels": ClientPart.LABELS,
 }
 
+_COUNT: Final = frozenset(("totalCount", "__typename"))
+
 
 def client_parts(info: Info) -> ClientPart:
     """Return what is needed of the clients that a field returns."""
     raw = info._raw_info  # noqa: SLF001  Strawberry has no public name for the nodes of a field
     return _needed(selected_names(raw.field_nodes, raw.fragments))
+
+
+def selects_only_count(info: Info) -> bool:
+    """Return whether nothing is selected of the connection that a field returns but the number of its items."""
+    raw = info._raw_info  # noqa: SLF001  as above
+    return selected_names(raw.field_nodes, raw.fragments) <= _COUNT
 
 
 @lru_cache(maxsize=512)

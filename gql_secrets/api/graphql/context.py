@@ -17,7 +17,7 @@ from gql_secrets.service.pages import Page, PageRequest
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
 from gql_secrets.service.usage.sources import RolloverKey, RolloverSources
 from gql_secrets.storage.client_rows import ClientRow
-from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.models import AuditEvent, ClientSecret
 from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket
 from gql_secrets.wiring import Services
 
@@ -60,6 +60,11 @@ class Loaders:
     def secrets(self) -> Loader[tuple[str, PageRequest], Page[ClientSecret]]:
         """The first pages of the secrets of clients, by client id and page."""
         return Loader(self._queries.first_pages_of_secrets)
+
+    @cached_property
+    def audit_events(self) -> Loader[tuple[str, PageRequest], Page[AuditEvent]]:
+        """The first pages of the audit events of clients, by client id and page."""
+        return Loader(self._queries.first_pages_of_audit_events)
 
     @cached_property
     def rollovers(self) -> Loader[str, Rollover]:

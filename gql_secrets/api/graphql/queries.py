@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 import strawberry
 
-from gql_secrets.api.graphql.client_parts import client_parts
+from gql_secrets.api.graphql.client_parts import client_parts, selects_only_count
 from gql_secrets.api.graphql.context import Info, is_only_field
 from gql_secrets.api.graphql.enums import AuditAction, Role, Surface
 from gql_secrets.api.graphql.guards import CurrentSecretGuard, Guard, client_of_argument
@@ -215,6 +215,7 @@ class Query:
             surface=surface.value if surface else None,
             since=since,
             until=until,
+            only_count=selects_only_count(info),
         )
         return Connection[AuditEvent].of(page, AuditEvent.of)
 

@@ -35,6 +35,15 @@ async def _load_secrets(context: Context, clients: list["Client"], given: Mappin
     return True
 
 
+async def _load_audit_events(context: Context, clients: list["Client"], given: Mapping[str, Any]) -> bool:
+    """Load the first page of each client's audit events."""
+    if given.get("after") is not None:
+        return False
+    page = PageRequest(given.get("first", DEFAULT_PAGE))
+    await context.loaders.audit_events.load_all([(client.key, page) for client in clients])
+    return True
+
+
 @strawberry.type(description="An application that signs in with its client id and a secret.")
 class Client(Node):
     row: strawberry.Private[ClientRow]
@@ -172,14 +181,16 @@ class Client(Node):
     @strawberry.field(
         description="The audit events of the client, newest first.",
         extensions=[Guard(Role.ADMIN)],
-        metadata=PAGE_BELOW,
+        metadata={**PAGE_BELOW, **loads(_load_audit_events)},
     )
     async def audit_events(
         self, info: Info, first: First = DEFAULT_PAGE, after: After = None
     ) -> Connection[AuditEvent] | None:
-        page = await info.context.services.queries.page_of_audit_events(
-            PageRequest(first, after), client_id=self.row.client_id
-        )
+        asked = PageRequest(first, after)
+        if after is None:
+            page = await info.context.loaders.audit_events.load((self.row.client_id, asked))
+        else:
+            page = await info.context.services.queries.page_of_audit_events(asked, client_id=self.row.client_id)
         return Connection[AuditEvent].of(page, AuditEvent.of)
 
     @strawberry.field(
