@@ -152,7 +152,7 @@ class ImmediateContext(SqliteTransactionContext):
             if exc_type is None:
                 end = self._keep()
             else:
-                await self._undo(exc_val)
+                end = await self._undo(exc_val)
         finally:
             self._connections.reset(self.token)
             self._queue.release()
@@ -174,8 +174,12 @@ class ImmediateContext(SqliteTransactionContext):
             self.connection.run_now("RELEASE change")
         return self._queue.keep()
 
-    async def _undo(self, failure: object) -> None:
-        """Roll back this change, and only this one. The thread may be in the middle of one of its statements."""
+    async def _undo(self, failure: object) -> "asyncio.Future[OperationalError | None] | None":
+        """Roll back this change, and only this one. The thread may be in the middle of one of its statements.
+
+        Return a future of the commit of the changes before it, where there are some: a refusal was decided on what they
+        wrote, so it is not answered earlier, nor at all if they are not committed.
+        """
         if not self.connection.is_open:
             # SQLite rolled back everything: the changes before this one, which still wait for the commit, too. They
             # end with the same error, so that those that end something can be repeated from the reserve.
@@ -186,6 +190,8 @@ class ImmediateContext(SqliteTransactionContext):
         else:
             await self.connection.run("ROLLBACK TO change")
             await self.connection.run("RELEASE change")
+            return self._queue.keep() if isinstance(failure, Exception) else None
+        return None
 
 
 class ImmediateSqliteClient(SqliteClient):

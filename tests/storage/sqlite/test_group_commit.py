@@ -11,7 +11,7 @@ from support.audits import check_chain
 from support.callers import ADMIN, DAY, HARD, Made
 from support.installation import MakeClient
 
-from gql_secrets.domain.errors import Unavailable
+from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.settings import DATABASE_FILE
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
@@ -95,6 +95,31 @@ async def test_a_commit_that_fails_refuses_all_of_them(
     assert generations(data_dir, clients) == [1] * len(clients)
     await reset_all(services, clients)
     assert generations(data_dir, clients) == [2] * len(clients)
+
+
+@pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "not committed"])
+async def test_a_refusal_is_not_answered_before_the_changes_that_it_was_decided_on(
+    services: Services, clients: list[Made], data_dir: Path, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """Otherwise somebody was refused because of a change that was never made."""
+    commit = aiosqlite.Connection.commit
+
+    async def end(self: aiosqlite.Connection) -> None:
+        if not is_committed:
+            raise sqlite3.OperationalError("disk I/O error")
+        await commit(self)
+
+    async def refused() -> list[int]:
+        with pytest.raises(Conflict if is_committed else Unavailable):
+            await services.rotation.reset_secret(clients[0].id, HARD, by=ADMIN, if_generation=1)
+        return generations(data_dir, clients[:1])
+
+    monkeypatch.setattr(aiosqlite.Connection, "commit", end)
+    results = await asyncio.gather(
+        services.rotation.reset_secret(clients[0].id, HARD, by=ADMIN), refused(), return_exceptions=True
+    )
+    assert isinstance(results[0], Unavailable) is not is_committed
+    assert results[1] == [2 if is_committed else 1]
 
 
 async def test_a_transaction_that_sqlite_rolls_back_itself_refuses_what_came_before(
