@@ -21,7 +21,7 @@ from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeR
 from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.api.web.client_address import TrustedProxies
 from gql_secrets.domain.credentials import PlaintextSecret
-from gql_secrets.service.verification import Accepted, Verdict
+from gql_secrets.service.verification import Accepted, Question, Verdict
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
@@ -373,17 +373,17 @@ async def test_a_caller_that_leaves_before_it_is_accepted_has_no_connection(
     services = runner.app[SERVICES]
     made = await services.clients.create_client("New", by=ADMIN)
     basic = encode_basic_auth(made.client.client_id, made.secret.reveal())
-    verify, verdicts = services.verifier.verify, asyncio.Queue[Verdict]()
+    complete, verdicts = services.verifier.complete, asyncio.Queue[Verdict]()
     began, may_end = asyncio.Event(), asyncio.Event()
 
-    async def verify_later(*given: Any) -> Verdict:
+    async def complete_later(question: Question) -> Verdict:
         began.set()
         await may_end.wait()
-        verdict = await verify(*given)
+        verdict = await complete(question)
         verdicts.put_nowait(verdict)
         return verdict
 
-    monkeypatch.setattr(services.verifier, "verify", verify_later)
+    monkeypatch.setattr(services.verifier, "complete", complete_later)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET /verify HTTP/1.1\r\nHost: a\r\nAuthorization: {basic}\r\n\r\n".encode())
     await asyncio.wait_for(began.wait(), 5)
