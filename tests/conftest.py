@@ -17,7 +17,10 @@ from support.paths import TESTS
 from gql_secrets.domain.access import Caller
 from gql_secrets.settings import Settings
 from gql_secrets.storage import errors
+from gql_secrets.storage.postgres import connection
 from gql_secrets.wiring import Services, open_services
+
+_BEGIN = connection._BEGIN
 
 # A property holds however long a loaded machine takes for an example.
 hypothesis.settings.register_profile("untimed", parent=hypothesis.settings(), deadline=None)
@@ -138,6 +141,18 @@ def patient_verifications(monkeypatch: pytest.MonkeyPatch) -> None:
 def patient_fences(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a change on PostgreSQL more time to be followed by every node, for the same reason."""
     monkeypatch.setattr("gql_secrets.storage.cluster._MAX_WAIT_SECONDS", 60.0)
+
+
+@pytest.fixture(autouse=True)
+def patient_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let PostgreSQL keep the session of a process that pauses in a transaction, for the same reason."""
+    monkeypatch.setattr(connection, "_BEGIN", _BEGIN.replace("'3s'", "'60s'"))
+
+
+@pytest.fixture
+def transactions_as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the session of a process that pauses in a transaction end as it does outside tests."""
+    monkeypatch.setattr(connection, "_BEGIN", _BEGIN)
 
 
 @pytest.fixture(autouse=True)

@@ -95,6 +95,7 @@ async def test_connections_that_were_cut_while_idle_cost_no_answer(
 # Locks of a node that was stopped
 
 
+@pytest.mark.usefixtures("transactions_as_shipped")
 async def test_a_node_that_is_stopped_in_a_change_delays_the_others_once(
     services: Services, client: Made, open_node: OpenNode
 ) -> None:
