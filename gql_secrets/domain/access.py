@@ -24,10 +24,7 @@ class Role(StrEnum):
     @property
     def rank(self) -> int:
         """Greater is more powerful; a caller without a role has rank 0."""
-        return _RANKS[self]
-
-
-_RANKS: Final[Mapping[Role | None, int]] = {Role.ADMIN: 3, Role.OPERATOR: 2, Role.VIEWER: 1, None: 0}
+        return 3 if self is Role.ADMIN else 2 if self is Role.OPERATOR else 1
 
 
 class Feature(StrEnum):
@@ -114,7 +111,7 @@ def _role_of(features: frozenset[Feature]) -> Role | None:
 
 def rank(role: Role | None) -> int:
     """Return the rank of a role; 0 for None."""
-    return _RANKS[role]
+    return role.rank if role else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +193,9 @@ def require_role(caller: Caller, least: Role, *, argument: str | None = None) ->
         Unauthenticated: the caller did not sign in.
         Forbidden: the role is lower; `required_roles` has the ones that are allowed.
     """
-    if caller.kind is None:
+    if caller.is_anonymous:
         raise Unauthenticated
-    if _RANKS[caller.role] < _RANKS[least]:
+    if rank(caller.role) < least.rank:
         allowed = tuple(role.value for role in Role if role.rank >= least.rank)
         what = "This value" if argument else "This"
         raise Forbidden(f"{what} requires the role {' or '.join(allowed)}.", required_roles=allowed, argument=argument)

@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from typing import Final
 
@@ -167,11 +166,9 @@ class AuditEntry:
         """
         # 0 is a value (a hard reset has 0 hours to live); None, False and an empty list are not.
         canonical = ",".join(
-            [
-                f"{name}{_written(fact)}"
-                for name, fact in zip(_CANONICAL_NAMES, _facts_of(self), strict=True)
-                if fact is not None and fact is not False and fact != ()
-            ]
+            f"{name}{_written(fact)}"
+            for name, fact in zip(_CANONICAL_NAMES, _facts_of(self), strict=True)
+            if fact is not None and fact is not False and fact != ()
         )
         return hashlib.sha256(b"%c%b{%b}" % (self.FORMAT, previous, canonical.encode())).digest()
 
@@ -179,7 +176,6 @@ class AuditEntry:
 _CANONICAL_ORDER: Final = sorted(AuditEntry.__slots__)
 _CANONICAL_NAMES: Final = tuple(f'"{name}":' for name in _CANONICAL_ORDER)
 _facts_of: Final = attrgetter(*_CANONICAL_ORDER)
-_facts_of_end: Final = attrgetter("secret_id", "reason", "state_before")
 
 
 def _written(fact: object) -> str:
@@ -187,18 +183,14 @@ def _written(fact: object) -> str:
     kind = type(fact)
     if kind is int:
         return str(fact)
-    if isinstance(fact, str):
-        return encode_basestring_ascii(fact)
+    if kind is str:
+        return _encode(fact)
     if isinstance(fact, datetime):
         return str(_microseconds(fact))
-    if isinstance(fact, tuple) and isinstance(fact[0], EndedSecret):
-        return f"[{','.join(map(_written_end, sorted(fact, key=_facts_of_end)))}]"
+    if isinstance(fact, tuple):
+        is_ended = isinstance(fact[0], EndedSecret)
+        fact = sorted([each.secret_id, each.reason, each.state_before] for each in fact) if is_ended else list(fact)
     return _encode(fact)
-
-
-def _written_end(end: EndedSecret) -> str:
-    reason, state = encode_basestring_ascii(end.reason), encode_basestring_ascii(end.state_before)
-    return f"[{end.secret_id},{reason},{state}]"
 
 
 @dataclass(frozen=True, slots=True)

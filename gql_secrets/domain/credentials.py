@@ -16,8 +16,6 @@ from gql_secrets.domain import base64url
 from gql_secrets.domain.errors import SetupError
 
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# Every pair of characters, in the order of the numbers that they write.
-_PAIRS: Final = tuple(first + second for first in _BASE62 for second in _BASE62)
 _PREFIX: Final = "gqls_"
 _BODY_CHARACTERS: Final = 43  # 62**43 > 2**256
 _CHECK_CHARACTERS: Final = 6  # 62**6 > 2**32
@@ -75,11 +73,11 @@ class PlaintextSecret:
 
 
 def _base62(number: int, width: int) -> str:
-    pairs = []
-    for _ in range((width + 1) // 2):
-        number, pair = divmod(number, len(_PAIRS))
-        pairs.append(_PAIRS[pair])
-    return "".join(reversed(pairs))[-width:]
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, len(_BASE62))
+        digits.append(_BASE62[digit])
+    return "".join(reversed(digits))
 
 
 def mint_client_id() -> str:

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Collection
 from enum import StrEnum
-from json.encoder import encode_basestring_ascii
 from typing import Final, NamedTuple, Self
 
 from gql_secrets.domain.errors import Unavailable
 
 _FIELDS: Final = 10
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class UncertainClients(StrEnum):
@@ -64,13 +64,8 @@ class JournaledChange(NamedTuple):
 
     def to_json(self) -> str:
         """Return it as one line of JSON."""
-        client = "null" if self.client_id is None else encode_basestring_ascii(self.client_id)
-        numbers = (self.secret_id, self.hours_to_live, self.expires_at, self.session_number)
-        written = ",".join(["null" if number is None else str(number) for number in numbers])
-        return (
-            f'[{self.revision},"{self.hash.hex()}","{self.previous.hex()}",{client},'
-            f"{encode_basestring_ascii(self.action)},{written},[{','.join(map(str, self.ended))}]]"
-        )
+        revision, digest, previous, *facts = self
+        return _encode([revision, digest.hex(), previous.hex(), *facts])
 
     @classmethod
     def of_json(cls, text: str | bytes) -> Self:

@@ -1,7 +1,7 @@
 """Reads of clients, secrets, and audit events, in pages."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -45,6 +45,7 @@ _NETWORKS: Final = "SELECT client_id, network FROM client_network WHERE client_i
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 Record = TypeVar("Record", ClientSecret, Session)
+Row = TypeVar("Row")
 
 
 class Queries:
@@ -193,15 +194,7 @@ class Queries:
         client_ids = {client_id for client_id, _ in wanted}
         newest = await secret_rows.newest_secrets(self._database, client_ids, longest + 1)
         counts = Counts(lambda: secret_rows.count_of_clients(self._database, client_ids))
-        return {
-            (client_id, page): Page.of(
-                page,
-                newest.get(client_id, [])[: page.size + 1],
-                cursor_by("id"),
-                count=partial(counts.of, client_id),
-            )
-            for client_id, page in wanted
-        }
+        return _first_pages(wanted, newest, "id", counts)
 
     async def page_of_audit_events(
         self,
@@ -258,15 +251,7 @@ class Queries:
         longest = max((page.size for _, page in wanted), default=0)
         newest = await audit_rows.newest_events(self._database, client_ids, longest + 1)
         counts = Counts(lambda: audit_rows.count_of_clients(self._database, client_ids))
-        return {
-            (client_id, page): Page.of(
-                page,
-                newest.get(client_id, [])[: page.size + 1],
-                cursor_by("revision"),
-                count=partial(counts.of, client_id),
-            )
-            for client_id, page in wanted
-        }
+        return _first_pages(wanted, newest, "revision", counts)
 
     async def _revisions_between(self, since: datetime | None, until: datetime | None) -> list[Condition]:
         """Return bounds of the revisions of a time with few events, so that not all others are read to fill a page.
@@ -373,3 +358,15 @@ class Queries:
 
 async def _none() -> int:
     return 0
+
+
+def _first_pages(
+    wanted: Sequence[tuple[str, PageRequest]], newest: Mapping[str, Sequence[Row]], key: str, counts: Counts
+) -> dict[tuple[str, PageRequest], Page[Row]]:
+    """Return the first page of each client, of its newest rows: one more than the longest page has."""
+    return {
+        (client_id, page): Page.of(
+            page, newest.get(client_id, [])[: page.size + 1], cursor_by(key), count=partial(counts.of, client_id)
+        )
+        for client_id, page in wanted
+    }

@@ -177,10 +177,8 @@ def _statement(
 
 async def _few(database: Database, conditions: Sequence[Condition]) -> list[str] | None:
     """Return the ids of the clients that meet the conditions if these are few and found without reading all."""
-    if all(condition.is_common or not condition.is_met for condition in conditions):
-        return None
     selection = _selection(conditions)
-    if selection is None:
+    if selection is None or not any(condition.is_met and not condition.is_common for condition in conditions):
         return None
     source, test, values = selection
     rows = await database.fetch_rows(f"SELECT c.client_id FROM {source} WHERE {test} LIMIT {_MAX_SORTED + 1}", values)  # noqa: S608
