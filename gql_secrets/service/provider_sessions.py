@@ -206,18 +206,24 @@ class ProviderSessions:
         )
         return [row["id"] for row in rows]
 
-    async def find_unconfirmed(self, token: str) -> int | None:
-        """Return the number of the session with this cookie, if only its role must be looked at for it to be valid."""
+    async def find_role(self, token: str) -> tuple[int, bool] | None:
+        """Return the number of the session with this cookie, and whether its role counts now.
+
+        Where it does not, a look makes the session valid. None if the session is not valid, and no look changes that.
+        """
         if not is_token(token):
             return None
         row = await self._database.read(
             lambda connection: Session.filter(digest=session_digest(token)).using_db(connection).first()
         )
-        if row is None or row.tokens is None:
+        if row is None or row.looked_at is None:
             return None
         now = await self._database.now()
+        if is_valid(row, now):
+            return row.id, True
         is_waiting = row.look_failed_at is not None and now < row.look_failed_at + SECONDS_AFTER_FAILURE
-        return row.id if not is_waiting and is_valid_but_for_role(row, now) and not is_valid(row, now) else None
+        can_look = row.tokens is not None and not is_waiting and is_valid_but_for_role(row, now)
+        return (row.id, False) if can_look else None
 
     async def claim_look(self, session_id: int) -> Look | None:
         """Return the session for a look that no other node makes at the same time, or has made; None if one has."""

@@ -43,19 +43,18 @@ class RoleLooks:
 
         Where another request or node is looking, this waits for it: a page sends several requests at a time.
 
-        Returns whether there was a look: the session may be valid now.
+        Returns whether there was a look, also one that ended just before: the session may be valid now.
         """
         if not self._clients:
             return False
-        find, has_waited = self._services.provider_sessions.find_unconfirmed, False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_WAIT_SECONDS):
-                while (session_id := await find(token)) is not None:
-                    if await self._look(session_id):
+                while (found := await self._services.provider_sessions.find_role(token)) is not None:
+                    session_id, counts = found
+                    if counts or await self._look(session_id):
                         return True
-                    has_waited = True
                     await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
-        return has_waited
+        return False
 
     async def _look(self, session_id: int) -> bool:
         sessions = self._services.provider_sessions

@@ -213,6 +213,29 @@ async def test_requests_at_the_same_time_wait_for_one_look(
     assert refreshes(provider) == 1
 
 
+async def test_a_look_counts_for_a_request_that_was_about_to_ask_for_one(
+    ada: Person, provider: IdentityProvider, clock: Clock, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It found the session without a role, and before it asked for a look, that of another request had ended."""
+    move(clock, provider, 10 * MINUTE)
+    find, is_late, may_ask = services.sessions.find, asyncio.Event(), asyncio.Event()
+
+    async def find_and_wait(token: str) -> Any:
+        person = await find(token)
+        if person is None and not is_late.is_set():
+            is_late.set()
+            await may_ask.wait()
+        return person
+
+    monkeypatch.setattr(services.sessions, "find", find_and_wait)
+    late = asyncio.create_task(ada.viewer())
+    await is_late.wait()
+    assert await ada.viewer() is not None
+    may_ask.set()
+    assert await late is not None
+    assert refreshes(provider) == 1
+
+
 # Neither refresh token nor roles in user info: ten minutes, and a silent sign-in
 
 
