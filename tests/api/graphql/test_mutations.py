@@ -1,69 +1,18 @@
 """Each mutation: success, refused value, not found, lost race, replay (not allowed: test_roles.py)."""
 
-from typing import Any, Final
+from typing import Any
 
 import pytest
-from support.callers import Made, verify
+from support.callers import Made, is_good, verify
 from support.clocks import DAYS, HOUR, MINUTE, NOW, SECOND, Clock
 from support.installation import MakeClient
+from support.mutations import CANCEL, DELETE, ENABLE, RESET, RETENTION, REVOKE, UPDATE
 
-from gql_secrets.service.verification import Accepted
 from gql_secrets.wiring import Services
-
-ERRORS: Final = "userErrors { code field message minimum maximum }"
-SECRET: Final = "{ id state hint createdAt replacedAt expiresAt endedAt endReason }"
-RESET: Final = f"""
-mutation ($id: ID!, $hours: Int!, $key: String, $end: Boolean! = false, $generation: Int) {{
-  resetSecret(
-    clientId: $id, hoursToLive: $hours, idempotencyKey: $key, endActiveRollover: $end, ifGeneration: $generation
-  ) {{
-    client {{ clientId generation inRollover currentSecret {SECRET} oldSecret {SECRET} }}
-    newSecret oldSecret {SECRET} oldSecretExpiresAt withdrawnSecret {SECRET} displacedSecret {SECRET} replayed {ERRORS}
-  }}
-}}"""
-REVOKE: Final = f"""
-mutation ($id: ID!, $secret: ID, $generation: Int) {{
-  revokeOldSecret(clientId: $id, secretId: $secret, ifGeneration: $generation) {{
-    client {{ inRollover generation }} revokedSecret {SECRET} alreadyEnded {ERRORS}
-  }}
-}}"""
-RETENTION: Final = f"""
-mutation ($id: ID!, $hours: Int!, $generation: Int) {{
-  changeRetention(clientId: $id, hoursToLive: $hours, ifGeneration: $generation) {{
-    client {{ generation }} oldSecret {SECRET} oldSecretExpiresAt clamped {ERRORS}
-  }}
-}}"""
-CANCEL: Final = f"""
-mutation ($id: ID!, $generation: Int) {{
-  cancelRollover(clientId: $id, ifGeneration: $generation) {{
-    client {{ inRollover generation }} currentSecret {SECRET} withdrawnSecret {SECRET} {ERRORS}
-  }}
-}}"""
-CREATE: Final = f"""
-mutation ($name: String!, $description: String, $features: [ClientFeature!], $allowList: [String!]) {{
-  createClient(name: $name, description: $description, features: $features, allowList: $allowList) {{
-    client {{ clientId name description features allowList enabled generation currentSecret {SECRET} }} secret {ERRORS}
-  }}
-}}"""
-UPDATE: Final = f"""
-mutation ($id: ID!, $name: String, $description: String, $features: [ClientFeature!], $allowList: [String!]) {{
-  updateClient(clientId: $id, name: $name, description: $description, features: $features, allowList: $allowList) {{
-    client {{ name description features allowList generation }} {ERRORS}
-  }}
-}}"""
-ENABLE: Final = f"""
-mutation ($id: ID!, $enabled: Boolean!) {{
-  setClientEnabled(clientId: $id, enabled: $enabled) {{ client {{ enabled generation }} {ERRORS} }}
-}}"""
-DELETE: Final = f"mutation ($id: ID!) {{ deleteClient(clientId: $id) {{ deletedClientId {ERRORS} }} }}"
 
 
 def stamp(instant: Any) -> str:
     return str(instant.isoformat().replace("+00:00", "Z"))
-
-
-async def is_valid(services: Services, client_id: str, secret: str) -> bool:
-    return isinstance(await verify(services, client_id, secret), Accepted)
 
 
 async def test_a_smooth_reset_returns_a_new_secret_and_retains_the_old_one(
@@ -80,8 +29,8 @@ async def test_a_smooth_reset_returns_a_new_secret_and_retains_the_old_one(
     assert payload["client"]["inRollover"]
     assert payload["client"]["generation"] == 2
     assert not payload["replayed"]
-    assert await is_valid(services, client.id, client.secret)
-    assert await is_valid(services, client.id, payload["newSecret"])
+    assert await is_good(services, client.id, client.secret)
+    assert await is_good(services, client.id, payload["newSecret"])
 
 
 async def test_a_hard_reset_ends_every_older_secret(gql: Any, owner: Made, client: Made, services: Services):
@@ -91,7 +40,7 @@ async def test_a_hard_reset_ends_every_older_secret(gql: Any, owner: Made, clien
     assert payload["oldSecret"] is None
     assert payload["displacedSecret"]["endReason"] == "HARD_RESET"
     assert payload["displacedSecret"]["hint"] == client.secret[-4:]
-    valid = [await is_valid(services, client.id, secret) for secret in (client.secret, first, payload["newSecret"])]
+    valid = [await is_good(services, client.id, secret) for secret in (client.secret, first, payload["newSecret"])]
     assert valid == [False, False, True]
 
 
@@ -221,8 +170,8 @@ async def test_a_smooth_reset_during_a_rollover_is_refused_unless_overridden(
 
     payload = (await gql(RESET, as_=owner, id=client.id, hours=24, end=True))["resetSecret"]
     assert payload["displacedSecret"]["endReason"] == "DISPLACED"
-    assert not await is_valid(services, client.id, client.secret)
-    assert await is_valid(services, client.id, new)
+    assert not await is_good(services, client.id, client.secret)
+    assert await is_good(services, client.id, new)
 
 
 async def test_a_double_click_withdraws_the_unused_secret_and_retains_the_one_in_use(
@@ -232,7 +181,7 @@ async def test_a_double_click_withdraws_the_unused_secret_and_retains_the_one_in
     second = (await gql(RESET, as_=owner, id=client.id, hours=48))["resetSecret"]
     assert second["withdrawnSecret"]["endReason"] == "WITHDRAWN"
     assert second["oldSecretExpiresAt"] == stamp(NOW + 48 * HOUR)
-    valid = [await is_valid(services, client.id, secret) for secret in (client.secret, first, second["newSecret"])]
+    valid = [await is_good(services, client.id, secret) for secret in (client.secret, first, second["newSecret"])]
     assert valid == [True, False, True]
 
 
@@ -244,7 +193,7 @@ async def test_revoking_is_idempotent(gql: Any, owner: Made, client: Made, servi
     assert first["revokedSecret"] == again["revokedSecret"]
     assert first["revokedSecret"]["endReason"] == "REVOKED"
     assert (first["client"], again["client"]) == ({"inRollover": False, "generation": 3},) * 2
-    assert not await is_valid(services, client.id, client.secret)
+    assert not await is_good(services, client.id, client.secret)
 
 
 async def test_revoking_after_the_expiry_returns_the_expired_secret(gql: Any, owner: Made, client: Made, clock: Clock):
@@ -271,7 +220,7 @@ async def test_revoking_a_named_secret_does_not_end_a_newer_one(
     payload = (await gql(REVOKE, as_=owner, id=client.id, secret=meant))["revokeOldSecret"]
     assert payload["alreadyEnded"]
     assert payload["revokedSecret"]["endReason"] == "DISPLACED"
-    assert await is_valid(services, client.id, first["newSecret"])
+    assert await is_good(services, client.id, first["newSecret"])
 
 
 async def test_revoking_a_current_or_foreign_secret_is_refused(
@@ -321,8 +270,8 @@ async def test_a_cancelled_rollover_makes_the_old_secret_current_again(
     assert (payload["currentSecret"]["replacedAt"], payload["currentSecret"]["expiresAt"]) == (None, None)
     assert payload["withdrawnSecret"]["endReason"] == "CANCELLED"
     clock.move(30 * DAYS)
-    assert await is_valid(services, client.id, client.secret)
-    assert not await is_valid(services, client.id, new)
+    assert await is_good(services, client.id, client.secret)
+    assert not await is_good(services, client.id, new)
 
 
 async def test_a_rollover_whose_new_secret_was_used_cannot_be_cancelled(
@@ -332,108 +281,6 @@ async def test_a_rollover_whose_new_secret_was_used_cannot_be_cancelled(
     await verify(services, client.id, new)
     payload = (await gql(CANCEL, as_=owner, id=client.id))["cancelRollover"]
     assert [error["code"] for error in payload["userErrors"]] == ["NEW_SECRET_IN_USE"]
-
-
-async def test_a_client_is_created_with_its_first_secret(gql: Any, owner: Made, services: Services):
-    payload = (
-        await gql(CREATE, as_=owner, name=" Billing ", description="d", features=["VIEWER"], allowList=["10.0.0.0/8"])
-    )["createClient"]
-    made = payload["client"]
-    assert (made["name"], made["description"], made["features"], made["allowList"]) == (
-        "Billing",
-        "d",
-        ["VIEWER"],
-        ["10.0.0.0/8"],
-    )
-    assert (made["enabled"], made["generation"], made["currentSecret"]["state"]) == (True, 1, "CURRENT")
-    assert isinstance(await verify(services, made["clientId"], payload["secret"], "10.1.2.3"), Accepted)
-
-
-BAD: Final = [
-    ({"name": " "}, "INVALID_NAME", ["name"]),
-    ({"name": "x" * 201}, "INVALID_NAME", ["name"]),
-    ({"name": "a\nb"}, "INVALID_NAME", ["name"]),
-    ({"description": "x" * 2001}, "INVALID_DESCRIPTION", ["description"]),
-    ({"allowList": []}, "INVALID_ALLOW_LIST", ["allowList"]),
-    ({"allowList": ["10.0.0.1/8"]}, "INVALID_ALLOW_LIST", ["allowList"]),
-]
-
-
-@pytest.mark.parametrize(("given", "code", "field"), BAD)
-@pytest.mark.parametrize("mutation", [CREATE, UPDATE])
-async def test_invalid_values_of_a_client_are_refused(
-    mutation: str, given: dict[str, Any], code: str, field: list[str], gql: Any, owner: Made, client: Made
-):
-    variables = {"name": "Fine", **given, **({"id": client.id} if mutation is UPDATE else {})}
-    answer = await gql(mutation, as_=owner, **variables)
-    [payload] = answer.data.values()
-    assert [(error["code"], error["field"]) for error in payload["userErrors"]] == [(code, field)]
-    for value in given.values():
-        assert str(value).strip("[]'") in ("", " ") or str(value) not in str(answer.data)
-
-
-@pytest.mark.parametrize("feature", ["root", "viewer", "", "VIEWER "])
-@pytest.mark.parametrize("mutation", [CREATE, UPDATE])
-async def test_an_unknown_feature_is_not_a_valid_request(
-    mutation: str, feature: str, gql: Any, owner: Made, client: Made
-):
-    """Features are an enum, so that explorers complete them; the lower-case words belong to the CLI and /clients."""
-    variables = {"name": "Fine", "features": [feature], **({"id": client.id} if mutation is UPDATE else {})}
-    answer = await gql(mutation, as_=owner, **variables)
-    assert answer.codes == ["BAD_REQUEST"]
-    assert answer.data is None
-
-
-async def test_an_update_changes_only_the_given_values(gql: Any, owner: Made, client: Made):
-    first = (await gql(UPDATE, as_=owner, id=client.id, description="d", features=["LOGIN_CLIENT"]))["updateClient"]
-    assert first["client"]["generation"] == 2
-    second = (await gql(UPDATE, as_=owner, id=client.id, name="New", description=""))["updateClient"]["client"]
-    assert second == {
-        "name": "New",
-        "description": None,
-        "features": ["LOGIN_CLIENT"],
-        "allowList": ["0.0.0.0/0", "::/0"],
-        "generation": 3,
-    }
-    unchanged = (await gql(UPDATE, as_=owner, id=client.id, name="New"))["updateClient"]["client"]
-    assert unchanged["generation"] == 3
-
-
-async def test_a_disabled_client_is_refused_and_its_old_secret_expires(
-    gql: Any, owner: Made, client: Made, services: Services, clock: Clock
-):
-    await gql(RESET, as_=owner, id=client.id, hours=1)
-    await gql(ENABLE, as_=owner, id=client.id, enabled=False)
-    assert not await is_valid(services, client.id, client.secret)
-    clock.move(HOUR)
-    await gql(ENABLE, as_=owner, id=client.id, enabled=True)
-    assert not await is_valid(services, client.id, client.secret)
-
-
-@pytest.mark.parametrize(
-    ("mutation", "variables"), [(ENABLE, {"enabled": False}), (DELETE, {}), (UPDATE, {"features": ["VIEWER"]})]
-)
-async def test_the_last_owner_cannot_be_removed(mutation: str, variables: dict[str, Any], gql: Any, owner: Made):
-    answer = await gql(mutation, as_=owner, id=owner.id, **variables)
-    [payload] = answer.data.values()
-    assert [error["code"] for error in payload["userErrors"]] == ["LAST_OWNER"]
-
-
-async def test_an_owner_cannot_exclude_its_own_address(gql: Any, owner: Made):
-    payload = (await gql(UPDATE, as_=owner, id=owner.id, allowList=["203.0.113.0/24"]))["updateClient"]
-    assert [error["code"] for error in payload["userErrors"]] == ["INVALID_ALLOW_LIST"]
-    payload = (await gql(UPDATE, as_=owner, id=owner.id, allowList=["127.0.0.0/8"]))["updateClient"]
-    assert payload["userErrors"] == []
-
-
-async def test_the_audit_of_a_deleted_client_is_kept(gql: Any, owner: Made, client: Made, services: Services):
-    answer = await gql(DELETE, as_=owner, id=client.id)
-    assert answer["deleteClient"]["deletedClientId"] == client.id
-    assert not await is_valid(services, client.id, client.secret)
-    events = f'auditEvents(clientId: "{client.id}") {{ nodes {{ action }} }}'
-    answer = await gql(f'{{ client(clientId: "{client.id}") {{ name }} {events} }}', as_=owner)
-    assert answer["client"] is None
-    assert [event["action"] for event in answer["auditEvents"]["nodes"]] == ["CLIENT_DELETED", "CLIENT_CREATED"]
 
 
 async def test_a_refused_sibling_does_not_erase_a_new_secret(gql: Any, owner: Made, client: Made):

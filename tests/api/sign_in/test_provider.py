@@ -1,19 +1,16 @@
 """People sign in to the console at their identity provider: authorization code with PKCE, state, nonce and `iss`."""
 
 import asyncio
-import json
 import logging
-from typing import Any
 
 import pytest
 from aiohttp import encode_basic_auth
 from support.audits import events_of
 from support.clocks import MINUTE, Clock
-from support.identity_provider import CLIENT_ID, IdentityProvider, rsa_key
+from support.identity_provider import CLIENT_ID, IdentityProvider
 from yarl import URL
 
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.domain import base64url
 from gql_secrets.domain.limits import Rate
 from gql_secrets.wiring import Services
 
@@ -220,134 +217,6 @@ async def test_the_cookie_of_a_sign_in_is_bound_to_the_host_and_hidden_from_scri
     assert all(location.query[part] not in morsel.value for part in ("state", "nonce", "code_challenge"))
 
 
-# What the provider answers
-
-
-@pytest.mark.parametrize("query", [{"error": "access_denied"}, {}, {"code": ""}])
-async def test_no_code_is_no_sign_in(query: dict[str, str], person: Person, provider: IdentityProvider) -> None:
-    answer = provider.sign_ins.authorize(await person.start(provider))
-    del answer["code"]
-    assert await person.come_back(answer | query) == "/sign-in?problem=denied"
-
-
-async def test_a_repeated_parameter_is_no_answer(person: Person, provider: IdentityProvider) -> None:
-    answer = provider.sign_ins.authorize(await person.start(provider))
-    url = URL("/sign-in/callback").with_query([*answer.items(), ("code", "another")])
-    assert await person.get(str(url)) == (303, "/sign-in?problem=denied")
-
-
-WRONG: dict[str, dict[str, Any]] = {
-    "nonce": {"nonce": "another"},
-    "no nonce": {"nonce": None},
-    "audience": {"aud": "another-client"},
-    "no audience": {"aud": None},
-    "authorized party": {"aud": [CLIENT_ID, "other"], "azp": "other"},
-    "issuer": {"iss": "https://evil.example"},
-    "expired": {"exp": 1},
-    "future": {"iat": 9_999_999_999},
-    "no subject": {"sub": None},
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-async def test_an_id_token_that_is_not_valid_signs_nobody_in(
-    wrong: str, person: Person, provider: IdentityProvider
-) -> None:
-    provider.sign_ins.id_token = WRONG[wrong]
-    assert await person.sign_in(provider) == "/sign-in?problem=token"
-    assert person.session is None
-
-
-async def test_an_id_token_of_another_key_signs_nobody_in(person: Person, provider: IdentityProvider) -> None:
-    await person.start(provider)  # now the keys are known
-    provider.published = [key.as_dict(private=False) for key in provider.keys]
-    provider.keys = [rsa_key("first")]
-    assert await person.sign_in(provider) == "/sign-in?problem=token"
-
-
-async def test_user_info_of_another_person_does_not_count(person: Person, provider: IdentityProvider) -> None:
-    """OpenID Connect Core 1.0, section 5.3.2: the `sub` must be that of the ID token."""
-    provider.sign_ins.shown_in = {"userinfo"}
-    provider.sign_ins.id_token = {"sub": "eve"}
-    assert await person.sign_in(provider) == "/sign-in?problem=role"
-
-
-async def test_a_provider_that_is_away_signs_nobody_in(person: Person, provider: IdentityProvider) -> None:
-    location = await person.start(provider)
-    provider.sign_ins.is_away = True
-    assert await person.come_back(provider.sign_ins.authorize(location)) == "/sign-in?problem=unavailable"
-
-
-# Two issuers
-
-
-async def test_an_admin_ends_all_sessions_of_a_person_of_a_provider(
-    build_api: BuildApi, console_settings: dict[str, str], providers: list[IdentityProvider]
-) -> None:
-    """The same subject of another provider is another person."""
-    staff, partners = providers
-    both = {
-        "oidc_issuer": f"{staff.issuer},{partners.issuer}",
-        "oidc_audience": "a;b",
-        "oidc_client_id": f"{CLIENT_ID};{CLIENT_ID}",
-        "oidc_admin_roles": "IONAPI-Admin;IONAPI-Admin",
-        "oidc_operator_roles": "",
-        "oidc_viewer_roles": "",
-    }
-    api = await build_api(**(console_settings | both))
-    laptop, phone, namesake = (Person(api) for _ in range(3))
-    for browser, issuer in ((laptop, staff), (phone, staff), (namesake, partners)):
-        assert await browser.sign_in(issuer) == "/"
-    actor = f"user:{staff.issuer.removeprefix('http://')}/ada-1815"
-    ended = await namesake.ask(f'mutation {{ endSessions(actor: "{actor}") {{ endedCount userErrors {{ code }} }} }}')
-    assert ended["endSessions"] == {"endedCount": 2, "userErrors": []}
-    assert [await each.viewer() is not None for each in (laptop, phone, namesake)] == [False, False, True]
-
-
-async def test_an_answer_of_another_issuer_is_refused(
-    build_api: BuildApi, console_settings: dict[str, str], providers: list[IdentityProvider]
-) -> None:
-    """A mix-up: the code of an honest provider must not be redeemed at another one (RFC 9207)."""
-    staff, partners = providers
-    both = console_settings | {
-        "oidc_issuer": f"{staff.issuer},{partners.issuer}",
-        "oidc_audience": "a;b",
-        "oidc_client_id": f"{CLIENT_ID};{CLIENT_ID}",
-    }
-    person = Person(await build_api(**both))
-    for iss in ({"iss": partners.issuer}, {"iss": ""}, {"iss": staff.issuer + "/"}):
-        answer = staff.sign_ins.authorize(await person.start(staff)) | iss
-        assert await person.come_back(answer) == "/sign-in?problem=issuer"
-    answer = staff.sign_ins.authorize(await person.start(staff))
-    del answer["iss"]
-    assert await person.come_back(answer) == "/sign-in?problem=issuer"
-    assert (staff.sign_ins.requests, partners.sign_ins.requests) == ([], [])
-
-    assert await person.sign_in(staff) == "/"
-
-
-async def test_one_issuer_need_not_name_itself_unless_it_says_that_it_does(
-    person: Person, provider: IdentityProvider, build_api: BuildApi, console_settings: dict[str, str]
-) -> None:
-    answer = provider.sign_ins.authorize(await person.start(provider))
-    del answer["iss"]
-    assert await person.come_back(answer) == "/"
-
-    provider.document = {"authorization_response_iss_parameter_supported": True}
-    person = Person(await build_api(**console_settings))
-    answer = provider.sign_ins.authorize(await person.start(provider))
-    del answer["iss"]
-    assert await person.come_back(answer) == "/sign-in?problem=issuer"
-
-
-async def test_an_issuer_without_a_client_id_signs_nobody_in(
-    build_api: BuildApi, console_settings: dict[str, str], provider: IdentityProvider
-) -> None:
-    api = await build_api(**(console_settings | {"oidc_client_id": ""}))
-    status, _ = await Person(api).get(str(URL("/sign-in/start").with_query(issuer=provider.issuer)))
-    assert status == 404
-
-
 # The pages
 
 
@@ -477,38 +346,3 @@ async def test_valid_codes_do_not_count(
     api = await build_api(**console_settings, rate_limits="on", limit_sign_ins_per_address=limit)
     for _ in range(5):
         assert await Person(api).sign_in(provider) == "/"
-
-
-# What the server does not support, in the words of the log
-
-
-@pytest.mark.parametrize("algorithm", ["HS256", "none"])
-async def test_an_id_token_of_another_algorithm_is_explained_in_the_log(
-    algorithm: str,
-    person: Person,
-    provider: IdentityProvider,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    make = provider.token
-    header = base64url.encode(json.dumps({"alg": algorithm, "typ": "JWT"}).encode())
-    monkeypatch.setattr(provider, "token", lambda **given: f"{header}.{make(**given).partition('.')[2]}")
-    assert await person.sign_in(provider) == "/sign-in?problem=token"
-    [record] = [record for record in caplog.records if record.getMessage() == "sign_in_not_completed"]
-    assert vars(record)["reason"] == "ALGORITHM"
-    assert vars(record)["advice"] == (
-        f"The provider signs ID tokens of the console's client with {algorithm}, which is not supported. "
-        "Choose RS256, PS256, ES256 or EdDSA for this client at the provider."
-    )
-
-
-async def test_user_info_that_is_a_jwt_gives_no_role_and_is_explained_in_the_log(
-    person: Person, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
-) -> None:
-    provider.sign_ins.shown_in = {"userinfo"}
-    provider.sign_ins.user_info_is_jwt = True
-    assert await person.sign_in(provider) == "/sign-in?problem=role"
-    [record] = [record for record in caplog.records if record.getMessage() == "user_info_not_read"]
-    assert "user info is a JWT, which is not supported" in vars(record)["advice"]
-    provider.sign_ins.shown_in = {"id_token"}
-    assert await person.sign_in(provider) == "/"
