@@ -6,6 +6,8 @@ Secrets that are created here have 256 random bits and need no estimate; an impo
 
 import math
 import re
+from collections.abc import Sequence
+from operator import add
 from typing import Final
 
 MIN_STRONG: Final = 24
@@ -54,6 +56,7 @@ _TIMESTAMP: Final = re.compile(
     re.ASCII,
 )
 _TIMESTAMP_BITS: Final = 12.0  # the days of ten years; an attacker who knows the day can try its seconds
+_DIGITS_OF_TIMESTAMP: Final = re.compile(r"[0-9]{4}")  # each timestamp has four digits in a row
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1([12467])[0-9a-f]{3}\1[89ab][0-9a-f]{3}\1[0-9a-f]{12}")
 _RANDOM_BITS_OF_UUID: Final = {"1": 14.0, "2": 14.0, "4": 122.0, "6": 14.0, "7": 74.0}
 # Without dashes, one random hexadecimal secret in 16 looks like a UUID made from the time, but one in 5,000 like one of
@@ -83,26 +86,45 @@ def estimated_bits(secret: str) -> float:
         return _RANDOM_BITS_OF_UUID[uuid[2]]
     has_words = not _HEX.issuperset(secret)
     most = math.log2(len(set(secret)) if has_words else 10 if secret.isdecimal() else 16)
-    seen = set()
+    pairs = list(map(add, folded, folded[1:]))
+    parts = list(map(add, pairs, folded[2:]))
+    # Of each part, the first one is not predicted, unless it is of a run or a walk.
+    predicted = len(parts) - len(set(parts) - _PREDICTED)
+    likely = _count_likely(secret, folded, pairs) if has_words and _may_have_words(folded, pairs, predicted) else 0
+    bits = most * (len(folded) - predicted - likely)
+    bits += min(_PREDICTED_BITS, most) * predicted + min(_LIKELY_BITS, most) * likely
+    has_timestamps = has_words and _DIGITS_OF_TIMESTAMP.search(secret)
+    for timestamp in _TIMESTAMP.finditer(secret) if has_timestamps else ():
+        bits -= max(0.0, most * len(timestamp[0]) - _TIMESTAMP_BITS)
+    return max(bits, 0.0)
+
+
+def _may_have_words(folded: str, pairs: Sequence[str], predicted: int) -> bool:
+    """Return whether there are enough common pairs for words if each of them counts.
+
+    Nearly all random secrets have fewer, and counting them takes a fraction of the time of looking at each of them.
+    """
+    common = sum(map(_COMMON.__contains__, pairs))
+    leet = sum(map(_LEET_CHARACTERS.__contains__, folded))
+    length = len(folded) - predicted
+    return common >= _WORD_SHARE * length or common + leet >= _LEET_SHARE * length
+
+
+def _count_likely(secret: str, folded: str, pairs: Sequence[str]) -> int:
+    """Return how many characters are not predicted and continue a word."""
+    seen: set[str] = set()
     predicted = likely = leet = 0
-    for end in range(2, len(folded) + 1):
+    for end, pair in enumerate(pairs, start=2):
         part = folded[max(0, end - 3) : end]
-        pair = part[-2:]
         if part in seen or part in _PREDICTED:
             predicted += 1
-        elif has_words and (pair in _COMMON or _is_leet(part)) and not _begins_a_word(secret[end - 2 : end]):
+        elif (pair in _COMMON or _is_leet(part)) and not _begins_a_word(secret[end - 2 : end]):
             if pair in _COMMON_PAIRS:
                 likely += 1
             else:
                 leet += 1
-        if len(part) == 3:  # noqa: PLR2004  shorter ones repeat by chance
-            seen.add(part)
-    likely = _count_in_words(likely, leet, len(folded) - predicted)
-    bits = most * (len(folded) - predicted - likely)
-    bits += min(_PREDICTED_BITS, most) * predicted + min(_LIKELY_BITS, most) * likely
-    for timestamp in _TIMESTAMP.finditer(secret) if has_words else ():
-        bits -= max(0.0, most * len(timestamp[0]) - _TIMESTAMP_BITS)
-    return max(bits, 0.0)
+        seen.add(part)
+    return _count_in_words(likely, leet, len(folded) - predicted)
 
 
 def _count_in_words(likely: int, leet: int, length: int) -> int:

@@ -1,5 +1,6 @@
 """The strength of imported secrets: what people choose is weak, what is random is strong."""
 
+import math
 import random
 import secrets
 import string
@@ -7,8 +8,28 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gql_secrets.domain import strength
 from gql_secrets.domain.strength import estimated_bits, is_weak
+
+_WORDS = [
+    "password",
+    "p4ssw0rd",
+    "Secret",
+    "qwerty",
+    "1qaz",
+    "abcd",
+    "9876",
+    "aaa",
+    "2024-01-31",
+    "1706659200",
+    "İ",
+    "ß",
+]
+# Random characters, words, repeated parts and dates, one after the other: what a secret may be made of.
+_SECRETS = st.lists(st.sampled_from(_WORDS) | st.text(max_size=4) | st.text("abc019 $Xé", max_size=12), max_size=8)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +107,50 @@ def test_few_random_secrets_are_refused(alphabet: str, length: int, most: int) -
     """Always the same 20,000, so that the number is the same each time."""
     chance = random.Random(1)  # noqa: S311  nothing is protected by these
     assert sum(is_weak("".join(chance.choices(alphabet, k=length))) for _ in range(20_000)) <= most
+
+
+@given(
+    _SECRETS.map("".join)
+    | st.text("$5aeth", max_size=3)
+    | st.text("0123456789abcdef", max_size=48)
+    | st.text(string.ascii_letters + string.digits + "-_", min_size=24, max_size=48)
+)
+def test_what_is_guessable_is_what_a_look_at_each_character_finds(secret: str) -> None:
+    """A random secret is not looked at character by character, which takes longer: its number must be the same."""
+    looked_at = _look_at_each_character(secret)
+
+    assert estimated_bits(secret) == looked_at
+
+
+def _look_at_each_character(secret: str) -> float:
+    """The estimate without a short cut: nothing is decided on how many pairs there are, or on digits in a row."""
+    folded = secret.lower()
+    uuid = strength._UUID.fullmatch(folded)
+    if not secret or (uuid and (uuid[1] or strength._has_likely_time(folded, version=uuid[2]))):
+        return estimated_bits(secret)
+    has_words = not set("0123456789abcdef").issuperset(secret)
+    most = math.log2(len(set(secret)) if has_words else 10 if secret.isdecimal() else 16)
+    seen = set()
+    predicted = likely = leet = 0
+    for end in range(2, len(folded) + 1):
+        part = folded[max(0, end - 3) : end]
+        pair = part[-2:]
+        if part in seen or part in strength._PREDICTED:
+            predicted += 1
+        elif (
+            has_words
+            and (pair in strength._COMMON or strength._is_leet(part))
+            and not strength._begins_a_word(secret[end - 2 : end])
+        ):
+            if pair in strength._COMMON_PAIRS:
+                likely += 1
+            else:
+                leet += 1
+        if len(part) == 3:
+            seen.add(part)
+    likely = strength._count_in_words(likely, leet, len(folded) - predicted)
+    bits = most * (len(folded) - predicted - likely)
+    bits += min(strength._PREDICTED_BITS, most) * predicted + min(strength._LIKELY_BITS, most) * likely
+    for timestamp in strength._TIMESTAMP.finditer(secret) if has_words else ():
+        bits -= max(0.0, most * len(timestamp[0]) - strength._TIMESTAMP_BITS)
+    return max(bits, 0.0)
