@@ -38,8 +38,6 @@ BYTES_PER_TOKEN: Final = 500
 MAX_SHARE: Final = 16
 # The part of the room for documents that were read once.
 NEW_SHARE: Final = 8
-# The cost of finding an object and showing forty of its plain fields: a millisecond at most.
-_MAX_SHORT_COST: Final = 150
 
 
 @dataclass(slots=True, eq=False)
@@ -70,14 +68,6 @@ class Operation:
     def is_immediate(self) -> bool:
         """Whether it is a query of one field that needs no awaiting."""
         return self.direct is not None and self.direct.is_immediate
-
-    @property
-    def is_short(self) -> bool:
-        """Whether it is a query of one field that costs little with any variables, most of it to wait for a read."""
-        direct = self.direct
-        if direct is None or direct.changes or direct.is_immediate or self.weight.cost > _MAX_SHORT_COST:
-            return False
-        return int not in direct.variables.values()  # the size of a list may be one
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -41,7 +41,7 @@ from gql_secrets.graphql_server.errors import (
 from gql_secrets.graphql_server.limits import Limits, check_variables
 from gql_secrets.graphql_server.protocols import RequestContext
 from gql_secrets.graphql_server.requests import GraphQLRequest
-from gql_secrets.graphql_server.turns import PausingExecutor, Turn, Turns
+from gql_secrets.graphql_server.turns import PausingExecutor, Turns
 from gql_secrets.pauses import LongWork, pause
 
 # Called with the name of an operation, None where its document is not a known one, and with its outcome: "ok", or the
@@ -214,10 +214,10 @@ class Engine:
         operation = self._known_operation(request)
         return operation is not None and operation.kind is not _SUBSCRIPTION
 
-    def turn(self, request: GraphQLRequest, context: RequestContext) -> Turn:
-        """Return the turn of the operation that the request is for, to be held while it is prepared and executed."""
+    def awaits_nothing(self, request: GraphQLRequest) -> bool:
+        """Whether the request is for a query of a known document, with one field, that needs no awaiting."""
         operation = self._known_operation(request)
-        return self.turns.take(context.turn_key, is_shared=operation is not None and operation.is_short)
+        return operation is not None and operation.is_immediate
 
     def _known_operation(self, request: GraphQLRequest) -> Operation | None:
         try:

@@ -125,7 +125,7 @@ class GraphQLEndpoint:
         prepared: PreparedOperation | None = None
         try:
             parameters = await self._read(request, accepted)
-            async with self.engine.turn(parameters, context):
+            async with self.engine.turns.take(context.turn_key):
                 prepared = await self.engine.prepare(parameters, context)
                 request[OPERATION_NAME] = prepared.operation.name or ""
                 check_method(request, prepared.kind)

@@ -1,10 +1,10 @@
-"""Turns: one operation of a caller runs at a time, but for short reads, and a long one pauses for those of others."""
+"""Turns: one operation of a caller runs at a time, and a long one pauses for those of other callers."""
 
 import asyncio
 from collections import deque
 from collections.abc import Hashable
 from inspect import isawaitable
-from typing import Any, Final
+from typing import Any
 
 from graphql import GraphQLOutputType, GraphQLResolveInfo
 from graphql.execution.collect_fields import FieldDetailsList
@@ -13,76 +13,47 @@ from graphql.pyutils import Path
 from gql_secrets.graphql_server.plans import PlannedExecutor
 from gql_secrets.pauses import TimeSlice, current_slice
 
-# How many operations of one caller may share a turn. Together they compute about as long as one slice of a long one.
-MAX_SHARED: Final = 8
-
-
-class _Line:
-    """The operations of one key: those that run, and those that wait, in their order."""
-
-    __slots__ = ("are_shared", "running", "waiting")
-
-    def __init__(self, *, is_shared: bool) -> None:
-        self.running = 1
-        self.are_shared = is_shared
-        self.waiting: deque[tuple[asyncio.Future[None], bool]] = deque()
-
-    def may_begin(self, *, is_shared: bool) -> bool:
-        """Whether one more operation may run together with those that run."""
-        return not self.running or (is_shared and self.are_shared and self.running < MAX_SHARED)
-
 
 class Turns:
-    """Runs the operations of one key one after another, in the order of their arrival.
-
-    Short reads that follow each other share a turn: most of their time, they wait for the database.
-    """
+    """Runs the operations of one key one after another, in the order of their arrival."""
 
     def __init__(self) -> None:
-        # A key has a line while one of its operations runs.
-        self._lines: dict[Hashable, _Line] = {}
+        self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._queues)
 
     def is_free(self, key: Hashable) -> bool:
-        """Whether a query of this key that awaits nothing may run without a turn.
+        """Whether no operation of this key runs or waits: one that awaits nothing may run without a turn."""
+        return key not in self._queues
 
-        Nothing of this key runs or waits then, but for short reads.
-        """
-        line = self._lines.get(key)
-        return line is None or (line.are_shared and not line.waiting)
-
-    def take(self, key: Hashable, *, is_shared: bool = False) -> "Turn":
+    def take(self, key: Hashable) -> "Turn":
         """Return the turn of this key's next operation: `async with` waits for it and holds it.
 
-        With None as the key, no turn is waited for. `is_shared` is for short reads.
+        With None as the key, no turn is waited for.
         """
-        return Turn(self._lines, key, is_shared=is_shared)
+        return Turn(self._queues, key)
 
 
 class Turn:
-    """A turn of one key. Nothing is awaited where nobody else has one, or where it is shared."""
+    """A turn of one key. Nothing is awaited where nobody else has one."""
 
-    __slots__ = ("_is_shared", "_key", "_lines")
+    __slots__ = ("_key", "_queues")
 
-    def __init__(self, lines: dict[Hashable, _Line], key: Hashable, *, is_shared: bool) -> None:
-        self._lines = lines
+    def __init__(self, queues: dict[Hashable, deque[asyncio.Future[None]]], key: Hashable) -> None:
+        # A key has a queue while one of its operations runs: of those that wait.
+        self._queues = queues
         self._key = key
-        self._is_shared = is_shared
 
     async def __aenter__(self) -> None:
         if self._key is None:
             return
-        line = self._lines.get(self._key)
-        if line is None:
-            self._lines[self._key] = _Line(is_shared=self._is_shared)
-            return
-        if not line.waiting and line.may_begin(is_shared=self._is_shared):
-            line.running += 1
+        queue = self._queues.get(self._key)
+        if queue is None:
+            self._queues[self._key] = deque()
             return
         mine = asyncio.get_running_loop().create_future()
-        line.waiting.append((mine, self._is_shared))
+        queue.append(mine)
         try:
             await mine
         except asyncio.CancelledError:
@@ -95,19 +66,13 @@ class Turn:
             self._pass_on()
 
     def _pass_on(self) -> None:
-        line = self._lines[self._key]
-        line.running -= 1
-        while line.waiting:
-            following, is_shared = line.waiting[0]
+        queue = self._queues[self._key]
+        while queue:
+            following = queue.popleft()
             if not following.done():
-                if not line.may_begin(is_shared=is_shared):
-                    return
-                line.running += 1
-                line.are_shared = is_shared
                 following.set_result(None)
-            line.waiting.popleft()
-        if not line.running:
-            del self._lines[self._key]
+                return
+        del self._queues[self._key]
 
 
 class PausingExecutor(PlannedExecutor):

@@ -10,7 +10,7 @@ from support.toy_graphql import Context, make_endpoint
 from gql_secrets import pauses
 from gql_secrets.graphql_server.engine import Engine, OperationResult
 from gql_secrets.graphql_server.requests import GraphQLRequest
-from gql_secrets.graphql_server.turns import MAX_SHARED, Turns
+from gql_secrets.graphql_server.turns import Turns
 
 # `secrets` takes an argument, so every client is resolved on its own.
 PAGE = "{ clients(first: 40) { nodes { clientId secrets(first: 15) { nodes { id hint state } } } } }"
@@ -51,69 +51,6 @@ async def test_operations_of_one_key_run_in_the_order_of_their_arrival_and_other
     release.set()
     await asyncio.gather(*tasks)
     assert order[3:] == ["second", "third"]
-    assert len(turns) == 0
-
-
-async def test_short_reads_share_a_turn_but_not_with_what_comes_between() -> None:
-    """So a change is seen by what was asked after it, and by nothing that was asked before."""
-    turns = Turns()
-    running: set[str] = set()
-    together: list[set[str]] = []
-
-    async def operate(name: str) -> None:
-        async with turns.take("a", is_shared=name.startswith("read")):
-            running.add(name)
-            await asyncio.sleep(0.01)
-            together.append(set(running))
-            running.discard(name)
-
-    await asyncio.gather(*map(operate, ("read 1", "read 2", "change", "read 3", "read 4")))
-    assert together == [{"read 1", "read 2"}, {"read 2"}, {"change"}, {"read 3", "read 4"}, {"read 4"}]
-    assert len(turns) == 0
-
-
-async def test_a_caller_has_few_short_reads_at_a_time() -> None:
-    turns = Turns()
-    running = most = 0
-
-    async def operate() -> None:
-        nonlocal running, most
-        async with turns.take("a", is_shared=True):
-            running += 1
-            most = max(most, running)
-            await asyncio.sleep(0)
-            running -= 1
-
-    await asyncio.gather(*(operate() for _ in range(3 * MAX_SHARED)))
-    assert most == MAX_SHARED
-    assert len(turns) == 0
-
-
-async def test_a_query_that_awaits_nothing_overtakes_short_reads_alone() -> None:
-    turns = Turns()
-    assert turns.is_free("a")
-    async with turns.take("a", is_shared=True):
-        assert turns.is_free("a")
-        change = asyncio.create_task(turns.take("a").__aenter__())
-        await asyncio.sleep(0)
-        assert not turns.is_free("a")
-        change.cancel()
-    async with turns.take("a"):
-        assert not turns.is_free("a")
-
-
-async def test_short_reads_do_not_wait_for_a_change_that_was_cancelled() -> None:
-    turns = Turns()
-
-    async def operate(*, is_shared: bool) -> None:
-        async with turns.take("a", is_shared=is_shared):
-            await asyncio.sleep(0)
-
-    async with turns.take("a"):
-        change, *reads = [asyncio.create_task(operate(is_shared=is_read)) for is_read in (False, True, True)]
-        await asyncio.sleep(0)
-        change.cancel()
-    await asyncio.wait_for(asyncio.gather(*reads), 30)
     assert len(turns) == 0
 
 

@@ -128,22 +128,3 @@ async def test_nodes_cost_as_much_as_a_variable_has_ids(gql: Any, owner: Made) -
 
 def test_the_budget_reads_the_weights_of_a_schema_it_is_given() -> None:
     assert Budget(SCHEMA, LIMITS)._costs["Client"]["secrets"].row == 7
-
-
-@pytest.mark.parametrize(
-    ("query", "is_short"),
-    [
-        ('{ client(clientId: "a") { name currentSecret { hint } } }', True),
-        ("query ($id: ID!) { client(clientId: $id) { allowList lastUsedAt: lastUnknownSecretAttemptAt } }", True),
-        ("{ revision }", True),
-        ("{ viewer { name } }", False),
-        ("{ clients(first: 1) { nodes { name } } }", False),
-        ('query ($first: Int!) { client(clientId: "a") { secrets(first: $first) { nodes { hint } } } }', False),
-        ("{ __typename revision }", False),
-        ("mutation { signOut { signedOut } }", False),
-        ("subscription { __typename }", False),
-    ],
-)
-def test_only_one_cheap_field_that_waits_for_a_read_is_short(query: str, *, is_short: bool) -> None:
-    """Short reads of one caller run together."""
-    assert DocumentCache(SCHEMA, LIMITS).read_now(query).operation(None).is_short is is_short
