@@ -122,11 +122,6 @@ def leaves(type_: GraphQLLeafType, *, is_nullable: bool) -> Completion:
     own = _OWN_FORM.get(type_)
     own_forms = {frozenset((own,)), frozenset((own, NoneType))} if is_nullable else {frozenset((own,))}
 
-    def complete(value: Any) -> Any:  # noqa: ANN401
-        if type(value) is own and own is not int:
-            return value
-        return complete_many([value])[0]
-
     def complete_many(values: list[Any]) -> list[Any]:
         types = frozenset(map(type, values))
         if types in own_forms and (own is not int or _are_short(values)):
@@ -143,7 +138,24 @@ def leaves(type_: GraphQLLeafType, *, is_nullable: bool) -> Completion:
             raise NotPlain
         return completed
 
-    return Completion(complete, complete_many)
+    return Completion(_leaf(type_, is_nullable=is_nullable), complete_many)
+
+
+def _leaf(type_: GraphQLLeafType, *, is_nullable: bool) -> Callable[[Any], Any]:
+    coerce, own = type_.coerce_output_value, _OWN_FORM.get(type_)
+
+    def complete(value: Any) -> Any:  # noqa: ANN401
+        kind = type(value)
+        if kind is own and (own is not int or GRAPHQL_MIN_INT <= value <= GRAPHQL_MAX_INT):
+            return value
+        if value is None and is_nullable:
+            return None
+        completed = None if value is None or issubclass(kind, _NO_VALUES) else coerce(value)
+        if completed is None:
+            raise NotPlain
+        return completed
+
+    return complete
 
 
 def _are_short(values: list[int | None]) -> bool:

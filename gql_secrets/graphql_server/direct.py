@@ -50,6 +50,7 @@ from gql_secrets.graphql_server.awaiting import Awaiting
 from gql_secrets.graphql_server.completions import Completion
 from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.graphql_server.resolvers import PlainResolver
+from gql_secrets.graphql_server.selections import KeptNodes
 from gql_secrets.graphql_server.unfinished import finish, take_unfinished
 
 # Strawberry's faster test, typed as graphql-core wants it.
@@ -199,7 +200,7 @@ def compile_operation(
     name = node.alias.value if node.alias else node.name.value
     info = GraphQLResolveInfo(
         node.name.value,
-        [node],
+        KeptNodes([node], plans.fragments),
         field.type,
         root,
         Path(None, name, root.name),

@@ -25,7 +25,7 @@ from gql_secrets.storage.audit_rows import Condition
 from gql_secrets.storage.change_log import ChangeLog
 from gql_secrets.storage.client_conditions import Conditions
 from gql_secrets.storage.client_lists import Order
-from gql_secrets.storage.client_rows import WHOLE_CLIENT, ClientPart, ClientQuery, ClientRow
+from gql_secrets.storage.client_rows import WHOLE_CLIENT, ClientPart, ClientRow
 from gql_secrets.storage.client_search import ClientSearch
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
@@ -165,11 +165,9 @@ class Queries:
         )
 
     async def _newest_clients(self, page: PageRequest, parts: ClientPart) -> Page[ClientRow]:
-        query = ClientQuery()
         place = page.parse_place(NEWEST_FIRST.field)
         rows = await client_rows.page_of_clients(
             self._database,
-            query,
             beyond=(from_microseconds(cast(int, place.key)), place.client_id) if place else None,
             is_backward=page.is_backward,
             limit=page.size + 1,

@@ -29,6 +29,8 @@ class ClientPart(Flag):
     """Of their active secrets: the hint and the time of creation."""
     SECRETS = auto()
     """Everything else of their active secrets."""
+    OLD_SECRET = auto()
+    """The retained secret, or that there is none."""
     FEATURES = auto()
     LABELS = auto()
 
@@ -122,22 +124,6 @@ class ClientRow(tuple[Any, ...]):
     old_secret: ActiveSecretRow | None
 
 
-class ClientQuery(NamedTuple):
-    """Conditions that clients must meet, as SQL with `?` placeholders, and their values."""
-
-    conditions: tuple[str, ...] = ("c.deleted_at IS NULL",)
-    values: tuple[object, ...] = ()
-
-    def where(self, condition: str, *values: object) -> "ClientQuery":
-        """Return the query with one condition more."""
-        return ClientQuery((*self.conditions, condition), (*self.values, *values))
-
-    @property
-    def sql(self) -> str:
-        """All conditions in one expression."""
-        return " AND ".join(self.conditions)
-
-
 async def find_clients(
     database: Database, client_ids: Sequence[str], parts: ClientPart = WHOLE_CLIENT
 ) -> list[ClientRow]:
@@ -146,15 +132,11 @@ async def find_clients(
     Raises:
         Unavailable: the database does not answer.
     """
-    marks = ", ".join("?" * len(client_ids))
-    query = ClientQuery().where(f"c.client_id IN ({marks})", *client_ids)
-    joins = _joins(database.dialect, of_many=len(client_ids) > 1)
-    return await _read(database, query.values, parts, f"client c {joins} WHERE {query.sql}")
+    return await _read(database, _found(database.dialect, len(client_ids), parts), client_ids)
 
 
 async def page_of_clients(
     database: Database,
-    query: ClientQuery,
     *,
     beyond: tuple[datetime, str] | None,
     is_backward: bool,
@@ -165,7 +147,6 @@ async def page_of_clients(
 
     Args:
         database: where to read.
-        query: the conditions.
         beyond: the creation time and the id of the client before the first one returned.
         is_backward: the oldest first.
         limit: how many at most.
@@ -174,29 +155,18 @@ async def page_of_clients(
     Raises:
         Unavailable: the database does not answer.
     """
-    sign, direction = (">", "ASC") if is_backward else ("<", "DESC")
-    if beyond is not None:
-        created_at, client_id = beyond
-        query = query.where(f"(c.created_at, c.client_id) {sign} (?, ?)", to_microseconds(created_at), client_id)
-    order = f"c.created_at {direction}, c.client_id {direction}"
-    page = database.dialect.page_with("client c", _joins(database.dialect), query.sql, order, limit)
-    return await _read(database, query.values, parts, page)
+    values = () if beyond is None else (to_microseconds(beyond[0]), beyond[1])
+    read = _page(database.dialect, parts, limit, has_place=beyond is not None, is_backward=is_backward)
+    return await _read(database, read, values)
 
 
-def _joins(dialect: Dialect, *, of_many: bool = True) -> str:
-    """Return the joins of the active secrets. Those of many clients are found client by client, not read in full."""
-    return " ".join(
-        dialect.row_of("client_secret", alias, test) if of_many else f"LEFT JOIN client_secret {alias} ON {test}"
-        for alias, test in _ACTIVE.items()
-    )
-
-
-async def _read(database: Database, values: Sequence[object], parts: ClientPart, source: str) -> list[ClientRow]:
-    dialect = database.dialect
-    shape = _shape(dialect.joined("f.feature"), dialect.joined("l.key || '=' || l.value"), dialect.clock, parts)
-    rows = await database.fetch_quickly(f"{shape.select} FROM {source}", values)
+async def _read(database: Database, read: "_Read", values: Sequence[object]) -> list[ClientRow]:
+    statement, shape = read
+    rows = await database.fetch_quickly(statement, values)
     if not rows:
         return []
+    if shape.clock_at is None:
+        return await make_all(shape.row, rows)
     now = to_microseconds(database.instant_of(rows[0][shape.clock_at]))
     return await make_all(lambda row: shape.client_of(row, now), rows)
 
@@ -209,14 +179,14 @@ class _Shape(NamedTuple):
         row: the class of its rows.
         old_secret_at: the places of the columns of the old secret.
         expires_at: the place of the time at which the old secret expires.
-        clock_at: the place of the database's clock.
+        clock_at: the place of the database's clock; None where no old secret is read, which alone needs it.
     """
 
     select: str
     row: type[ClientRow]
     old_secret_at: range
     expires_at: int
-    clock_at: int
+    clock_at: int | None
 
     def client_of(self, values: Sequence[Any], now: int) -> ClientRow:
         """Return the client of a row, without an old secret that has expired."""
@@ -226,16 +196,46 @@ class _Shape(NamedTuple):
         return self.row(values)
 
 
+class _Read(NamedTuple):
+    """A statement with the database's own placeholders, and what its rows are."""
+
+    statement: str
+    shape: _Shape
+
+
+@lru_cache(maxsize=256)
+def _found(dialect: Dialect, number: int, parts: ClientPart) -> _Read:
+    """Return the read of this many clients by their ids."""
+    shape, joins = _shape(dialect, parts), _joins(dialect, parts, of_many=number > 1)
+    condition = f"c.deleted_at IS NULL AND c.client_id IN ({', '.join('?' * number)})"
+    return _Read(dialect.placeholders(f"{shape.select} FROM client c {joins} WHERE {condition}"), shape)
+
+
+@lru_cache(maxsize=256)
+def _page(dialect: Dialect, parts: ClientPart, limit: int, *, has_place: bool, is_backward: bool) -> _Read:
+    """Return the read of a page of clients; its values are the place before it, if it has one."""
+    shape = _shape(dialect, parts)
+    sign, direction = (">", "ASC") if is_backward else ("<", "DESC")
+    condition = "c.deleted_at IS NULL"
+    if has_place:
+        condition += f" AND (c.created_at, c.client_id) {sign} (?, ?)"
+    order = f"c.created_at {direction}, c.client_id {direction}"
+    page = dialect.page_with("client c", _joins(dialect, parts), condition, order, limit)
+    return _Read(dialect.placeholders(f"{shape.select} FROM {page}"), shape)
+
+
 @lru_cache(maxsize=64)
-def _shape(feature: str, label: str, clock: str, parts: ClientPart) -> _Shape:
+def _shape(dialect: Dialect, parts: ClientPart) -> _Shape:
     own = {**_CLIENT_COLUMNS, **(_DETAILS if ClientPart.DETAILS in parts else {})}
     secret = {
         **_SECRET_COLUMNS,
         **(_HINTS if ClientPart.HINTS in parts else {}),
         **(_SECRETS if ClientPart.SECRETS in parts else {}),
     }
-    columns = [f"{alias}.{name}" for alias, names in (("c", own), ("cur", secret), ("ret", secret)) for name in names]
+    has_old_secret = ClientPart.OLD_SECRET in parts
+    columns = [f"c.{name}" for name in own] + [f"{alias}.{name}" for alias in _aliases(parts) for name in secret]
     attributes = _attributes(own, 0)
+    feature, label = dialect.joined("f.feature"), dialect.joined("l.key || '=' || l.value")
     for part, name, joined in (
         (ClientPart.FEATURES, "features", f"(SELECT {feature} FROM client_feature f WHERE f.client_id = c.client_id)"),  # noqa: S608  put together from constants
         (ClientPart.LABELS, "labels", f"(SELECT {label} FROM client_label l WHERE l.client_id = c.client_id)"),  # noqa: S608  the same
@@ -245,14 +245,30 @@ def _shape(feature: str, label: str, clock: str, parts: ClientPart) -> _Shape:
             columns.append(joined)
     old_secret_at = range(len(own) + len(secret), len(own) + 2 * len(secret))
     attributes["current_secret"] = _secret(secret, len(own))
-    attributes["old_secret"] = _secret(secret, old_secret_at.start)
+    if has_old_secret:
+        attributes["old_secret"] = _secret(secret, old_secret_at.start)
+        columns.append(f"(SELECT {dialect.clock})")  # the clock is read once, not for each row
     return _Shape(
-        f"SELECT {', '.join(columns)}, (SELECT {clock})",  # the clock is read once, not for each row
+        f"SELECT {', '.join(columns)}",
         type(ClientRow.__name__, (ClientRow,), attributes),
         old_secret_at,
         old_secret_at.start + list(secret).index("expires_at"),
-        len(columns),
+        len(columns) - 1 if has_old_secret else None,
     )
+
+
+def _joins(dialect: Dialect, parts: ClientPart, *, of_many: bool = True) -> str:
+    """Return the joins of the active secrets. Those of many clients are found client by client, not read in full."""
+    return " ".join(
+        dialect.row_of("client_secret", alias, _ACTIVE[alias])
+        if of_many
+        else f"LEFT JOIN client_secret {alias} ON {_ACTIVE[alias]}"
+        for alias in _aliases(parts)
+    )
+
+
+def _aliases(parts: ClientPart) -> Sequence[str]:
+    return ("cur", "ret") if ClientPart.OLD_SECRET in parts else ("cur",)
 
 
 def _attributes(columns: Mapping[str, Convert], begin: int) -> dict[str, object]:

@@ -68,6 +68,9 @@ class Dialect(Protocol):
     seconds_between_batches: float
     """For how long a process that has many batches to write leaves the lock to others after each."""
 
+    def __hash__(self) -> int:
+        """Return a hash: statements are kept for each dialect."""
+
     async def prepare(self) -> None:
         """Prepare the first connection.
 

@@ -15,8 +15,7 @@ _PARTS: Final[Mapping[str, ClientPart]] = {
         (
             *("__typename", "nodes", "edges", "node", "cursor", "totalCount"),
             *("pageInfo", "hasNextPage", "hasPreviousPage", "startCursor", "endCursor"),
-            *("id", "clientId", "name", "enabled", "generation", "allowList", "inRollover", "currentSecret"),
-            *("oldSecret", "expiresAt"),
+            *("id", "clientId", "name", "enabled", "generation", "allowList", "currentSecret", "expiresAt"),
         ),
         _NONE,
     ),
@@ -24,6 +23,7 @@ _PARTS: Final[Mapping[str, ClientPart]] = {
         ("description", "selfReset", "contact", "maximumAgeDays", "effectiveMaximumAgeDays"), ClientPart.DETAILS
     ),
     **dict.fromkeys(("createdAt", "hint"), ClientPart.HINTS),
+    **dict.fromkeys(("oldSecret", "inRollover"), ClientPart.OLD_SECRET),
     "rotationDueAt": ClientPart.HINTS | ClientPart.DETAILS,
     **dict.fromkeys(
         ("createdBy", "createdByName", "replacedAt", "firstUsedAt", "isWeak", "state"),
