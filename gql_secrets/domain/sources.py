@@ -3,10 +3,14 @@
 A source is an address and a user agent. What is known of it is when it last used which secret.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
+
+# Instants of a kind that can be compared: sources are counted by whole microseconds, and shown with dates.
+At = TypeVar("At", datetime, int)
 
 # A source seen with the old secret this recently uses it now.
 _NOW: Final = timedelta(hours=1)
@@ -63,6 +67,25 @@ class RolloverSource(NamedTuple):
         return self.state in _CONCERNED
 
 
+class Bounds(NamedTuple, Generic[At]):
+    """The instants that decide how far the sources of a rollover have come.
+
+    Attributes:
+        recent: a source seen with the old secret after it uses it now.
+        gone: a source last seen with the old secret before it was gone when the rollover began.
+        locked_out: a source that tried an ended secret after it, and used none since, is locked out.
+    """
+
+    recent: At
+    gone: At
+    locked_out: At
+
+
+def bounds_of(started_at: datetime, now: datetime) -> Bounds[datetime]:
+    """Return the bounds of a rollover: when the reset began it, and the current time."""
+    return Bounds(now - _NOW, started_at - _BEFORE_RESET, now - _LOCKED_OUT)
+
+
 def evaluate_sources(
     sources: list[SeenSource], *, allows: Callable[[str], bool], started_at: datetime, now: datetime
 ) -> list[RolloverSource]:
@@ -81,11 +104,15 @@ def evaluate_unsorted(
         started_at: when the reset began the rollover.
         now: the current time.
     """
-    return [
-        RolloverSource(source, state)
-        for source in sources
-        if (state := _state_of(source, allows=allows, started_at=started_at, now=now)) is not None
-    ]
+    bounds = bounds_of(started_at, now)
+    states = [(source, state_of(source[0], *source[2:], allows=allows, bounds=bounds)) for source in sources]
+    return [RolloverSource(source, state) for source, state in states if state is not None]
+
+
+def count_sources(states: Iterable[RolloverSourceState | None]) -> tuple[int, int]:
+    """Return how many sources have moved, and how many must, including those that have."""
+    counts = Counter(states)
+    return counts[RolloverSourceState.MOVED], sum(counts[state] for state in _CONCERNED)
 
 
 def by_danger(sources: Iterable[RolloverSource]) -> list[RolloverSource]:
@@ -94,28 +121,42 @@ def by_danger(sources: Iterable[RolloverSource]) -> list[RolloverSource]:
     return sorted(newest, key=lambda each: _BY_DANGER.index(each.state))
 
 
-def _state_of(
-    source: SeenSource, *, allows: Callable[[str], bool], started_at: datetime, now: datetime
+def state_of(
+    address: str | None,
+    new: At | None,
+    old: At | None,
+    refused: At | None,
+    *,
+    allows: Callable[[str], bool],
+    bounds: Bounds[At],
 ) -> RolloverSourceState | None:
-    """Return how far a source has come; None if it was last seen long before the reset."""
-    new, old, refused = source.new_secret_last_used_at, source.old_secret_last_used_at, source.refused_at
+    """Return how far a source has come; None if it was last seen long before the reset.
+
+    Args:
+        address: the address of the source.
+        new: when it last used the new secret.
+        old: when it last used the old secret.
+        refused: when it last tried a secret that had ended.
+        allows: whether the client's allow list contains an address.
+        bounds: of the rollover.
+    """
     used = old if new is None or (old is not None and old > new) else new
-    if used is not None and source.address is not None and not allows(source.address):
+    if used is not None and address is not None and not allows(address):
         return RolloverSourceState.NOT_ALLOWED
-    if refused is not None and refused > now - _LOCKED_OUT and (used is None or refused > used):
+    if refused is not None and refused > bounds.locked_out and (used is None or refused > used):
         return RolloverSourceState.LOCKED_OUT
     if new is not None and (old is None or new >= old):
         return RolloverSourceState.MOVED
     if old is None:
         return None
-    if new is not None or old > now - _NOW:
+    if new is not None or old > bounds.recent:
         return RolloverSourceState.STILL_OLD
-    return RolloverSourceState.NOT_SEEN_WITH_NEW if old >= started_at - _BEFORE_RESET else None
+    return RolloverSourceState.NOT_SEEN_WITH_NEW if old >= bounds.gone else None
 
 
 def first_allowed_use(
-    first_used_at: datetime | None, seen: list[tuple[str | None, datetime]], *, allows: Callable[[str], bool]
-) -> datetime | None:
+    first_used_at: At | None, seen: list[tuple[str | None, At]], *, allows: Callable[[str], bool]
+) -> At | None:
     """Return when a secret was first used from an address that the allow list contains; None if it never was.
 
     Args:

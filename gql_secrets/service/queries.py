@@ -19,7 +19,7 @@ from gql_secrets.domain.texts import is_writable
 from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST, ClientFilter
 from gql_secrets.service.pages import Counts, Page, PageRequest, cursor_by, cursor_of_place
 from gql_secrets.service.session_rows import valid_at
-from gql_secrets.storage import audit_rows, client_lists, client_rows, secret_rows
+from gql_secrets.storage import audit_rows, client_lists, client_networks, client_rows, secret_rows
 from gql_secrets.storage.allowed_uses import conditions_at
 from gql_secrets.storage.audit_rows import Condition
 from gql_secrets.storage.change_log import ChangeLog
@@ -41,7 +41,6 @@ from gql_secrets.storage.models import (
 
 _FEW_EVENTS: Final = 1000
 _REVISIONS_BETWEEN: Final = f"SELECT revision FROM audit_event WHERE at >= ? AND at < ? LIMIT {_FEW_EVENTS + 1}"  # noqa: S608  a number of ours
-_NETWORKS: Final = "SELECT client_id, network FROM client_network WHERE client_id IN ({marks}) ORDER BY position"
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 Record = TypeVar("Record", ClientSecret, Session)
@@ -322,16 +321,8 @@ class Queries:
         """Return the allow list of each client, in one query."""
         if not client_ids:
             return {}
-        # Not through the model, which converts each value: a page may have ten thousand networks.
-        marks = ", ".join("?" * len(client_ids))
-        lists: dict[str, list[str]] = defaultdict(list)
-
-        def add(row: Sequence[Any]) -> None:
-            client_id, network = row
-            lists[client_id].append(network)
-
-        await self._database.fetch_as(add, _NETWORKS.format(marks=marks), list(client_ids))
-        return {client_id: lists.get(client_id) or list(EVERYWHERE.texts) for client_id in client_ids}
+        stored = await client_networks.find_networks(self._database, client_ids)
+        return {client_id: stored.get(client_id) or list(EVERYWHERE.texts) for client_id in client_ids}
 
     async def now(self) -> datetime:
         """Return the time by the database's clock."""

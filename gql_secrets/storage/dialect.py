@@ -185,6 +185,10 @@ class Dialect(Protocol):
         """Return SQL for the values of a column over a group, joined by commas."""
         ...
 
+    def gathered(self, column: str) -> str:
+        """Return SQL for the values of a column over a group as a JSON array; all columns of a group in one order."""
+        ...
+
     def row_of(self, table: str, alias: str, condition: str) -> str:
         """Return the LEFT JOIN of the row of a table that meets a condition, of which there is at most one.
 

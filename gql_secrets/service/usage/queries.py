@@ -3,24 +3,26 @@
 Uses that other processes have counted but not written are missing: as a rule, those of the last five seconds.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from gql_secrets.domain.advice import Opinion, RolloverAdvice, advise
 from gql_secrets.domain.errors import NoRollover
-from gql_secrets.domain.networks import AllowList, stored_allow_list
-from gql_secrets.domain.rotation import SecretState
+from gql_secrets.domain.networks import EVERYWHERE, AllowList, stored_allow_list
 from gql_secrets.domain.sources import first_allowed_use
 from gql_secrets.pauses import pause
 from gql_secrets.service.active_secrets import retained_secret
 from gql_secrets.service.changes import ClientChange
 from gql_secrets.service.clients import allow_list_of
 from gql_secrets.service.queries import Queries
-from gql_secrets.service.usage.counter import Source, Usage, total_of
+from gql_secrets.service.usage.counter import Source, Tally, Usage, total_of
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import ClientSecret
+from gql_secrets.storage.rollover_rows import RolloverRow, find_rollovers
+from gql_secrets.storage.sightings import SecretSightings, Sightings, find_sightings
 from gql_secrets.storage.usage import (
     MAX_SOURCES,
     SecretUse,
@@ -33,6 +35,8 @@ from gql_secrets.storage.usage import (
 )
 
 T = TypeVar("T")
+
+_NOT_SEEN: Final = SecretSightings()
 
 _ATTEMPTS: Final = 3
 _KINDS: Final = (False, True)
@@ -47,6 +51,21 @@ class UnknownAttempts:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloverReads:
+    """What was read to advise on a rollover. Its sources need the same.
+
+    Attributes:
+        now: the database's clock, before anything else was read.
+        allow_list: that of the client.
+        new_sightings: those of the new secret, where its first use may have been refused.
+    """
+
+    now: datetime
+    allow_list: AllowList
+    new_sightings: SecretSightings | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rollover:
     """A rollover in progress, and whether it is safe to revoke the old secret."""
 
@@ -58,6 +77,7 @@ class Rollover:
     safe_to_revoke: bool
     advice: RolloverAdvice
     reason: str
+    reads: RolloverReads
 
 
 class UsageQueries:
@@ -123,8 +143,8 @@ class UsageQueries:
         first_used_at = new.first_used_at
         if first_used_at and change.client.is_restricted:
             allow_list = AllowList.parse(await allow_list_of(change, change.client))
-            uses = [use for _, use in await find_uses(change.tx, [new.id])]
-            first_used_at = self._first_allowed_use(new.id, first_used_at, allow_list, uses)
+            stored = (await find_sightings(change.tx, [new.id])).get(new.id, _NOT_SEEN)
+            first_used_at = _first_allowed_use(first_used_at, self._all_sightings(new.id, stored), allow_list)
         _, unwritten = self._unwritten_total(old.id, refused=False)
         return advise(
             new_first_used_at=first_used_at,
@@ -146,70 +166,75 @@ class UsageQueries:
         """
 
         async def read() -> dict[str, Rollover]:
-            # The clock first: a use that comes after it counts against the revoke, never for it.
-            now = await self._queries.now()
-            living = (await self._queries.active_secrets(client_ids)).values()
-            pairs = [(secrets.get(SecretState.CURRENT), secrets.get(SecretState.RETAINED)) for secrets in living]
-            totals = await find_totals(self._database, [old.id for _, old in pairs if old])
-            first_uses = await self._first_allowed_uses([new for new, old in pairs if new and old])
+            # The clock is read with the secrets, before their uses: one that comes after it counts against the revoke,
+            # never for it.
+            rows = await find_rollovers(self._database, client_ids)
+            totals = await find_totals(self._database, [row.old.id for row in rows])
+            allow_lists = await self._allow_lists_of(rows)
+            seen = await self._sightings_that_decide(rows, allow_lists)
             rollovers = {}
-            for new, old in pairs:
-                if new is None or old is None:
-                    continue
+            for row in rows:
                 await pause()
-                retained = retained_secret(old)
-                opinion = advise(
-                    new_first_used_at=first_uses[new.id],
-                    old_last_used_at=totals[old.id]
-                    .plus(used=self._unwritten_total(old.id, refused=False))
-                    .last_used_at,
-                    ends_at=retained.expires_at,
-                    quiet_time=self._quiet_time if quiet_time is None else quiet_time,
-                    reporting_time=self._usage.longest_wait,
-                    now=now,
-                )
-                rollovers[old.client_id] = Rollover(
-                    old_secret=old,
-                    new_secret=new,
-                    started_at=retained.replaced_at,
-                    ends_at=retained.expires_at,
-                    remaining_seconds=max(0, int((retained.expires_at - now).total_seconds())),
-                    safe_to_revoke=opinion.is_safe_to_revoke,
-                    advice=opinion.advice,
-                    reason=opinion.reason,
+                reads = RolloverReads(row.now, allow_lists[row.new.id], seen.get(row.new.id))
+                used = self._unwritten_total(row.old.id, refused=False)
+                rollovers[row.old.client_id] = _rollover_of(
+                    row,
+                    advise(
+                        new_first_used_at=_first_allowed_use(
+                            row.new.first_used_at, reads.new_sightings, reads.allow_list
+                        ),
+                        old_last_used_at=totals[row.old.id].plus(used=used).last_used_at,
+                        ends_at=retained_secret(row.old).expires_at,
+                        quiet_time=self._quiet_time if quiet_time is None else quiet_time,
+                        reporting_time=self._usage.longest_wait,
+                        now=row.now,
+                    ),
+                    reads,
                 )
             return rollovers
 
         return await self._steadily(read)
 
-    async def _first_allowed_uses(self, secrets: Sequence[ClientSecret]) -> dict[int, datetime | None]:
-        """Return when each secret was first used; a use that the allow list refused does not show that it is in use."""
-        first_uses = {secret.id: secret.first_used_at for secret in secrets}
-        used = [secret for secret in secrets if secret.first_used_at]
-        if not used:
-            return first_uses
-        texts = await self._queries.allow_lists([secret.client_id for secret in used])
-        restricted = {}
-        for secret in used:
-            await pause()
-            allow_list = stored_allow_list(tuple(texts[secret.client_id]))
-            if not allow_list.is_everywhere:
-                restricted[secret.id] = allow_list
-        if restricted:
-            uses = _by_secret(await find_uses(self._database, list(restricted)))
-            for number, allow_list in restricted.items():
-                await pause()
-                first_uses[number] = self._first_allowed_use(
-                    number, first_uses[number], allow_list, uses.get(number, [])
-                )
-        return first_uses
+    async def sightings_of(self, secret_ids: Collection[int]) -> dict[int, SecretSightings]:
+        """Return each secret's recent sources as `uses_of` does, with as little as is known of them."""
 
-    def _first_allowed_use(
-        self, secret_id: int, first_used_at: datetime | None, allow_list: AllowList, stored: Sequence[SecretUse]
-    ) -> datetime | None:
-        uses = [use for use in self._with_unwritten(secret_id, stored) if not use.refused]
-        return first_allowed_use(
-            first_used_at, [(use.address, use.first_seen_at) for use in uses], allows=allow_list.allows
+        async def read() -> dict[int, SecretSightings]:
+            stored = await find_sightings(self._database, secret_ids) if secret_ids else {}
+            seen = {}
+            for secret_id in secret_ids:
+                await pause()
+                seen[secret_id] = self._all_sightings(secret_id, stored.get(secret_id, _NOT_SEEN))
+            return seen
+
+        return await self._steadily(read)
+
+    def _all_sightings(self, secret_id: int, stored: SecretSightings) -> SecretSightings:
+        """Return stored sightings with what is not written yet."""
+        return SecretSightings(
+            *(
+                _with_tallies(sightings, [tally for _, tally in self._usage.unwritten(secret_id, refused=refused)])
+                for refused, sightings in zip(_KINDS, stored, strict=True)
+            )
+        )
+
+    async def _allow_lists_of(self, rows: Sequence[RolloverRow]) -> dict[int, AllowList]:
+        """Return the allow list of each rollover's client, by the id of the new secret."""
+        restricted = [row.new.client_id for row in rows if row.is_restricted]
+        texts = await self._queries.allow_lists(restricted) if restricted else {}
+        allow_lists = {}
+        for row in rows:
+            await pause()
+            allow_lists[row.new.id] = (
+                stored_allow_list(tuple(texts[row.new.client_id])) if row.is_restricted else EVERYWHERE
+            )
+        return allow_lists
+
+    async def _sightings_that_decide(
+        self, rows: Sequence[RolloverRow], allow_lists: Mapping[int, AllowList]
+    ) -> dict[int, SecretSightings]:
+        """Return the sightings of those new secrets whose first use the allow list may have refused."""
+        return await self.sightings_of(
+            [row.new.id for row in rows if row.new.first_used_at and not allow_lists[row.new.id].is_everywhere]
         )
 
     async def unknown_attempts_of(self, client_ids: Sequence[str]) -> dict[str, UnknownAttempts]:
@@ -288,6 +313,53 @@ class UsageQueries:
         newest = sorted(uses.values(), key=lambda use: use.last_seen_at, reverse=True)
         kept = [[use for use in newest if use.refused is refused][:MAX_SOURCES] for refused in _KINDS]
         return sorted((*kept[0], *kept[1]), key=lambda use: use.last_seen_at, reverse=True)
+
+
+def _rollover_of(row: RolloverRow, opinion: Opinion, reads: RolloverReads) -> Rollover:
+    retained = retained_secret(row.old)
+    return Rollover(
+        old_secret=row.old,
+        new_secret=row.new,
+        started_at=retained.replaced_at,
+        ends_at=retained.expires_at,
+        remaining_seconds=max(0, int((retained.expires_at - row.now).total_seconds())),
+        safe_to_revoke=opinion.is_safe_to_revoke,
+        advice=opinion.advice,
+        reason=opinion.reason,
+        reads=reads,
+    )
+
+
+def _first_allowed_use(
+    first_used_at: datetime | None, seen: SecretSightings | None, allow_list: AllowList
+) -> datetime | None:
+    """Return when a secret was first used; a use that the allow list refused does not show that it is in use."""
+    if first_used_at is None or seen is None:
+        return first_used_at
+    addresses = [address or None for address, _ in seen.used.sources]
+    first = first_allowed_use(
+        to_microseconds(first_used_at),
+        list(zip(addresses, seen.used.first_seen_at, strict=True)),
+        allows=allow_list.allows,
+    )
+    return None if first is None else from_microseconds(first)
+
+
+def _with_tallies(stored: Sightings, tallies: Sequence[Tally]) -> Sightings:
+    """Return sightings with those of tallies: the most recent ones, as many as are stored of a secret."""
+    if not tallies:
+        return stored
+    seen = dict(zip(stored.sources, zip(stored.first_seen_at, stored.last_seen_at, strict=True), strict=True))
+    for tally in tallies:
+        for source, count in tally.items():
+            if source is None:
+                continue
+            key = source.address or "", source.user_agent or ""
+            last_at = to_microseconds(count.last_at)
+            known = seen.get(key)
+            seen[key] = (known[0], max(known[1], last_at)) if known else (to_microseconds(count.first_at), last_at)
+    newest = sorted(seen.items(), key=lambda each: each[1][1], reverse=True)[:MAX_SOURCES]
+    return Sightings([key for key, _ in newest], [first for _, (first, _) in newest], [last for _, (_, last) in newest])
 
 
 def _by_secret(rows: Iterable[tuple[int, T]]) -> dict[int, list[T]]:

@@ -1,50 +1,74 @@
 """Which sources have moved to the new secret of a rollover: what `domain/sources.py` says of the stored uses."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from itertools import chain
+from typing import Final, TypeAlias
 
-from tortoise.backends.base.client import BaseDBAsyncClient
-
-from gql_secrets.domain.networks import stored_allow_list
-from gql_secrets.domain.rotation import SecretState
-from gql_secrets.domain.sources import RolloverSource, RolloverSourceState, SeenSource, by_danger, evaluate_unsorted
+from gql_secrets.domain.networks import AllowList, stored_allow_list
+from gql_secrets.domain.sources import (
+    Bounds,
+    RolloverSource,
+    SeenSource,
+    bounds_of,
+    by_danger,
+    count_sources,
+    evaluate_unsorted,
+    state_of,
+)
 from gql_secrets.pauses import pause
 from gql_secrets.service.queries import Queries
-from gql_secrets.service.usage.queries import UsageQueries
+from gql_secrets.service.usage.queries import RolloverReads, UsageQueries
 from gql_secrets.storage.database import Database
-from gql_secrets.storage.models import ClientSecret
-from gql_secrets.storage.usage import SecretUse
+from gql_secrets.storage.fields import from_microseconds, to_microseconds
+from gql_secrets.storage.rollover_rows import find_tried_secrets
+from gql_secrets.storage.sightings import SecretSightings, Sightings, SourceKey
 
 MAX_ROLLOVER_SOURCES: Final = 100
 _LOCKED_OUT: Final = timedelta(days=1)
-_ENDED: Final = (SecretState.EXPIRED.value, SecretState.REVOKED.value)
+
+_SeenAt: TypeAlias = tuple[SourceKey, int | None, int | None, int | None]
+"""A source, and when it last used the new and the old secret and tried one that had ended, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class RolloverKey:
-    """A rollover whose sources are asked for."""
+    """A rollover whose sources are asked for; `reads` is what was read of it already, if anything."""
 
     client_id: str
     new_secret_id: int
     old_secret_id: int
     started_at: datetime
+    reads: RolloverReads | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
 class RolloverSources:
-    """The sources of a rollover, and how many of those that must move have moved."""
+    """The sources of a rollover, and how many of those that must move have moved.
 
-    evaluated: list[RolloverSource]
-    moved: int
-    total: int
+    Most pages show only how many there are. So they are counted by whole microseconds, and made when they are shown.
+    """
+
+    def __init__(self, seen: Sequence[_SeenAt], allow_list: AllowList, started_at: datetime, now: datetime) -> None:
+        self._seen = seen
+        self._allows = allow_list.allows
+        self._started_at = started_at
+        self._now = now
+        bounds = Bounds(*map(to_microseconds, bounds_of(started_at, now)))
+        self.moved, self.total = count_sources(
+            state_of(address or None, *seen_at, allows=self._allows, bounds=bounds) for (address, _), *seen_at in seen
+        )
 
     @property
     def sources(self) -> list[RolloverSource]:
-        """The sources in the greatest danger. Sorted only here, because most pages show only how many there are."""
-        return by_danger(self.evaluated)[:MAX_ROLLOVER_SOURCES]
+        """The sources in the greatest danger."""
+        seen = [
+            SeenSource(address or None, user_agent or None, *map(_instant, seen_at))
+            for (address, user_agent), *seen_at in self._seen
+        ]
+        evaluated = evaluate_unsorted(seen, allows=self._allows, started_at=self._started_at, now=self._now)
+        return by_danger(evaluated)[:MAX_ROLLOVER_SOURCES]
 
 
 class SourceQueries:
@@ -57,58 +81,71 @@ class SourceQueries:
 
     async def sources_of(self, rollovers: Sequence[RolloverKey]) -> dict[RolloverKey, RolloverSources]:
         """Return the sources of each rollover, in a fixed number of queries."""
-        now = await self._queries.now()
-        client_ids = [rollover.client_id for rollover in rollovers]
-        allow_lists = await self._queries.allow_lists(client_ids)
-        ended = await self._recently_refused(client_ids, now)
-        active = [number for each in rollovers for number in (each.new_secret_id, each.old_secret_id)]
-        uses = await self._usage_queries.uses_of([*active, *(number for ids in ended.values() for number in ids)])
+        reads = await self._reads_of(rollovers)
+        now = min((known.now for known in reads.values()), default=None)
+        if now is None:
+            return {}
+        ended = await self._recently_refused([each.client_id for each in rollovers], now)
+        seen = await self._sightings_of(rollovers, reads, ended)
         found = {}
         for rollover in rollovers:
             await pause()
-            seen = _seen(
-                uses.get(rollover.new_secret_id, []),
-                uses.get(rollover.old_secret_id, []),
-                [use for number in ended.get(rollover.client_id, ()) for use in uses.get(number, [])],
+            known = reads[rollover]
+            sources = _seen(
+                seen[rollover.new_secret_id].used,
+                seen[rollover.old_secret_id].used,
+                [seen[number].refused for number in ended.get(rollover.client_id, ())],
             )
-            evaluated = evaluate_unsorted(
-                seen,
-                allows=stored_allow_list(tuple(allow_lists[rollover.client_id])).allows,
-                started_at=rollover.started_at,
-                now=now,
-            )
-            found[rollover] = RolloverSources(
-                evaluated,
-                sum(each.state is RolloverSourceState.MOVED for each in evaluated),
-                sum(each.is_concerned for each in evaluated),
-            )
+            found[rollover] = RolloverSources(sources, known.allow_list, rollover.started_at, known.now)
         return found
+
+    async def _reads_of(self, rollovers: Sequence[RolloverKey]) -> dict[RolloverKey, RolloverReads]:
+        """Return what is known of each rollover, after reading that of others."""
+        reads = {rollover: rollover.reads for rollover in rollovers if rollover.reads is not None}
+        others = [rollover for rollover in rollovers if rollover.reads is None]
+        if others:
+            now = await self._queries.now()
+            texts = await self._queries.allow_lists([rollover.client_id for rollover in others])
+            for rollover in others:
+                await pause()
+                reads[rollover] = RolloverReads(now, stored_allow_list(tuple(texts[rollover.client_id])))
+        return reads
+
+    async def _sightings_of(
+        self,
+        rollovers: Sequence[RolloverKey],
+        reads: Mapping[RolloverKey, RolloverReads],
+        ended: Mapping[str, Sequence[int]],
+    ) -> dict[int, SecretSightings]:
+        seen = {
+            rollover.new_secret_id: sightings
+            for rollover in rollovers
+            if (sightings := reads[rollover].new_sightings) is not None
+        }
+        active = [number for each in rollovers for number in (each.new_secret_id, each.old_secret_id)]
+        wanted = [*active, *chain.from_iterable(ended.values())]
+        return seen | await self._usage_queries.sightings_of([number for number in wanted if number not in seen])
 
     async def _recently_refused(self, client_ids: Sequence[str], now: datetime) -> dict[str, list[int]]:
         """Return the ended secrets of each client that were tried in the last day."""
-
-        async def read(connection: BaseDBAsyncClient) -> list[tuple[int, str]]:
-            rows = ClientSecret.filter(
-                client_id__in=list(client_ids), state__in=_ENDED, last_refused_at__gt=now - _LOCKED_OUT
-            ).using_db(connection)
-            return [(row.id, row.client_id) for row in await rows]
-
         ended: dict[str, list[int]] = defaultdict(list)
-        for number, client_id in await self._database.read(read):
+        for number, client_id in await find_tried_secrets(self._database, client_ids, now - _LOCKED_OUT):
             ended[client_id].append(number)
         return ended
 
 
-def _seen(new: list[SecretUse], old: list[SecretUse], ended: list[SecretUse]) -> list[SeenSource]:
-    """Join the uses of each source."""
-    new_at = {(use.address, use.user_agent): use.last_seen_at for use in new if not use.refused}
-    old_at = {(use.address, use.user_agent): use.last_seen_at for use in old if not use.refused}
-    refused_at: dict[tuple[str | None, str | None], datetime] = {}
-    for use in ended:
-        if use.refused:
-            key = use.address, use.user_agent
-            refused_at[key] = max(use.last_seen_at, refused_at.get(key) or use.last_seen_at)
+def _instant(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else from_microseconds(microseconds)
+
+
+def _seen(new: Sightings, old: Sightings, ended: Iterable[Sightings]) -> list[_SeenAt]:
+    """Join the sightings of each source."""
+    new_at, old_at = new.last_by_source(), old.last_by_source()
+    refused_at: dict[SourceKey, int] = {}
+    for each in ended:
+        for source, at in each.last_by_source().items():
+            refused_at[source] = max(at, refused_at.get(source, at))
     return [
-        SeenSource(*key, new_at.get(key), old_at.get(key), refused_at.get(key))
-        for key in dict.fromkeys((*new_at, *old_at, *refused_at))
+        (source, new_at.get(source), old_at.get(source), refused_at.get(source))
+        for source in new_at | old_at | refused_at
     ]

@@ -251,6 +251,9 @@ class PostgresDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"string_agg({column}, ',')"
 
+    def gathered(self, column: str) -> str:  # noqa: D102
+        return f"json_agg({column})"
+
     def row_of(self, table: str, alias: str, condition: str) -> str:
         """Return the join. The offset keeps PostgreSQL from merging the rows with all that meet a part of it."""
         return f"LEFT JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) {alias} ON true"  # noqa: S608  put together from constants

@@ -189,6 +189,9 @@ class SqliteDialect:
     def joined(self, column: str) -> str:  # noqa: D102
         return f"group_concat({column})"
 
+    def gathered(self, column: str) -> str:  # noqa: D102
+        return f"json_group_array({column})"
+
     def row_of(self, table: str, alias: str, condition: str) -> str:  # noqa: D102
         return f"LEFT JOIN {table} {alias} ON {condition}"
 

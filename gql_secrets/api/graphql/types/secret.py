@@ -292,6 +292,10 @@ class Rollover:
             advice=rollover.advice,
             reason=rollover.reason,
             key=RolloverKey(
-                rollover.old_secret.client_id, rollover.new_secret.id, rollover.old_secret.id, rollover.started_at
+                rollover.old_secret.client_id,
+                rollover.new_secret.id,
+                rollover.old_secret.id,
+                rollover.started_at,
+                rollover.reads,
             ),
         )
