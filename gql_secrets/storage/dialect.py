@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -14,11 +15,19 @@ Statement: TypeAlias = tuple[str, Sequence[object]]
 
 
 class TableRows(NamedTuple):
-    """Rows of one table, each with the values of these columns."""
+    """Rows of one table, each with the values of these columns.
+
+    Attributes:
+        name: the name of the table.
+        columns: the columns whose values differ; at least one.
+        rows: their values.
+        shared: the columns that have the same value in each row.
+    """
 
     name: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+    shared: Mapping[str, object] = MappingProxyType({})
 
 
 class NewRow(NamedTuple):

@@ -1,9 +1,11 @@
 """What a piece of work may use inside its transaction."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.fields.base import Field
@@ -15,6 +17,8 @@ from gql_secrets.storage.dialect import Dialect, NewRow, Statement, TableRows, W
 from gql_secrets.storage.fields import to_microseconds
 
 T = TypeVar("T")
+RowsOfModel: TypeAlias = tuple[type[Model], Sequence[Mapping[str, object]]]
+"""Rows of one model, each a value by field and all with the same fields."""
 
 
 class Transaction:
@@ -121,9 +125,24 @@ class Transaction:
         """
         await self.insert_all([(model, rows)])
 
-    async def insert_all(self, tables: Sequence[tuple[type[Model], Sequence[Mapping[str, object]]]]) -> None:
+    async def insert_all(self, tables: Sequence[RowsOfModel]) -> None:
         """Insert rows of several models, in this order, each as `insert` does."""
         await self.dialect.insert(self.connection, [_columns_and_values(model, rows) for model, rows in tables if rows])
+
+    @contextlib.asynccontextmanager
+    async def inserting(self, tables: Sequence[RowsOfModel]) -> AsyncIterator[None]:
+        """Insert as `insert_all` does, while the body computes.
+
+        What the body inserts comes after the rows of the first model. However the body ends, nothing is still being
+        inserted afterwards. If an insertion failed, its error is raised.
+        """
+        inserted = asyncio.get_running_loop().create_task(self.insert_all(tables))
+        try:
+            await asyncio.sleep(0)  # it begins
+            yield
+        finally:
+            await asyncio.wait([inserted])
+            inserted.result()
 
     async def insert_one(self, model: type[Model], row: Mapping[str, object]) -> int:
         """Insert one row, and return the key that the database generated for it.
@@ -154,27 +173,24 @@ def _columns_and_values(model: type[Model], rows: Sequence[Mapping[str, object]]
         for name, field in ((name, meta.fields_map[name]) for name in meta.fields_db_projection)
         if name in rows[0] or not (field.generated or field.has_db_default())
     ]
-    values = [_values_of_field(model, name, field, rows) for name, field in fields]
-    return TableRows(
-        meta.db_table, [meta.fields_db_projection[name] for name, _ in fields], list(zip(*values, strict=True))
-    )
+    columns: dict[str, Sequence[object]] = {}
+    shared: dict[str, object] = {}
+    for number, (name, field) in enumerate(fields, start=1):
+        values = [row[name] for row in rows] if name in rows[0] else [field.default] * len(rows)
+        is_needed = number == len(fields) and not columns
+        if is_needed or len(rows) == 1 or any(value is not values[0] for value in values):
+            columns[meta.fields_db_projection[name]] = _values_of_field(model, field, values)
+        elif values[0] is not None or field.has_db_default():
+            shared[meta.fields_db_projection[name]] = field.to_db_value(values[0], model)
+    return TableRows(meta.db_table, list(columns), list(zip(*columns.values(), strict=True)), shared)
 
 
-def _values_of_field(
-    model: type[Model], name: str, field: Field[Any], rows: Sequence[Mapping[str, object]]
-) -> Sequence[object]:
-    """Return the values that one field has in each row, as the database has them."""
-    if name not in rows[0]:
-        return [field.to_db_value(field.default, model)] * len(rows)
-    values = [row[name] for row in rows]
-    if all(value is values[0] for value in values):
-        return [field.to_db_value(values[0], model)] * len(rows)
+def _values_of_field(model: type[Model], field: Field[Any], values: Sequence[Any]) -> Sequence[object]:
+    """Return the values of one field as the database has them."""
     # Most values are null, or of the type of the field and within its length, and written as they are.
     kept, most = _kept(field)
     types = set(map(type, values)) - ({NoneType} if field.null else set())
-    is_kept = types <= {kept} and (
-        most is None or all(len(value) <= most for value in values if isinstance(value, str))
-    )
+    is_kept = types <= {kept} and (most is None or max(map(len, filter(None, values)), default=0) <= most)
     return values if is_kept else [field.to_db_value(value, model) for value in values]
 
 

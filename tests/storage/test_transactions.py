@@ -26,7 +26,8 @@ from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.storage import urgency
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Writes
-from gql_secrets.storage.models import ClientFeature, ClientListing
+from gql_secrets.storage.fields import to_microseconds
+from gql_secrets.storage.models import Client, ClientFeature, ClientListing, ProviderLogOut
 from gql_secrets.storage.postgres.lookup import PostgresLookup
 from gql_secrets.storage.sqlite.lookup import SqliteLookup
 from gql_secrets.storage.transaction import Transaction, new_row
@@ -604,3 +605,53 @@ async def test_many_rows_are_not_inserted_where_a_text_is_longer_than_its_column
     assert await services.database.fetch_rows("SELECT count(*) FROM client_listing WHERE client_id LIKE 'xxx%'") == [
         (2,)
     ]
+
+
+async def test_what_many_new_rows_have_in_common_is_written_to_each_of_them(services: Services) -> None:
+    """Values that are the same in all rows, nulls and defaults are not passed once for each row."""
+    now = await services.database.now()
+    rows: list[dict[str, object]] = [
+        {
+            "client_id": f"client-{number}",
+            "client_id_folded": "x",
+            "name": "x",
+            "name_folded": "x",
+            "description": None,
+            "generation": 7,
+            "created_at": now,
+        }
+        for number in range(3)
+    ]
+    await services.database.run_tx(lambda tx: tx.insert(Client, rows))
+    statement = """
+        SELECT client_id, description, enabled, self_reset, generation, created_at FROM client WHERE generation = 7
+        ORDER BY client_id
+    """
+    shared = (None, True, False, 7, to_microseconds(now))
+    assert await services.database.fetch_rows(statement) == [(f"client-{number}", *shared) for number in range(3)]
+
+
+async def test_rows_that_are_the_same_in_all_columns_are_inserted(services: Services) -> None:
+    row: dict[str, object] = {"issuer": "x", "received_at": await services.database.now()}
+    await services.database.run_tx(lambda tx: tx.insert(ProviderLogOut, [row, row]))
+    assert await services.database.fetch_rows("SELECT count(*) FROM provider_log_out") == [(2,)]
+
+
+async def test_an_insertion_is_over_before_its_transaction_is_rolled_back(services: Services) -> None:
+    """One that went on would write outside a transaction, or into the next one."""
+    rows: list[dict[str, object]] = [{"client_id": f"client-{number}", "search_text": "x"} for number in range(2000)]
+    wrong: list[dict[str, object]] = [{"client_id": "x" * length, "search_text": "x"} for length in (128, 129)]
+
+    async def fail(tx: Transaction, rows: list[dict[str, object]]) -> None:
+        async with tx.inserting([(ClientListing, rows)]):
+            raise LookupError
+
+    count = "SELECT count(*) FROM client_listing"
+    before = await services.database.fetch_rows(count)
+    with pytest.raises(LookupError):
+        await services.database.run_tx(lambda tx: fail(tx, rows))
+    with pytest.raises(ValidationError):
+        await services.database.run_tx(lambda tx: fail(tx, wrong))
+    assert await services.database.fetch_rows(count) == before
+    await services.database.run_tx(lambda tx: tx.insert(ClientListing, rows))
+    assert await services.database.fetch_rows(count) == [(before[0][0] + len(rows),)]

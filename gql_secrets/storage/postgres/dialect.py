@@ -290,10 +290,12 @@ class PostgresDialect:
             yield self.rows_of_json(columns), [orjson.dumps(rows).decode()]
 
     async def insert(self, connection: BaseDBAsyncClient, tables: Sequence[TableRows]) -> None:  # noqa: D102
-        for table, columns, rows in tables:
+        for table, own_columns, own_rows, shared in tables:
+            columns = (*own_columns, *shared)
+            rows = [(*row, *shared.values()) for row in own_rows] if shared else own_rows
             if len(rows) > 1:
                 async with connection.acquire_connection() as own:
-                    await own.copy_records_to_table(table, columns=list(columns), records=rows)
+                    await own.copy_records_to_table(table, columns=columns, records=rows)
                 continue
             marks = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
             statement = f'INSERT INTO "{table}" ({", ".join(columns)}) VALUES ({marks})'  # noqa: S608  names of our own models

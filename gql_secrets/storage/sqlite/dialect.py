@@ -37,8 +37,8 @@ _PAGES_BETWEEN_COPIES: Final = 4000
 _PAGES_ON_A_FULL_DISK: Final = 250
 _CACHED_KILOBYTES: Final = 64 * 1024
 _PAGES_OF_LOG: Final = 8000  # of 4 kB: half of what the log keeps
-# SQLite's limit of the variables in a statement is 32,766.
-_ROWS_OF_STATEMENT: Final = 500
+_MAX_VARIABLES: Final = 32_766  # SQLite's limit of a statement
+_ROWS_OF_STATEMENT: Final = 2000
 _ROWS_OF_VALUES: Final = 1000
 _MIGRATION_SECONDS: Final = 120.0
 _MAX_FOUND: Final = 20
@@ -245,8 +245,8 @@ class SqliteDialect:
 
     async def expect_many_rows(self, connection: BaseDBAsyncClient) -> None:
         """Write a page to the disk once that a transaction writes twice, and to the database once for some of them."""
-        await connection.execute_query(f"PRAGMA cache_size = -{_CACHED_KILOBYTES}")
-        await connection.execute_query(f"PRAGMA wal_autocheckpoint = {_PAGES_OF_LOG}")
+        for pragma in (f"cache_size = -{_CACHED_KILOBYTES}", f"wal_autocheckpoint = {_PAGES_OF_LOG}"):
+            await self.fetch_rows(connection, f"PRAGMA {pragma}", ())
 
     async def find_damage(self, connection: BaseDBAsyncClient) -> list[str]:  # noqa: D102
         rows = await connection.execute_query_dict(f"PRAGMA integrity_check({_MAX_FOUND})")
@@ -301,11 +301,17 @@ class SqliteDialect:
 
 
 def _insertions(table: TableRows) -> Iterator[Statement]:
-    into = f'INSERT INTO "{table.name}" ({", ".join(table.columns)}) VALUES '  # noqa: S608  names of our own models
-    marks = f"({', '.join('?' * len(table.columns))})"
-    for start in range(0, len(table.rows), _ROWS_OF_STATEMENT):
-        rows = table.rows[start : start + _ROWS_OF_STATEMENT]
-        yield into + ", ".join([marks] * len(rows)), list(chain.from_iterable(rows))
+    """Yield statements that insert many rows each; a value that they share is one parameter."""
+    size = min(_ROWS_OF_STATEMENT, (_MAX_VARIABLES - len(table.shared)) // len(table.columns))
+    columns = ", ".join((*table.columns, *table.shared))
+    values = ", ".join((*(f"column{number}" for number, _ in enumerate(table.columns, 1)), *"?" * len(table.shared)))
+    row = f"({', '.join('?' * len(table.columns))})"
+    for start in range(0, len(table.rows), size):
+        rows = table.rows[start : start + size]
+        yield (
+            f'INSERT INTO "{table.name}" ({columns}) SELECT {values} FROM (VALUES {", ".join([row] * len(rows))})',  # noqa: S608  names of our own models
+            [*table.shared.values(), *chain.from_iterable(rows)],
+        )
 
 
 @lru_cache
