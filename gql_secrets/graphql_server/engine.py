@@ -51,7 +51,14 @@ OperationObserver = Callable[[str | None, str], None]
 OperationSurrounding = Callable[[OperationType, str | None], AbstractContextManager[object]]
 OK: Final = "ok"
 _NOTHING: Final = nullcontext()
-_SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
+
+
+class KnownOperation(NamedTuple):
+    """An operation of a document that was read before: the document's text, the document, and the operation."""
+
+    text: str
+    document: Document
+    operation: Operation
 
 
 class PreparedOperation(NamedTuple):
@@ -162,36 +169,40 @@ class Engine:
                 raise _not_executable(refused) from refused
         self._trusted = documents
 
-    async def prepare(self, request: GraphQLRequest, context: RequestContext) -> PreparedOperation:
+    async def prepare(
+        self, request: GraphQLRequest, context: RequestContext, known: KnownOperation | None = None
+    ) -> PreparedOperation:
         """Return the operation that the request names, ready to be executed.
+
+        `known` is what `find` returned for the request, if it was asked.
 
         Raises:
             DocumentRefused: the document is not valid, over a limit, not trusted, or not for this caller.
         """
         try:
-            return await self._prepare(request, context)
+            if known is None:
+                text = self._text(request)
+                document = await self.documents.read(text)
+                known = KnownOperation(text, document, document.operation(request.operation_name))
+            return self._prepare_known(known, request.variables, context)
         except DocumentRefused as refused:
             self._observe(None, str(refused.code))
             raise
 
-    async def _prepare(self, request: GraphQLRequest, context: RequestContext) -> PreparedOperation:
-        text = self._text(request)
-        return self._prepare_read(text, await self.documents.read(text), request, context)
-
-    def _prepare_read(
-        self, text: str, document: Document, request: GraphQLRequest, context: RequestContext
+    def _prepare_known(
+        self, known: KnownOperation, variables: Mapping[str, object], context: RequestContext
     ) -> PreparedOperation:
-        operation = document.operation(request.operation_name)
+        text, document, operation = known
         if operation.weight.introspection and not self._introspection(context):
             raise DocumentRefused.because(
                 "Introspection is not allowed for this caller.",
                 UNAUTHENTICATED if context.is_anonymous else FORBIDDEN,
             )
-        if request.variables:
-            check_variables(request.variables, self._limits)
-        self.documents.check_variables_cost(document, operation, request.variables)
+        if variables:
+            check_variables(variables, self._limits)
+        self.documents.check_variables_cost(document, operation, variables)
         is_known = text in self._known_documents or (self._trusted is not None and text in self._trusted)
-        return PreparedOperation(document, operation, request.variables, operation.name if is_known else None)
+        return PreparedOperation(document, operation, variables, operation.name if is_known else None)
 
     def _text(self, request: GraphQLRequest) -> str:
         if self._trusted is None:
@@ -209,38 +220,26 @@ class Engine:
             raise DocumentRefused.because("Only trusted documents are allowed; this one is not registered.")
         return text
 
-    def knows(self, request: GraphQLRequest) -> bool:
-        """Whether the request is for a query or a mutation of a known document."""
-        operation = self._known_operation(request)
-        return operation is not None and operation.kind is not _SUBSCRIPTION
-
-    def awaits_nothing(self, request: GraphQLRequest) -> bool:
-        """Whether the request is for a query of a known document, with one field, that needs no awaiting."""
-        operation = self._known_operation(request)
-        return operation is not None and operation.is_immediate
-
-    def _known_operation(self, request: GraphQLRequest) -> Operation | None:
+    def find(self, request: GraphQLRequest) -> KnownOperation | None:
+        """Return the operation that the request names, if its document was read before and may be executed."""
         try:
-            document = self.documents.find(self._text(request))
-            return document.operation(request.operation_name) if document else None
+            text = self._text(request)
+            document = self.documents.find(text)
+            return KnownOperation(text, document, document.operation(request.operation_name)) if document else None
         except DocumentRefused:
             return None
 
     def execute_now(
-        self, request: GraphQLRequest, context: RequestContext
+        self, known: KnownOperation, variables: Mapping[str, object], context: RequestContext
     ) -> tuple[PreparedOperation, dict[str, object]] | None:
         """Run a query that awaits nothing and does not fail; return it with its data. It is counted by `note_done`.
 
         None where `prepare` and `execute` must be called.
         """
-        if not self.turns.is_free(context.turn_key):
+        if not known.operation.is_immediate or not self.turns.is_free(context.turn_key):
             return None
         try:
-            text = self._text(request)
-            document = self.documents.find(text)
-            if document is None or not document.operation(request.operation_name).is_immediate:
-                return None
-            prepared = self._prepare_read(text, document, request, context)
+            prepared = self._prepare_known(known, variables, context)
         except DocumentRefused:
             return None
         direct = prepared.operation.direct

@@ -7,7 +7,7 @@ executed is answered as its media type requires: 200 in `application/json`, else
 
 import asyncio
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 import strawberry
@@ -19,6 +19,7 @@ from gql_secrets.graphql_server.disconnects import is_disconnected
 from gql_secrets.graphql_server.documents import TrustedDocuments
 from gql_secrets.graphql_server.engine import (
     Engine,
+    KnownOperation,
     OperationObserver,
     OperationResult,
     OperationSurrounding,
@@ -56,12 +57,21 @@ from gql_secrets.graphql_server.sse import stream_events, stream_of_one
 _STATUS_OF_FIELD: Final = {UNAVAILABLE: 503, RATE_LIMITED: 429}
 # The status of a document that is refused, where the media type allows one.
 _STATUS_OF_REFUSAL: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, INTERNAL: 500, **_STATUS_OF_FIELD}
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 # The name of the operation that a request asks for, as its document has it; empty without a name.
 OPERATION_NAME: Final = web.RequestKey("operation_name", str)
 
-# What a request asks for, where it was read on its arrival.
-_ASKED: Final = web.RequestKey("asked", GraphQLRequest)
+
+class KnownRequest(NamedTuple):
+    """What a request asks for, and the operation that it names, whose document was read before."""
+
+    asked: GraphQLRequest
+    known: KnownOperation
+
+
+# Of a request that was read on its arrival.
+_KNOWN: Final = web.RequestKey("known", KnownRequest)
 
 # Makes the response with the status 200, of the request, the content type, the body, and more headers.
 ResponseFactory = Callable[[web.Request, str, bytes, Mapping[str, str]], web.StreamResponse]
@@ -124,14 +134,15 @@ class GraphQLEndpoint:
         accepted = accepted_types(request)
         prepared: PreparedOperation | None = None
         try:
-            parameters = await self._read(request, accepted)
+            parameters, known = request.get(_KNOWN) or (await self._read(request, accepted), None)
             async with self.engine.turns.take(context.turn_key):
-                prepared = await self.engine.prepare(parameters, context)
+                prepared = await self.engine.prepare(parameters, context, known)
                 request[OPERATION_NAME] = prepared.operation.name or ""
-                check_method(request, prepared.kind)
+                kind = prepared.kind
+                check_method(request, kind)
                 if self._check_operation is not None:
-                    self._check_operation(request, prepared.kind, context)
-                if prepared.kind is not OperationType.SUBSCRIPTION:
+                    self._check_operation(request, kind, context)
+                if kind is not OperationType.SUBSCRIPTION:
                     return await self._execute(request, accepted, prepared, context)
             if not accepted.event_stream:
                 raise MalformedRequest(406, f"A subscription is answered as an event stream: accept {EVENT_STREAM}.")
@@ -151,7 +162,7 @@ class GraphQLEndpoint:
             self.engine.mask.log(failure, context, "", self.engine.hidden_values(prepared))
             return self._respond(request, accepted, [internal_entry(context)], 500)
 
-    def read_now(self, request: web.Request, content: bytes) -> GraphQLRequest | None:
+    def read_now(self, request: web.Request, content: bytes) -> KnownRequest | None:
         """Return what a POST request with this body asks for: a query or a mutation of a known document.
 
         None for everything else. `handle` answers any of them.
@@ -161,19 +172,23 @@ class GraphQLEndpoint:
             return None
         try:
             check_content_type(request)
-            asked = request[_ASKED] = GraphQLRequest.from_body(parse_json(content, "The body"))
+            asked = GraphQLRequest.from_body(parse_json(content, "The body"))
         except MalformedRequest:
             return None
-        return asked if self.engine.knows(asked) else None
+        known = self.engine.find(asked)
+        if known is None or known.operation.kind is OperationType.SUBSCRIPTION:
+            return None
+        request[_KNOWN] = arrived = KnownRequest(asked, known)
+        return arrived
 
     def answer_now(
-        self, request: web.Request, asked: GraphQLRequest, context: RequestContext
+        self, request: web.Request, arrived: KnownRequest, context: RequestContext
     ) -> web.StreamResponse | None:
         """Return the response to what `read_now` returned, if it awaits nothing.
 
         None if `handle` must answer. Nothing was counted then.
         """
-        done = self.engine.execute_now(asked, context)
+        done = self.engine.execute_now(arrived.known, arrived.asked.variables, context)
         if done is None:
             return None
         prepared, data = done
@@ -187,15 +202,18 @@ class GraphQLEndpoint:
     async def _execute(
         self, request: web.Request, accepted: AcceptedTypes, prepared: PreparedOperation, context: RequestContext
     ) -> web.StreamResponse:
-        is_stream = may_be_streamed(accepted, prepared.kind)
+        kind = prepared.kind
+        is_stream = may_be_streamed(accepted, kind)
         if not is_stream:
             check_accepted(accepted)
         result = await self.engine.execute(prepared, context)
         status = _status_of(result)
         if is_stream and status == web.HTTPOk.status_code:
             return stream_of_one(result)
-        if status == web.HTTPOk.status_code and prepared.kind is OperationType.QUERY:
-            body, headers = await compress(request, _body_of(result.errors, result.data, has_data=True))
+        if status == web.HTTPOk.status_code and kind is OperationType.QUERY:
+            body, headers = _body_of(result.errors, result.data, has_data=True), _NO_HEADERS
+            if len(body) >= MIN_BYTES:
+                body, headers = await compress(request, body)
             return self._make_response(request, _content_type_of(accepted), body, headers)
         return self._respond(request, accepted, result.errors, status, data=result.data, has_data=True)
 
@@ -214,8 +232,6 @@ class GraphQLEndpoint:
         return self._with_challenges(request, json_response(accepted_types(request), [entry], status), challenges)
 
     async def _read(self, request: web.Request, accepted: AcceptedTypes) -> GraphQLRequest:
-        if _ASKED in request:
-            return request[_ASKED]
         if request.method == hdrs.METH_POST:
             check_content_type(request)
             if not accepted.event_stream:

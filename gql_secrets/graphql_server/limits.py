@@ -10,6 +10,7 @@ from gql_secrets.graphql_server.errors import DocumentRefused
 # longest one that a body can hold may be used once: the argument's own limit then refuses it by name.
 MIN_COUNTED_TEXT_BYTES: Final = 256
 TEXT_BYTES_PER_COST: Final = 32
+_MAX_BYTES_OF_CHARACTER: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ def check_variables(variables: Mapping[str, object], limits: Limits) -> None:
 
 def text_cost(value: object) -> int:
     """Return what the texts of a variable's value cost: work on a text grows with its length."""
+    if isinstance(value, str) and len(value) < MIN_COUNTED_TEXT_BYTES // _MAX_BYTES_OF_CHARACTER:
+        return 0
     size = 0
     level = [value]
     while level:

@@ -51,7 +51,7 @@ class ImmediateOperations:
             return self._later
         body = arrived_body(request)
         asked = None if body is None else self._endpoint.read_now(request, body)
-        if asked is None or not (self._reads_on_loop or self._endpoint.engine.awaits_nothing(asked)):
+        if asked is None or not (self._reads_on_loop or asked.known.operation.is_immediate):
             return self._later
         authorizations = headers.getall(hdrs.AUTHORIZATION, ())
         credentials = parse_basic(authorizations[0]) if len(authorizations) == 1 else None
