@@ -4,7 +4,7 @@ The file is what the vendor's /clients/list answers, or the same clients one per
 """
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +13,10 @@ from gql_secrets.commands.output import AsJson
 
 if TYPE_CHECKING:
     from gql_secrets.wiring import Services
+
+# For how long SQLite's thread waits for Python after each statement, while the next rows are computed: not 5 ms. The
+# process ends with the command.
+_SECONDS_TO_SWITCH: Final = 0.0002
 
 
 @with_services
@@ -33,6 +37,7 @@ async def import_clients(
     from gql_secrets.commands.imported_file import ImportedRow, clients_of_file, import_all, report
     from gql_secrets.service.client_import import Import, Outcome
 
+    sys.setswitchinterval(_SECONDS_TO_SWITCH)
     values = clients_of_file(file.read())
     run = Import(services.changes, by=cli_caller(), allow_weak=allow_weak, dry_run=dry_run)
     rows: list[ImportedRow] = []

@@ -35,7 +35,7 @@ _KEYS: Final = frozenset(
         "results",
     }
 )
-_ROWS_BETWEEN_PAUSES: Final = 50
+_ROWS_BETWEEN_PAUSES: Final = 10
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 

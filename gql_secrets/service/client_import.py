@@ -37,7 +37,6 @@ from gql_secrets.service.secret_store import values_of_secret
 from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.models import Client, ClientFeature, ClientLabel, ClientListing, ClientNetwork, ClientSecret
-from gql_secrets.storage.transaction import RowsOfModel
 
 MIN_BATCH: Final = 500
 MAX_BATCH: Final = 2000
@@ -331,48 +330,46 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
     """Write new clients with their secrets, and an audit event for each."""
     if not rows:
         return
-    clients = [
-        values_of_client(
-            change,
-            row.client_id,
-            row.name,
-            row.description,
-            row.allow_list,
-            self_reset=row.self_reset,
-            details=row.details,
-        )
-        for row in rows
-    ]
-    labels = [each for row in rows for each in values_of_labels(row.client_id, row.details.labels)]
-    features = [each for row in rows for each in values_of_features(row.client_id, row.features)]
-    networks = [each for row in rows for each in values_of_networks(row.client_id, row.allow_list)]
     await change.tx.dialect.expect_many_rows(change.connection)
     secret_ids = await change.tx.dialect.new_secret_ids(change.connection, len(rows))
-    tables: Sequence[RowsOfModel] = [
-        (Client, clients),
-        (ClientListing, [values_of_listing(row.client_id, row.name, row.description) for row in rows]),
-        (ClientFeature, features),
-        (ClientNetwork, networks),
-        (ClientLabel, labels),
-    ]
-    # The database writes each of them while the next one is computed.
-    async with change.tx.inserting(tables):
+    # The database writes the rows of one table while those of the next one are computed.
+    async with change.tx.inserting() as insertions:
+        await insertions.begin(Client, [_values_of_client(change, row) for row in rows])
+        listing = [values_of_listing(row.client_id, row.name, row.description) for row in rows]
+        await insertions.begin(ClientListing, listing)
+        features = [each for row in rows for each in values_of_features(row.client_id, row.features)]
+        await insertions.begin(ClientFeature, features)
+        networks = [each for row in rows for each in values_of_networks(row.client_id, row.allow_list)]
+        await insertions.begin(ClientNetwork, networks)
+        labels = [each for row in rows for each in values_of_labels(row.client_id, row.details.labels)]
+        await insertions.begin(ClientLabel, labels)
         secrets = [
             {"id": secret_id, **values_of_secret(change, row.client_id, row.secret, is_weak=row.is_weak)}
             for row, secret_id in zip(rows, secret_ids, strict=True)
         ]
-        async with change.tx.inserting([(ClientSecret, secrets)]):
-            await change.record_each(
-                [
-                    change.entry(
-                        AuditAction.CLIENT_IMPORTED,
-                        place=place,
-                        client_id=row.client_id,
-                        generation_before=0,
-                        generation_after=1,
-                        secret_id=secret_id,
-                        weak_secret=row.is_weak,
-                    )
-                    for place, (row, secret_id) in enumerate(zip(rows, secret_ids, strict=True))
-                ]
+        await insertions.begin(ClientSecret, secrets)
+        entries = [
+            change.entry(
+                AuditAction.CLIENT_IMPORTED,
+                place=place,
+                client_id=row.client_id,
+                generation_before=0,
+                generation_after=1,
+                secret_id=secret_id,
+                weak_secret=row.is_weak,
             )
+            for place, (row, secret_id) in enumerate(zip(rows, secret_ids, strict=True))
+        ]
+        await change.record_each(entries)
+
+
+def _values_of_client(change: Change, row: ImportedClient) -> dict[str, object]:
+    return values_of_client(
+        change,
+        row.client_id,
+        row.name,
+        row.description,
+        row.allow_list,
+        self_reset=row.self_reset,
+        details=row.details,
+    )

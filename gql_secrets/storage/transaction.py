@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.fields.base import Field
@@ -17,8 +17,6 @@ from gql_secrets.storage.dialect import Dialect, NewRow, Statement, TableRows, W
 from gql_secrets.storage.fields import to_microseconds
 
 T = TypeVar("T")
-RowsOfModel: TypeAlias = tuple[type[Model], Sequence[Mapping[str, object]]]
-"""Rows of one model, each a value by field and all with the same fields."""
 
 
 class Transaction:
@@ -125,24 +123,22 @@ class Transaction:
         """
         await self.insert_all([(model, rows)])
 
-    async def insert_all(self, tables: Sequence[RowsOfModel]) -> None:
+    async def insert_all(self, tables: Sequence[tuple[type[Model], Sequence[Mapping[str, object]]]]) -> None:
         """Insert rows of several models, in this order, each as `insert` does."""
         await self.dialect.insert(self.connection, [_columns_and_values(model, rows) for model, rows in tables if rows])
 
     @contextlib.asynccontextmanager
-    async def inserting(self, tables: Sequence[RowsOfModel]) -> AsyncIterator[None]:
-        """Insert as `insert_all` does, while the body computes.
+    async def inserting(self) -> AsyncIterator["Insertions"]:
+        """Let the database insert rows while the body computes the next ones.
 
-        What the body inserts comes after the rows of the first model. However the body ends, nothing is still being
-        inserted afterwards. If an insertion failed, its error is raised.
+        However the body ends, nothing is still being inserted afterwards. If an insertion failed, the error of the
+        first that failed is raised.
         """
-        inserted = asyncio.get_running_loop().create_task(self.insert_all(tables))
+        insertions = Insertions(self)
         try:
-            await asyncio.sleep(0)  # it begins
-            yield
+            yield insertions
         finally:
-            await asyncio.wait([inserted])
-            inserted.result()
+            await insertions.end()
 
     async def insert_one(self, model: type[Model], row: Mapping[str, object]) -> int:
         """Insert one row, and return the key that the database generated for it.
@@ -153,6 +149,29 @@ class Transaction:
         statement, values = insertion(model, row)
         [[key]] = await self.fetch_rows(self.dialect.placeholders(f"{statement} RETURNING id"), values)
         return int(key)
+
+
+class Insertions:
+    """Insertions of a transaction that run one after the other, in the order in which they began."""
+
+    __slots__ = ("_running", "_tx")
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._running: list[asyncio.Task[None]] = []
+
+    async def begin(self, model: type[Model], rows: Sequence[Mapping[str, object]]) -> None:
+        """Begin to insert rows as `insert` does; what is inserted from now on comes after them."""
+        self._running.append(asyncio.get_running_loop().create_task(self._tx.insert(model, rows)))
+        await asyncio.sleep(0)  # it takes its place
+
+    async def end(self) -> None:
+        """Wait until all of it was inserted, or failed; in that case raise the first error."""
+        for running in self._running:
+            if not running.done():
+                await asyncio.wait([running])
+        for running in self._running:
+            running.result()
 
 
 def insertion(model: type[Model], row: Mapping[str, object]) -> Statement:

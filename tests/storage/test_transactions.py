@@ -643,7 +643,8 @@ async def test_an_insertion_is_over_before_its_transaction_is_rolled_back(servic
     wrong: list[dict[str, object]] = [{"client_id": "x" * length, "search_text": "x"} for length in (128, 129)]
 
     async def fail(tx: Transaction, rows: list[dict[str, object]]) -> None:
-        async with tx.inserting([(ClientListing, rows)]):
+        async with tx.inserting() as insertions:
+            await insertions.begin(ClientListing, rows)
             raise LookupError
 
     count = "SELECT count(*) FROM client_listing"

@@ -37,6 +37,17 @@ _PAGES_BETWEEN_COPIES: Final = 4000
 _PAGES_ON_A_FULL_DISK: Final = 250
 _CACHED_KILOBYTES: Final = 64 * 1024
 _PAGES_OF_LOG: Final = 8000  # of 4 kB: half of what the log keeps
+# What the index of the search keeps in memory before it writes a segment. SQLite's 1 MB are half a batch of an import,
+# and each segment is merged with others several times. It stays set.
+_BYTES_OF_SEARCH: Final = 4 * 1024 * 1024
+_FOR_MANY_ROWS: Final = (
+    f"PRAGMA cache_size = -{_CACHED_KILOBYTES}",
+    f"PRAGMA wal_autocheckpoint = {_PAGES_OF_LOG}",
+    f"""
+        INSERT INTO client_search (client_search, rank) SELECT 'hashsize', {_BYTES_OF_SEARCH}
+        WHERE NOT EXISTS (SELECT 1 FROM client_search_config WHERE k = 'hashsize')
+    """,  # noqa: S608  put together from constants
+)
 _MAX_VARIABLES: Final = 32_766  # SQLite's limit of a statement
 _ROWS_OF_STATEMENT: Final = 2000
 _ROWS_OF_VALUES: Final = 1000
@@ -245,8 +256,8 @@ class SqliteDialect:
 
     async def expect_many_rows(self, connection: BaseDBAsyncClient) -> None:
         """Write a page to the disk once that a transaction writes twice, and to the database once for some of them."""
-        for pragma in (f"cache_size = -{_CACHED_KILOBYTES}", f"wal_autocheckpoint = {_PAGES_OF_LOG}"):
-            await self.fetch_rows(connection, f"PRAGMA {pragma}", ())
+        for statement in _FOR_MANY_ROWS:
+            await self.fetch_rows(connection, statement, ())
 
     async def find_damage(self, connection: BaseDBAsyncClient) -> list[str]:  # noqa: D102
         rows = await connection.execute_query_dict(f"PRAGMA integrity_check({_MAX_FOUND})")
