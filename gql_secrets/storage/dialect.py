@@ -146,6 +146,16 @@ class Dialect(Protocol):
             IntegrityError: a constraint does not allow it.
         """
 
+    async def run_all(
+        self, connection: BaseDBAsyncClient, statements: Sequence[Statement]
+    ) -> list[Sequence[Sequence[Any]]]:
+        """Run statements that may take longer, in this order, and return the rows of each.
+
+        Raises:
+            OperationalError: a statement failed.
+        """
+        ...
+
     async def write_together(self, connection: BaseDBAsyncClient, writes: Writes) -> bool:
         """Write all of it; return whether each update changed one row. If not, the transaction must be rolled back.
 
@@ -232,12 +242,10 @@ class Dialect(Protocol):
     def rows_of_json(self, columns: Mapping[str, str]) -> str:
         """Return SQL that reads a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
 
-    def tables_of(
-        self, columns: Mapping[str, str], rows: Sequence[Sequence[object]]
-    ) -> Iterator[tuple[str, Sequence[object]]]:
-        """Yield SQL that reads these rows as a table with these columns (name: type), and its parameters.
+    def tables_of(self, columns: Mapping[str, str], values: Sequence[object]) -> Iterator[Statement]:
+        """Yield SQL that reads the rows of these values as a table with these columns (name: type), and its parameters.
 
-        Many rows are divided among several tables, in their order.
+        The values are those of one row after the other. Many rows are divided among several tables, in their order.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import chain
 from typing import Final
 
 from gql_secrets.storage.transaction import Transaction
@@ -38,7 +39,7 @@ async def list_last_uses(tx: Transaction, uses: Sequence[LastUse]) -> list[LastU
     Return what is listed then, for each of these secrets whose client is listed.
     """
     listed: list[LastUse] = []
-    for rows, values in tx.tables_of(_USE_COLUMNS, uses):
+    for rows, values in tx.tables_of(_USE_COLUMNS, list(chain.from_iterable(uses))):
         await tx.execute(_LIST_USES.format(rows=rows), *values, LISTED_FOR)
         listed += await tx.fetch_as(_last_use_of, _LISTED.format(rows=rows), values)
     return listed

@@ -94,6 +94,10 @@ class Transaction:
         """
         return await self.dialect.write_together(self.connection, writes)
 
+    async def run_all(self, statements: Sequence[Statement]) -> list[Sequence[Sequence[Any]]]:
+        """Run statements with `?` placeholders that may take longer, in this order, and return the rows of each."""
+        return await self.dialect.run_all(self.connection, statements)
+
     async def lock_for_change(self, client_id: str | None) -> None:
         """Lock a client, then its active secrets, then the installation; where there is no client, only that."""
         await self.dialect.lock_for_change(self.connection, client_id)
@@ -106,14 +110,12 @@ class Transaction:
         """Return SQL that reads a parameter, a JSON array of arrays, as a table with these columns (name: type)."""
         return self.dialect.rows_of_json(columns)
 
-    def tables_of(
-        self, columns: Mapping[str, str], rows: Sequence[Sequence[object]]
-    ) -> Iterator[tuple[str, Sequence[object]]]:
-        """Yield SQL that reads these rows as a table with these columns (name: type), and its parameters.
+    def tables_of(self, columns: Mapping[str, str], values: Sequence[object]) -> Iterator[Statement]:
+        """Yield SQL that reads the rows of these values as a table with these columns (name: type), and its parameters.
 
-        Many rows are divided among several tables, in their order.
+        The values are those of one row after the other. Many rows are divided among several tables, in their order.
         """
-        return self.dialect.tables_of(columns, rows)
+        return self.dialect.tables_of(columns, values)
 
     async def insert(self, model: type[Model], rows: Sequence[Mapping[str, object]]) -> None:
         """Insert rows of one model, each a value by field and all with the same fields.

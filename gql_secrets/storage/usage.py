@@ -7,12 +7,12 @@ to date, because events follow it. A total is the sum of both, and a last use th
 page less, and locks no row that a change waits for. `unknown_secret_attempt` counts attempts that name a client with a
 secret that was never issued.
 
-A batch is one JSON text: SQLite then processes it without passing Python's lock back and forth for each row, and
+A statement writes many rows: SQLite then processes them without passing Python's lock back and forth for each row, and
 PostgreSQL in one round trip. PostgreSQL first updates the rows that there are: an insert that meets a row writes a lock
 to the WAL before its update.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,6 +20,7 @@ from typing import Any, Final
 import orjson
 
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.dialect import Statement
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.transaction import Transaction
@@ -160,9 +161,7 @@ class Totals:
 # a source that is not kept, and when the last of all was.
 CountedSecret = tuple[int, int, int]
 _SECRET_COLUMNS: Final = {"secret_id": "bigint", "count": "bigint", "last_at": "bigint"}
-CountedHour = tuple[int, int]
 _HOUR_COLUMNS: Final = {"secret_id": "bigint", "count": "bigint"}
-CountedSource = tuple[int, str, str, int, int, int]
 _SOURCE_COLUMNS: Final = {
     "secret_id": "bigint",
     "address": "text",
@@ -182,24 +181,37 @@ async def add_usage(
     *,
     refused: bool,
     secrets: Sequence[CountedSecret],
-    hours: Sequence[CountedHour],
-    sources: Sequence[CountedSource],
+    hours: Sequence[int],
+    sources: Sequence[int | str],
 ) -> None:
     """Add the counts of one hour.
 
-    Of each secret the `MAX_SOURCES` most recent sources are kept. Each sequence is in ascending order of its secrets,
-    so that no two nodes wait for each other's rows.
+    Of each secret the `MAX_SOURCES` most recent sources are kept. Everything is in ascending order of its secrets, so
+    that no two nodes wait for each other's rows.
+
+    Args:
+        tx: the transaction.
+        hour: when the hour began.
+        refused: whether these are refused attempts.
+        secrets: what has no source that is kept.
+        hours: each secret's id and how often it was used, one after the other.
+        sources: likewise each source: the id of its secret, address, user agent, first and last use, how many.
     """
-    starts_at = to_microseconds(hour)
     counts = {"count": "0", "refused": "t.count"} if refused else {"count": "t.count", "refused": "0"}
-    for rows, values in tx.tables_of(_HOUR_COLUMNS, hours):
-        await _add(tx, _UPDATE_HOURS, _ADD_HOURS, values, rows=rows, starts_at=starts_at, **counts)
-    for rows, values in tx.tables_of(_SOURCE_COLUMNS, sources):
-        await _add(tx, _UPDATE_USES, _ADD_USES, values, rows=rows, refused=refused)
+    await tx.run_all(
+        [
+            *_additions(tx, _UPDATE_HOURS, _ADD_HOURS, _HOUR_COLUMNS, hours, starts_at=to_microseconds(hour), **counts),
+            *_additions(tx, _UPDATE_USES, _ADD_USES, _SOURCE_COLUMNS, sources, refused=refused),
+        ]
+    )
     await add_totals(tx, secrets, refused=refused)
-    for rows, values in tx.tables_of(_HOUR_COLUMNS, hours):
-        for row in await tx.fetch(_FIND_TOO_MANY.format(rows=rows, refused=refused), [*values, MAX_SOURCES]):
-            await _drop_oldest(tx, row["secret_id"], refused=refused)
+    too_many = [
+        (_FIND_TOO_MANY.format(rows=rows, refused=refused), [*values, MAX_SOURCES])
+        for rows, values in tx.tables_of(_HOUR_COLUMNS, hours)
+    ]
+    for found in await tx.run_all(too_many):
+        for (secret_id,) in found:
+            await _drop_oldest(tx, secret_id, refused=refused)
 
 
 async def _drop_oldest(tx: Transaction, secret_id: int, *, refused: bool) -> None:
@@ -209,12 +221,15 @@ async def _drop_oldest(tx: Transaction, secret_id: int, *, refused: bool) -> Non
     await tx.execute(_DROP_OLDEST.format(oldest=oldest), secret_id, MAX_SOURCES)
 
 
-async def _add(tx: Transaction, update: str, add: str, values: Sequence[object], *, rows: str, **terms: object) -> None:
-    """Add counts to the rows that there are, and insert the others."""
-    if tx.dialect.name == "sqlite":
-        await tx.execute(add.format(rows=rows, **terms), *values)
-    else:
-        await tx.execute(update.format(rows=rows, **terms) + add.format(rows="new", **terms), *values)
+def _additions(
+    tx: Transaction, update: str, add: str, columns: Mapping[str, str], values: Sequence[object], **terms: object
+) -> Iterator[Statement]:
+    """Yield what adds counts to the rows that there are, and inserts the others."""
+    for rows, own in tx.tables_of(columns, values):
+        if tx.dialect.name == "sqlite":
+            yield add.format(rows=rows, **terms), own
+        else:
+            yield update.format(rows=rows, **terms) + add.format(rows="new", **terms), own
 
 
 async def add_totals(tx: Transaction, secrets: Sequence[CountedSecret], *, refused: bool) -> None:

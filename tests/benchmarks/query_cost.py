@@ -205,11 +205,14 @@ async def fill_usage(services: Services) -> None:
     for ago in range(hours):
         start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=ago)
         sources = [
-            (id_, f"192.0.2.{n}", "agent/1", at, at, 5) for id_ in ids for n in range(MAX_SOURCES if not ago else 1)
+            value
+            for id_ in ids
+            for n in range(MAX_SOURCES if not ago else 1)
+            for value in (id_, f"192.0.2.{n}", "agent/1", at, at, 5)
         ]
 
         async def work(tx: Transaction) -> None:
-            counts = [(id_, 5) for id_ in ids]
+            counts = [value for id_ in ids for value in (id_, 5)]
             await add_usage(tx, start, refused=False, secrets=[], hours=counts, sources=sources)  # noqa: B023  it runs immediately
 
         await services.database.run_tx(work)

@@ -16,6 +16,7 @@ from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.domain.rotation import Retention, SecretState
 from gql_secrets.service.pages import PageRequest
+from gql_secrets.service.usage import counter
 from gql_secrets.service.usage.counter import Source, Usage, total_of
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
 from gql_secrets.storage.usage import MAX_SOURCES, SecretUse, Totals, UsageBucket, find_buckets, find_uses
@@ -242,6 +243,30 @@ async def test_every_secret_of_a_large_batch_is_written(services: Services, cloc
     assert {(use.user_agent, use.last_seen_at) for _, use in found} == {("app", clock.now)}
     hours = await find_buckets(services.database, range(10_000, 12_100), clock.now)
     assert {number: bucket.count for number, bucket in hours} == dict.fromkeys(range(10_000, 12_100), 2)
+
+
+async def test_a_use_whose_source_finds_no_room_is_counted_and_the_next_one_has_its_source(
+    services: Services, clock: Clock, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [await make_client(name=f"c{number}") for number in range(3)]
+    for client in clients:
+        await call(services, client)
+    await services.usage.flush()
+    ids = [await first_id(services, client) for client in clients]
+    with monkeypatch.context() as full:
+        full.setattr(counter, "_MAX_SOURCES_IN_MEMORY", 1)
+        clock.move(SECOND)
+        for secret_id in (*ids, ids[2]):
+            services.usage.used(secret_id, Source("192.0.2.1", "app"), clock.now)
+        assert [(await totals(services, secret_id)).use_count for secret_id in ids] == [2, 2, 3]
+        await services.usage.flush()
+    services.usage.used(ids[1], Source("192.0.2.1", "app"), clock.now)
+    await services.usage.flush()
+
+    found = [await totals(services, secret_id) for secret_id in ids]
+    assert [(total.use_count, total.last_used_at) for total in found] == [(n, clock.now) for n in (2, 3, 3)]
+    seen = [[use.count for use in await uses(services, secret_id) if use.address == "192.0.2.1"] for secret_id in ids]
+    assert seen == [[1], [1], []]
 
 
 async def test_refused_attempts_do_not_push_out_the_sources_of_good_uses(services: Services, client: Made) -> None:

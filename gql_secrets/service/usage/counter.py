@@ -9,12 +9,11 @@ stops: a kill -9 loses no more than that. The first use of a secret is not count
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import islice
-from typing import Final, NamedTuple, Self, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import Conflict
@@ -25,9 +24,7 @@ from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import (
     BUCKET,
     MAX_SOURCES,
-    CountedHour,
     CountedSecret,
-    CountedSource,
     add_unknown_attempts,
     add_usage,
 )
@@ -89,11 +86,30 @@ class SourceCount:
 
 # The sources of one secret within one hour. Under None are those whose source found no room.
 Tally = dict[Source | None, SourceCount]
+# The only use of a secret so far: its source, or None, and its instant. It takes a third of the time of a tally.
+_OneUse = tuple[Source | None, datetime]
+_Counted = _OneUse | Tally
 # Attempts with unknown secrets keep no source, but the same work is done for them.
 _NO_SOURCE: Final = Source()
 
 
-def _absorb(tally: Tally, other: Tally) -> None:
+def _tally_of(counted: _Counted) -> Tally:
+    if isinstance(counted, dict):
+        return counted
+    source, at = counted
+    return {source: SourceCount(at)}
+
+
+def _absorb(tallies: dict[K, _Counted], key: K, other: _Counted) -> None:
+    """Add what was counted for a secret, or a client, to what there is."""
+    if key not in tallies:
+        tallies[key] = other
+        return
+    tally = tallies[key] = _tally_of(tallies[key])
+    _add_to(tally, _tally_of(other))
+
+
+def _add_to(tally: Tally, other: Tally) -> None:
     for source, seen in other.items():
         mine = tally.get(source) or (tally.get(None) if len(tally) >= MAX_SOURCES else None)
         if mine is not None:
@@ -111,17 +127,14 @@ class Hour:
     def __init__(self, starts_at: datetime) -> None:
         self.starts_at = starts_at
         self.ends_at = starts_at + BUCKET if starts_at != _BEFORE_ALL else _BEFORE_ALL
-        self.used: dict[int, Tally] = {}
-        self.refused: dict[int, Tally] = {}
+        self.used: dict[int, _Counted] = {}
+        self.refused: dict[int, _Counted] = {}
 
     def absorb(self, other: "Hour") -> None:
         """Add the counts of another hour."""
         for mine, others in ((self.used, other.used), (self.refused, other.refused)):
-            for secret_id, tally in others.items():
-                if secret_id in mine:
-                    _absorb(mine[secret_id], tally)
-                else:
-                    mine[secret_id] = tally
+            for secret_id, counted in others.items():
+                _absorb(mine, secret_id, counted)
 
 
 class Usage:
@@ -142,8 +155,8 @@ class Usage:
         self._sources = 0
         # The last use of each secret that was listed in the last hour, in microseconds.
         self._listed: dict[int, int] = {}
-        self._unknown: dict[str, Tally] = {}
-        self._flushing_unknown: dict[str, Tally] = {}
+        self._unknown: dict[str, _Counted] = {}
+        self._flushing_unknown: dict[str, _Counted] = {}
         self._batch = database.dialect.usage_batch
         self._flush_lock = asyncio.Lock()
         # Written with the counts, after them.
@@ -178,15 +191,15 @@ class Usage:
     def unwritten(self, secret_id: int, *, refused: bool) -> Iterator[tuple[datetime, Tally]]:
         """Yield the counts of a secret that are not written yet: the beginning of an hour, and its tally."""
         for hour in (*self._flushing, *self._hours):
-            tally = (hour.refused if refused else hour.used).get(secret_id)
-            if tally is not None:
-                yield hour.starts_at, tally
+            counted = (hour.refused if refused else hour.used).get(secret_id)
+            if counted is not None:
+                yield hour.starts_at, _tally_of(counted)
 
     def unwritten_unknown(self, client_id: str) -> Iterator[Tally]:
         """Yield the counts of attempts that named this client with an unknown secret and are not written yet."""
         for tallies in (self._flushing_unknown, self._unknown):
             if client_id in tallies:
-                yield tallies[client_id]
+                yield _tally_of(tallies[client_id])
 
     async def flush(self) -> None:
         """Write the counts. What cannot be written is kept for the next flush.
@@ -227,10 +240,18 @@ class Usage:
         self._hours.append(self._hour)
         return self._hour
 
-    def _count(self, tallies: dict[K, Tally], key: K, source: Source, now: datetime) -> None:
-        tally = tallies.get(key)
-        if tally is None:
-            tally = tallies[key] = {}
+    def _count(self, tallies: dict[K, _Counted], key: K, source: Source, now: datetime) -> None:
+        counted = tallies.get(key)
+        if counted is None:
+            if self._sources < _MAX_SOURCES_IN_MEMORY:
+                self._sources += 1
+                tallies[key] = source, now
+            else:
+                tallies[key] = None, now
+            return
+        if isinstance(counted, tuple):
+            counted = tallies[key] = _tally_of(counted)
+        tally = counted
         seen = tally.get(source)
         if seen is None:
             self._see(tally, source, now)
@@ -249,34 +270,35 @@ class Usage:
         else:
             tally[None] = SourceCount(now)
 
-    async def _write(self, hour: datetime, tallies: dict[int, Tally], *, refused: bool) -> None:
-        """Write the tallies of one hour, and forget what is written."""
+    async def _write(self, hour: datetime, tallies: dict[int, _Counted], *, refused: bool) -> None:
+        """Write the counts of one hour, and forget what is written."""
         due: list[LastUse] = []
         ids = iter(sorted(tallies))
         while batch := list(islice(ids, self._batch)):
 
             async def work(tx: Transaction) -> list[LastUse]:
-                uses: list[LastUse] = []
+                unlisted: list[LastUse] = []
                 for some in _pieces(batch):
-                    rows = _Rows.of(((secret_id, tallies[secret_id]) for secret_id in some), refused=refused)
+                    rows = _Rows(self._listed, refused=refused)
+                    rows.add_all(some, tallies)
                     await add_usage(
                         tx, hour, refused=refused, secrets=rows.secrets, hours=rows.hours, sources=rows.sources
                     )
-                    uses += rows.uses
-                return uses
+                    unlisted += rows.unlisted
+                return unlisted
 
             async with self.writing:
                 self.batches += 1
                 try:
-                    uses = await self._database.run_tx(work)
+                    unlisted = await self._database.run_tx(work)
                 except Conflict:  # another transaction holds a row of this batch: the other batches need not wait
                     continue
                 for some in _pieces(batch):
                     for secret_id in some:
                         del tallies[secret_id]
                     await asyncio.sleep(0)
-            due += [use for use in uses if use[1] >= self._listed.get(use[0], 0) + LISTED_FOR]
-        if due and not refused:
+            due += unlisted
+        if due:
             await self._list(due)
 
     async def _list(self, uses: Sequence[LastUse]) -> None:
@@ -290,12 +312,12 @@ class Usage:
             except Conflict:  # the next use is listed instead
                 continue
 
-    async def _write_unknown(self, tallies: dict[str, Tally]) -> None:
+    async def _write_unknown(self, tallies: dict[str, _Counted]) -> None:
         """Write the attempts with unknown secrets that name a client, and forget all of them."""
         named = [
             (client_id, count, to_microseconds(last_at))
             for client_id in sorted(filter(is_client_id, tallies))
-            for count, last_at in [total_of(tallies[client_id])]
+            for count, last_at in [total_of(_tally_of(tallies[client_id]))]
         ]
         if named:
             async with self.writing:
@@ -306,12 +328,10 @@ class Usage:
                     return
         tallies.clear()
 
-    def _put_back_unknown(self, tallies: dict[str, Tally]) -> None:
-        for client_id, tally in tallies.items():
-            if client_id in self._unknown:
-                _absorb(self._unknown[client_id], tally)
-            elif len(self._unknown) < MAX_UNKNOWN_CLIENTS:
-                self._unknown[client_id] = tally
+    def _put_back_unknown(self, tallies: dict[str, _Counted]) -> None:
+        for client_id, counted in tallies.items():
+            if client_id in self._unknown or len(self._unknown) < MAX_UNKNOWN_CLIENTS:
+                _absorb(self._unknown, client_id, counted)
 
     def _put_back(self, hours: Iterable[Hour]) -> None:
         kept = [hour for hour in hours if hour.used or hour.refused]
@@ -328,7 +348,10 @@ class Usage:
             self._hours.remove(oldest)
             self._hours[-1].absorb(oldest)
         self._sources = sum(
-            len(tally) for hour in self._hours for tallies in (hour.used, hour.refused) for tally in tallies.values()
+            len(counted) if isinstance(counted, dict) else 1
+            for hour in self._hours
+            for tallies in (hour.used, hour.refused)
+            for counted in tallies.values()
         )
 
 
@@ -343,34 +366,55 @@ def _pieces(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[start : start + _PIECE] for start in range(0, len(ids), _PIECE))
 
 
-@dataclass(slots=True)
 class _Rows:
-    """The rows that a batch writes."""
+    """The rows that a batch writes, and the uses that lists do not have yet.
 
-    secrets: list[CountedSecret] = field(default_factory=list)
-    hours: list[CountedHour] = field(default_factory=list)
-    sources: list[CountedSource] = field(default_factory=list)
-    uses: list[LastUse] = field(default_factory=list)
+    Hours and sources are the values of one row after the other.
+    """
 
-    @classmethod
-    def of(cls, tallies: Iterable[tuple[int, Tally]], *, refused: bool) -> Self:
-        """Return the rows of these secrets' tallies."""
-        rows = cls()
-        for secret_id, tally in tallies:
-            total = latest = elsewhere = 0
-            for source, seen in tally.items():
-                last_at = to_microseconds(seen.last_at)
-                latest = max(latest, last_at)
-                total += seen.count
-                if source is None:
-                    elsewhere = seen.count
-                    continue
-                first_at = last_at if seen.first_at is seen.last_at else to_microseconds(seen.first_at)
-                rows.sources.append(
-                    (secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count)
-                )
-            rows.hours.append((secret_id, total))
-            rows.uses.append((secret_id, latest))
-            if elsewhere or refused:
-                rows.secrets.append((secret_id, elsewhere, latest))
-        return rows
+    __slots__ = ("_listed", "_refused", "hours", "secrets", "sources", "unlisted")
+
+    def __init__(self, listed: Mapping[int, int], *, refused: bool) -> None:
+        self._listed = listed
+        self._refused = refused
+        self.secrets: list[CountedSecret] = []
+        self.hours: list[int] = []
+        self.sources: list[int | str] = []
+        self.unlisted: list[LastUse] = []
+
+    def add_all(self, secret_ids: Iterable[int], tallies: Mapping[int, _Counted]) -> None:
+        """Add the rows of what was counted for these secrets."""
+        listed, refused, add_hour, add_source = self._listed, self._refused, self.hours.extend, self.sources.extend
+        for secret_id in secret_ids:
+            counted = tallies[secret_id]
+            if isinstance(counted, dict):
+                at = self._add(secret_id, counted)
+            else:
+                source, used_at = counted
+                at = to_microseconds(used_at)
+                if source is not None:
+                    add_source((secret_id, source.address or "", source.user_agent or "", at, at, 1))
+                add_hour((secret_id, 1))
+                if source is None or refused:
+                    self.secrets.append((secret_id, 1 if source is None else 0, at))
+            if not refused and at >= listed.get(secret_id, 0) + LISTED_FOR:
+                self.unlisted.append((secret_id, at))
+
+    def _add(self, secret_id: int, tally: Tally) -> int:
+        """Add the rows of a secret with several uses, and return when the last one was."""
+        total = latest = elsewhere = 0
+        for source, seen in tally.items():
+            last_at = to_microseconds(seen.last_at)
+            latest = max(latest, last_at)
+            total += seen.count
+            if source is None:
+                elsewhere = seen.count
+                continue
+            first_at = last_at if seen.first_at is seen.last_at else to_microseconds(seen.first_at)
+            self.sources.extend(
+                (secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count)
+            )
+        self.hours.extend((secret_id, total))
+        if elsewhere or self._refused:
+            self.secrets.append((secret_id, elsewhere, latest))
+        return latest

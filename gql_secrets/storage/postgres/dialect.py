@@ -204,6 +204,13 @@ class PostgresDialect:
             connection, self.placeholders(statement), [value for _, values in statements for value in values]
         )
 
+    async def run_all(  # noqa: D102
+        self, connection: BaseDBAsyncClient, statements: Sequence[Statement]
+    ) -> list[Sequence[Sequence[Any]]]:
+        return [
+            await self.fetch_rows(connection, self.placeholders(statement), values) for statement, values in statements
+        ]
+
     async def write_together(self, connection: BaseDBAsyncClient, writes: Writes) -> bool:
         """Write all of it with one statement; return whether each update changed one row.
 
@@ -283,10 +290,10 @@ class PostgresDialect:
         names = ", ".join(f"(value ->> {at})::{kind} AS {name}" for at, (name, kind) in enumerate(columns.items()))
         return f"(SELECT {names} FROM jsonb_array_elements(?::jsonb))"  # noqa: S608  names of our own columns
 
-    def tables_of(  # noqa: D102
-        self, columns: Mapping[str, str], rows: Sequence[Sequence[object]]
-    ) -> Iterator[tuple[str, Sequence[object]]]:
-        if rows:
+    def tables_of(self, columns: Mapping[str, str], values: Sequence[object]) -> Iterator[Statement]:  # noqa: D102
+        if values:
+            width = len(columns)
+            rows = [values[start : start + width] for start in range(0, len(values), width)]
             yield self.rows_of_json(columns), [orjson.dumps(rows).decode()]
 
     async def insert(self, connection: BaseDBAsyncClient, tables: Sequence[TableRows]) -> None:  # noqa: D102

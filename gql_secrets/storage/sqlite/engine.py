@@ -108,14 +108,17 @@ class ImmediateTransaction(SqliteTransactionWrapper):
         return self._connection._conn.execute(statement, values).rowcount  # noqa: SLF001
 
     @translate_exceptions
-    async def run_all(self, statements: Sequence[Statement]) -> None:
-        """Run statements on the connection's thread, one after the other. The event loop does not wait for them."""
+    async def run_all(self, statements: Sequence[Statement]) -> list[Sequence[sqlite3.Row]]:
+        """Run statements on the connection's thread, one after the other, and return the rows of each.
 
-        def run(connection: sqlite3.Connection) -> None:
-            for statement, values in statements:
-                connection.execute(statement, values)
+        The event loop does not wait for them.
+        """
 
-        await self._connection._execute(run, self._connection._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001  it has one statement at a time
+        def run(connection: sqlite3.Connection) -> list[Sequence[sqlite3.Row]]:
+            return [connection.execute(statement, values).fetchall() for statement, values in statements]
+
+        rows = await self._connection._execute(run, self._connection._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001  it has one statement at a time
+        return cast("list[Sequence[sqlite3.Row]]", rows)
 
     def begin_commit(self) -> "asyncio.Future[None]":
         """Commit on the connection's thread, which waits for the disk."""
