@@ -1,18 +1,22 @@
 """Pages of the audit log, read without the ORM's queries: a page is one read of events, and one of what they ended."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final, TypeAlias
 
 import orjson
 
 from gql_secrets.pauses import make_all
 from gql_secrets.storage.database import Database
+from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.models import AuditEndedSecret, AuditEvent
 from gql_secrets.storage.objects import object_of_row, plan_of, set_related
 
 Condition: TypeAlias = tuple[str, Sequence[object]]
 """SQL about the columns of `audit_event` with `?` placeholders, and their values."""
+
+Fetch: TypeAlias = Callable[[str, Sequence[object]], Awaitable[Sequence[Sequence[Any]]]]
+"""Returns the rows of a statement with these values."""
 
 _COLUMNS: Final = ("revision", *sorted(AuditEvent._meta.fields_db_projection.keys() - {"revision"}))  # noqa: SLF001  Tortoise's own list
 _PLAN: Final = plan_of(AuditEvent, _COLUMNS)
@@ -50,7 +54,8 @@ async def page_of_events(
     """
     where, values = _where(conditions)
     statement = _PAGE.format(where=where, order="ASC" if is_backward else "DESC")
-    return await _events_of(database, await database.fetch_rows(statement, (*values, limit)))
+    rows = await database.fetch_rows(statement, (*values, limit))
+    return await _events_of(database.fetch_rows, database.dialect, rows)
 
 
 async def newest_events(database: Database, client_ids: Collection[str], count: int) -> dict[str, list[AuditEvent]]:
@@ -60,9 +65,10 @@ async def newest_events(database: Database, client_ids: Collection[str], count: 
         Unavailable: the database does not answer.
     """
     statement = _NEWEST.format(wanted=database.dialect.rows_of_json({"client_id": "text"}))
-    rows = await database.fetch_rows(statement, (_json_of(client_ids), count - 1))
+    fetch = database.fetch_quickly if len(client_ids) == 1 else database.fetch_rows
+    rows = await fetch(statement, (_json_of(client_ids), count - 1))
     events: dict[str, list[AuditEvent]] = defaultdict(list)
-    for event in await _events_of(database, rows):
+    for event in await _events_of(fetch, database.dialect, rows):
         if event.client_id is not None:
             events[event.client_id].append(event)
     return events
@@ -100,12 +106,13 @@ def _json_of(keys: Collection[object]) -> str:
     return orjson.dumps([[key] for key in keys]).decode()
 
 
-async def _events_of(database: Database, rows: Sequence[Sequence[Any]]) -> list[AuditEvent]:
+async def _events_of(fetch: Fetch, dialect: Dialect, rows: Sequence[Sequence[Any]]) -> list[AuditEvent]:
     if not rows:
         return []
-    statement = _ENDED.format(wanted=database.dialect.rows_of_json({"event_id": "bigint"}))
+    statement = _ENDED.format(wanted=dialect.rows_of_json({"event_id": "bigint"}))
     ended: dict[int, list[AuditEndedSecret]] = defaultdict(list)
-    for row in await database.fetch_rows(statement, (_json_of([row[0] for row in rows]),)):
+    wanted = _json_of([row[0] for row in rows])
+    for row in await fetch(statement, (wanted,)):
         if (secret := object_of_row(AuditEndedSecret, _ENDED_PLAN, row)) is not None:
             ended[secret.event_id].append(secret)
 

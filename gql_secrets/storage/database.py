@@ -311,7 +311,8 @@ class Database:
 
     async def now(self) -> datetime:
         """Return the database's clock, for reading."""
-        return await self.read(self.read_clock)
+        [[clock]] = await self.fetch_quickly(f"SELECT {self.dialect.clock}")
+        return self.instant_of(clock)
 
     async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return the rows of a read with `?` placeholders."""
@@ -356,15 +357,26 @@ class Database:
         return await self.fetch_as(tuple, statement, values)
 
     async def fetch_as(
-        self, make: Callable[[Sequence[Any]], T], statement: str, values: Sequence[object] = ()
+        self,
+        make: Callable[[Sequence[Any]], T],
+        statement: str,
+        values: Sequence[object] = (),
+        *,
+        is_short: bool = False,
     ) -> list[T]:
         """Return what `make` makes of each row of a read with `?` placeholders.
+
+        Args:
+            make: what to make of a row.
+            statement: a SELECT.
+            values: of its placeholders.
+            is_short: whether it is read as by `fetch_quickly`.
 
         Raises:
             Unavailable: the database does not answer.
         """
         # Rows of either driver: asyncpg's iterate over their values as SQLite's do.
-        return await make_all(make, await self._rows(statement, values))
+        return await make_all(make, await (self.fetch_quickly if is_short else self._rows)(statement, values))
 
     async def _rows(self, statement: str, values: Sequence[object]) -> Sequence[Any]:
         async def work(connection: BaseDBAsyncClient) -> Sequence[Any]:

@@ -12,14 +12,13 @@ from gql_secrets.storage.database import Database
 from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.objects import object_of_row
 
-# The ids come from an index alone, however many secrets a client has had.
+# The index on client and id leads to the oldest secret of each client's page, however many it has had before that.
 _NEWEST: Final = f"""
-    SELECT {", ".join(SECRET_COLUMNS)} FROM client_secret WHERE id IN (
-        SELECT id FROM (
-            SELECT s.id, row_number() OVER (PARTITION BY s.client_id ORDER BY s.id DESC) AS place
-            FROM client_secret s WHERE s.client_id IN (SELECT client_id FROM {{wanted}} wanted)
-        ) numbered WHERE place <= ?
-    ) ORDER BY id DESC
+    SELECT {", ".join(f"s.{name}" for name in SECRET_COLUMNS)} FROM {{wanted}} w CROSS JOIN client_secret s
+    WHERE s.client_id = w.client_id AND s.id >= coalesce((
+        SELECT o.id FROM client_secret o WHERE o.client_id = w.client_id ORDER BY o.id DESC LIMIT 1 OFFSET ?
+    ), 0)
+    ORDER BY s.id DESC
 """  # noqa: S608  put together from constants
 _COUNTS: Final = """
     SELECT client_id, count(*) FROM client_secret WHERE client_id IN (SELECT client_id FROM {wanted} wanted)
@@ -28,14 +27,15 @@ _COUNTS: Final = """
 
 
 async def newest_secrets(database: Database, client_ids: Collection[str], count: int) -> dict[str, list[ClientSecret]]:
-    """Return the newest secrets of each client that has any, at most this many, newest first.
+    """Return the newest secrets of each client that has any, at most this many (1 or more), newest first.
 
     Raises:
         Unavailable: the database does not answer.
     """
     wanted = orjson.dumps([[client_id] for client_id in client_ids]).decode()
     statement = _NEWEST.format(wanted=database.dialect.rows_of_json({"client_id": "text"}))
-    rows = await database.fetch_rows(statement, (wanted, count))
+    fetch = database.fetch_quickly if len(client_ids) == 1 else database.fetch_rows
+    rows = await fetch(statement, (wanted, count - 1))
     secrets: dict[str, list[ClientSecret]] = defaultdict(list)
     for secret in await make_all(lambda row: object_of_row(ClientSecret, SECRET_PLAN, row), rows):
         if secret is not None:

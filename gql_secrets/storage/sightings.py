@@ -20,6 +20,8 @@ _SIGHTINGS: Final = """
     GROUP BY u.secret_id, u.refused
 """
 _COLUMNS: Final = ("u.address", "u.user_agent", "u.first_seen_at", "u.last_seen_at")
+# Up to this number of secrets, their sources are read within a millisecond.
+_FEW: Final = 10
 
 SourceKey = tuple[str, str]
 """An address and a user agent; an unknown one is the empty string."""
@@ -50,9 +52,11 @@ async def find_sightings(database: Database | Transaction, secret_ids: Collectio
     Raises:
         Unavailable: the database does not answer.
     """
-    wanted = json_column(list(set(secret_ids)))
+    wanted, is_short = json_column(list(set(secret_ids))), len(secret_ids) <= _FEW
     found: dict[int, SecretSightings] = {}
-    for secret_id, refused, *columns in await database.fetch_as(tuple, _statement(database.dialect), [wanted]):
+    for secret_id, refused, *columns in await database.fetch_as(
+        tuple, _statement(database.dialect), [wanted], is_short=is_short
+    ):
         sightings = _sightings_of(columns)
         others = found.get(secret_id, SecretSightings())
         found[secret_id] = others._replace(refused=sightings) if refused else others._replace(used=sightings)

@@ -6,6 +6,7 @@ Uses that other processes have counted but not written are missing: as a rule, t
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Final, TypeVar
 
 from gql_secrets.domain.advice import Opinion, RolloverAdvice, advise
@@ -103,12 +104,17 @@ class UsageQueries:
 
         return await self._steadily(read)
 
-    async def usage_of(self, secret_ids: Sequence[int]) -> dict[int, list[UsageBucket]]:
-        """Return the hours in which each secret was used or refused, the oldest first."""
-        now = await self._queries.now()
+    async def usage_of(self, secret_ids: Sequence[int], *, now: datetime | None = None) -> dict[int, list[UsageBucket]]:
+        """Return the hours in which each secret was used or refused, the oldest first.
+
+        Args:
+            secret_ids: which secrets.
+            now: the time of the request by the database's clock, if it was read already.
+        """
+        at = now or await self._queries.now()
 
         async def read() -> dict[int, list[UsageBucket]]:
-            stored = _by_secret(await find_buckets(self._database, secret_ids, now))
+            stored = _by_secret(await find_buckets(self._database, secret_ids, at))
             usage = {}
             for secret_id in secret_ids:
                 await pause()
@@ -349,17 +355,22 @@ def _with_tallies(stored: Sightings, tallies: Sequence[Tally]) -> Sightings:
     """Return sightings with those of tallies: the most recent ones, as many as are stored of a secret."""
     if not tallies:
         return stored
-    seen = dict(zip(stored.sources, zip(stored.first_seen_at, stored.last_seen_at, strict=True), strict=True))
+    first_at, last_at = dict(zip(stored.sources, stored.first_seen_at, strict=True)), stored.last_by_source()
     for tally in tallies:
-        for source, count in tally.items():
+        for source, seen in tally.items():
             if source is None:
                 continue
-            key = source.address or "", source.user_agent or ""
-            last_at = to_microseconds(count.last_at)
-            known = seen.get(key)
-            seen[key] = (known[0], max(known[1], last_at)) if known else (to_microseconds(count.first_at), last_at)
-    newest = sorted(seen.items(), key=lambda each: each[1][1], reverse=True)[:MAX_SOURCES]
-    return Sightings([key for key, _ in newest], [first for _, (first, _) in newest], [last for _, (_, last) in newest])
+            key, at = (source.address or "", source.user_agent or ""), to_microseconds(seen.last_at)
+            last = last_at.get(key)
+            if last is None:
+                first_at[key], last_at[key] = to_microseconds(seen.first_at), at
+            elif at > last:
+                last_at[key] = at
+    if len(last_at) > MAX_SOURCES:
+        last_at = dict(sorted(last_at.items(), key=itemgetter(1), reverse=True)[:MAX_SOURCES])
+        first_at = {key: first_at[key] for key in last_at}
+    # Both have the same sources in the same order.
+    return Sightings(list(last_at), list(first_at.values()), list(last_at.values()))
 
 
 def _by_secret(rows: Iterable[tuple[int, T]]) -> dict[int, list[T]]:
