@@ -11,7 +11,7 @@ was made.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from itertools import chain, islice, repeat
+from itertools import chain, islice
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from graphql import (
@@ -24,7 +24,7 @@ from graphql import (
 from graphql.pyutils import Path
 from strawberry.execution import optimized_is_awaitable
 
-from gql_secrets.graphql_server.completions import Completion, Getter, NotPlain, piece_of
+from gql_secrets.graphql_server.completions import Completion, Getter, NotPlain, of_columns, piece_of
 from gql_secrets.graphql_server.loading import Load, load_of
 from gql_secrets.graphql_server.resolvers import PlainResolver
 from gql_secrets.graphql_server.unfinished import finish, take_unfinished
@@ -120,7 +120,7 @@ def objects(classes: tuple[type, ...], fields: Mapping[str, Awaiting], plain: fr
             return []
         columns = {name: await fields[name].many(values, info) for name in first}
         columns |= zip(others, await _all_of([fields[name].many(values, info) for name in others]), strict=True)
-        return list(map(dict, map(zip, repeat(names), zip(*map(columns.__getitem__, names), strict=True))))
+        return of_columns(names, [columns[name] for name in names])
 
     return Awaiting(complete_many)
 

@@ -4,8 +4,8 @@ Each raises for values that graphql-core turns into an error or into null, becau
 then. It may raise anything.
 """
 
-from collections.abc import Callable, Mapping
-from itertools import chain, islice, repeat
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
 from types import NoneType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -176,7 +176,19 @@ def objects(classes: tuple[type, ...], fields: Mapping[str, Completion]) -> Comp
     def complete_many(values: list[Any]) -> list[Any]:
         if not all(issubclass(type_, classes) for type_ in set(map(type, values))):
             raise NotPlain
-        columns = [resolve(values) for resolve in resolvers_of_many]
-        return list(map(dict, map(zip, repeat(names), zip(*columns, strict=True))))
+        return of_columns(names, [resolve(values) for resolve in resolvers_of_many])
 
     return Completion(complete, complete_many)
+
+
+def of_columns(names: Sequence[str], columns: Sequence[list[Any]]) -> list[dict[str, Any]]:
+    """Return objects of the values of their fields: the columns, each with the value of one field for all objects.
+
+    Filled a column at a time, which takes less than half of the time of `dict(zip(names, row))` for each.
+    """
+    (first, *other_names), (values, *other_columns) = names, columns
+    made = [{first: value} for value in values]
+    for name, column in zip(other_names, other_columns, strict=True):
+        for one, value in zip(made, column, strict=True):
+            one[name] = value
+    return made

@@ -10,6 +10,7 @@ from graphql import ExecutionResult, parse, validate
 from strawberry.execution import optimized_is_awaitable
 from strawberry.extensions import FieldExtension
 
+from gql_secrets.graphql_server.completions import of_columns
 from gql_secrets.graphql_server.plans import PlannedExecutor, Plans
 from gql_secrets.graphql_server.unfinished import take_unfinished
 from gql_secrets.pauses import LongWork
@@ -219,3 +220,10 @@ async def test_a_document_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> N
         counts.append(len(compiled))
     assert counts[0] > 0
     assert counts == [counts[0]] * 3
+
+
+def test_objects_have_their_fields_in_the_order_in_which_they_were_selected() -> None:
+    made = of_columns(("b", "a"), [[1, 2], ["x", "y"]])
+    assert [list(each.items()) for each in made] == [[("b", 1), ("a", "x")], [("b", 2), ("a", "y")]]
+    with pytest.raises(ValueError, match="shorter"):
+        of_columns(("b", "a"), [[1, 2], ["x"]])

@@ -111,7 +111,7 @@ class Query:
             order=order_by.parse() if order_by else NEWEST_FIRST,
             parts=client_parts(info),
         )
-        return Connection[Client].of(page, lambda row: Client.of(row, info.context))
+        return Connection[Client].of(page, Client.maker(info.context))
 
     @strawberry.field(
         description="All webhooks, the oldest first: at most 20. Not available to a caller who signed in with an old "
