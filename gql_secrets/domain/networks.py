@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final, Self
 
 from gql_secrets.domain.errors import InvalidAllowList
@@ -22,11 +23,15 @@ WHOLE_IPV4: Final = "0.0.0.0/0"
 
 # Every address is one number: IPv4 below zero, IPv6 from zero on. An allow list is then a few ranges of numbers, and
 # one bisection answers it, in about a microsecond for any number of networks.
-_IPV4_SHIFT: Final = 2**32
+_IPV4_BITS: Final = 32
+_IPV4_SHIFT: Final = 2**_IPV4_BITS
 _FIRST: Final = -_IPV4_SHIFT
 _LAST: Final = 2**128 - 1
 
 _MAPPED_BITS: Final = 96
+_IPV6_BITS: Final = 128
+_BEYOND_MAPPED: Final = 2**48
+_MAPPED: Final = 0xFFFF  # what an IPv4-mapped IPv6 address has before the IPv4 address
 _MAX_NETWORK: Final = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
 _MAX_PREFIX: Final = 3
 _IPV6_BLOCK: Final = 64
@@ -56,13 +61,37 @@ class InvalidNetwork(InvalidAllowList):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AddressRanges:
+    """Addresses, as ascending ranges of numbers."""
+
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _ends: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether every address is allowed, IPv4 and IPv6."""
+        return self._starts == (_FIRST,) and self._ends == (_LAST,)
+
+    def allows(self, address: str | Address) -> bool:
+        """Return whether the list allows this address. No list allows a text that is not an address."""
+        position = _position(address) if isinstance(address, str) else _place(address)
+        if position is None:
+            return False
+        index = bisect_right(self._starts, position) - 1
+        return index >= 0 and position <= self._ends[index]
+
+    def _set_ranges(self, ranges: Iterable[tuple[int, int]]) -> None:
+        merged = _merged(ranges)
+        object.__setattr__(self, "_starts", tuple(start for start, _ in merged))
+        object.__setattr__(self, "_ends", tuple(end for _, end in merged))
+
+
 @dataclass(frozen=True, slots=True)
-class AllowList:
+class AllowList(AddressRanges):
     """The networks from which a client may call: 1 to 100, each once, in the order given."""
 
     networks: tuple[Network, ...]
-    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    _ends: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.networks:
@@ -75,10 +104,8 @@ class AllowList:
                 "",
                 f"An allow list must have at most {MAX_NETWORKS} networks; combine adjacent ones.",
             )
-        ranges = _merged(distinct)
         object.__setattr__(self, "networks", distinct)
-        object.__setattr__(self, "_starts", tuple(start for start, _ in ranges))
-        object.__setattr__(self, "_ends", tuple(end for _, end in ranges))
+        self._set_ranges(map(_range_of, distinct))
 
     @classmethod
     def parse(cls, texts: Iterable[object]) -> Self:
@@ -108,11 +135,6 @@ class AllowList:
         return tuple(str(network) for network in self.networks)
 
     @property
-    def is_everywhere(self) -> bool:
-        """Whether every address is allowed, IPv4 and IPv6."""
-        return self._starts == (_FIRST,) and self._ends == (_LAST,)
-
-    @property
     def size(self) -> tuple[int, int]:
         """How many IPv4 addresses are allowed, and how many IPv6 ones."""
         ranges = list(zip(self._starts, self._ends, strict=True))
@@ -121,22 +143,17 @@ class AllowList:
 
     def is_within(self, other: "AllowList") -> bool:
         """Return whether the other list allows every address that this one allows."""
-        return _merged((*other.networks, *self.networks)) == _merged(other.networks)
-
-    def allows(self, address: str | Address) -> bool:
-        """Return whether the list allows this address. No list allows a text that is not an address."""
-        position = _position(address) if isinstance(address, str) else _place(address)
-        if position is None:
-            return False
-        index = bisect_right(self._starts, position) - 1
-        return index >= 0 and position <= self._ends[index]
+        others = list(map(_range_of, other.networks))
+        return _merged((*others, *map(_range_of, self.networks))) == _merged(others)
 
 
-# A page has at most 100 clients, each with a list of its own; parsing 100 networks takes about a millisecond.
+# A page has at most 100 clients, each with a list of its own.
 @lru_cache(maxsize=128)
-def stored_allow_list(texts: tuple[str, ...]) -> AllowList:
-    """Return the allow list of texts that were stored as those of one."""
-    return AllowList.parse(texts)
+def stored_allow_list(texts: tuple[str, ...]) -> AddressRanges:
+    """Return what an allow list allows, of its texts; an eighth of the time of `AllowList.parse`."""
+    ranges = AddressRanges()
+    ranges._set_ranges(_stored_range(text) or _range_of(parse_network(text)) for text in texts)  # noqa: SLF001
+    return ranges
 
 
 def parse_whitelist(texts: Iterable[object]) -> AllowList:
@@ -243,17 +260,51 @@ def _place(address: Address) -> int:
     return int(plain) - _IPV4_SHIFT if isinstance(plain, IPv4Address) else int(plain)
 
 
-# The same addresses come again and again, and parsing one costs ten times what the bisection does.
+# The same addresses come again and again, and parsing one costs more than the bisection does.
 @lru_cache(maxsize=4096)
 def _position(text: str) -> int | None:
+    place = _canonical_place(text)
+    if place is not None:
+        return place
     address = parse_address(text)
     return None if address is None else _place(address)
 
 
-def _merged(networks: Iterable[Network]) -> list[tuple[int, int]]:
-    """Return the networks as ascending ranges of numbers that neither overlap nor touch."""
+def _canonical_place(text: str) -> int | None:
+    """Return the place of an address in its canonical spelling; None for any other text, whether an address or not.
+
+    A tenth of the time of `parse_address`. What `inet_pton` takes beyond that spelling depends on the system.
+    """
+    family = AF_INET6 if ":" in text else AF_INET
+    try:
+        packed = inet_pton(family, text)
+        if inet_ntop(family, packed) != text:
+            return None
+    except (OSError, ValueError):
+        return None
+    number = int.from_bytes(packed, "big")
+    if family is AF_INET or number >> _IPV4_BITS == _MAPPED:
+        return number % _IPV4_SHIFT - _IPV4_SHIFT
+    return number
+
+
+def _range_of(network: Network) -> tuple[int, int]:
+    return _place(network.network_address), _place(network.broadcast_address)
+
+
+def _stored_range(text: str) -> tuple[int, int] | None:
+    """Return the range of a network in its canonical spelling; None for any other, and near the mapped addresses."""
+    address, _, prefix = text.partition("/")
+    start = _canonical_place(address)
+    if start is None or 0 <= start < _BEYOND_MAPPED or not prefix.isdigit():
+        return None
+    return start, start + (1 << ((_IPV4_BITS if start < 0 else _IPV6_BITS) - int(prefix))) - 1
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ranges in ascending order that neither overlap nor touch."""
     merged: list[tuple[int, int]] = []
-    for start, end in sorted((_place(n.network_address), _place(n.broadcast_address)) for n in networks):
+    for start, end in sorted(ranges):
         if merged and start <= merged[-1][1] + 1:
             first, last = merged[-1]
             merged[-1] = (first, max(last, end))

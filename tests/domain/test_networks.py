@@ -18,6 +18,7 @@ from gql_secrets.domain.networks import (
     normalised,
     parse_address,
     parse_network,
+    stored_allow_list,
 )
 
 IPV4 = st.ip_addresses(v=4)
@@ -213,6 +214,51 @@ def test_the_answer_is_that_of_asking_each_network(
         expected = any(address in network for network in allow_list.networks)
         assert allow_list.allows(str(candidate)) is expected
         assert allow_list.allows(candidate) is expected
+
+
+@given(st.lists(networks(), min_size=1, max_size=20), st.one_of(IPV4, IPV6), st.data())
+def test_a_stored_list_allows_what_the_list_allowed(
+    listed: list[Network], anywhere: Address, data: st.DataObject
+) -> None:
+    allow_list = AllowList(tuple(listed))
+    stored = stored_allow_list(allow_list.texts)
+    assert stored.is_everywhere is allow_list.is_everywhere
+    edge = data.draw(st.sampled_from(listed))
+    candidates = [anywhere, edge.network_address, edge.broadcast_address]
+    candidates += [a + step for a in candidates[1:] for step in (-1, 1) if 0 <= int(a) + step < 2**a.max_prefixlen]
+    for candidate in candidates:
+        assert stored.allows(str(candidate)) is allow_list.allows(candidate)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [EVERYWHERE.texts, ["0.0.0.0/0"], ["::/0"], ["::fffe:0:0/95"], ["::c000:201/128"], ["10.0.0.0/9", "10.128.0.0/9"]],
+)
+def test_a_stored_list_near_the_mapped_addresses_allows_the_same(texts: list[str]) -> None:
+    stored, parsed = stored_allow_list(tuple(texts)), AllowList.parse(texts)
+    assert stored.is_everywhere is parsed.is_everywhere
+    for address in ("10.0.0.1", "10.200.0.1", "::fffe:1:1", "::ffff:10.0.0.1", "::1", "::192.0.2.1", "2001:db8::1"):
+        assert stored.allows(address) is parsed.allows(address)
+
+
+def spellings(address: Address) -> st.SearchStrategy[str]:
+    """Texts of an address, canonical or not, and some that are none."""
+    texts = [str(address), address.exploded, address.exploded.upper(), f"0{address}", f"{address} ", f"{address}%1"]
+    if isinstance(address, ipaddress.IPv4Address):
+        texts += [f"::ffff:{address}", f"::{address}", f"{address}".replace(".", ".0", 1), f"{int(address)}"]
+    return st.sampled_from(texts)
+
+
+@given(
+    st.lists(networks(), min_size=1, max_size=5),
+    st.one_of(st.one_of(IPV4, IPV6).flatmap(spellings), st.text("0123456789abcdef:.% \x00\ud800", max_size=40)),
+)
+def test_a_text_is_let_in_as_the_address_that_it_names(listed: list[Network], text: str) -> None:
+    address = parse_address(text)
+    expected = address is not None and AllowList(tuple(listed)).allows(address)
+    assert AllowList(tuple(listed)).allows(text) is expected
+    within = [] if address is None else [ipaddress.ip_network(address)]
+    assert not within or AllowList(tuple(within)).allows(text)
 
 
 @given(st.lists(networks(), min_size=1, max_size=20))

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from gql_secrets.domain.advice import Opinion, RolloverAdvice, advise
 from gql_secrets.domain.errors import NoRollover
-from gql_secrets.domain.networks import EVERYWHERE, AllowList, stored_allow_list
+from gql_secrets.domain.networks import EVERYWHERE, AddressRanges, AllowList, stored_allow_list
 from gql_secrets.domain.sources import first_allowed_use
 from gql_secrets.pauses import pause
 from gql_secrets.service.active_secrets import retained_secret
@@ -62,7 +62,7 @@ class RolloverReads:
     """
 
     now: datetime
-    allow_list: AllowList
+    allow_list: AddressRanges
     new_sightings: SecretSightings | None = None
 
 
@@ -223,7 +223,7 @@ class UsageQueries:
             )
         )
 
-    async def _allow_lists_of(self, rows: Sequence[RolloverRow]) -> dict[int, AllowList]:
+    async def _allow_lists_of(self, rows: Sequence[RolloverRow]) -> dict[int, AddressRanges]:
         """Return the allow list of each rollover's client, by the id of the new secret."""
         restricted = [row.new.client_id for row in rows if row.is_restricted]
         texts = await self._queries.allow_lists(restricted) if restricted else {}
@@ -236,7 +236,7 @@ class UsageQueries:
         return allow_lists
 
     async def _sightings_that_decide(
-        self, rows: Sequence[RolloverRow], allow_lists: Mapping[int, AllowList]
+        self, rows: Sequence[RolloverRow], allow_lists: Mapping[int, AddressRanges]
     ) -> dict[int, SecretSightings]:
         """Return the sightings of those new secrets whose first use the allow list may have refused."""
         return await self.sightings_of(
@@ -337,7 +337,7 @@ def _rollover_of(row: RolloverRow, opinion: Opinion, reads: RolloverReads) -> Ro
 
 
 def _first_allowed_use(
-    first_used_at: datetime | None, seen: SecretSightings | None, allow_list: AllowList
+    first_used_at: datetime | None, seen: SecretSightings | None, allow_list: AddressRanges
 ) -> datetime | None:
     """Return when a secret was first used; a use that the allow list refused does not show that it is in use."""
     if first_used_at is None or seen is None:

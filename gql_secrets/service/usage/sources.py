@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final, TypeAlias
 
-from gql_secrets.domain.networks import AllowList, stored_allow_list
+from gql_secrets.domain.networks import AddressRanges, stored_allow_list
 from gql_secrets.domain.sources import (
     Bounds,
     RolloverSource,
@@ -50,7 +50,7 @@ class RolloverSources:
     Most pages show only how many there are. So they are counted by whole microseconds, and made when they are shown.
     """
 
-    def __init__(self, seen: Sequence[_SeenAt], allow_list: AllowList, started_at: datetime, now: datetime) -> None:
+    def __init__(self, seen: Sequence[_SeenAt], allow_list: AddressRanges, started_at: datetime, now: datetime) -> None:
         self._seen = seen
         self._allows = allow_list.allows
         self._started_at = started_at
