@@ -4,9 +4,11 @@
 
 Each shape is a document of the product's own schema, as wide as a page may be, then made smaller until the budget
 accepts it: what is measured is the most expensive accepted document of that shape. The database holds 150 clients in
-rollovers with histories, sources and hourly counts. What counts is the processor time of the whole process (event loop
-and SQLite's threads; on PostgreSQL not the database's own), the best of nine, each document read again, with garbage
-collected as a server does. Prints a line for each shape and fails above 150 ms.
+rollovers with histories, sources and hourly counts, each with an allow list and addresses of its own. What counts is
+the processor time of the whole process (event loop and SQLite's threads; on PostgreSQL not the database's own), the
+best of nine, each document, allow list and address read again, with garbage collected as a server does. Documents with
+rollovers are measured once more with a use of every source that is counted but not written. Prints a line for each
+shape and fails above 50 ms.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from gql_secrets.api.graphql.errors import present
 from gql_secrets.api.graphql.limits import LIMITS
 from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.commands.serving.collecting import collecting_in_small_steps
+from gql_secrets.domain import networks
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.graphql_server.engine import OperationResult
@@ -40,18 +43,18 @@ from gql_secrets.graphql_server.errors import DocumentRefused
 from gql_secrets.graphql_server.http import GraphQLEndpoint, json_response
 from gql_secrets.graphql_server.negotiation import AcceptedTypes
 from gql_secrets.graphql_server.requests import GraphQLRequest, parse_json
+from gql_secrets.service.usage.counter import Source
 from gql_secrets.settings import Settings
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import MAX_KEPT, MAX_SOURCES, add_usage
 from gql_secrets.wiring import Services, open_services
 
-# The limit of 15,000 units of about 8 microseconds, and some more.
-ANSWERED_MS = 150.0
+ANSWERED_MS = 50.0
 ROUNDS = 9
 CLIENTS = 150
 RESETS = 6
 FEATURES = ["direct_access", "direct_read_access", "viewer"]
-NETWORKS = [f"198.51.100.{number}/32" for number in range(100)]
+NETWORKS, USED_FROM = 100, "198.51.100.7/32"
 PAGE_SIZES = (100, 70, 50, 35, 25, 18, 12, 8, 5, 3, 2, 1)
 
 
@@ -173,12 +176,19 @@ def numbered(field: str, count: int) -> str:
     return " ".join(f"a{n}: {field}" for n in range(count))
 
 
+def address_of(secret_id: int, number: int) -> str:
+    """Return one of the addresses from which a client uses this secret and the one before; every other is of IPv6."""
+    client = secret_id // (RESETS + 1)
+    return f"2001:db8:{client:x}::{number:x}" if number % 2 else f"10.{client // 256}.{client % 256}.{number}"
+
+
 async def fill(services: Services) -> list[str]:
     """Make the clients; return their ids."""
     client_ids = []
     for number in range(CLIENTS):
+        others = [f"172.{16 + number // 256}.{number % 256}.{place}/32" for place in range(NETWORKS - 1)]
         made = await services.clients.create_client(
-            f"Shop {number}", by=ADMIN, description="d" * 200, features=FEATURES, allow_list=NETWORKS
+            f"Shop {number}", by=ADMIN, description="d" * 200, features=FEATURES, allow_list=[USED_FROM, *others]
         )
         client_ids.append(made.client.client_id)
         await reset_often(services, made.client.client_id, made.secret.reveal())
@@ -208,7 +218,7 @@ async def fill_usage(services: Services) -> None:
             value
             for id_ in ids
             for n in range(MAX_SOURCES if not ago else 1)
-            for value in (id_, f"192.0.2.{n}", "agent/1", at, at, 5)
+            for value in (id_, address_of(id_, n), "agent/1", at, at, 5)
         ]
 
         async def work(tx: Transaction) -> None:
@@ -216,6 +226,14 @@ async def fill_usage(services: Services) -> None:
             await add_usage(tx, start, refused=False, secrets=[], hours=counts, sources=sources)  # noqa: B023  it runs immediately
 
         await services.database.run_tx(work)
+
+
+async def count_every_source(services: Services) -> None:
+    """Count a use of every source of every active secret, which is not written yet."""
+    now = await services.database.now()
+    for row in await services.database.fetch("SELECT id FROM client_secret WHERE state IN ('CURRENT', 'RETAINED')"):
+        for number in range(MAX_SOURCES):
+            services.usage.used(row["id"], Source(address_of(row["id"], number), "agent/1"), now)
 
 
 class Measuring:
@@ -249,6 +267,8 @@ class Measuring:
         """The weight and the result of a document that was not read before, and the body of the response."""
         engine = self._endpoint.engine
         engine.documents.clear()
+        networks.stored_allow_list.cache_clear()
+        networks._position.cache_clear()
         context = Context(self._services, replace(caller, request_id="x" * 16), "x" * 16)
         prepared = await engine.prepare(GraphQLRequest.from_body(parse_json(body, "The body")), context)
         result = await engine.execute(prepared, context)
@@ -263,8 +283,13 @@ async def run(settings: Settings) -> int:
         client_ids = await fill(services)
         measuring = Measuring(services)
         async with collecting_in_small_steps():
-            costs = {
-                name: await measuring.cost(document) for name, document in Shapes(measuring.schema._schema, client_ids)
+            shapes = list(Shapes(measuring.schema._schema, client_ids))
+            costs = {name: await measuring.cost(document) for name, document in shapes}
+            await count_every_source(services)
+            costs |= {
+                f"{name}, counted": await measuring.cost(document)
+                for name, document in shapes
+                if "rollover" in document
             }
     finally:
         await services.close()
@@ -276,7 +301,7 @@ async def run(settings: Settings) -> int:
         wrong = cost.milliseconds > ANSWERED_MS
         broken += wrong
         print(
-            f"{'!' if wrong else ' '} {cost.milliseconds:7.2f} ms  {name:44} page {cost.page:3}  cost {cost.weight:5}  "
+            f"{'!' if wrong else ' '} {cost.milliseconds:7.2f} ms  {name:53} page {cost.page:3}  cost {cost.weight:5}  "
             f"{cost.answer_bytes / 1024:6.1f} KiB"
         )
     return 1 if broken else 0

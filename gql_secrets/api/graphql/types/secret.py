@@ -266,7 +266,7 @@ class Rollover:
     @strawberry.field(
         description="How many sources have moved to the new secret. Without sources that the allow list refuses or "
         "that are locked out.",
-        metadata={**weighs(60), **_OF_SOURCES},
+        metadata={**weighs(45), **_OF_SOURCES},
     )
     async def sources_moved(self, info: Info) -> int | None:
         return (await info.context.loaders.sources.load(self.key)).moved
