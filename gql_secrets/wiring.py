@@ -117,7 +117,7 @@ async def background(services: Services, send: Send | None = None) -> AsyncItera
     await services.cluster.note_start()
     services.history.report_memory()
     tasks = [
-        asyncio.create_task(repeat(services.usage.keep_flushing, stop)),
+        asyncio.create_task(repeat(services.usage.keep_flushing, stop, early=services.usage.fills_up)),
         asyncio.create_task(repeat(services.maintenance.run, stop)),
         asyncio.create_task(repeat(services.history.follow, stop)),
         asyncio.create_task(repeat(services.lookup.read_ahead, stop)),

@@ -482,6 +482,48 @@ async def test_a_server_writes_within_seconds(services: Services, other_node: Se
             await asyncio.sleep(0.05)
 
 
+async def test_a_server_writes_early_where_memory_fills_up(
+    services: Services, other_node: Services, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A use from a source that finds no room would be counted without it."""
+    secret_id = await first_id(services, client)
+    await call(services, client)
+    await services.usage.flush()
+    monkeypatch.setattr(counter, "_SOURCES_TO_WRITE", 3)
+    monkeypatch.setattr(counter, "_MIN_WAIT", HOUR)
+    monkeypatch.setattr(services.usage, "longest_wait", HOUR)
+    async with background(services):
+        for turn in range(1, 3):
+            await asyncio.sleep(0.05)  # the next flush is an hour away, whether this was long enough or not
+            for number in range(3):
+                services.usage.used(secret_id, Source(f"192.0.2.{number}", "app"), clock.now)
+            async with asyncio.timeout(30):
+                while (await totals(other_node, secret_id)).use_count < 1 + 3 * turn:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        assert not services.usage.fills_up.is_set()
+
+
+async def test_a_flush_that_fails_is_not_hurried(
+    services: Services, client: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret_id = await first_id(services, client)
+    monkeypatch.setattr(counter, "_SOURCES_TO_WRITE", 2)
+
+    async def fail(work: object) -> None:
+        del work
+        raise Unavailable
+
+    for number in range(3):
+        services.usage.used(secret_id, Source(f"192.0.2.{number}", "app"), clock.now)
+    assert services.usage.fills_up.is_set()
+    with monkeypatch.context() as trouble:
+        trouble.setattr(services.database, "run_tx", fail)
+        with pytest.raises(Unavailable):
+            await services.usage.flush()
+    services.usage.used(secret_id, Source("192.0.2.9", "app"), clock.now)
+    assert not services.usage.fills_up.is_set()
+
+
 async def test_a_server_that_stops_writes_everything(services: Services, other_node: Services, client: Made) -> None:
     secret_id = await first_id(services, client)
     async with background(services):

@@ -1,9 +1,9 @@
 """Who uses which secret: counted in memory, written in batches.
 
 Counting is on the path of every verification, so it costs about a microsecond and awaits nothing. Counts are written
-after a second where there are few, after up to `GQL_SECRETS_USAGE_FLUSH` where there are many, and when the server
-stops: a kill -9 loses no more than that. The first use of a secret is not counted here but written before the answer
-(`service/verification.py`).
+after a second where there are few, after up to `GQL_SECRETS_USAGE_FLUSH` where there are many, earlier where memory
+fills up, and when the server stops: a kill -9 loses no more than that. The first use of a secret is not counted here
+but written before the answer (`service/verification.py`).
 """
 
 import asyncio
@@ -41,6 +41,8 @@ _SECRETS_PER_SECOND: Final = 100
 # How many secrets are processed before others get their turn on the event loop.
 _PIECE: Final = 1000
 _MAX_SOURCES_IN_MEMORY: Final = 100_000
+# How many are written without waiting for more. A use that finds no room costs several times as much to write.
+_SOURCES_TO_WRITE: Final = 90_000
 _MAX_HOURS: Final = 24
 MAX_UNKNOWN_CLIENTS: Final = 10_000
 _MAX_CLIENT_ID: Final = 129  # one character more than a client id has: what is longer names no client
@@ -153,6 +155,8 @@ class Usage:
         self._hour = Hour(_BEFORE_ALL)
         self._flushing: list[Hour] = []
         self._sources = 0
+        # Set when there is hardly room for more sources, until the next flush.
+        self.fills_up = asyncio.Event()
         # The last use of each secret that was listed in the last hour, in microseconds.
         self._listed: dict[int, int] = {}
         self._unknown: dict[str, _Counted] = {}
@@ -210,6 +214,7 @@ class Usage:
         async with self._flush_lock:
             self._flushing, self._hours, self._hour, self._sources = self._hours, [], Hour(_BEFORE_ALL), 0
             self._flushing_unknown, self._unknown = self._unknown, {}
+            self.fills_up.clear()
             try:
                 for hour in self._flushing:
                     for refused, tallies in ((False, hour.used), (True, hour.refused)):
@@ -243,11 +248,7 @@ class Usage:
     def _count(self, tallies: dict[K, _Counted], key: K, source: Source, now: datetime) -> None:
         counted = tallies.get(key)
         if counted is None:
-            if self._sources < _MAX_SOURCES_IN_MEMORY:
-                self._sources += 1
-                tallies[key] = source, now
-            else:
-                tallies[key] = None, now
+            tallies[key] = source if self._take_room() else None, now
             return
         if isinstance(counted, tuple):
             counted = tallies[key] = _tally_of(counted)
@@ -261,14 +262,22 @@ class Usage:
             seen.last_at = now
 
     def _see(self, tally: Tally, source: Source, now: datetime) -> None:
-        if len(tally) < MAX_SOURCES and self._sources < _MAX_SOURCES_IN_MEMORY:
-            self._sources += 1
+        if len(tally) < MAX_SOURCES and self._take_room():
             tally[source] = SourceCount(now)
         elif None in tally:
             tally[None].count += 1
             tally[None].last_at = max(tally[None].last_at, now)
         else:
             tally[None] = SourceCount(now)
+
+    def _take_room(self) -> bool:
+        """Return whether there is room for one more source, which has it then."""
+        if self._sources >= _MAX_SOURCES_IN_MEMORY:
+            return False
+        self._sources += 1
+        if self._sources == _SOURCES_TO_WRITE:  # once: after a flush that failed, nothing is gained by hurrying
+            self.fills_up.set()
+        return True
 
     async def _write(self, hour: datetime, tallies: dict[int, _Counted], *, refused: bool) -> None:
         """Write the counts of one hour, and forget what is written."""
