@@ -54,6 +54,9 @@ class Journal:
         self._keys = [key.subkey("journal") for key in pepper.keys]
         self._max_changes = max_changes
         self._file: int | None = None
+        self._path = str(self.path)
+        # What tells the open file from one that took its name since.
+        self._identity: tuple[int, int] | None = None
         # What could not be written yet; where the file cannot be written at all, this is the journal.
         self._unwritten: deque[JournaledChange] = deque(maxlen=max_changes)
 
@@ -84,6 +87,7 @@ class Journal:
             opened = self._file is None
             if self._file is None:
                 self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+                self._identity = _identity_of(os.fstat(self._file))
             # The last line of another process may have been written only in part.
             view = memoryview(b"\n" + lines if opened else lines)
             while view:
@@ -93,10 +97,8 @@ class Journal:
             self.close()  # another process shortened it: this went to the file that was replaced
 
     def _is_current(self) -> bool:
-        if self._file is None:
-            return False
         try:
-            return os.path.samestat(os.fstat(self._file), os.stat(self.path))  # noqa: PTH116  the pair of fstat
+            return _identity_of(os.stat(self._path)) == self._identity  # noqa: PTH116  the pair of fstat
         except FileNotFoundError:
             return False
 
@@ -164,6 +166,10 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _identity_of(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _lock(file: int) -> bool:

@@ -5,8 +5,8 @@
 Without HTTP: `Rotation.reset_secret` on a new installation with 10,000 clients, every rule and the audit log as
 shipped, against loops that lock, read and write the same rows by hand and decide nothing: asyncpg on PostgreSQL, and
 `sqlite3` in one writer thread with synchronous=FULL. With 1 and with 32 callers, in turns within each round, each on a
-database of its own. SQLite's files are in the system's temporary directory, so each commit waits for that disk. A ratio
-is ours / by hand within one round; the table shows medians with quartiles.
+database of its own. SQLite's files are in the system's temporary directory, so each commit waits for that disk. Garbage
+is collected as a server does. A ratio is ours / by hand within one round; the table shows medians with quartiles.
 
 Then over HTTP, signed in by Basic, against Mercurius, where a reset is one call of a stored function without audit,
 roles or limits. What counts there is processor time, as in `graphql_peers.py`, which also says why npm is needed.
@@ -40,6 +40,7 @@ import uvloop
 from support.callers import ADMIN
 from support.databases import PostgresServer
 
+from gql_secrets.commands.serving.collecting import collecting_in_small_steps
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.wiring import open_services
@@ -287,6 +288,7 @@ async def compare(rounds: int, seconds: float, server: PostgresServer | None) ->
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         found = await targets(stack, Path(directory), server)
+        await stack.enter_async_context(collecting_in_small_steps())
         for target in found:
             await target.measure(1, seconds / 3)
             target.forget()

@@ -252,6 +252,26 @@ async def test_a_lock_that_stays_taken_is_a_conflict_and_leaves_nothing_locked(
     await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
 
 
+@only_sqlite
+async def test_sqlite_never_waits_for_a_lock_on_the_event_loop(
+    services: Services, client: Made, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own waits block the thread that they are on: only the connection's thread lets it wait, for its own try."""
+
+    async def work(tx: Transaction) -> int:
+        [[milliseconds]] = await tx.fetch_rows("PRAGMA busy_timeout")
+        return int(milliseconds)
+
+    assert await services.database.run_tx(work) == 0
+    monkeypatch.setattr(urgency, "LOCK_SECONDS", 0.3)
+    with closing(sqlite3.connect(data_dir / DATABASE_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Conflict):
+            await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+        other.execute("ROLLBACK")
+    assert await services.database.run_tx(work) == 0, "after a wait too"
+
+
 @only_postgres
 async def test_a_row_lock_that_stays_taken_is_a_conflict(
     services: Services, client: Made, database_url: str, monkeypatch: pytest.MonkeyPatch

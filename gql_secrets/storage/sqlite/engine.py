@@ -59,7 +59,7 @@ class ImmediateTransaction(SqliteTransactionWrapper):
         is_reported = False
         while True:
             try:
-                await self._connection.execute("BEGIN IMMEDIATE")
+                await self._connection._execute(self._begin_waiting)  # type: ignore[no-untyped-call]  # noqa: SLF001  one step
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise OperationalError(error) from error
@@ -75,16 +75,26 @@ class ImmediateTransaction(SqliteTransactionWrapper):
     def _begin_now(self) -> bool:
         """Take the write lock if no other process has it; return whether it was taken."""
         try:
-            self.run_now(_DO_NOT_WAIT)
-            try:
-                self.run_now("BEGIN IMMEDIATE")
-            finally:
-                self.run_now(_WAIT)
+            self._own_client.let_not_wait()
+            self.run_now("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise OperationalError(error) from error
             return False
         return True
+
+    def _begin_waiting(self) -> None:
+        """Take the write lock, on the connection's thread, which SQLite lets wait for a moment."""
+        connection = self._connection._conn  # noqa: SLF001
+        connection.execute(_WAIT)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        finally:
+            connection.execute(_DO_NOT_WAIT)
+
+    @property
+    def _own_client(self) -> "ImmediateSqliteClient":
+        return cast(ImmediateSqliteClient, self._parent)
 
     async def execute_script(self, query: str) -> None:
         """Run one statement: sqlite3's own `executescript` would commit what the transaction did so far."""
@@ -204,17 +214,30 @@ class ImmediateSqliteClient(SqliteClient):
         super().__init__(file_path, **options)
         self._queue = ChangeQueue()
         self._lock = self._queue
+        # Whether SQLite waits for a lock wherever this connection needs one.
+        self._may_wait = True
 
     async def create_connection(self, with_db: bool) -> None:  # noqa: ARG002  Tortoise's signature
         """Connect, as Tortoise does, but for any thread: the event loop and the connection's own take turns."""
         if self._connection:
             return
         connection = await aiosqlite.connect(self.filename, isolation_level=None, check_same_thread=False)
-        self._connection = connection
+        self._connection, self._may_wait = connection, True
         connection.row_factory = sqlite3.Row
         for pragma, value in self.pragmas.items():
             await connection.execute_fetchall(f"PRAGMA {pragma}={value}")
         await self._post_connect()
+
+    def let_not_wait(self) -> None:
+        """Let SQLite not wait for locks from now on: the event loop uses this connection.
+
+        The statement is compiled each time, so it is run once, by the first change. Until then, while a start migrates
+        the database outside a transaction, SQLite waits.
+        """
+        connection = self._connection
+        if self._may_wait and connection is not None:
+            connection._conn.execute(_DO_NOT_WAIT)  # noqa: SLF001
+            self._may_wait = False
 
     def _in_transaction(self) -> TransactionContext:
         return ImmediateContext(ImmediateTransaction(self), self._queue)
