@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from types import NoneType
 from typing import Any, TypeVar, cast
 
@@ -22,7 +23,7 @@ T = TypeVar("T")
 class Transaction:
     """An open transaction: its connection, and the clock that decides."""
 
-    __slots__ = ("_instant_of", "_read_clock", "changes", "connection", "dialect")
+    __slots__ = ("_insertions", "_instant_of", "_read_clock", "changes", "connection", "dialect")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Transaction:
         self.dialect = dialect
         # What it changed, for the journal: the revisions that it gave.
         self.changes: list[JournaledChange] = []
+        self._insertions: Insertions | None = None
         self._read_clock = read_clock
         self._instant_of = instant_of
 
@@ -104,9 +106,13 @@ class Transaction:
     async def write_together(self, writes: Writes) -> bool:
         """Write what a change writes, together; return whether each update changed one row.
 
+        It comes after all that is being inserted.
+
         Raises:
             IntegrityError: a constraint does not allow it.
         """
+        if self._insertions is not None:
+            await self._insertions.end()
         return await self.dialect.write_together(self.connection, writes)
 
     async def run_all(self, statements: Sequence[Statement]) -> list[Sequence[Sequence[Any]]]:
@@ -151,10 +157,11 @@ class Transaction:
         However the body ends, nothing is still being inserted afterwards. If an insertion failed, the error of the
         first that failed is raised.
         """
-        insertions = Insertions(self)
+        self._insertions = insertions = Insertions(self)
         try:
             yield insertions
         finally:
+            self._insertions = None
             await insertions.end()
 
     async def insert_one(self, model: type[Model], row: Mapping[str, object]) -> int:
@@ -187,8 +194,9 @@ class Insertions:
         for running in self._running:
             if not running.done():
                 await asyncio.wait([running])
-        for running in self._running:
-            running.result()
+        for error in [running.exception() for running in self._running]:
+            if error is not None:
+                raise error
 
 
 def insertion(model: type[Model], row: Mapping[str, object]) -> Statement:
@@ -212,7 +220,7 @@ def _columns_and_values(model: type[Model], rows: Sequence[Mapping[str, object]]
     columns: dict[str, Sequence[object]] = {}
     shared: dict[str, object] = {}
     for number, (name, field) in enumerate(fields, start=1):
-        values = [row[name] for row in rows] if name in rows[0] else [field.default] * len(rows)
+        values = list(map(itemgetter(name), rows)) if name in rows[0] else [field.default] * len(rows)
         is_needed = number == len(fields) and not columns
         if is_needed or len(rows) == 1 or any(value is not values[0] for value in values):
             columns[meta.fields_db_projection[name]] = _values_of_field(model, field, values)

@@ -676,3 +676,33 @@ async def test_an_insertion_is_over_before_its_transaction_is_rolled_back(servic
     assert await services.database.fetch_rows(count) == before
     await services.database.run_tx(lambda tx: tx.insert(ClientListing, rows))
     assert await services.database.fetch_rows(count) == [(before[0][0] + len(rows),)]
+
+
+async def test_a_change_is_recorded_after_all_that_it_inserts(services: Services) -> None:
+    rows: list[dict[str, object]] = [{"client_id": f"client-{number}", "search_text": "x"} for number in range(2000)]
+    last = "UPDATE client_listing SET last_used_at = 7 WHERE client_id = 'client-1999'"
+
+    async def work(tx: Transaction) -> bool:
+        async with tx.inserting() as insertions:
+            await insertions.begin(ClientListing, rows)
+            return await tx.write_together(Writes(updates=[(last, ())]))
+
+    assert await services.database.run_tx(work)
+
+
+@only_sqlite
+async def test_nothing_is_inserted_once_sqlite_rolled_back_the_transaction_itself(services: Services) -> None:
+    """As it does where the disk is full. What is inserted after that would be committed, and nothing else of it."""
+    rows: list[dict[str, object]] = [{"client_id": f"client-{number}", "search_text": "x"} for number in range(3)]
+    count = "SELECT count(*) FROM client_listing"
+    before = await services.database.fetch_rows(count)
+
+    async def work(tx: Transaction) -> None:
+        async with tx.inserting() as insertions:
+            await tx.fetch_rows("ROLLBACK")
+            await insertions.begin(ClientListing, rows)
+
+    with pytest.raises(Unavailable):
+        await services.database.run_tx(work)
+    assert await services.database.fetch_rows(count) == before
+    await services.database.run_tx(lambda tx: tx.insert(ClientListing, rows))

@@ -122,10 +122,18 @@ class ImmediateTransaction(SqliteTransactionWrapper):
         """Run statements on the connection's thread, one after the other, and return the rows of each.
 
         The event loop does not wait for them.
+
+        Raises:
+            OperationalError: SQLite rolled back the transaction itself: a statement outside it would be committed.
         """
 
         def run(connection: sqlite3.Connection) -> list[Sequence[sqlite3.Row]]:
-            return [connection.execute(statement, values).fetchall() for statement, values in statements]
+            rows: list[Sequence[sqlite3.Row]] = []
+            for statement, values in statements:
+                if not connection.in_transaction:
+                    raise sqlite3.OperationalError("the transaction was rolled back")
+                rows.append(connection.execute(statement, values).fetchall())
+            return rows
 
         rows = await self._connection._execute(run, self._connection._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001  it has one statement at a time
         return cast("list[Sequence[sqlite3.Row]]", rows)
