@@ -14,14 +14,16 @@ from gql_secrets.domain.texts import folded, is_writable
 MAX_SEARCH: Final = 200
 _MIN_SUBSTRING: Final = 3
 _MARK: Final = "\x02\x02"  # no text that people write, and so no search, has this character
-# The first two characters of each word. A word begins after anything but a letter or a digit, and ends at a blank.
-_WORD_START: Final = re.compile(r"(?<![^\W_])(?=(\S\S?))")
+# The first two characters of each word. A word begins after anything but a letter or a digit, and ends at a blank. Only
+# what is before a word is consumed: it may be a word too, such as a bracket.
+_WORD_START: Final = re.compile(r"[\W_](?=(\S\S?))")
 
 
 def search_text(name: str, client_id: str, description: str | None) -> str:
     """Return the text in which a search looks for a client."""
     text = folded("\n".join((name, client_id, description or "")))
-    return text + "".join(_MARK + start for start in dict.fromkeys(_WORD_START.findall(text)))
+    starts = dict.fromkeys(_WORD_START.findall(f"\n{text}"))
+    return text + "".join([_MARK + start for start in starts])
 
 
 def search_term(search: str) -> str | None:

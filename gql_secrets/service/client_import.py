@@ -215,11 +215,17 @@ class Import:
             if not due:
                 self.batch_size = fitting_batch(len(batch), time.monotonic() - began)
                 await self._note_created(sum(result.outcome is Outcome.CREATED for result in results))
-                await asyncio.sleep(self._changes.database.dialect.seconds_between_batches)
+                await self._leave_lock_to_others()
                 return results
             for client_id in due:  # written EXPIRED before anything is decided
                 await self._changes.expire_old_secret(client_id)
         raise Conflict("Other changes hold the lock. Run the import again: clients that were imported are skipped.")
+
+    async def _leave_lock_to_others(self) -> None:
+        """Wait until the lock was free for long enough; it was during what followed the commit."""
+        database = self._changes.database
+        free_until = database.committed_at + database.dialect.seconds_between_batches
+        await asyncio.sleep(free_until - time.monotonic())
 
     async def _note_created(self, clients: int) -> None:
         """Let the planner know of new clients, first, and then each time there are four times as many."""

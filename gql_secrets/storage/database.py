@@ -65,6 +65,8 @@ class Database:
         self.adjust_clock = adjust_clock or _unadjusted
         # Whether the last read and the last write succeeded.
         self.can_read = self.can_write = True
+        # When this process last committed something, by `time.monotonic`.
+        self.committed_at = 0.0
         # The last change that is in the journal of this process: a database with a lower revision lost it.
         self.known_revision = 0
         # How many reads and writes of this process failed because the database was unavailable.
@@ -273,6 +275,7 @@ class Database:
         return result
 
     def _report_commit(self, changes: Sequence[JournaledChange]) -> None:
+        self.committed_at = time.monotonic()
         for notify in self.after_commit:
             notify()
         if changes:

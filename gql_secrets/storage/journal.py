@@ -51,7 +51,8 @@ class Journal:
         name = hashlib.sha256(installation).hexdigest()[:16]
         self.path = directory / f"journal-{name}.log"
         self._installation = installation
-        self._keys = [key.subkey("journal") for key in pepper.keys]
+        # A copy of one costs less than `hmac.digest`, which hashes the key each time.
+        self._macs = [hmac.new(key.subkey("journal"), self._installation, "sha256") for key in pepper.keys]
         self._max_changes = max_changes
         self._file: int | None = None
         self._path = str(self.path)
@@ -147,7 +148,7 @@ class Journal:
 
     def _change_of(self, line: bytes) -> JournaledChange | None:
         mac, _, text = line.partition(b" ")
-        if not any(hmac.compare_digest(mac, self._mac(key, text)) for key in self._keys):
+        if not any(hmac.compare_digest(mac, _mac_of(text, begun)) for begun in self._macs):
             return None
         try:
             return JournaledChange.of_json(text)
@@ -156,10 +157,7 @@ class Journal:
 
     def _line_of(self, change: JournaledChange) -> bytes:
         text = change.to_json().encode()
-        return self._mac(self._keys[0], text) + b" " + text + b"\n"
-
-    def _mac(self, key: bytes, text: bytes) -> bytes:
-        return hmac.digest(key, self._installation + text, "sha256").hex()[:_MAC_CHARACTERS].encode()
+        return _mac_of(text, self._macs[0]) + b" " + text + b"\n"
 
     def close(self) -> None:
         """Close the file."""
@@ -170,6 +168,13 @@ class Journal:
 
 def _identity_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def _mac_of(text: bytes, begun: hmac.HMAC) -> bytes:
+    """Return the MAC of a line, which begins with the installation."""
+    mac = begun.copy()
+    mac.update(text)
+    return mac.hexdigest()[:_MAC_CHARACTERS].encode()
 
 
 def _lock(file: int) -> bool:
