@@ -160,7 +160,7 @@ class Client(Node):
     @strawberry.field(
         description="The rollover in progress, with advice on when to revoke the old secret. Null if no rollover is in "
         "progress.",
-        metadata={**weighs(100), **loaded_by(lambda loaders: loaders.rollovers)},
+        metadata={**weighs(80), **loaded_by(lambda loaders: loaders.rollovers)},
     )
     async def rollover(self, info: Info) -> Rollover | None:
         rollover = await info.context.loaders.rollovers.find(self.row.client_id)
