@@ -29,14 +29,27 @@ def listening(settings: Settings) -> Iterator[str]:
             started.set()
             await stop.wait()
         finally:
-            started.set()
             await runner.cleanup()
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as failure:  # noqa: BLE001  raised below, in the thread of the test
+            failures.append(failure)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=run)
     thread.start()
     started.wait()
+    if failures:
+        raise failures[0]
     try:
         yield urls[0]
     finally:
         loops[0].call_soon_threadsafe(stop.set)
         thread.join()
+    if failures:
+        raise failures[0]
