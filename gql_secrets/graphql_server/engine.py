@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from inspect import isawaitable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import strawberry
 from graphql import (
@@ -295,6 +295,7 @@ class Engine:
         result = executor.execute_operation()
         if isawaitable(result):
             result = await result
+        cast("PausingExecutor", executor).forget_plans()  # `build` is typed as its base
         if not isinstance(result, ExecutionResult):
             raise TypeError("The executor returned an incremental result, which no directive of this schema allows.")
         return result

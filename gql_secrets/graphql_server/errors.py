@@ -120,9 +120,12 @@ class ErrorMask:
         document: DocumentNode,
         variables: Mapping[str, object],
     ) -> list[dict[str, object]]:
-        """Return the `errors` of a response; an unexpected failure is logged in full, once for each field."""
+        """Return the `errors` of a response; an unexpected failure is logged in full, once for each field.
+
+        No failure has a traceback afterwards: its frames hold all that the operation used, and refer to the failure.
+        """
         logged: set[tuple[type[Exception], str]] = set()
-        entries = []
+        entries, errors = [], list(errors)
         for error in errors:
             cause = innermost(error)
             refused = self.refusal_of(cause)
@@ -137,6 +140,8 @@ class ErrorMask:
                 if (type(cause), place) not in logged:
                     logged.add((type(cause), place))
                     self.log(cause, context, place, hidden_values(document, variables))
+        for error in errors:
+            _forget_frames(error)
         return entries
 
     def log(self, failure: BaseException, context: RequestContext, field: str, hidden: Collection[str] | None) -> None:
@@ -148,6 +153,18 @@ class ErrorMask:
             "unexpected_error",
             extra={"request_id": context.request_id, "field": field, "failure": describe(failure, hidden)},
         )
+
+
+def _forget_frames(error: GraphQLError) -> None:
+    failures: list[BaseException | None] = [error]
+    while failures:
+        failure = failures.pop()
+        if failure is None or failure.__traceback__ is None:
+            continue
+        failure.__traceback__ = None
+        failures += (failure.__cause__, failure.__context__)
+        if isinstance(failure, GraphQLError):
+            failures.append(failure.original_error)
 
 
 def internal_entry(context: RequestContext, error: GraphQLError | None = None) -> dict[str, object]:

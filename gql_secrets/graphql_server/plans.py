@@ -279,6 +279,10 @@ class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
         self._plans = plans and plans.with_variables(self.variable_values.coerced)
         self._can_await = can_await
 
+    def forget_plans(self) -> None:
+        """Let go of the plans after the execution: graphql-core's executors are kept until garbage is collected."""
+        self._plans = None
+
     def execute_field(
         self,
         parent_type: GraphQLObjectType,

@@ -8,7 +8,7 @@ rollovers with histories, sources and hourly counts, each with an allow list and
 the processor time of the whole process (event loop and SQLite's threads; on PostgreSQL not the database's own), the
 best of nine, each document, allow list and address read again, with garbage collected as a server does. Documents with
 rollovers are measured once more with a use of every source that is counted but not written. Prints a line for each
-shape and fails above 50 ms.
+shape, and fails where a page of a frontend takes more than 50 ms, or any other document more than 80 ms.
 """
 
 import argparse
@@ -49,7 +49,9 @@ from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import MAX_KEPT, MAX_SOURCES, add_usage
 from gql_secrets.wiring import Services, open_services
 
-ANSWERED_MS = 50.0
+# What a page of a frontend may take, and any other accepted document: the console lists 100 rollovers before it ends
+# them together.
+PAGE_MS, ANSWERED_MS = 50.0, 80.0
 ROUNDS = 9
 CLIENTS = 150
 RESETS = 6
@@ -298,7 +300,7 @@ async def run(settings: Settings) -> int:
         if cost is None:
             print(f"  refused     {name}")
             continue
-        wrong = cost.milliseconds > ANSWERED_MS
+        wrong = cost.milliseconds > (PAGE_MS if name in PAGES else ANSWERED_MS)
         broken += wrong
         print(
             f"{'!' if wrong else ' '} {cost.milliseconds:7.2f} ms  {name:53} page {cost.page:3}  cost {cost.weight:5}  "

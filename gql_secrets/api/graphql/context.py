@@ -1,7 +1,7 @@
 """What resolvers share during one request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -25,9 +25,11 @@ from gql_secrets.wiring import Services
 class Loaders:
     """Reads that load many rows in one query, cached until something changes. Each loader is made when first used."""
 
-    def __init__(self, services: Services, now: Callable[[], Awaitable[datetime]]) -> None:
-        """Load through these services, as of the time that this returns."""
-        self._now = now
+    def __init__(self, services: Services) -> None:
+        """Load through these services.
+
+        No loader refers to the request: what it read would be kept until garbage is collected, which then takes long.
+        """
         self._queries = services.queries
         self._usage = services.usage_queries
         self._sources = services.source_queries
@@ -55,10 +57,7 @@ class Loaders:
     @cached_property
     def usage(self) -> Loader[int, list[UsageBucket]]:
         """The uses of secrets by the hour, by the id of the secret."""
-        return Loader(self._usage_of)
-
-    async def _usage_of(self, secret_ids: list[int]) -> Mapping[int, list[UsageBucket]]:
-        return await self._usage.usage_of(secret_ids, now=await self._now())
+        return Loader(self._usage.usage_of)
 
     @cached_property
     def secrets(self) -> Loader[tuple[str, PageRequest], Page[ClientSecret]]:
@@ -103,7 +102,7 @@ class Context:
     _now: "asyncio.Future[datetime] | None" = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.loaders = Loaders(self.services, self.now)
+        self.loaders = Loaders(self.services)
 
     @property
     def is_anonymous(self) -> bool:
@@ -125,7 +124,7 @@ class Context:
 
     def forget(self) -> None:
         """Discard cached reads, because something is about to change."""
-        self.loaders = Loaders(self.services, self.now)
+        self.loaders = Loaders(self.services)
         self._now = None
 
 

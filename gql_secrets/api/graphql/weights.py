@@ -1,8 +1,8 @@
 """What this product's fields cost the budget, where that is more than the one value they return.
 
-The unit is the cost of a plain value, about 3 microseconds of processor time. The weights are measured
-(tests/benchmarks/query_cost.py), so that no accepted document takes much more than 50 ms, and declared at the fields; a
-test fails for a resolver without one.
+The unit is the cost of a plain value, about 3 microseconds of processor time: most documents that cost the whole limit
+take less than 50 ms. The weights are measured (tests/benchmarks/query_cost.py) and declared at the fields; a test fails
+for a resolver without one.
 """
 
 from typing import Final

@@ -104,17 +104,12 @@ class UsageQueries:
 
         return await self._steadily(read)
 
-    async def usage_of(self, secret_ids: Sequence[int], *, now: datetime | None = None) -> dict[int, list[UsageBucket]]:
-        """Return the hours in which each secret was used or refused, the oldest first.
-
-        Args:
-            secret_ids: which secrets.
-            now: the time of the request by the database's clock, if it was read already.
-        """
-        at = now or await self._queries.now()
+    async def usage_of(self, secret_ids: Sequence[int]) -> dict[int, list[UsageBucket]]:
+        """Return the hours in which each secret was used or refused, the oldest first."""
+        now = await self._queries.now()
 
         async def read() -> dict[int, list[UsageBucket]]:
-            stored = _by_secret(await find_buckets(self._database, secret_ids, at))
+            stored = _by_secret(await find_buckets(self._database, secret_ids, now))
             usage = {}
             for secret_id in secret_ids:
                 await pause()
