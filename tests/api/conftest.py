@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient
 from graphql import OperationType
 from support.callers import Made
 from support.clocks import Clock
+from support.installation import BuildApi
 
 from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
@@ -119,3 +120,13 @@ def gql(api: TestClient[Any, Any]) -> Gql:
             return Answer(response.status, content.get("data"), content.get("errors", []), response.headers)
 
     return ask
+
+
+@pytest.fixture
+def build_api(aiohttp_client: Any, settings: Settings, clock: Clock) -> BuildApi:
+    """Start the server with these settings."""
+
+    async def start(**given: Any) -> Any:
+        return await aiohttp_client(build_app(replace(settings, **given), adjust_clock=clock))
+
+    return start

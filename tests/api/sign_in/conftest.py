@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from support.audits import events_of
 from support.browsers import COOKIE
 from support.clocks import Clock
 from support.identity_provider import AUDIENCE, CLIENT_ID, IdentityProvider, identity_providers
@@ -14,6 +15,7 @@ from yarl import URL
 from gql_secrets.api.app import build_app
 from gql_secrets.api.sign_in import role_looks
 from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services
 
 Api = TestClient[Any, Any]
 BuildApi = Callable[..., Awaitable[Api]]
@@ -126,3 +128,25 @@ async def console(build_api: BuildApi, console_settings: dict[str, str]) -> Api:
 @pytest.fixture
 def person(console: Api) -> Person:
     return Person(console)
+
+
+@pytest.fixture
+async def ada(person: Person, provider: IdentityProvider) -> Person:
+    assert await person.sign_in(provider) == "/"
+    return person
+
+
+@pytest.fixture
+async def short(person: Person, provider: IdentityProvider) -> Person:
+    """Somebody whose role cannot be looked at again: there is no refresh token, and user info does not show it."""
+    provider.sign_ins.refreshes = False
+    assert await person.sign_in(provider) == "/"
+    return person
+
+
+async def ends(services: Services) -> list[str]:
+    return [event.session_end_reason for event in await events_of(services) if event.session_end_reason]
+
+
+def move(clock: Clock, provider: IdentityProvider, by: Any) -> None:
+    provider.sign_ins.now = clock.move(by)

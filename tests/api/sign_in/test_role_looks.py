@@ -4,17 +4,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.audits import events_of
 from support.clocks import MINUTE, Clock
 from support.identity_provider import IdentityProvider
-from yarl import URL
 
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.api.sign_in.provider import PROVIDER_CLIENTS
 from gql_secrets.api.sign_in.role_looks import RoleLooks
 from gql_secrets.wiring import Services
 
-from .conftest import Api, BuildApi, Person
+from .conftest import Api, BuildApi, Person, ends, move
 
 
 @pytest.fixture
@@ -28,22 +26,8 @@ def looks(console: Api, services: Services) -> RoleLooks:
     return RoleLooks(services, console.app[PROVIDER_CLIENTS])
 
 
-@pytest.fixture
-async def ada(person: Person, provider: IdentityProvider) -> Person:
-    assert await person.sign_in(provider) == "/"
-    return person
-
-
 def refreshes(provider: IdentityProvider) -> int:
     return sum(form["grant_type"] == "refresh_token" for form, _ in provider.sign_ins.requests)
-
-
-async def ends(services: Services) -> list[str]:
-    return [event.session_end_reason for event in await events_of(services) if event.session_end_reason]
-
-
-def move(clock: Clock, provider: IdentityProvider, by: Any) -> None:
-    provider.sign_ins.now = clock.move(by)
 
 
 async def test_a_role_is_looked_at_before_ten_minutes_have_passed(
@@ -234,186 +218,6 @@ async def test_a_look_counts_for_a_request_that_was_about_to_ask_for_one(
     may_ask.set()
     assert await late is not None
     assert refreshes(provider) == 1
-
-
-# Neither refresh token nor roles in user info: ten minutes, and a silent sign-in
-
-
-@pytest.fixture
-async def short(person: Person, provider: IdentityProvider) -> Person:
-    provider.sign_ins.refreshes = False
-    assert await person.sign_in(provider) == "/"
-    return person
-
-
-async def test_a_session_without_a_way_to_look_lasts_ten_minutes_and_is_renewed_silently(
-    short: Person, provider: IdentityProvider, clock: Clock, services: Services
-) -> None:
-    [session] = (await short.ask("{ sessions { nodes { startedAt expiresAt } } }"))["sessions"]["nodes"]
-    assert session == {"startedAt": "2026-11-21T12:00:00Z", "expiresAt": "2026-11-21T12:10:00Z"}
-    cookie = short.session
-    move(clock, provider, 10 * MINUTE)
-    assert await short.viewer() is None
-
-    location = await short.start(provider, silent="1", return_to="/#/people")
-    assert URL(location).query["prompt"] == "none"
-    assert await short.come_back(provider.sign_ins.authorize(location)) == "/#/people"
-
-    assert await short.viewer() is not None
-    assert short.session == cookie
-    assert [event.action for event in await events_of(services)].count("SIGNED_IN") == 1
-
-
-async def test_the_console_learns_whether_a_silent_sign_in_can_renew_the_session(
-    short: Person, provider: IdentityProvider, clock: Clock
-) -> None:
-    async def ask() -> tuple[int, str]:
-        cookie = "; ".join(f"{name}={value}" for name, value in short.cookies.items())
-        headers = {"Sec-Fetch-Site": "same-origin", "Cookie": cookie}
-        async with short.api.get("/sign-in/renewal", headers=headers) as response:
-            return response.status, await response.text()
-
-    move(clock, provider, 10 * MINUTE)
-    status, text = await ask()
-    assert status == 200
-    assert provider.issuer in text
-    move(clock, provider, 20 * MINUTE)  # half an hour without a request ends any session
-    assert await ask() == (204, "")
-
-
-async def test_a_silent_sign_in_that_needs_the_person_leads_to_the_console(
-    short: Person, provider: IdentityProvider, clock: Clock
-) -> None:
-    move(clock, provider, 10 * MINUTE)
-    asked = URL(await short.start(provider, silent="1", return_to="/#/people")).query
-    answer = {"error": "login_required", "state": asked["state"], "iss": provider.issuer}
-    assert await short.come_back(answer) == "/#/people"
-    assert await short.viewer() is None
-
-
-async def test_a_silent_sign_in_renews_only_the_same_person(
-    short: Person, provider: IdentityProvider, clock: Clock
-) -> None:
-    """Somebody else may have signed in at the provider with the same browser."""
-    provider.sign_ins.person["sub"] = "bob"
-    move(clock, provider, 10 * MINUTE)
-    assert await short.sign_in(provider, silent="1") == "/"
-    assert await short.viewer() is None
-
-
-async def test_a_silent_sign_in_without_the_role_ends_the_session(
-    short: Person, provider: IdentityProvider, clock: Clock, services: Services
-) -> None:
-    provider.sign_ins.person["roles"] = []
-    move(clock, provider, 10 * MINUTE)
-    assert await short.sign_in(provider, silent="1") == "/sign-in?problem=role"
-    assert await ends(services) == ["ROLE_LOST"]
-
-
-async def test_renewals_do_not_make_a_session_longer_than_eight_hours(
-    short: Person, provider: IdentityProvider, clock: Clock
-) -> None:
-    for _ in range(47):
-        move(clock, provider, 10 * MINUTE)
-        assert await short.sign_in(provider, silent="1") == "/"
-        assert await short.viewer() is not None
-    move(clock, provider, 10 * MINUTE)
-    location = await short.start(provider, silent="1")
-    assert "prompt" not in URL(location).query  # the person signs in again
-
-
-# Back-channel logout
-
-
-async def log_out(api: Api, token: str) -> int:
-    async with api.post("/sign-in/back-channel-logout", data={"logout_token": token}) as response:
-        assert response.headers["Cache-Control"] == "no-store"
-        return response.status
-
-
-@pytest.mark.parametrize("names", [{}, {"sid": None, "sub": "ada-1815"}, {"sub": "ada-1815"}])
-async def test_a_logout_at_the_provider_ends_the_session_immediately(
-    names: dict[str, Any], ada: Person, provider: IdentityProvider, services: Services
-) -> None:
-    assert await log_out(ada.api, provider.sign_ins.logout_token(**({"sub": None} | names))) == 200
-    assert await ada.viewer() is None
-    event = (await events_of(services))[-1]
-    assert (event.action, event.actor, event.session_end_reason) == ("SESSION_ENDED", "system", "PROVIDER_ENDED")
-
-
-async def test_a_logout_ends_the_session_of_a_role_that_is_not_confirmed_too(
-    ada: Person, provider: IdentityProvider, clock: Clock
-) -> None:
-    """Otherwise the next look would make it valid again."""
-    move(clock, provider, 10 * MINUTE)
-    assert await log_out(ada.api, provider.sign_ins.logout_token()) == 200
-    assert await ada.viewer() is None
-
-
-async def test_a_logout_ends_a_session_that_was_renewed_in_another_session_of_the_provider(
-    short: Person, provider: IdentityProvider, clock: Clock
-) -> None:
-    move(clock, provider, 10 * MINUTE)
-    provider.sign_ins.person["sid"] = "provider-session-2"
-    assert await short.sign_in(provider, silent="1") == "/"
-    assert await log_out(short.api, provider.sign_ins.logout_token(sub="ada-1815")) == 200
-    assert await short.viewer() is not None, "the earlier session ended"
-    token = provider.sign_ins.logout_token(sub="ada-1815", sid="provider-session-2")
-    assert await log_out(short.api, token) == 200
-    assert await short.viewer() is None
-
-
-async def test_a_logout_of_a_session_ends_those_of_the_person_that_name_none(
-    person: Person, provider: IdentityProvider
-) -> None:
-    del provider.sign_ins.person["sid"]
-    await person.sign_in(provider)
-    assert await log_out(person.api, provider.sign_ins.logout_token(sub="bob")) == 200
-    assert await log_out(person.api, provider.sign_ins.logout_token(sub=None)) == 200
-    assert await person.viewer() is not None
-    assert await log_out(person.api, provider.sign_ins.logout_token(sub="ada-1815")) == 200
-    assert await person.viewer() is None
-
-
-async def test_a_logout_token_that_is_sent_again_does_not_end_later_sessions(
-    ada: Person, provider: IdentityProvider, clock: Clock
-) -> None:
-    token = provider.sign_ins.logout_token(exp=None)
-    assert await log_out(ada.api, token) == 200
-    move(clock, provider, 2 * MINUTE)
-    assert await ada.sign_in(provider) == "/"
-    assert await log_out(ada.api, token) == 200
-    assert await ada.viewer() is not None
-
-
-WRONG_LOGOUTS: dict[str, dict[str, Any]] = {
-    "another client": {"aud": "another"},
-    "no event": {"events": {}},
-    "an event without an object": {"events": {"http://schemas.openid.net/event/backchannel-logout": None}},
-    "a session id that is a number": {"sub": "ada-1815", "sid": 5},
-    "event of another kind": {"events": {"http://example.com/other": {}}},
-    "a nonce, so an ID token": {"nonce": "n"},
-    "no id": {"jti": None},
-    "nobody": {"sid": None, "sub": None},
-    "expired": {"exp": 1},
-    "too old": {"iat": 1, "exp": None},
-    "another issuer": {"iss": "https://evil.example"},
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG_LOGOUTS)
-async def test_a_logout_token_that_is_not_valid_ends_nothing(
-    wrong: str, ada: Person, provider: IdentityProvider
-) -> None:
-    values = {"sub": None} | WRONG_LOGOUTS[wrong]
-    assert await log_out(ada.api, provider.sign_ins.logout_token(**values)) == 400
-    assert await log_out(ada.api, "not.a.token") == 400
-    assert await ada.viewer() is not None
-
-
-async def test_another_person_stays_signed_in(ada: Person, provider: IdentityProvider) -> None:
-    assert await log_out(ada.api, provider.sign_ins.logout_token(sid=None, sub="bob")) == 200
-    assert await ada.viewer() is not None
 
 
 async def test_a_settings_change_that_drops_the_provider_ends_its_sessions_with_their_role(
