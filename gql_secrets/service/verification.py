@@ -16,7 +16,8 @@ from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.service.changes import Changes
 from gql_secrets.service.digest_moves import DigestMoves
-from gql_secrets.service.usage.counter import Source, Usage
+from gql_secrets.service.usage.counter import Usage
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.errors import log_rarely
 from gql_secrets.storage.fields import to_microseconds

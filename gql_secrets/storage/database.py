@@ -338,12 +338,7 @@ class Database:
         try:
             with self.observe("read"), translated_read():
                 statement = self.dialect.placeholders(statement)
-                try:
-                    rows = await self.dialect.fetch_quickly(reader, statement, values)
-                except Exception as error:
-                    if not is_outdated_statement(error):
-                        raise
-                    rows = await self.dialect.fetch_quickly(reader, statement, values)
+                rows = await _retried(lambda: self.dialect.fetch_quickly(reader, statement, values))
         except Unavailable:
             self.can_read = False
             self.failed_reads += 1

@@ -43,7 +43,7 @@ from gql_secrets.graphql_server.errors import DocumentRefused
 from gql_secrets.graphql_server.http import GraphQLEndpoint, json_response
 from gql_secrets.graphql_server.negotiation import AcceptedTypes
 from gql_secrets.graphql_server.requests import GraphQLRequest, parse_json
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.settings import Settings
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import MAX_KEPT, MAX_SOURCES, add_usage

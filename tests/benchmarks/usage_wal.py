@@ -18,7 +18,8 @@ import asyncpg
 from support.databases import PostgresServer
 
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.service.usage.counter import Source, Usage
+from gql_secrets.service.usage.counter import Usage
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import open_services
 

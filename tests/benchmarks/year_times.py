@@ -35,7 +35,7 @@ from support.year import Size, lay_down_in, secret_after_a_year
 
 from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import Page, PageRequest
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.settings import Settings
 from gql_secrets.storage.client_lists import Order, OrderField
 from gql_secrets.storage.models import AuditEvent, ClientSecret

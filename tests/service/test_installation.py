@@ -16,7 +16,7 @@ from gql_secrets.domain.errors import Conflict, PepperKeyMissing, SetupError, Un
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.pepper_status import KeyStatus, clients_of_older_keys, key_statuses
 from gql_secrets.service.rotation import Rotation
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.service.verification import Refused
 from gql_secrets.settings import PEPPER_FILE, Settings
 from gql_secrets.wiring import Services, open_services

@@ -18,7 +18,7 @@ from gql_secrets.service import overview as overview_module
 from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.figures import FigureQueries
 from gql_secrets.service.pages import PageRequest
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.storage import client_lists
 from gql_secrets.wiring import Services
 

@@ -10,7 +10,7 @@ from support.usage import buckets, call, first_id, totals, uses
 
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.wiring import Services
 
 

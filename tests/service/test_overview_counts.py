@@ -12,7 +12,7 @@ from support.statements import record_reads
 from gql_secrets.domain.details import ClientDetails
 from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import PageRequest
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.settings import Settings
 from gql_secrets.storage import rollover_counts
 from gql_secrets.storage.change_log import Position

@@ -17,7 +17,7 @@ from gql_secrets.domain.errors import Unavailable
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.pepper_migration import begin_migration
 from gql_secrets.service.pepper_status import clients_of_older_keys, key_statuses
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.service.verification import Accepted
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services, background, open_services

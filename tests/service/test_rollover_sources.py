@@ -14,8 +14,8 @@ from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.networks import AllowList
 from gql_secrets.domain.sources import RolloverSource, RolloverSourceState, SeenSource, evaluate_sources
 from gql_secrets.service.pages import PageRequest
-from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.usage.sources import MAX_ROLLOVER_SOURCES, RolloverKey, RolloverSources
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.wiring import Services
 
 

@@ -17,8 +17,9 @@ from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.domain.rotation import Retention, SecretState
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage import counter
-from gql_secrets.service.usage.counter import Source, Usage, total_of
+from gql_secrets.service.usage.counter import Usage
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
+from gql_secrets.service.usage.tallies import Source, total_of
 from gql_secrets.storage.usage import MAX_SOURCES, SecretUse, Totals, UsageBucket, find_buckets, find_uses
 from gql_secrets.wiring import Services, background
 

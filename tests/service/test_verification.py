@@ -19,7 +19,7 @@ from support.installation import MakeClient, OpenNode
 from gql_secrets.domain.rotation import Retention, SecretState
 from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import PageRequest
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.service.verification import Accepted, RefusalReason, Refused
 from gql_secrets.settings import DATABASE_FILE, Settings
 from gql_secrets.wiring import Services

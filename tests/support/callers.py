@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface, parse_features, role_of
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.rotation import Retention
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.service.verification import Accepted, Verdict
 from gql_secrets.wiring import Services
 

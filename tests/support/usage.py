@@ -1,7 +1,7 @@
 """What tests ask about the use of secrets."""
 
 from gql_secrets.service.pages import PageRequest
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.service.verification import Accepted
 from gql_secrets.storage.models import ClientSecret
 from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket

@@ -19,7 +19,7 @@ from gql_secrets.domain.rotation import Retention
 from gql_secrets.domain.webhooks import WebhookEventType
 from gql_secrets.service.overview import Overview
 from gql_secrets.service.pages import PageRequest
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.service.webhooks.courier import Answer, Courier
 from gql_secrets.settings import Settings
 from gql_secrets.storage.client_rows import ClientRow

@@ -17,7 +17,7 @@ from multidict import MultiMapping
 
 from gql_secrets.domain.errors import Forbidden, SetupError
 from gql_secrets.domain.networks import AllowList, InvalidNetwork, normalised
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 
 MAX_CHAIN: Final = 4096
 

@@ -7,32 +7,38 @@ but written before the answer (`service/verification.py`).
 """
 
 import asyncio
-import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
-from typing import Final, NamedTuple, TypeVar
+from typing import Final
 
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import Conflict
+from gql_secrets.service.usage.rows import CountedRows
+from gql_secrets.service.usage.tallies import (
+    BEFORE_ALL,
+    Counted,
+    Hour,
+    K,
+    Source,
+    SourceCount,
+    Tally,
+    absorb,
+    tally_of,
+    total_of,
+)
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.listing import LISTED_FOR, LastUse, list_last_uses
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.usage import (
-    BUCKET,
     MAX_SOURCES,
-    CountedSecret,
     add_unknown_attempts,
     add_usage,
 )
 
-_MAX_USER_AGENT: Final = 256
-_MAX_ADDRESS: Final = 64
-# A credential in a user agent must not be stored.
-_CREDENTIAL: Final = re.compile(r"gqls_\w+|\b(?:basic|bearer)\s+\S+", re.IGNORECASE)
 _MIN_WAIT: Final = timedelta(seconds=1)
 _WORK_TO_WAIT: Final = 20  # writing takes at most a twentieth of the time
 # Each row costs PostgreSQL some 90 bytes of WAL (tests/benchmarks/usage_wal.py), and a secret's next uses cost no more
@@ -47,96 +53,10 @@ _MAX_HOURS: Final = 24
 MAX_UNKNOWN_CLIENTS: Final = 10_000
 _MAX_CLIENT_ID: Final = 129  # one character more than a client id has: what is longer names no client
 _OTHER_CLIENTS: Final = ""
-_BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
 
 
-K = TypeVar("K", int, str)
-
-
-class _Source(NamedTuple):
-    address: str | None
-    user_agent: str | None
-
-
-class Source(_Source):
-    """Where a credential came from, as the gateway reports it: texts of bounded length, printable, no credentials."""
-
-    __slots__ = ()
-
-    def __new__(cls, address: str | None = None, user_agent: str | None = None) -> "Source":  # noqa: PYI034  a shared one
-        """Return the source. The same sources come again and again, so equal ones share an object."""
-        return _source(address, user_agent and user_agent[: 2 * _MAX_USER_AGENT])
-
-
-@lru_cache(maxsize=4096)
-def _source(address: str | None, agent: str | None) -> Source:
-    agent = _CREDENTIAL.sub("…", agent or "")[:_MAX_USER_AGENT]
-    if not agent.isprintable():  # control characters, and lone surrogates that no database stores
-        agent = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in agent)
-    return tuple.__new__(Source, ((address or "")[:_MAX_ADDRESS] or None, agent or None))
-
-
-class SourceCount:
-    """How often, and when, one source was seen."""
-
-    __slots__ = ("count", "first_at", "last_at")
-
-    def __init__(self, now: datetime) -> None:
-        self.count = 1
-        self.first_at = self.last_at = now
-
-
-# The sources of one secret within one hour. Under None are those whose source found no room.
-Tally = dict[Source | None, SourceCount]
-# The only use of a secret so far: its source, or None, and its instant. It takes a third of the time of a tally.
-_OneUse = tuple[Source | None, datetime]
-_Counted = _OneUse | Tally
 # Attempts with unknown secrets keep no source, but the same work is done for them.
 _NO_SOURCE: Final = Source()
-
-
-def _tally_of(counted: _Counted) -> Tally:
-    if isinstance(counted, dict):
-        return counted
-    source, at = counted
-    return {source: SourceCount(at)}
-
-
-def _absorb(tallies: dict[K, _Counted], key: K, other: _Counted) -> None:
-    """Add what was counted for a secret, or a client, to what there is."""
-    if key not in tallies:
-        tallies[key] = other
-        return
-    tally = tallies[key] = _tally_of(tallies[key])
-    _add_to(tally, _tally_of(other))
-
-
-def _add_to(tally: Tally, other: Tally) -> None:
-    for source, seen in other.items():
-        mine = tally.get(source) or (tally.get(None) if len(tally) >= MAX_SOURCES else None)
-        if mine is not None:
-            mine.count += seen.count
-            mine.first_at, mine.last_at = min(mine.first_at, seen.first_at), max(mine.last_at, seen.last_at)
-        else:
-            tally[source if len(tally) < MAX_SOURCES else None] = seen
-
-
-class Hour:
-    """What was counted within one hour: by secret, uses apart from refused attempts."""
-
-    __slots__ = ("ends_at", "refused", "starts_at", "used")
-
-    def __init__(self, starts_at: datetime) -> None:
-        self.starts_at = starts_at
-        self.ends_at = starts_at + BUCKET if starts_at != _BEFORE_ALL else _BEFORE_ALL
-        self.used: dict[int, _Counted] = {}
-        self.refused: dict[int, _Counted] = {}
-
-    def absorb(self, other: "Hour") -> None:
-        """Add the counts of another hour."""
-        for mine, others in ((self.used, other.used), (self.refused, other.refused)):
-            for secret_id, counted in others.items():
-                _absorb(mine, secret_id, counted)
 
 
 class Usage:
@@ -152,15 +72,15 @@ class Usage:
         self._database = database
         self.longest_wait = longest_wait
         self._hours: list[Hour] = []
-        self._hour = Hour(_BEFORE_ALL)
+        self._hour = Hour(BEFORE_ALL)
         self._flushing: list[Hour] = []
         self._sources = 0
         # Set when there is hardly room for more sources, until the next flush.
         self.fills_up = asyncio.Event()
         # The last use of each secret that was listed in the last hour, in microseconds.
         self._listed: dict[int, int] = {}
-        self._unknown: dict[str, _Counted] = {}
-        self._flushing_unknown: dict[str, _Counted] = {}
+        self._unknown: dict[str, Counted] = {}
+        self._flushing_unknown: dict[str, Counted] = {}
         self._batch = database.dialect.usage_batch
         self._flush_lock = asyncio.Lock()
         # Written with the counts, after them.
@@ -197,13 +117,13 @@ class Usage:
         for hour in (*self._flushing, *self._hours):
             counted = (hour.refused if refused else hour.used).get(secret_id)
             if counted is not None:
-                yield hour.starts_at, _tally_of(counted)
+                yield hour.starts_at, tally_of(counted)
 
     def unwritten_unknown(self, client_id: str) -> Iterator[Tally]:
         """Yield the counts of attempts that named this client with an unknown secret and are not written yet."""
         for tallies in (self._flushing_unknown, self._unknown):
             if client_id in tallies:
-                yield _tally_of(tallies[client_id])
+                yield tally_of(tallies[client_id])
 
     async def flush(self) -> None:
         """Write the counts. What cannot be written is kept for the next flush.
@@ -212,7 +132,7 @@ class Usage:
             Unavailable: the database does not answer, or cannot write.
         """
         async with self._flush_lock:
-            self._flushing, self._hours, self._hour, self._sources = self._hours, [], Hour(_BEFORE_ALL), 0
+            self._flushing, self._hours, self._hour, self._sources = self._hours, [], Hour(BEFORE_ALL), 0
             self._flushing_unknown, self._unknown = self._unknown, {}
             self.fills_up.clear()
             try:
@@ -245,13 +165,13 @@ class Usage:
         self._hours.append(self._hour)
         return self._hour
 
-    def _count(self, tallies: dict[K, _Counted], key: K, source: Source, now: datetime) -> None:
+    def _count(self, tallies: dict[K, Counted], key: K, source: Source, now: datetime) -> None:
         counted = tallies.get(key)
         if counted is None:
             tallies[key] = source if self._take_room() else None, now
             return
         if isinstance(counted, tuple):
-            counted = tallies[key] = _tally_of(counted)
+            counted = tallies[key] = tally_of(counted)
         tally = counted
         seen = tally.get(source)
         if seen is None:
@@ -279,7 +199,7 @@ class Usage:
             self.fills_up.set()
         return True
 
-    async def _write(self, hour: datetime, tallies: dict[int, _Counted], *, refused: bool) -> None:
+    async def _write(self, hour: datetime, tallies: dict[int, Counted], *, refused: bool) -> None:
         """Write the counts of one hour, and forget what is written."""
         due: list[LastUse] = []
         ids = iter(sorted(tallies))
@@ -288,7 +208,7 @@ class Usage:
             async def work(tx: Transaction) -> list[LastUse]:
                 unlisted: list[LastUse] = []
                 for some in _pieces(batch):
-                    rows = _Rows(self._listed, refused=refused)
+                    rows = CountedRows(self._listed, refused=refused)
                     rows.add_all(some, tallies)
                     await add_usage(
                         tx, hour, refused=refused, secrets=rows.secrets, hours=rows.hours, sources=rows.sources
@@ -321,12 +241,12 @@ class Usage:
             except Conflict:  # the next use is listed instead
                 continue
 
-    async def _write_unknown(self, tallies: dict[str, _Counted]) -> None:
+    async def _write_unknown(self, tallies: dict[str, Counted]) -> None:
         """Write the attempts with unknown secrets that name a client, and forget all of them."""
         named = [
             (client_id, count, to_microseconds(last_at))
             for client_id in sorted(filter(is_client_id, tallies))
-            for count, last_at in [total_of(_tally_of(tallies[client_id]))]
+            for count, last_at in [total_of(tally_of(tallies[client_id]))]
         ]
         if named:
             async with self.writing:
@@ -337,10 +257,10 @@ class Usage:
                     return
         tallies.clear()
 
-    def _put_back_unknown(self, tallies: dict[str, _Counted]) -> None:
+    def _put_back_unknown(self, tallies: dict[str, Counted]) -> None:
         for client_id, counted in tallies.items():
             if client_id in self._unknown or len(self._unknown) < MAX_UNKNOWN_CLIENTS:
-                _absorb(self._unknown, client_id, counted)
+                absorb(self._unknown, client_id, counted)
 
     def _put_back(self, hours: Iterable[Hour]) -> None:
         kept = [hour for hour in hours if hour.used or hour.refused]
@@ -364,66 +284,6 @@ class Usage:
         )
 
 
-def total_of(tally: Tally) -> tuple[int, datetime]:
-    """Return how many uses a tally has, and when the last one was."""
-    uses = tally.values()
-    return sum([seen.count for seen in uses]), max([seen.last_at for seen in uses])
-
-
 def _pieces(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     """Yield the pieces that may be processed without making others wait."""
     return (ids[start : start + _PIECE] for start in range(0, len(ids), _PIECE))
-
-
-class _Rows:
-    """The rows that a batch writes, and the uses that lists do not have yet.
-
-    Hours and sources are the values of one row after the other.
-    """
-
-    __slots__ = ("_listed", "_refused", "hours", "secrets", "sources", "unlisted")
-
-    def __init__(self, listed: Mapping[int, int], *, refused: bool) -> None:
-        self._listed = listed
-        self._refused = refused
-        self.secrets: list[CountedSecret] = []
-        self.hours: list[int] = []
-        self.sources: list[int | str] = []
-        self.unlisted: list[LastUse] = []
-
-    def add_all(self, secret_ids: Iterable[int], tallies: Mapping[int, _Counted]) -> None:
-        """Add the rows of what was counted for these secrets."""
-        listed, refused, add_hour, add_source = self._listed, self._refused, self.hours.extend, self.sources.extend
-        for secret_id in secret_ids:
-            counted = tallies[secret_id]
-            if isinstance(counted, dict):
-                at = self._add(secret_id, counted)
-            else:
-                source, used_at = counted
-                at = to_microseconds(used_at)
-                if source is not None:
-                    add_source((secret_id, source.address or "", source.user_agent or "", at, at, 1))
-                add_hour((secret_id, 1))
-                if source is None or refused:
-                    self.secrets.append((secret_id, 1 if source is None else 0, at))
-            if not refused and at >= listed.get(secret_id, 0) + LISTED_FOR:
-                self.unlisted.append((secret_id, at))
-
-    def _add(self, secret_id: int, tally: Tally) -> int:
-        """Add the rows of a secret with several uses, and return when the last one was."""
-        total = latest = elsewhere = 0
-        for source, seen in tally.items():
-            last_at = to_microseconds(seen.last_at)
-            latest = max(latest, last_at)
-            total += seen.count
-            if source is None:
-                elsewhere = seen.count
-                continue
-            first_at = last_at if seen.first_at is seen.last_at else to_microseconds(seen.first_at)
-            self.sources.extend(
-                (secret_id, source.address or "", source.user_agent or "", first_at, last_at, seen.count)
-            )
-        self.hours.extend((secret_id, total))
-        if elsewhere or self._refused:
-            self.secrets.append((secret_id, elsewhere, latest))
-        return latest

@@ -18,7 +18,8 @@ from gql_secrets.service.active_secrets import retained_secret
 from gql_secrets.service.changes import ClientChange
 from gql_secrets.service.clients import allow_list_of
 from gql_secrets.service.queries import Queries
-from gql_secrets.service.usage.counter import Source, Tally, Usage, total_of
+from gql_secrets.service.usage.counter import Usage
+from gql_secrets.service.usage.tallies import Source, Tally, total_of
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
 from gql_secrets.storage.models import ClientSecret

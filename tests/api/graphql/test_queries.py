@@ -13,8 +13,8 @@ from support.clocks import NOW
 from support.installation import MakeClient
 
 from gql_secrets.domain.errors import Unavailable
-from gql_secrets.service.usage.counter import Source
 from gql_secrets.service.usage.queries import Rollover
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.wiring import Services
 
 # What the database does is tested in tests/service/test_queries.py, on both kinds.

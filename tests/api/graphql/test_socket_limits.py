@@ -20,7 +20,7 @@ from gql_secrets.domain.access import Caller, Surface
 from gql_secrets.graphql_server.socket_limits import SocketLimits
 from gql_secrets.graphql_server.socket_places import SocketPlaces
 from gql_secrets.service import event_feed
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 
 TRY_AGAIN_LATER = 1013
 

@@ -9,7 +9,7 @@ from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.rotation import SecretState
-from gql_secrets.service.usage.counter import Source
+from gql_secrets.service.usage.tallies import Source
 from gql_secrets.service.verification import Accepted
 from gql_secrets.storage.secret_index import cache
 from gql_secrets.storage.sqlite import lookup as sqlite_lookup
