@@ -9,6 +9,8 @@ Everything that fails is left to graphql-core, which executes it again: a query,
 was made.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import chain, islice
@@ -130,10 +132,14 @@ async def _all_of(awaited: Sequence[Awaitable[Any]]) -> list[Any]:
     if len(awaited) == 1:
         return [await awaited[0]]
     done = await asyncio.gather(*awaited, return_exceptions=True)
-    for each in done:
-        if isinstance(each, BaseException):
-            raise each
-    return done
+    failure = next((each for each in done if isinstance(each, BaseException)), None)
+    if failure is None:
+        return done
+    try:
+        raise failure
+    finally:
+        # The failure refers to this frame, which must not refer to it: it would be kept until garbage is collected.
+        del failure, done
 
 
 class _LoadedResolver(NamedTuple):

@@ -4,6 +4,8 @@ Each raises for values that graphql-core turns into an error or into null, becau
 then. It may raise anything.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, islice
 from types import NoneType

@@ -30,14 +30,12 @@ from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.graphql_server.validation import validation_rules
 from gql_secrets.pauses import LongWork, pause
 
-# What a kept document takes, measured with tracemalloc and rounded up. Its text is added twice: whole as key and
-# source, and in pieces as the literals and names of the tree.
+# What a kept document takes, measured with tracemalloc and rounded up: most of it is compiled selections. Its text is
+# added twice: whole as key and source, and in pieces as the literals and names of the tree.
 BYTES_PER_DOCUMENT: Final = 3_000
-BYTES_PER_TOKEN: Final = 500
+BYTES_PER_TOKEN: Final = 3_000
 # A document larger than this part of the whole room is not kept.
 MAX_SHARE: Final = 16
-# The part of the room for documents that were read once.
-NEW_SHARE: Final = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -108,9 +106,9 @@ class DocumentCache:
     """Reads documents against one schema and keeps those that may be executed, the most recently used longest.
 
     Room is bounded by count and by bytes, and what does not fit is read again each time: no caller can make the
-    server keep more than `limits.cached_bytes`. A document that is read for the first time has a small part of the
-    room: a caller that sends another one each time displaces none that are in use, and the garbage collector, for
-    which everybody waits, finds few objects.
+    server keep more than `limits.cached_bytes`. A document is kept when it is read for the second time: a caller that
+    sends another one each time displaces none that are in use, and leaves nothing for the garbage collector to look
+    through, for which everybody waits.
 
     Args:
         schema: the schema that documents are validated against.
@@ -125,12 +123,12 @@ class DocumentCache:
         self._redact = redact
         self._rules = validation_rules(limits)
         self._kept: OrderedDict[str, Document] = OrderedDict()
-        self._new: OrderedDict[str, Document] = OrderedDict()
-        self._new_bytes = 0
+        # The hashes of the texts that were read once and are not kept.
+        self._seen: OrderedDict[int, None] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._kept) + len(self._new)
+        return len(self._kept)
 
     async def read(self, text: str) -> Document:
         """Return the document of that text, ready to be executed; others run between the steps of reading it.
@@ -157,8 +155,8 @@ class DocumentCache:
     def clear(self) -> None:
         """Drop every document."""
         self._kept.clear()
-        self._new.clear()
-        self.bytes = self._new_bytes = 0
+        self._seen.clear()
+        self.bytes = 0
 
     def check_variables_cost(self, document: Document, operation: Operation, variables: Mapping[str, object]) -> None:
         """Pass if the operation is within the budget with these variables.
@@ -177,15 +175,10 @@ class DocumentCache:
                 operation.allowed = asked
 
     def find(self, text: str) -> Document | None:
-        """Return the document of that text if it was read before."""
+        """Return the document of that text if it is kept."""
         document = self._kept.get(text)
         if document is not None:
             self._kept.move_to_end(text)
-            return document
-        document = self._new.pop(text, None)
-        if document is not None:
-            self._new_bytes -= document.bytes
-            self._kept[text] = document
         return document
 
     def _steps(self, text: str) -> Iterator[Document | None]:
@@ -218,23 +211,23 @@ class DocumentCache:
     def _keep(self, text: str, document: Document | None) -> Document:
         if document is None:
             raise TypeError("Reading a document ended without one.")
-        limits = self._limits
-        is_kept = text in self._kept or text in self._new
-        if not is_kept and document.bytes <= limits.cached_bytes // MAX_SHARE:
-            self._new[text] = document
-            self._new_bytes += document.bytes
+        if text in self._kept or document.bytes > self._limits.cached_bytes // MAX_SHARE:
+            return document
+        seen = hash(text)
+        if seen in self._seen:
+            del self._seen[seen]
+            self._kept[text] = document
             self.bytes += document.bytes
-            self._make_room()
+        else:
+            self._seen[seen] = None
+        self._make_room()
         return document
 
     def _make_room(self) -> None:
         limits = self._limits
-        new_documents = max(2, limits.cached_documents // NEW_SHARE)
-        while len(self._new) > new_documents or self._new_bytes > limits.cached_bytes // NEW_SHARE:
-            _, oldest = self._new.popitem(last=False)
-            self._new_bytes -= oldest.bytes
-            self.bytes -= oldest.bytes
-        while self._kept and (len(self) > limits.cached_documents or self.bytes > limits.cached_bytes):
+        while len(self._seen) > limits.cached_documents:
+            self._seen.popitem(last=False)
+        while len(self._kept) > limits.cached_documents or self.bytes > limits.cached_bytes:
             _, oldest = self._kept.popitem(last=False)
             self.bytes -= oldest.bytes
 

@@ -292,10 +292,12 @@ class Engine:
         if isinstance(executor, list):
             self._observe(prepared.known_name, BAD_REQUEST)
             raise self._refuse_variables(executor, prepared.variables)
-        result = executor.execute_operation()
-        if isawaitable(result):
-            result = await result
-        cast("PausingExecutor", executor).forget_plans()  # `build` is typed as its base
+        try:
+            result = executor.execute_operation()
+            if isawaitable(result):
+                result = await result
+        finally:
+            cast("PausingExecutor", executor).end()  # `build` is typed as its base
         if not isinstance(result, ExecutionResult):
             raise TypeError("The executor returned an incremental result, which no directive of this schema allows.")
         return result

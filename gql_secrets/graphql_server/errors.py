@@ -157,10 +157,12 @@ class ErrorMask:
 
 def _forget_frames(error: GraphQLError) -> None:
     failures: list[BaseException | None] = [error]
+    seen: set[int] = set()
     while failures:
         failure = failures.pop()
-        if failure is None or failure.__traceback__ is None:
+        if failure is None or id(failure) in seen:
             continue
+        seen.add(id(failure))
         failure.__traceback__ = None
         failures += (failure.__cause__, failure.__context__)
         if isinstance(failure, GraphQLError):

@@ -70,7 +70,7 @@ class KnownRequest(NamedTuple):
     known: KnownOperation
 
 
-# Of a request that was read on its arrival, until it is executed: aiohttp keeps requests until garbage is collected.
+# Of a request that was read on its arrival.
 _KNOWN: Final = web.RequestKey("known", KnownRequest)
 
 # Makes the response with the status 200, of the request, the content type, the body, and more headers.
@@ -134,7 +134,7 @@ class GraphQLEndpoint:
         accepted = accepted_types(request)
         prepared: PreparedOperation | None = None
         try:
-            parameters, known = request.pop(_KNOWN, None) or (await self._read(request, accepted), None)
+            parameters, known = request.get(_KNOWN) or (await self._read(request, accepted), None)
             async with self.engine.turns.take(context.turn_key):
                 prepared = await self.engine.prepare(parameters, context, known)
                 request[OPERATION_NAME] = prepared.operation.name or ""
@@ -191,7 +191,6 @@ class GraphQLEndpoint:
         done = self.engine.execute_now(arrived.known, arrived.asked.variables, context)
         if done is None:
             return None
-        del request[_KNOWN]
         prepared, data = done
         body = _body_of([], data, has_data=True)
         if len(body) >= MIN_BYTES:

@@ -65,7 +65,7 @@ class Limits:
     variable_values: int = 1_000
     variable_depth: int = 10
     cached_documents: int = 1_000
-    cached_bytes: int = 8 * 1024 * 1024
+    cached_bytes: int = 32 * 1024 * 1024
 
 
 def check_variables(variables: Mapping[str, object], limits: Limits) -> None:

@@ -279,9 +279,9 @@ class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
         self._plans = plans and plans.with_variables(self.variable_values.coerced)
         self._can_await = can_await
 
-    def forget_plans(self) -> None:
-        """Let go of the plans after the execution: graphql-core's executors are kept until garbage is collected."""
-        self._plans = None
+    def end(self) -> None:
+        """Let go of the helpers, which refer to the executor: with all that it used, it would be kept as garbage."""
+        del self.async_helpers
 
     def execute_field(
         self,

@@ -71,12 +71,14 @@ class Attack(NamedTuple):
         authorization: the caller's header, empty for an anonymous one.
         bodies: the bodies of its requests, or the messages on its sockets; NUMBER in them is always another number.
         on_sockets: whether they go over WebSockets.
+        times: how often each number is sent.
     """
 
     name: str
     authorization: str
     bodies: list[str]
     on_sockets: bool = False
+    times: int = 1
 
 
 # What the callers do.
@@ -140,7 +142,9 @@ async def attacks(port: int, installation: Installation, few: int) -> list[Attac
     made = list(attacks_of_anyone("anonymous", ""))
     for caller, credentials in installation.callers.items():
         header = basic(credentials)
-        made.append(Attack(f"{caller}: dearest documents", header, await dearest(port, header, installation, few)))
+        documents = await dearest(port, header, installation, few)
+        made.append(Attack(f"{caller}: dearest documents", header, documents))
+        made.append(Attack(f"{caller}: dearest documents twice", header, documents, times=2))
         made += attacks_of_readers(caller, header)
         made += attacks_of_anyone(caller, header)
         if caller != "VIEWER":
@@ -216,7 +220,7 @@ async def send_requests(port: int, what: Attack, count: Callable[[], int]) -> No
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
             while True:
-                number = count()
+                number = count() // what.times
                 body = what.bodies[number % len(what.bodies)].replace(NUMBER, str(number)).encode()
                 writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
                 answer = await reader.readuntil(b"\r\n\r\n")
@@ -237,7 +241,7 @@ async def use_socket(port: int, what: Attack, count: Callable[[], int]) -> None:
                     reading = asyncio.create_task(read_all(socket))
                     try:
                         while not socket.closed:
-                            number = count()
+                            number = count() // what.times
                             message = what.bodies[number % len(what.bodies)].replace(NUMBER, str(number))
                             await socket.send_str(message)
                     finally:

@@ -125,5 +125,6 @@ async def test_a_document_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> N
     documents = make_endpoint().engine.documents
     monkeypatch.setattr(pauses, "SLICE_SECONDS", 0.0)
 
-    assert await ticks_during(documents.read("{ viewer { name } }")) > 3
+    for _ in range(2):
+        assert await ticks_during(documents.read("{ viewer { name } }")) > 3
     assert await ticks_during(documents.read("{ viewer { name } }")) <= 2  # kept
