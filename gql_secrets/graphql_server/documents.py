@@ -36,6 +36,9 @@ BYTES_PER_DOCUMENT: Final = 3_000
 BYTES_PER_TOKEN: Final = 3_000
 # A document larger than this part of the whole room is not kept.
 MAX_SHARE: Final = 16
+# How many texts that were read once are remembered for each document that may be kept: a caller that sends many
+# documents must not make the server forget those that others send now and then.
+SEEN_PER_KEPT: Final = 10
 
 
 @dataclass(slots=True, eq=False)
@@ -225,7 +228,7 @@ class DocumentCache:
 
     def _make_room(self) -> None:
         limits = self._limits
-        while len(self._seen) > limits.cached_documents:
+        while len(self._seen) > SEEN_PER_KEPT * limits.cached_documents:
             self._seen.popitem(last=False)
         while len(self._kept) > limits.cached_documents or self.bytes > limits.cached_bytes:
             _, oldest = self._kept.popitem(last=False)
