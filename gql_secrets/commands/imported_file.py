@@ -37,6 +37,8 @@ _KEYS: Final = frozenset(
 )
 _ROWS_BETWEEN_PAUSES: Final = 10
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Each of the bytes that JSON allows before the colon between a key and its value.
+_COLONS: Final = (b'":', b" :", b"\t:", b"\r:", b"\n:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,12 @@ def clients_of_file(raw: bytes) -> list[object]:
     if raw.startswith(_UTF16):  # what PowerShell's > writes
         raw = raw.decode("utf-16", "replace").encode()
     text = raw.removeprefix(codecs.BOM_UTF8).strip()
-    first_line = text.partition(b"\n")[0]
-    if not text.startswith(b"[") and _is_client(_parsed(first_line)):
+    first_line, _, more = text.partition(b"\n")
+    value = _parsed(first_line)
+    if not text.startswith(b"[") and _is_client(value):
         return [_parsed(line) for line in text.splitlines() if line.strip()]
-    value = _parsed(text)
+    if more:
+        value = _parsed(text)
     if isinstance(value, dict):
         value = [value] if _is_client(value) else value.get("results")
     if isinstance(value, list):
@@ -91,12 +95,26 @@ def _parsed(text: bytes) -> Any:  # noqa: ANN401  JSON
     Parsers take the last one of repeated keys, so a row could get features other than those that a reviewer saw.
     """
     try:
-        orjson.loads(text)  # strict: it refuses NaN, lone surrogates and deep nesting
-        return json.loads(text, object_pairs_hook=_object)
+        value = orjson.loads(text)  # strict: it refuses NaN, lone surrogates and deep nesting
+        return value if _is_read_exactly(text, value) else json.loads(text, object_pairs_hook=_object)
     except orjson.JSONDecodeError as error:
         return ValueError(f"not JSON: {error.msg}, at character {error.colno}")
     except RecursionError:
         return ValueError("not JSON: nested too deeply")
+
+
+def _is_read_exactly(text: bytes, value: object) -> bool:
+    """Return whether it is certain that no object has a repeated key, and that a whole number was not read as another.
+
+    Between each key and its value there is a colon. If there are not more of these than the clients and what surrounds
+    them have keys, no key was lost, and no other object has any. Other colons in a text only make it uncertain.
+    """
+    listed = value.get("results") if isinstance(value, dict) else value
+    objects = [each for each in (value, *(listed if isinstance(listed, list) else ())) if isinstance(each, dict)]
+    if any(isinstance(each.get("maximum_age_days"), float) for each in objects):
+        return False
+    keys = sum(map(len, objects))
+    return keys == text.count(b":") or keys == sum(map(text.count, _COLONS))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _RepeatedKeyError:

@@ -382,6 +382,32 @@ def test_a_row_with_a_repeated_key_is_refused(key: str, wrap: str) -> None:
         assert STRONG not in str(refused.value)
 
 
+@pytest.mark.parametrize("colon", [":", " :", "\t:", "\r:", "\n:", " \n :"])
+@pytest.mark.parametrize("description", ["Till", "a:b", '\\":', "c :d"])
+@pytest.mark.parametrize("wrap", ["[%s]", '{"results": [%s]}'])
+def test_a_repeated_key_is_found_wherever_json_allows_its_colon(colon: str, description: str, wrap: str) -> None:
+    """The file is read by a parser that takes the last of repeated keys, and the colons tell that there are none."""
+    once = f'{{"client_id"{colon} "till", "client_secret"{colon}"{STRONG}", "description"{colon}"{description}"'
+    [value] = clients_of_file((wrap % f"{once}}}").encode())
+    assert _read(value).description == json.loads(f'"{description}"')
+    [value] = clients_of_file((wrap % f'{once}, "features"{colon}["viewer"], "features"{colon}["owner"]}}').encode())
+    with pytest.raises(RowRefused, match="repeated key"):
+        _read(value)
+
+
+def test_a_repeated_key_is_found_below_a_key_that_is_not_known() -> None:
+    [value] = clients_of_file(b'[{"client_id": "till", "more": [{"key": 1, "key": 2}]}]')
+    assert isinstance(value, dict)
+    assert isinstance(value["more"][0], ValueError)
+
+
+@pytest.mark.parametrize("days", ["18446744073709551616", "-9223372036854775809"])
+def test_a_whole_number_of_any_size_is_a_whole_number(days: str) -> None:
+    [value] = clients_of_file(f'[{{"client_id": "till", "maximum_age_days": {days}}}]'.encode())
+    assert isinstance(value, dict)
+    assert value["maximum_age_days"] == int(days)
+
+
 def test_a_file_with_two_lists_is_refused() -> None:
     with pytest.raises(SetupError, match="repeated key: results"):
         clients_of_file(b'{"results": [],\n "results": []}')
