@@ -350,6 +350,8 @@ class PlannedExecutor(StrawberryGraphQLCoreExecutionContext):
         info: GraphQLResolveInfo[Any],
         again: Callable[[], Any],
     ) -> Any:  # noqa: ANN401
+        # Strawberry's info objects have the coerced variables alone, from which graphql-core cannot read arguments.
+        info = info._replace(variable_values=self.variable_values)
         try:
             [completed] = await complete.many([result], info)
         except Exception:  # noqa: BLE001  graphql-core does it again and says where it failed

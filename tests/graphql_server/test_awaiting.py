@@ -170,6 +170,16 @@ async def test_what_many_objects_and_fields_need_is_loaded_in_one_read() -> None
     assert context.read == [[1, 2, 3]]
 
 
+@pytest.mark.parametrize("variable", ["$plus: Int", "$none: Int", "$other: Int = 3"])
+async def test_an_argument_from_a_variable_is_no_reason_to_resolve_a_field_twice(variable: str) -> None:
+    """Pages are asked for with variables: their selections would be executed by graphql-core after all."""
+    context = Context()
+    name = variable.partition(":")[0]
+    result = await ask(f"query({variable}) {{ part {{ size guarded(plus: {name}) }} }}", context, planned=True)
+    assert result.errors is None
+    assert context.calls == {"size": 1}
+
+
 async def test_nothing_is_loaded_for_a_field_that_is_refused() -> None:
     context = Context()
     await ask("{ parts(numbers: [1, 2]) { guarded(plus: 13) } }", context, planned=True)
