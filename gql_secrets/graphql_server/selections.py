@@ -1,8 +1,16 @@
 """What an operation selects below a field."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode
+
+
+class SelectedField(NamedTuple):
+    """The name of a selected field, and that of the field below which it is selected."""
+
+    above: str
+    name: str
 
 
 class KeptNodes(list[FieldNode]):
@@ -10,26 +18,27 @@ class KeptNodes(list[FieldNode]):
 
     def __init__(self, nodes: Iterable[FieldNode], fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         super().__init__(nodes)
-        self.selected = selected_names([*self], fragments)
+        self.selected = selected_fields([*self], fragments)
 
 
-def selected_names(nodes: Iterable[FieldNode], fragments: Mapping[str, FragmentDefinitionNode]) -> frozenset[str]:
-    """Return the name of each field selected below these, at any depth, also where a directive leaves it out."""
+def selected_fields(
+    nodes: Iterable[FieldNode], fragments: Mapping[str, FragmentDefinitionNode]
+) -> frozenset[SelectedField]:
+    """Return the fields selected below these, at any depth, also where a directive leaves them out."""
     if isinstance(nodes, KeptNodes):
         return nodes.selected
-    names: set[str] = set()
-    spread: set[str] = set()
-    left = [node.selection_set for node in nodes]
+    found: set[SelectedField] = set()
+    spread: set[tuple[str, str]] = set()
+    left = [(node.name.value, node.selection_set) for node in nodes]
     while left:
-        selection_set = left.pop()
+        above, selection_set = left.pop()
         for node in selection_set.selections if selection_set else ():
             if isinstance(node, FieldNode):
-                names.add(node.name.value)
-                if node.selection_set:
-                    left.append(node.selection_set)
+                found.add(SelectedField(above, node.name.value))
+                left.append((node.name.value, node.selection_set))
             elif isinstance(node, InlineFragmentNode):
-                left.append(node.selection_set)
-            elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread:
-                spread.add(node.name.value)
-                left.append(fragments[node.name.value].selection_set)
-    return frozenset(names)
+                left.append((above, node.selection_set))
+            elif isinstance(node, FragmentSpreadNode) and (above, node.name.value) not in spread:
+                spread.add((above, node.name.value))
+                left.append((above, fragments[node.name.value].selection_set))
+    return frozenset(found)

@@ -24,12 +24,18 @@ class ClientPart(Flag):
 
     DETAILS = auto()
     """The description, the contact, the maximum age, and whether the client may reset itself."""
-    HINTS = auto()
-    """Of their active secrets: the hint and the time of creation."""
-    SECRETS = auto()
-    """Everything else of their active secrets."""
+    CURRENT_SECRET = auto()
+    """The current secret, or that there is none."""
     OLD_SECRET = auto()
-    """The retained secret, or that there is none."""
+    """The retained secret, or that there is none, and when it expires."""
+    IDS = auto()
+    """The ids of those secrets."""
+    HINTS = auto()
+    """The hints of those secrets."""
+    CREATION = auto()
+    """When those secrets were created."""
+    SECRETS = auto()
+    """Everything else of those secrets."""
     FEATURES = auto()
     LABELS = auto()
 
@@ -63,19 +69,23 @@ _DETAILS: Final[Mapping[str, Convert]] = {
     "contact": _same,
     "maximum_age_days": _same,
 }
-_SECRET_COLUMNS: Final[Mapping[str, Convert]] = {"id": _same, "expires_at": _instant}
-_HINTS: Final[Mapping[str, Convert]] = {"hint": _same, "created_at": from_microseconds}
-_SECRETS: Final[Mapping[str, Convert]] = {
-    "is_weak": bool,
-    "state": _same,
-    "created_by": _same,
-    "created_by_name": _same,
-    "replaced_at": _instant,
-    "first_used_at": _instant,
+_SECRET_COLUMNS: Final[Mapping[ClientPart, Mapping[str, Convert]]] = {
+    ClientPart.IDS: {"id": _same},
+    ClientPart.HINTS: {"hint": _same},
+    ClientPart.CREATION: {"created_at": from_microseconds},
+    ClientPart.SECRETS: {
+        "is_weak": bool,
+        "state": _same,
+        "created_by": _same,
+        "created_by_name": _same,
+        "first_used_at": _instant,
+    },
 }
+_CURRENT: Final = "cur"
+_OLD: Final = "ret"
 _ACTIVE: Final = {
-    "cur": "cur.client_id = c.client_id AND cur.state = 'CURRENT'",
-    "ret": "ret.client_id = c.client_id AND ret.state = 'RETAINED'",
+    _CURRENT: "cur.client_id = c.client_id AND cur.state = 'CURRENT'",
+    _OLD: "ret.client_id = c.client_id AND ret.state = 'RETAINED'",
 }
 
 
@@ -92,8 +102,9 @@ class ActiveSecretRow(tuple[Any, ...]):
     created_at: datetime
     created_by: str
     created_by_name: str | None
-    replaced_at: datetime | None
-    expires_at: datetime | None
+    # A current secret has neither, as the table's constraint says; of an old one, both are columns.
+    replaced_at: datetime | None = None
+    expires_at: datetime | None = None
     first_used_at: datetime | None
     ended_at: Final = None
     end_reason: Final = None
@@ -176,20 +187,18 @@ class _Shape(NamedTuple):
     Attributes:
         select: a statement up to its FROM.
         row: the class of its rows.
-        old_secret_at: the places of the columns of the old secret.
-        expires_at: the place of the time at which the old secret expires.
+        old_secret_at: the places of the columns of the old secret; the first one is the time at which it expires.
         clock_at: the place of the database's clock; None where no old secret is read, which alone needs it.
     """
 
     select: str
     row: type[ClientRow]
     old_secret_at: range
-    expires_at: int
     clock_at: int | None
 
     def clients_of(self, rows: Sequence[Sequence[Any]], now: int) -> list[ClientRow]:
         """Return the clients of rows, each without an old secret that has expired."""
-        make, at = self.row, self.expires_at
+        make, at = self.row, self.old_secret_at.start
         return [
             make(values if (expires_at := values[at]) is None or expires_at > now else self._without_old_secret(values))
             for values in rows
@@ -230,14 +239,14 @@ def _page(dialect: Dialect, parts: ClientPart, limit: int, *, has_place: bool, i
 @lru_cache(maxsize=64)
 def _shape(dialect: Dialect, parts: ClientPart) -> _Shape:
     own = {**_CLIENT_COLUMNS, **(_DETAILS if ClientPart.DETAILS in parts else {})}
-    secret = {
-        **_SECRET_COLUMNS,
-        **(_HINTS if ClientPart.HINTS in parts else {}),
-        **(_SECRETS if ClientPart.SECRETS in parts else {}),
-    }
-    has_old_secret = ClientPart.OLD_SECRET in parts
-    columns = [f"c.{name}" for name in own] + [f"{alias}.{name}" for alias in _aliases(parts) for name in secret]
-    attributes = _attributes(own, 0)
+    columns, attributes = [f"c.{name}" for name in own], _attributes(own, 0)
+    old_secret_at = range(0)
+    for alias, name in _secrets(parts).items():
+        secret, begin = _secret_columns(alias, parts), len(columns)
+        columns += [f"{alias}.{column}" for column in secret]
+        attributes[name] = _secret(secret, begin)
+        if alias == _OLD:
+            old_secret_at = range(begin, len(columns))
     feature, label = dialect.joined("f.feature"), dialect.joined("l.key || '=' || l.value")
     for part, name, joined in (
         (ClientPart.FEATURES, "features", f"(SELECT {feature} FROM client_feature f WHERE f.client_id = c.client_id)"),  # noqa: S608  put together from constants
@@ -246,17 +255,13 @@ def _shape(dialect: Dialect, parts: ClientPart) -> _Shape:
         if part in parts:
             attributes |= _attributes({name: _texts}, len(columns))
             columns.append(joined)
-    old_secret_at = range(len(own) + len(secret), len(own) + 2 * len(secret))
-    attributes["current_secret"] = _secret(secret, len(own))
-    if has_old_secret:
-        attributes["old_secret"] = _secret(secret, old_secret_at.start)
+    if old_secret_at:
         columns.append(f"(SELECT {dialect.clock})")  # the clock is read once, not for each row
     return _Shape(
         f"SELECT {', '.join(columns)}",
         type(ClientRow.__name__, (ClientRow,), attributes),
         old_secret_at,
-        old_secret_at.start + list(secret).index("expires_at"),
-        len(columns) - 1 if has_old_secret else None,
+        len(columns) - 1 if old_secret_at else None,
     )
 
 
@@ -266,12 +271,28 @@ def _joins(dialect: Dialect, parts: ClientPart, *, of_many: bool = True) -> str:
         dialect.row_of("client_secret", alias, _ACTIVE[alias])
         if of_many
         else f"LEFT JOIN client_secret {alias} ON {_ACTIVE[alias]}"
-        for alias in _aliases(parts)
+        for alias in _secrets(parts)
     )
 
 
-def _aliases(parts: ClientPart) -> Sequence[str]:
-    return ("cur", "ret") if ClientPart.OLD_SECRET in parts else ("cur",)
+def _secrets(parts: ClientPart) -> Mapping[str, str]:
+    """Return the aliases of the secrets that are read, each with its attribute of a client."""
+    read = {
+        _CURRENT: (ClientPart.CURRENT_SECRET, "current_secret"),
+        _OLD: (ClientPart.OLD_SECRET, "old_secret"),
+    }
+    return {alias: name for alias, (part, name) in read.items() if part in parts}
+
+
+def _secret_columns(alias: str, parts: ClientPart) -> Mapping[str, Convert]:
+    """Return the columns that are read of a secret. The first one is never null where there is a secret."""
+    read = {
+        name: convert for part, columns in _SECRET_COLUMNS.items() if part in parts for name, convert in columns.items()
+    }
+    if alias == _CURRENT:
+        return read or {"id": _same}
+    replaced_at = {"replaced_at": from_microseconds} if ClientPart.SECRETS in parts else {}
+    return {"expires_at": from_microseconds, **read, **replaced_at}
 
 
 def _attributes(columns: Mapping[str, Convert], begin: int) -> dict[str, object]:
@@ -286,8 +307,9 @@ def _attribute(at: int, convert: Convert) -> property:
 
 
 def _secret(columns: Mapping[str, Convert], begin: int) -> property:
-    """Return the attribute of a client for its secret whose columns begin at this place, with its id."""
-    client_id = _attribute(list(_CLIENT_COLUMNS).index("client_id"), _same)
-    class_ = type(ActiveSecretRow.__name__, (ActiveSecretRow,), {**_attributes(columns, begin), "client_id": client_id})
-    id_of = itemgetter(begin)
-    return property(lambda row: None if id_of(row) is None else class_(row))
+    """Return the attribute of a client for its secret whose columns begin at this place, with its client id."""
+    attributes = {"client_id": _attribute(list(_CLIENT_COLUMNS).index("client_id"), _same)}
+    class_ = type(ActiveSecretRow.__name__, (ActiveSecretRow,), {**attributes, **_attributes(columns, begin)})
+    end = begin + len(columns)
+    # Cut off first: of anything but a plain tuple, a tuple is made value by value.
+    return property(lambda row: None if row[begin] is None else class_(row[:end]))

@@ -2,12 +2,23 @@
 
 from typing import Any
 
-from graphql import GraphQLObjectType, get_named_type, is_leaf_type
+import pytest
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    get_named_type,
+    is_leaf_type,
+    parse,
+)
 from support.callers import ADMIN, DAY, Made, use
 
+from gql_secrets.api.graphql.client_parts import needed_parts
 from gql_secrets.api.graphql.schema import build_schema
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.details import ClientDetails
+from gql_secrets.graphql_server.selections import selected_fields
+from gql_secrets.storage.client_rows import ClientPart
 from gql_secrets.wiring import Services
 
 SCHEMA = build_schema()._schema
@@ -68,3 +79,29 @@ async def test_one_client_alone_has_each_of_its_parts(gql: Any, owner: Made) -> 
         whole = await gql(query % f"{selection} labels rollover {{ endsAt }}", as_=owner, id=owner.id)
         alone = await gql(query % selection, as_=owner, id=owner.id)
         assert alone.data["client"].items() <= whole.data["client"].items()
+
+
+NOTHING = ClientPart(0)
+CURRENT, OLD = ClientPart.CURRENT_SECRET, ClientPart.OLD_SECRET
+
+
+@pytest.mark.parametrize(
+    ("selection", "needed"),
+    [
+        ("nodes { id createdAt }", NOTHING),
+        ("nodes { createdAt currentSecret { hint } }", CURRENT | ClientPart.HINTS),
+        ("nodes { oldSecret { expiresAt createdAt } }", OLD | ClientPart.CREATION),
+        ("nodes { ...Id oldSecret { ...Id } }", OLD | ClientPart.IDS),
+        ("nodes { oldSecret { ...Id } ...Id }", OLD | ClientPart.IDS),
+        ("edges { node { currentSecret { ... on Node { ...Id } } } }", CURRENT | ClientPart.IDS),
+    ],
+)
+def test_of_secrets_only_what_is_selected_below_one_is_read(selection: str, needed: ClientPart) -> None:
+    document = parse(f"{{ clients {{ {selection} }} }} fragment Id on Node {{ id }}")
+    operation, fragment = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    assert isinstance(fragment, FragmentDefinitionNode)
+
+    selected = selected_fields(operation.selection_set.selections, {"Id": fragment})  # type: ignore[arg-type]
+
+    assert needed_parts(selected) == needed
