@@ -160,7 +160,7 @@ class Plans:
             inner = self._object(type_, [node.selection_set for node in nodes if node.selection_set], depth)
         if isinstance(inner, Awaiting):
             return self._sized(awaiting.optional(inner) if is_nullable else awaiting.required(inner), inner)
-        return inner and self._sized(completions.optional(inner) if is_nullable else completions.required(inner), inner)
+        return self._sized(completions.optional(inner), inner) if inner and is_nullable else inner
 
     def _list(self, item: Plan) -> Plan:
         if isinstance(item, Awaiting):

@@ -9,8 +9,10 @@ import strawberry
 from graphql import ExecutionResult, parse, validate
 from strawberry.execution import optimized_is_awaitable
 from strawberry.extensions import FieldExtension
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.scalar import ScalarDefinition
 
-from gql_secrets.graphql_server.completions import of_columns
+from gql_secrets.graphql_server.completions import Serializer, of_columns
 from gql_secrets.graphql_server.plans import PlannedExecutor, Plans
 from gql_secrets.graphql_server.unfinished import take_unfinished
 from gql_secrets.pauses import LongWork
@@ -32,11 +34,25 @@ class Counted(FieldExtension):
         return next_(source, info, **given)  # type: ignore[operator]
 
 
+class Sound(str):
+    __slots__ = ()
+
+
+def loud(sound: Sound) -> str:
+    return sound.upper()
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    Sound: strawberry.scalar(name="Sound", serialize=Serializer(loud, lambda sounds: list(map(loud, sounds))))
+}
+
+
 @strawberry.type
 class Part(Thing):
     name: str | None
     size: int = 1
     colour: Colour = Colour.RED
+    sound: Sound | None = None
     broken: strawberry.Private[bool] = False
 
     @strawberry.field
@@ -77,14 +93,15 @@ class Box(Thing):
 
 
 SMALL, LARGE = (
-    Part(id=strawberry.ID("1"), name="small"),
-    Part(id=strawberry.ID("2"), name="large", size=9, colour=Colour.BLUE),
+    Part(id=strawberry.ID("1"), name="small", sound=Sound("tick")),
+    Part(id=strawberry.ID("2"), name="large", size=9, colour=Colour.BLUE, sound=Sound("boom")),
 )
 NAMELESS, BROKEN = Part(id=strawberry.ID("3"), name=None), Part(id=strawberry.ID("4"), name="broken", broken=True)
 NOT_A_NUMBER = Part(id=strawberry.ID("5"), name="x", size="many")  # type: ignore[arg-type]
 NO_SIZE = Part(id=strawberry.ID("6"), name="x", size=None)  # type: ignore[arg-type]
 NUMBERED = Part(id=7, name="x")  # type: ignore[arg-type]
 NO_ID = Part(id=None, name="x")  # type: ignore[arg-type]
+NO_SOUND = Part(id=strawberry.ID("9"), name="x", sound=3)  # type: ignore[arg-type]
 NO_TEXT = Part(id=strawberry.ID("8"), name=["x"])  # type: ignore[arg-type]
 
 
@@ -92,7 +109,13 @@ NO_TEXT = Part(id=strawberry.ID("8"), name=["x"])  # type: ignore[arg-type]
 class Query:
     @strawberry.field
     async def box(self) -> Box | None:
-        return Box(id=strawberry.ID("b"), parts=[SMALL, LARGE], optional=[NAMELESS, None], first=SMALL, thing=LARGE)
+        return Box(
+            id=strawberry.ID("b"),
+            parts=[SMALL, LARGE],
+            optional=[NAMELESS, None, LARGE, SMALL],
+            first=SMALL,
+            thing=LARGE,
+        )
 
     @strawberry.field
     def bad(self) -> Box | None:
@@ -113,6 +136,14 @@ class Query:
         return SMALL  # type: ignore[return-value]
 
     @strawberry.field
+    def no_parts(self) -> Box | None:
+        return Box(id=strawberry.ID("b"), parts=None, optional=[SMALL, NO_SOUND])  # type: ignore[arg-type]
+
+    @strawberry.field
+    def lost_part(self) -> Box | None:
+        return Box(id=strawberry.ID("b"), parts=[SMALL, None])  # type: ignore[list-item]
+
+    @strawberry.field
     def nobody(self) -> Box | None:
         return None
 
@@ -120,9 +151,13 @@ class Query:
     def required(self) -> Part:
         return BROKEN
 
+    @strawberry.field
+    def lost(self) -> Part:
+        return None  # type: ignore[return-value]
 
-SCHEMA = strawberry.Schema(Query, types=[Part])._schema
-LEAVES = "id name size colour __typename"
+
+SCHEMA = strawberry.Schema(Query, types=[Part], config=StrawberryConfig(scalar_map=SCALARS))._schema
+LEAVES = "id name size colour sound __typename"
 DOCUMENTS = [
     f"{{ box {{ id parts {{ {LEAVES} label }} first {{ {LEAVES} }} }} }}",
     f"{{ box {{ optional {{ {LEAVES} maybe }} }} nobody {{ id }} __typename }}",
@@ -139,6 +174,10 @@ DOCUMENTS = [
     "{ bad { first { label } } box { first { label } } }",
     "{ oddTexts { optional { id name } } }",
     "{ oddTexts { optional { name id size } parts { name id } } }",
+    "{ noParts { parts { id } } }",
+    "{ noParts { optional { sound } } }",
+    "{ lostPart { parts { __typename } } }",
+    "{ lost { __typename } }",
     "{ notABox { id } }",
     "{ required { label } }",
     "{ required { name maybe } }",

@@ -19,7 +19,7 @@ from graphql import (
 )
 from support.paths import ROOT
 
-from gql_secrets.api.graphql.schema import date_time, print_schema
+from gql_secrets.api.graphql.schema import date_time, date_times, print_schema
 from gql_secrets.domain.instants import rfc3339
 
 PRINTED = ROOT / "schema.graphql"
@@ -157,3 +157,4 @@ def test_no_argument_takes_a_secret():
 )
 def test_instants_are_written_as_everywhere_else(instant: datetime) -> None:
     assert date_time(instant) == rfc3339(instant)
+    assert date_times([instant, instant]) == [rfc3339(instant)] * 2
