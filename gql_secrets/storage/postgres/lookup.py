@@ -25,12 +25,12 @@ from gql_secrets.storage.secret_index.stored_secret import TABLES, SecretRow, St
 _VERIFY_SECONDS: Final = 0.8
 _SELECTED: Final = columns("string_agg(f.feature, ',')")
 _QUERY: Final = f"""
-    SELECT x.*, {CLOCK} AS now, pg_is_in_recovery() AS is_standby, ARRAY(
+    SELECT x.*, (SELECT {CLOCK}) AS now, pg_is_in_recovery() AS is_standby, CASE WHEN x.is_restricted THEN ARRAY(
         SELECT network FROM client_network n WHERE n.client_id = x.client_id ORDER BY position
-    ) AS networks, i.revision, i.uncertain_clients, {{missing_key}} AS missing_key
-    FROM (SELECT 1) one LEFT JOIN (
+    ) END AS networks, i.revision, i.uncertain_clients, {{missing_key}} AS missing_key
+    FROM installation i LEFT JOIN (
         SELECT {_SELECTED}, s.digest FROM {TABLES} WHERE s.digest = ANY($1::bytea[])
-    ) x ON true LEFT JOIN installation i ON i.id = 1
+    ) x ON true WHERE i.id = 1
 """  # noqa: S608  put together from constants
 _LOST: Final = "SELECT client_id FROM lost_change WHERE client_id = ANY($1::text[]) AND NOT accepted"
 # PostgreSQL expects ten values of an array that it does not know. A statement with fewer looks cheaper than that, so it
@@ -47,7 +47,7 @@ class FoundSecret(NamedTuple):
     secret: StoredSecret | None
     digest: bytes | None
     now: datetime
-    revision: int | None
+    revision: int
     missing_key: str | None
 
 
@@ -61,7 +61,7 @@ class _Answer(NamedTuple):
 
     record: asyncpg.Record | None
     now: datetime
-    revision: int | None
+    revision: int
     missing_key: str | None
     is_uncertain: bool
 
@@ -122,9 +122,7 @@ class PostgresLookup:
         record = answer.record
         row = None if record is None else _row_of(record)
         if record is not None and row is not None and row.may_be_valid:
-            secret: StoredSecret | None = StoredSecret.of(
-                row, record["networks"] if row.is_restricted else None, record["digest"]
-            )
+            secret: StoredSecret | None = StoredSecret.of(row, record["networks"], record["digest"])
         else:
             secret = await self._refused(client_id, row, deadline)
         if answer.is_uncertain:
@@ -149,11 +147,13 @@ class PostgresLookup:
         digests = [digest for each in asked for digest in each.digests]
         digests += digests[-1:] * (_LEAST_DIGESTS - len(digests))
         records = await connection.fetch(self._query, digests)
+        if not records:
+            raise Unavailable("The database has no installation.")
         common = records[0]
         if common["is_standby"]:
             raise Unavailable("PostgreSQL is a standby: its answers may be out of date.")
         mark = common["uncertain_clients"]
-        went_back = common["revision"] is not None and common["revision"] < known_revision
+        went_back = common["revision"] < known_revision
         all_uncertain = went_back or mark == UncertainClients.ALL
         uncertain: set[str] = set()
         if mark == UncertainClients.NAMED:

@@ -40,10 +40,10 @@ class MemoryLookup:
         """
         epoch, known_revision = self._memory.epoch, self._memory.oldest_read
         found = await self._reader.read(client_id, digests, deadline=deadline)
-        went_back = found.revision is not None and found.revision < known_revision
+        went_back = found.revision < known_revision
         if went_back or self._lease.is_database_doubtful:
             raise ClientUncertain
-        if found.secret is not None and found.digest is not None and found.revision is not None:
+        if found.secret is not None and found.digest is not None:
             if found.secret.was_used:  # as only those are read that may be valid
                 self._memory.remember(found.digest, found.secret, revision=found.revision, epoch=epoch)
             else:
@@ -55,12 +55,13 @@ class MemoryLookup:
 
         A secret that may have expired is read from the database, whose clock decides.
         """
-        database_now = self._lease.database_now()
-        if database_now is None:
-            return None
         for digest in digests:
             secret = self._memory.find(client_id, digest)
             if secret is not None:
+                # Not asked for a secret that must be read anyway: it reads two clocks.
+                database_now = self._lease.database_now()
+                if database_now is None:
+                    return None
                 now = self._adjust_clock(from_microseconds(database_now))
                 return (secret, now) if secret.expires_at is None or now < secret.expires_at else None
         return None
