@@ -1,5 +1,6 @@
 """Appending to the audit log: events, and the head that moves with them."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from operator import attrgetter
@@ -22,6 +23,8 @@ _log: Final = logging.getLogger(__name__)
 _MOVE_HEAD: Final = """
     UPDATE installation SET revision = ?, audit_head = ?, audit_key_id = ?, audit_mac = ? WHERE id = 1
 """
+# After how many events of one change what it inserts goes on.
+_EVENTS_BETWEEN_PAUSES: Final = 500
 _values_of_same_fields: Final = attrgetter(*SAME_FIELDS)
 
 
@@ -67,6 +70,25 @@ async def append_to_audit(
         _log.error("audit_head_invalid", extra={"revision": installation.revision, "action": entries[0].action})
         if not is_always_made:
             raise AuditHeadInvalid
+    head, rows, ended = await _chain(tx, installation, entries)
+    revision, key_id = entries[-1].revision, pepper.first.key_id
+    mac = sign_head(pepper, revision, head) if is_signed else b""
+    set_fields(installation, revision=revision, audit_head=head, audit_key_id=key_id, audit_mac=mac)
+    moved = (_MOVE_HEAD, (revision, head, key_id, mac))
+    writes = also or Writes()
+    if len(rows) == 1:
+        writes.others += [insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended)]
+    else:
+        await tx.insert_all([(AuditEvent, rows), (AuditEndedSecret, ended)])
+    writes.others.append(moved)
+    if not await tx.write_together(writes):
+        raise SecretHasEnded
+
+
+async def _chain(
+    tx: Transaction, installation: Installation, entries: Sequence[AuditEntry]
+) -> tuple[bytes, list[dict[str, object]], list[dict[str, object]]]:
+    """Return the head after these entries, their rows and those of what they ended; note them as the transaction's."""
     rows: list[dict[str, object]] = []
     ended: list[dict[str, object]] = []
     head = installation.audit_head
@@ -84,27 +106,22 @@ async def append_to_audit(
                 "hash": head,
             }
         )
-        ended += [
-            {
-                "event_id": revision,
-                "secret_id": secret.secret_id,
-                "reason": secret.reason.value,
-                "state_before": secret.state_before.value,
-            }
-            for secret in entry.ended
-        ]
-    revision, key_id = entries[-1].revision, pepper.first.key_id
-    mac = sign_head(pepper, revision, head) if is_signed else b""
-    set_fields(installation, revision=revision, audit_head=head, audit_key_id=key_id, audit_mac=mac)
-    moved = (_MOVE_HEAD, (revision, head, key_id, mac))
-    writes = also or Writes()
-    if len(rows) == 1:
-        writes.others += [insertion(AuditEvent, rows[0]), *(insertion(AuditEndedSecret, row) for row in ended)]
-    else:
-        await tx.insert_all([(AuditEvent, rows), (AuditEndedSecret, ended)])
-    writes.others.append(moved)
-    if not await tx.write_together(writes):
-        raise SecretHasEnded
+        ended += _ended_by(entry)
+        if len(rows) % _EVENTS_BETWEEN_PAUSES == 0:
+            await asyncio.sleep(0)
+    return head, rows, ended
+
+
+def _ended_by(entry: AuditEntry) -> list[dict[str, object]]:
+    return [
+        {
+            "event_id": entry.revision,
+            "secret_id": secret.secret_id,
+            "reason": secret.reason.value,
+            "state_before": secret.state_before.value,
+        }
+        for secret in entry.ended
+    ]
 
 
 def _journaled(entry: AuditEntry, digest: bytes, previous: bytes) -> JournaledChange:

@@ -52,7 +52,7 @@ _FOR_MANY_ROWS: Final = (
     """,  # noqa: S608  put together from constants
 )
 _MAX_VARIABLES: Final = 32_766  # SQLite's limit of a statement
-_ROWS_OF_STATEMENT: Final = 2000
+_ROWS_OF_STATEMENT: Final = 4000
 _ROWS_OF_VALUES: Final = 1000
 _MIGRATION_SECONDS: Final = 120.0
 _MAX_FOUND: Final = 20
