@@ -281,6 +281,41 @@ async def test_refused_attempts_do_not_push_out_the_sources_of_good_uses(service
     assert sum(not use.refused for use in await uses(services, secret_id)) == 1
 
 
+async def test_first_sources_of_secrets_leave_room_for_others_and_both_are_written_before_it_is_full(
+    services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the sources of some secrets would be missing while many secrets are used once."""
+    monkeypatch.setattr(counter, "_MAX_SOURCES_IN_MEMORY", 6)
+    monkeypatch.setattr(counter, "_SOURCES_TO_WRITE", 4)
+    usage, filled = Usage(services.database, MINUTE), []
+
+    def kept() -> int:
+        tallies = [tally for secret_id in range(9) for _, tally in usage.unwritten(secret_id, refused=False)]
+        return sum(source is not None for tally in tallies for source in tally)
+
+    for secret_id in range(9):
+        usage.used(secret_id, Source("192.0.2.1", "app"), clock.now)
+        filled.append(usage.fills_up.is_set())
+    assert kept() == 6
+    assert filled.index(True) == 3
+
+    for number in range(9):
+        usage.used(0, Source(f"203.0.113.{number}", "app"), clock.now)
+    assert kept() == 6 + 3
+
+
+async def test_other_sources_are_written_before_memory_is_full(
+    services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counter, "_MAX_SOURCES_IN_MEMORY", 6)
+    monkeypatch.setattr(counter, "_SOURCES_TO_WRITE", 4)
+    usage, filled = Usage(services.database, MINUTE), []
+    for number in range(9):
+        usage.used(0, Source(f"203.0.113.{number}", "app"), clock.now)
+        filled.append(usage.fills_up.is_set())
+    assert filled.index(True) == 2  # the first one of the secret, and two others
+
+
 async def test_a_flood_of_sources_does_not_grow_memory(services: Services, clock: Clock) -> None:
     usage = Usage(services.database, MINUTE)
     for number in range(200_000):

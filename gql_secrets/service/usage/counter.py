@@ -46,9 +46,11 @@ _WORK_TO_WAIT: Final = 20  # writing takes at most a twentieth of the time
 _SECRETS_PER_SECOND: Final = 100
 # How many secrets are processed before others get their turn on the event loop.
 _PIECE: Final = 1000
-_MAX_SOURCES_IN_MEMORY: Final = 100_000
-# How many are written without waiting for more. A use that finds no room costs several times as much to write.
-_SOURCES_TO_WRITE: Final = 90_000
+# Of sources that are the first ones of their secrets; of all others, half as many: each takes twice the memory.
+_MAX_SOURCES_IN_MEMORY: Final = 180_000
+# How many are written without waiting for more, and likewise half as many. The more secrets are written together, the
+# more of them share a page of the database. A use that finds no room costs several times as much to write.
+_SOURCES_TO_WRITE: Final = 160_000
 _MAX_HOURS: Final = 24
 MAX_UNKNOWN_CLIENTS: Final = 10_000
 _MAX_CLIENT_ID: Final = 129  # one character more than a client id has: what is longer names no client
@@ -62,9 +64,10 @@ _NO_SOURCE: Final = Source()
 class Usage:
     """Counts uses; `flush` writes them.
 
-    Memory is bounded: a tally for each secret in the database, at most `MAX_SOURCES` sources of each and 100,000 in
-    all. A use from a source beyond that is counted in its secret's total alone, until the next flush makes room. Of the
-    client ids that attempts with unknown secrets name, `MAX_UNKNOWN_CLIENTS` are kept, whether they exist or not.
+    Memory is bounded: a tally for each secret in the database, at most `MAX_SOURCES` sources of each, and in all
+    180,000 that are the first ones of their secrets and 90,000 others. A use from a source beyond that is counted in
+    its secret's total alone, until the next flush makes room. Of the client ids that attempts with unknown secrets
+    name, `MAX_UNKNOWN_CLIENTS` are kept, whether they exist or not.
     """
 
     def __init__(self, database: Database, longest_wait: timedelta) -> None:
@@ -74,9 +77,11 @@ class Usage:
         self._hours: list[Hour] = []
         self._hour = Hour(BEFORE_ALL)
         self._flushing: list[Hour] = []
-        self._sources = 0
+        self._first_sources = self._other_sources = 0
         # Set when there is hardly room for more sources, until the next flush.
         self.fills_up = asyncio.Event()
+        # Whether it may be set: after a flush that left something, nothing is gained by hurrying.
+        self._may_hurry = True
         # The last use of each secret that was listed in the last hour, in microseconds.
         self._listed: dict[int, int] = {}
         self._unknown: dict[str, Counted] = {}
@@ -132,7 +137,8 @@ class Usage:
             Unavailable: the database does not answer, or cannot write.
         """
         async with self._flush_lock:
-            self._flushing, self._hours, self._hour, self._sources = self._hours, [], Hour(BEFORE_ALL), 0
+            self._flushing, self._hours, self._hour = self._hours, [], Hour(BEFORE_ALL)
+            self._first_sources = self._other_sources = 0
             self._flushing_unknown, self._unknown = self._unknown, {}
             self.fills_up.clear()
             try:
@@ -142,6 +148,7 @@ class Usage:
                 await self._write_unknown(self._flushing_unknown)
             finally:
                 unwritten, self._flushing = self._flushing, []
+                self._may_hurry = not any(hour.used or hour.refused for hour in unwritten)
                 unwritten_unknown, self._flushing_unknown = self._flushing_unknown, {}
                 self._put_back(unwritten)
                 self._put_back_unknown(unwritten_unknown)
@@ -168,7 +175,7 @@ class Usage:
     def _count(self, tallies: dict[K, Counted], key: K, source: Source, now: datetime) -> None:
         counted = tallies.get(key)
         if counted is None:
-            tallies[key] = source if self._take_room() else None, now
+            tallies[key] = source if self._take_room_for_first() else None, now
             return
         if isinstance(counted, tuple):
             counted = tallies[key] = tally_of(counted)
@@ -182,7 +189,7 @@ class Usage:
             seen.last_at = now
 
     def _see(self, tally: Tally, source: Source, now: datetime) -> None:
-        if len(tally) < MAX_SOURCES and self._take_room():
+        if len(tally) < MAX_SOURCES and self._take_room_for_other():
             tally[source] = SourceCount(now)
         elif None in tally:
             tally[None].count += 1
@@ -190,14 +197,28 @@ class Usage:
         else:
             tally[None] = SourceCount(now)
 
-    def _take_room(self) -> bool:
-        """Return whether there is room for one more source, which has it then."""
-        if self._sources >= _MAX_SOURCES_IN_MEMORY:
+    def _take_room_for_first(self) -> bool:
+        """Return whether there is room for the first source of a secret, which has it then."""
+        if self._first_sources >= _MAX_SOURCES_IN_MEMORY:
             return False
-        self._sources += 1
-        if self._sources == _SOURCES_TO_WRITE:  # once: after a flush that failed, nothing is gained by hurrying
-            self.fills_up.set()
+        self._first_sources += 1
+        if self._first_sources >= _SOURCES_TO_WRITE:
+            self._hurry()
         return True
+
+    def _take_room_for_other(self) -> bool:
+        """Return whether there is room for one more source of a secret, which has it then."""
+        if self._other_sources >= _MAX_SOURCES_IN_MEMORY // 2:
+            return False
+        self._other_sources += 1
+        if self._other_sources >= _SOURCES_TO_WRITE // 2:
+            self._hurry()
+        return True
+
+    def _hurry(self) -> None:
+        if self._may_hurry:
+            self._may_hurry = False
+            self.fills_up.set()
 
     async def _write(self, hour: datetime, tallies: dict[int, Counted], *, refused: bool) -> None:
         """Write the counts of one hour, and forget what is written."""
@@ -276,12 +297,9 @@ class Usage:
             oldest = min(self._hours[:-1], key=lambda hour: hour.starts_at)
             self._hours.remove(oldest)
             self._hours[-1].absorb(oldest)
-        self._sources = sum(
-            len(counted) if isinstance(counted, dict) else 1
-            for hour in self._hours
-            for tallies in (hour.used, hour.refused)
-            for counted in tallies.values()
-        )
+        counted = [each for hour in self._hours for tallies in (hour.used, hour.refused) for each in tallies.values()]
+        self._first_sources = len(counted)
+        self._other_sources = sum(len(each) - 1 for each in counted if isinstance(each, dict))
 
 
 def _pieces(ids: Sequence[int]) -> Iterator[Sequence[int]]:
