@@ -148,14 +148,14 @@ class Client(Node):
     @strawberry.field(description="The client's current secret.", metadata=weighs(4))
     def current_secret(self) -> ClientSecret | None:
         row = self.row.current_secret
-        return None if row is None else ClientSecret(row=row)
+        return None if row is None else ClientSecret.of_active(row)
 
     @strawberry.field(
         description="The client's retained secret. Null if no rollover is in progress.", metadata=weighs(4)
     )
     def old_secret(self) -> ClientSecret | None:
         row = self.row.old_secret
-        return None if row is None else ClientSecret(row=row)
+        return None if row is None else ClientSecret.of_active(row)
 
     @strawberry.field(
         description="The rollover in progress, with advice on when to revoke the old secret. Null if no rollover is in "
@@ -251,11 +251,17 @@ class Client(Node):
         """Return a client as the caller of this request sees it."""
         return cls(row=row, caller=context.caller, policy=context.services.rotation_policy)
 
-    @classmethod
-    def maker(cls, context: Context) -> Callable[[ClientRow], Self]:
+    @staticmethod
+    def maker(context: Context) -> Callable[[ClientRow], "Client"]:
         """Return what makes clients as `of` does, for many."""
         caller, policy = context.caller, context.services.rotation_policy
-        return lambda row: cls(row=row, caller=caller, policy=policy)
+
+        def make(row: ClientRow) -> Client:
+            made = object.__new__(Client)  # as in `ClientSecret.of_active`
+            made.row, made.caller, made.policy = row, caller, policy
+            return made
+
+        return make
 
     @classmethod
     async def find(cls, client_id: str, info: Info) -> Self | None:

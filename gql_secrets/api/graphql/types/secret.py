@@ -202,6 +202,17 @@ class ClientSecret(Node):
         return cls(row=row, is_due=status is SecretStatus.DUE)
 
     @classmethod
+    def of_active(cls, row: ActiveSecretRow) -> Self:
+        """Return the view of an active secret as it was read.
+
+        A list makes two for each client, so without `__init__`, which takes as long again. What is not set here has its
+        default.
+        """
+        made = object.__new__(cls)
+        made.row = row
+        return made
+
+    @classmethod
     def of_optional(cls, row: models.ClientSecret | ActiveSecretRow | None) -> Self | None:
         """Return the view of a row whose state was evaluated as it was read, or None."""
         return cls(row=row) if row else None
