@@ -337,6 +337,15 @@ async def test_other_processes_get_the_lock_between_batches(
     batch.cancel()
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_what_an_import_sets_for_postgresql_ends_with_its_batch(services: Services) -> None:
+    """The connection is used for other changes afterwards."""
+    shown = "SELECT name, setting FROM pg_settings WHERE name IN ('gin_pending_list_limit', 'work_mem') ORDER BY name"
+    before = await services.database.fetch(shown)
+    assert await take(services, row()) == [("CREATED", None)]
+    assert await services.database.fetch(shown) == before
+
+
 # The file.
 
 

@@ -39,6 +39,11 @@ COUNT_ROWS: Final = """
         END LOOP;
     END $$
 """
+# New parts of names wait in a list until they are put into the index of the search, which many at a time make cheaper.
+# What one insertion puts there takes a third of a second from 16 MB, and half of that from 8.
+_FOR_MANY_ROWS: Final = """
+    SELECT set_config('gin_pending_list_limit', '8MB', true), set_config('work_mem', '32MB', true)
+"""
 _COMMAND_SECONDS: Final = 15.0
 _STATEMENT_CACHE_SIZE: Final = 100
 # The first 63 bits of SHA-256 of "gql-secrets: migrations": no other program uses it by accident.
@@ -316,7 +321,8 @@ class PostgresDialect:
         await connection.execute_query(COUNT_ROWS)
 
     async def expect_many_rows(self, connection: BaseDBAsyncClient) -> None:
-        """Do nothing: the server has the memory."""
+        """Put more into the index of the search at a time, in this transaction."""
+        await self.fetch_rows(connection, _FOR_MANY_ROWS, ())
 
     async def find_damage(self, connection: BaseDBAsyncClient) -> list[str]:  # noqa: ARG002
         """Return nothing: PostgreSQL checks its own pages, and its administrators run its own tools."""
