@@ -1,11 +1,11 @@
 """Operations that begin as soon as their request has arrived, without aiohttp's tasks and the middlewares.
 
 A gateway's or a program's check that it is signed in (`{ viewer { name } }`, `{ __typename }`) awaits nothing: it is
-answered on its arrival. On SQLite, whose short reads need no waiting either, other queries and mutations are executed
-in one task of the connection, where aiohttp would make and wake two, and what precedes them is done on arrival. Only
-the plainest requests are answered so: by POST, with the whole body, a known document and Basic credentials that
-verification has in memory, and without any header that asks for more than the answer. Everything else goes through the
-application's handler, which answers the same requests in the same way (tests/api/graphql/test_immediate.py).
+answered on its arrival. Other queries and mutations are executed in one task of the connection, where aiohttp would
+make and wake two, and what precedes them is done on arrival. Only the plainest requests are answered so: by POST, with
+the whole body, a known document and Basic credentials that verification has in memory, and without any header that asks
+for more than the answer. Everything else goes through the application's handler, which answers the same requests in the
+same way (tests/api/graphql/test_immediate.py).
 """
 
 import time
@@ -39,8 +39,6 @@ class ImmediateOperations:
     ) -> None:
         """Answer on the parts of an application; `handle` answers every other request, with all its middlewares."""
         self._endpoint, self._services, self._trusted = app[GRAPHQL], app[SERVICES], app[TRUSTED_PROXIES]
-        # Where a read has to be waited for, one task instead of two made no difference that could be measured.
-        self._reads_on_loop = self._services.database.dialect.name == "sqlite"
         self._handle = handle
         self._later = LaterAnswer(handle)
 
@@ -51,7 +49,7 @@ class ImmediateOperations:
             return self._later
         body = arrived_body(request)
         asked = None if body is None else self._endpoint.read_now(request, body)
-        if asked is None or not (self._reads_on_loop or asked.known.operation.is_immediate):
+        if asked is None:
             return self._later
         authorizations = headers.getall(hdrs.AUTHORIZATION, ())
         credentials = parse_basic(authorizations[0]) if len(authorizations) == 1 else None
