@@ -12,9 +12,11 @@ PostgreSQL in one round trip. PostgreSQL first updates the rows that there are: 
 to the WAL before its update.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -279,20 +281,25 @@ def _use_of(row: Sequence[Any]) -> tuple[int, SecretUse]:
     )
 
 
-async def find_buckets(database: Database, secret_ids: Sequence[int], now: datetime) -> list[tuple[int, UsageBucket]]:
-    """Return the hours in which these secrets were used or refused with the secret's id, the oldest first."""
+async def find_buckets(database: Database, secret_ids: Sequence[int], now: datetime) -> dict[int, list[UsageBucket]]:
+    """Return the hours in which each of these secrets was used or refused, the oldest first, where there are any."""
     # Each hour is named, so that the key (hour, secret) answers without a scan.
     this_hour = to_microseconds(now) // _HOUR * _HOUR
     hours = range(this_hour, this_hour - _microseconds(MAX_KEPT) - 1, -_HOUR)
-    instants = {hour: from_microseconds(hour) for hour in hours}
+    found: dict[int, list[UsageBucket]] = defaultdict(list)
 
-    def bucket_of(row: Sequence[Any]) -> tuple[int, UsageBucket]:
+    def add(row: Sequence[Any]) -> None:
         secret_id, hour, count, refused = row
-        return secret_id, UsageBucket(instants[hour], count, refused)
+        found[secret_id].append(UsageBucket(_start_of(hour), count, refused))
 
     statement = _BUCKETS.format(hours=_marks(hours), marks=_marks(secret_ids))
     is_short = len(secret_ids) <= _FEW_SECRETS
-    return await database.fetch_as(bucket_of, statement, [*hours, *secret_ids], is_short=is_short)
+    await database.fetch_as(add, statement, [*hours, *secret_ids], is_short=is_short)
+    return found
+
+
+# Every secret has the same hours, and each hour brings one more.
+_start_of: Final = lru_cache(maxsize=2 * (MAX_KEPT // BUCKET))(from_microseconds)
 
 
 async def add_last_uses(database: Database | Transaction, secrets: Sequence[ClientSecret]) -> None:

@@ -243,7 +243,7 @@ async def test_every_secret_of_a_large_batch_is_written(services: Services, cloc
     assert {(number, use.address): use.count for number, use in found} == wanted
     assert {(use.user_agent, use.last_seen_at) for _, use in found} == {("app", clock.now)}
     hours = await find_buckets(services.database, range(10_000, 12_100), clock.now)
-    assert {number: bucket.count for number, bucket in hours} == dict.fromkeys(range(10_000, 12_100), 2)
+    assert {number: bucket.count for number, [bucket] in hours.items()} == dict.fromkeys(range(10_000, 12_100), 2)
 
 
 async def test_a_use_whose_source_finds_no_room_is_counted_and_the_next_one_has_its_source(

@@ -1,25 +1,31 @@
 """What resolvers share during one request."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import strawberry
 from graphql import FieldNode
 
+from gql_secrets.api.graphql.types.usage import SecretUse, UsageBucket
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.networks import address_block
 from gql_secrets.graphql_server.loading import Loader, loads
+from gql_secrets.pauses import make_all
 from gql_secrets.service.pages import Page, PageRequest
 from gql_secrets.service.usage.queries import Rollover, UnknownAttempts
 from gql_secrets.service.usage.sources import RolloverKey, RolloverSources
 from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.storage.models import AuditEvent, ClientSecret
-from gql_secrets.storage.usage import SecretUse, Totals, UsageBucket
+from gql_secrets.storage.usage import Totals
 from gql_secrets.wiring import Services
+
+K = TypeVar("K")
+Row = TypeVar("Row")
+Shown = TypeVar("Shown")
 
 
 class Loaders:
@@ -52,12 +58,12 @@ class Loaders:
     @cached_property
     def uses(self) -> Loader[int, list[SecretUse]]:
         """The sources that used secrets, by the id of the secret."""
-        return Loader(self._usage.uses_of)
+        return Loader(_shown(self._usage.uses_of, SecretUse.of))
 
     @cached_property
     def usage(self) -> Loader[int, list[UsageBucket]]:
         """The uses of secrets by the hour, by the id of the secret."""
-        return Loader(self._usage.usage_of)
+        return Loader(_shown(self._usage.usage_of, UsageBucket.of))
 
     @cached_property
     def secrets(self) -> Loader[tuple[str, PageRequest], Page[ClientSecret]]:
@@ -133,6 +139,17 @@ def turn_key_of(caller: Caller) -> Hashable:
     if not caller.is_anonymous:
         return caller.actor
     return ("address", address_block(caller.address) if caller.address else None)
+
+
+def _shown(
+    read: Callable[[list[K]], Awaitable[Mapping[K, Sequence[Row]]]], show: Callable[[Row], Shown]
+) -> Callable[[list[K]], Awaitable[dict[K, list[Shown]]]]:
+    """Return what reads rows and makes the view of each once, however many fields show it."""
+
+    async def read_and_show(keys: list[K]) -> dict[K, list[Shown]]:
+        return {key: await make_all(show, rows) for key, rows in (await read(keys)).items()}
+
+    return read_and_show
 
 
 def loaded_by(loader: Callable[[Loaders], Loader[Any, Any]]) -> Mapping[Any, Any]:

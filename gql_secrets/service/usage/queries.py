@@ -110,7 +110,7 @@ class UsageQueries:
         now = await self._queries.now()
 
         async def read() -> dict[int, list[UsageBucket]]:
-            stored = _by_secret(await find_buckets(self._database, secret_ids, now))
+            stored = await find_buckets(self._database, secret_ids, now)
             usage = {}
             for secret_id in secret_ids:
                 await pause()

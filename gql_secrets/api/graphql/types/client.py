@@ -12,7 +12,8 @@ from gql_secrets.api.graphql.enums import Feature, Role
 from gql_secrets.api.graphql.guards import Guard
 from gql_secrets.api.graphql.nodes import After, Connection, First, Node
 from gql_secrets.api.graphql.types.audit import AuditEvent
-from gql_secrets.api.graphql.types.secret import MAX_INT, ClientSecret, Rollover
+from gql_secrets.api.graphql.types.secret import ClientSecret, Rollover
+from gql_secrets.api.graphql.types.usage import MAX_INT
 from gql_secrets.api.graphql.weights import EVALUATED, PAGE_BELOW
 from gql_secrets.domain.access import Caller, may_change, outranks, parse_features, rank
 from gql_secrets.domain.policies import RotationPolicy

@@ -9,6 +9,7 @@ from gql_secrets.api.graphql.context import Info, loaded_by
 from gql_secrets.api.graphql.enums import Role, RolloverAdvice, RolloverSourceState, SecretEndReason, SecretState
 from gql_secrets.api.graphql.guards import Guard, client_of_source
 from gql_secrets.api.graphql.nodes import Node
+from gql_secrets.api.graphql.types.usage import MAX_INT, SecretUse, UsageBucket
 from gql_secrets.api.graphql.weights import EVALUATED
 from gql_secrets.domain import sources
 from gql_secrets.domain.rotation import SecretStatus, evaluate
@@ -18,55 +19,8 @@ from gql_secrets.service.usage.sources import MAX_ROLLOVER_SOURCES, RolloverKey
 from gql_secrets.storage import models, usage
 from gql_secrets.storage.client_rows import ActiveSecretRow
 
-# GraphQL's Int has 32 bits; a secret of a busy API can be used more often than that.
-MAX_INT: Final = 2**31 - 1
 _FROM_TOTALS: Final = {**EVALUATED, **loaded_by(lambda loaders: loaders.totals)}
 _OF_SOURCES: Final = loaded_by(lambda loaders: loaders.sources)
-
-
-@strawberry.type(description="A source that used a secret: an address and a user agent.")
-class SecretUse:
-    address: str | None = strawberry.field(description="The address of the source, as reported by trusted proxies.")
-    user_agent: str | None = strawberry.field(
-        description="The User-Agent header of the source, truncated to 256 characters."
-    )
-    first_seen_at: datetime = strawberry.field(description="When the source first used the secret.")
-    last_seen_at: datetime = strawberry.field(
-        description="When the source last used the secret. Delayed by at most a minute."
-    )
-    count: int = strawberry.field(description="How often the source used the secret. Delayed by at most a minute.")
-    refused: bool = strawberry.field(
-        description="Whether these are refused attempts, made after the secret had ended. The source still has the "
-        "secret."
-    )
-
-    @classmethod
-    def of(cls, use: usage.SecretUse) -> Self:
-        """Return the view of a source."""
-        return cls(
-            address=use.address,
-            user_agent=use.user_agent,
-            first_seen_at=use.first_seen_at,
-            last_seen_at=use.last_seen_at,
-            count=min(use.count, MAX_INT),
-            refused=use.refused,
-        )
-
-
-@strawberry.type(description="The use of a secret within one hour.")
-class UsageBucket:
-    starts_at: datetime = strawberry.field(description="When the hour starts.")
-    count: int = strawberry.field(description="How often the secret was accepted.")
-    refused: int = strawberry.field(description="How often the secret was tried after it had ended.")
-
-    @classmethod
-    def of(cls, bucket: usage.UsageBucket) -> Self:
-        """Return the view of an hour."""
-        return cls(
-            starts_at=bucket.starts_at,
-            count=min(bucket.count, MAX_INT),
-            refused=min(bucket.refused, MAX_INT),
-        )
 
 
 @strawberry.type(
@@ -178,7 +132,7 @@ class ClientSecret(Node):
         metadata={**weighs(30, size=2 * usage.MAX_SOURCES), **loaded_by(lambda loaders: loaders.uses)},
     )
     async def uses(self, info: Info) -> list[SecretUse] | None:
-        return [SecretUse.of(use) for use in await info.context.loaders.uses.find(self.key) or ()]
+        return await info.context.loaders.uses.find(self.key) or []
 
     @strawberry.field(
         description="The hours in which the secret was used or refused, oldest first. Covers its rollover and the day "
@@ -186,7 +140,7 @@ class ClientSecret(Node):
         metadata={**weighs(30, size=usage.MAX_KEPT // usage.BUCKET), **loaded_by(lambda loaders: loaders.usage)},
     )
     async def usage(self, info: Info) -> list[UsageBucket]:
-        return [UsageBucket.of(bucket) for bucket in await info.context.loaders.usage.find(self.key) or ()]
+        return await info.context.loaders.usage.find(self.key) or []
 
     @classmethod
     def of(cls, row: models.ClientSecret | ActiveSecretRow, *, now: datetime | None = None) -> Self:
