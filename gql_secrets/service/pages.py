@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from gql_secrets.domain import base64url
@@ -142,7 +143,7 @@ class Page(Generic[Row]):
             request: which rows were requested.
             rows: the rows in the order in which they were read, which is backward for a page before a cursor.
             make_cursor: returns the cursor of a row.
-            count: counts the rows of all pages.
+            count: counts the rows of all pages. It is not needed where this page has them all.
         """
         has_more = len(rows) > request.size
         kept = list(rows[: request.size])
@@ -154,7 +155,7 @@ class Page(Generic[Row]):
             make_cursor=make_cursor,
             has_next=has_cursor if request.is_backward else has_more,
             has_previous=has_more if request.is_backward else has_cursor,
-            count=count,
+            count=count if has_more or has_cursor else partial(_known, len(kept)),
         )
 
     @property
@@ -165,6 +166,10 @@ class Page(Generic[Row]):
     def cursor_of(self, row: Row) -> str:
         """Return the cursor of one of the rows."""
         return self.make_cursor(row)
+
+
+async def _known(number: int) -> int:
+    return number
 
 
 class Counts:

@@ -34,6 +34,8 @@ MAX_KEPT: Final = (168 + 24) * BUCKET
 
 # Up to this number, all that there is of them is read within a millisecond: 100 sources and 193 hours each.
 _FEW_SECRETS: Final = 5
+# Up to this number, their sources are summed up within a millisecond.
+_FEW_TOTALS: Final = 10
 _HOUR: Final = BUCKET // timedelta(microseconds=1)
 
 _ADD_TOTALS: Final = """
@@ -315,7 +317,7 @@ async def find_totals(database: Database | Transaction, secret_ids: Sequence[int
     if not secret_ids:
         return found
     statement = _TOTALS.format(marks=_marks(secret_ids))
-    rows = await database.fetch_as(tuple, statement, secret_ids, is_short=len(secret_ids) <= _FEW_SECRETS)
+    rows = await database.fetch_as(tuple, statement, secret_ids, is_short=len(secret_ids) <= _FEW_TOTALS)
     for secret_id, use_count, last_used_at, refused_attempts, last_refused_at, refused, count, last_seen_at in rows:
         totals = found.get(secret_id) or Totals(
             use_count, _instant(last_used_at), refused_attempts, _instant(last_refused_at)
