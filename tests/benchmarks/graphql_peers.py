@@ -1,6 +1,6 @@
 """What does GraphQL cost here, against a bare aiohttp handler and against the fastest servers of Node.js?
 
-    uv run --all-groups python tests/benchmarks/graphql_peers.py [--rounds 5] [--seconds 1.5] [--short]
+    uv run --all-groups python tests/benchmarks/graphql_peers.py [--rounds 5] [--seconds 1.5] [--callers 1] [--short]
 
 Installs Apollo Server, Yoga, Mercurius and PostGraphile from npm into a temporary folder, in the versions of
 `peers/package.json` and below. One PostgreSQL holds the same 10,000 clients with two secrets each for the peers and for
@@ -10,8 +10,9 @@ request, and that of PostgreSQL's processes; a ratio is ours / theirs within one
 quartiles. It fails above the bars below.
 
 What is not symmetric: ours authenticates each request, evaluates roles, and writes an audit log with a chain of hashes;
-the peers do nothing of that, read by one joined statement, and reset by one call of a stored function. `--short` runs
-ours and the bare handler only, and checks that everything works.
+the peers do nothing of that, read by one joined statement, and reset by one call of a stored function. All connections
+have the same caller, whose operations ours executes one at a time; with `--callers 16`, each has one of its own.
+`--short` runs ours and the bare handler only, and checks that everything works.
 """
 
 import argparse
@@ -94,7 +95,7 @@ RETAINED = """
     INSERT INTO client_secret (client_id, digest, pepper_key_id, hint, is_weak, state, created_at, created_by,
         replaced_at, expires_at, use_count, refused_attempts)
     SELECT client_id, {digest}, 'bench', 'abcd', false, 'RETAINED', created_at, 'user:ada',
-        created_at, created_at + 360000000000, 0, 0 FROM client WHERE name <> 'First owner'
+        created_at, created_at + 360000000000, 0, 0 FROM client
 """
 
 
@@ -113,18 +114,20 @@ class Server:
     port: int
     process: subprocess.Popen[bytes]
     path: str
-    authorization: str = ""
+    authorizations: Sequence[str] = ("",)
     costs: dict[tuple[str, int], list[Cost]] = field(default_factory=dict)
 
-    def requests(self, kind: str) -> Iterator[bytes]:
+    def requests(self, kind: str, client_ids: Iterator[str], number: int) -> Iterator[bytes]:
+        """The requests of the connection of that number."""
         query = QUERIES[kind][self.dialect]
-        return (self._request({"query": query, "variables": {"id": each}}) for each in shuffled())
+        authorization = self.authorizations[number % len(self.authorizations)]
+        return (self._request({"query": query, "variables": {"id": each}}, authorization) for each in client_ids)
 
-    def _request(self, content: object) -> bytes:
+    def _request(self, content: object, authorization: str) -> bytes:
         body = json.dumps(content).encode()
         return (
             f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: application/json\r\n"
-            f"Accept: application/json\r\n{self.authorization}Content-Length: {len(body)}\r\n\r\n"
+            f"Accept: application/json\r\n{authorization}Content-Length: {len(body)}\r\n\r\n"
         ).encode() + body
 
 
@@ -180,10 +183,11 @@ def is_whole(head: bytes, body: bytes) -> bool:
 async def ask(server: Server, kind: str, connections: int, seconds: float) -> int:
     """Ask for this many seconds; return how many answers came."""
     loop = asyncio.get_running_loop()
-    requests = server.requests(kind)
+    client_ids = shuffled()
     ends_at = time.perf_counter() + seconds
     answers: list[asyncio.Future[int]] = []
-    for _ in range(connections):
+    for number in range(connections):
+        requests = server.requests(kind, client_ids, number)
         answers.append(loop.create_future())
         await loop.create_connection(partial(Connection, requests, ends_at, answers[-1]), "127.0.0.1", server.port)
     return sum(await asyncio.gather(*answers))
@@ -227,7 +231,13 @@ def free_port() -> int:
 
 @contextmanager
 def started(
-    name: str, dialect: int, path: str, command: Sequence[str], *, authorization: str = "", **environment: str
+    name: str,
+    dialect: int,
+    path: str,
+    command: Sequence[str],
+    *,
+    authorizations: Sequence[str] = ("",),
+    **environment: str,
 ) -> Iterator[Server]:
     """Run a server; PORT in the command is its port."""
     port = free_port()
@@ -245,16 +255,18 @@ def started(
             if process.poll() is not None:
                 raise RuntimeError(f"{name} did not start")
             time.sleep(0.1)
-        yield Server(name, dialect, port, process, path, authorization)
+        yield Server(name, dialect, port, process, path, authorizations)
     finally:
         process.terminate()
         process.wait(30)
 
 
-async def make_owner(settings: Settings) -> str:
-    """Create an owner, and give each client a retained secret; return the header with which the owner signs in."""
+async def make_owners(settings: Settings, count: int) -> list[str]:
+    """Create owners, and give each client a retained secret; return the headers with which the owners sign in."""
     services = await open_services(settings)
-    registration = await services.clients.create_client("First owner", features=[Feature.OWNER.value], by=ADMIN)
+    owners = [
+        await services.clients.create_client("Owner", features=[Feature.OWNER.value], by=ADMIN) for _ in range(count)
+    ]
     await services.close()
     if settings.database_url:
         connection = await asyncpg.connect(settings.database_url)
@@ -264,24 +276,25 @@ async def make_owner(settings: Settings) -> str:
     else:
         with closing(sqlite3.connect(settings.data_dir / DATABASE_FILE)) as file, file:
             file.execute(RETAINED.format(digest="randomblob(32)"))
-    basic = encode_basic_auth(registration.client.client_id, registration.secret.reveal())
-    return f"Authorization: {basic}\r\n"
+    return [
+        f"Authorization: {encode_basic_auth(owner.client.client_id, owner.secret.reveal())}\r\n" for owner in owners
+    ]
 
 
-def our_servers(stack: ExitStack, directory: Path, server: PostgresServer) -> list[Server]:
+def our_servers(stack: ExitStack, directory: Path, server: PostgresServer, callers: int) -> list[Server]:
     servers = [stack.enter_context(started(BARE, 0, "/graphql", [sys.executable, __file__, "--bare", "PORT"]))]
     for name, settings in (
         (POSTGRES, asyncio.run(new_postgres(server, directory / "postgres"))),
         (SQLITE, asyncio.run(new_sqlite(directory / "sqlite"))),
     ):
-        authorization = asyncio.run(make_owner(settings))
+        authorizations = asyncio.run(make_owners(settings, callers))
         serve = ["-m", "gql_secrets.cli", "serve", "--data-dir", str(settings.data_dir), "--port", "PORT"]
         command = [sys.executable, *serve]
         environment = {"GQL_SECRETS_PEPPER": PEPPER}
         if settings.database_url:
             environment["GQL_SECRETS_DATABASE_URL"] = settings.database_url
         servers.append(
-            stack.enter_context(started(name, 0, "/graphql", command, authorization=authorization, **environment))
+            stack.enter_context(started(name, 0, "/graphql", command, authorizations=authorizations, **environment))
         )
     return servers
 
@@ -406,12 +419,18 @@ def report(servers: list[Server], kinds: Sequence[str]) -> int:
 
 
 def compare(
-    kinds: Sequence[str], rounds: int, seconds: float, server: PostgresServer, *, with_peers: bool = True
+    kinds: Sequence[str],
+    rounds: int,
+    seconds: float,
+    server: PostgresServer,
+    *,
+    callers: int = 1,
+    with_peers: bool = True,
 ) -> int:
     """Ask all servers for these kinds of requests, and print the tables; return how many bars were missed."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gqls-bench-")))
-        servers = our_servers(stack, directory, server)
+        servers = our_servers(stack, directory, server, callers)
         if with_peers:
             servers += peer_servers(stack, directory / "peers", server, kinds)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -423,6 +442,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compare GraphQL with a bare handler and with other servers.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--callers", type=int, default=1, help="how many sign in, each on connections of its own")
     parser.add_argument("--short", action="store_true", help="ours and the bare handler only; check that it works")
     parser.add_argument("--bare", type=int, default=0, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -432,7 +452,14 @@ def main() -> int:
     if chosen.short:
         chosen.rounds, chosen.seconds = 1, 0.3
     with postgres() as server:
-        failed = compare(tuple(CONNECTIONS), chosen.rounds, chosen.seconds, server, with_peers=not chosen.short)
+        failed = compare(
+            tuple(CONNECTIONS),
+            chosen.rounds,
+            chosen.seconds,
+            server,
+            callers=chosen.callers,
+            with_peers=not chosen.short,
+        )
     return int(failed > 0 and not chosen.short)
 
 
