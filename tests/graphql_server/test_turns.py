@@ -15,7 +15,7 @@ from gql_secrets.graphql_server.turns import Turns
 # `secrets` takes an argument, so every client is resolved on its own.
 PAGE = "{ clients(first: 40) { nodes { clientId secrets(first: 15) { nodes { id hint state } } } } }"
 
-PLAIN_PAGE = "{ clients(first: 40) { nodes { clientId id name enabled generation oldSecret { id } } } }"
+PLAIN_PAGE = "{ clients(first: 80) { nodes { clientId id name enabled generation oldSecret { id } } } }"
 
 
 async def ticks_during(work: Any) -> int:
@@ -96,8 +96,8 @@ async def test_requests_of_one_caller_are_executed_one_at_a_time(
     [
         (PAGE, 40),
         # Executed by a plan, directly and below an alias: one pause for each item.
-        (PLAIN_PAGE, 40),
-        (f"{{ a: {PLAIN_PAGE[1:-1]} b: {PLAIN_PAGE[1:-1]} }}", 80),
+        (PLAIN_PAGE, 80),
+        (f"{{ a: {PLAIN_PAGE[1:-1]} b: {PLAIN_PAGE[1:-1]} }}", 160),
         ("{ trouble { many { crash } } }", 1),
         ("{ trouble { many { crashHard } } }", 1),
     ],
