@@ -17,14 +17,12 @@ from gql_secrets.storage.dialect import Writes
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import AuditEndedSecret, AuditEvent, Installation
 from gql_secrets.storage.objects import set_fields
-from gql_secrets.storage.transaction import Transaction, insertion
+from gql_secrets.storage.transaction import ROWS_BETWEEN_PAUSES, Transaction, insertion
 
 _log: Final = logging.getLogger(__name__)
 _MOVE_HEAD: Final = """
     UPDATE installation SET revision = ?, audit_head = ?, audit_key_id = ?, audit_mac = ? WHERE id = 1
 """
-# After how many events of one change what it inserts goes on.
-_EVENTS_BETWEEN_PAUSES: Final = 500
 _values_of_same_fields: Final = attrgetter(*SAME_FIELDS)
 
 
@@ -107,7 +105,7 @@ async def _chain(
             }
         )
         ended += _ended_by(entry)
-        if len(rows) % _EVENTS_BETWEEN_PAUSES == 0:
+        if len(rows) % ROWS_BETWEEN_PAUSES == 0:
             await asyncio.sleep(0)
     return head, rows, ended
 

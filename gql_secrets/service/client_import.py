@@ -37,6 +37,7 @@ from gql_secrets.service.secret_store import values_of_secret
 from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.models import Client, ClientFeature, ClientLabel, ClientListing, ClientNetwork, ClientSecret
+from gql_secrets.storage.transaction import ROWS_BETWEEN_PAUSES
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -45,8 +46,6 @@ MIN_BATCH: Final = 500
 MAX_BATCH: Final = 4000
 # For how long other changes should wait for a batch.
 _SECONDS_OF_BATCH: Final = 0.3
-# How many rows are computed at a time. In between, what PostgreSQL has finished is followed by the next insertion.
-_ROWS_BETWEEN_PAUSES: Final = 500
 
 _MAX_SECRET: Final = 1024
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -364,8 +363,8 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
 async def _each(values_of: Callable[[T], V], rows: Sequence[T]) -> list[V]:
     """Return the values of each row, and let what is being inserted go on between them."""
     values: list[V] = []
-    for start in range(0, len(rows), _ROWS_BETWEEN_PAUSES):
-        values += map(values_of, rows[start : start + _ROWS_BETWEEN_PAUSES])
+    for start in range(0, len(rows), ROWS_BETWEEN_PAUSES):
+        values += map(values_of, rows[start : start + ROWS_BETWEEN_PAUSES])
         await asyncio.sleep(0)
     return values
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from datetime import datetime
 from operator import itemgetter
 from types import NoneType
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.fields.base import Field
@@ -18,6 +18,9 @@ from gql_secrets.storage.dialect import Dialect, NewRow, Statement, TableRows, W
 from gql_secrets.storage.fields import to_microseconds
 
 T = TypeVar("T")
+
+# How many rows are computed at a time inside `inserting`; in between, a finished insertion makes room for the next one.
+ROWS_BETWEEN_PAUSES: Final = 500
 
 
 class Transaction:

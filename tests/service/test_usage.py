@@ -281,12 +281,18 @@ async def test_refused_attempts_do_not_push_out_the_sources_of_good_uses(service
     assert sum(not use.refused for use in await uses(services, secret_id)) == 1
 
 
-async def test_first_sources_of_secrets_leave_room_for_others_and_both_are_written_before_it_is_full(
-    services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else the sources of some secrets would be missing while many secrets are used once."""
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for the first sources of six secrets, written once there are four, and for half as many others."""
     monkeypatch.setattr(counter, "_MAX_SOURCES_IN_MEMORY", 6)
     monkeypatch.setattr(counter, "_SOURCES_TO_WRITE", 4)
+
+
+@pytest.mark.usefixtures("small_memory")
+async def test_first_sources_of_secrets_leave_room_for_others_and_both_are_written_before_it_is_full(
+    services: Services, clock: Clock
+) -> None:
+    """Else the sources of some secrets would be missing while many secrets are used once."""
     usage, filled = Usage(services.database, MINUTE), []
 
     def kept() -> int:
@@ -304,11 +310,8 @@ async def test_first_sources_of_secrets_leave_room_for_others_and_both_are_writt
     assert kept() == 6 + 3
 
 
-async def test_other_sources_are_written_before_memory_is_full(
-    services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(counter, "_MAX_SOURCES_IN_MEMORY", 6)
-    monkeypatch.setattr(counter, "_SOURCES_TO_WRITE", 4)
+@pytest.mark.usefixtures("small_memory")
+async def test_other_sources_are_written_before_memory_is_full(services: Services, clock: Clock) -> None:
     usage, filled = Usage(services.database, MINUTE), []
     for number in range(9):
         usage.used(0, Source(f"203.0.113.{number}", "app"), clock.now)

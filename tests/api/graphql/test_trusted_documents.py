@@ -14,13 +14,10 @@ from gql_secrets.api.console import console_documents
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.settings import Settings
 
+# Nothing here depends on the kind of database.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 INTROSPECT = {"query": "{ __schema { queryType { name } } }"}
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """Nothing here depends on the kind of database."""
-    return sqlite_url
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ async def ada(person: Person, provider: IdentityProvider) -> Person:
 
 @pytest.fixture
 async def short(person: Person, provider: IdentityProvider) -> Person:
-    """Somebody whose role cannot be looked at again: there is no refresh token, and user info does not show it."""
+    """A person whose role cannot be looked up again: the provider gives no refresh token, and user info has no role."""
     provider.sign_ins.refreshes = False
     assert await person.sign_in(provider) == "/"
     return person

@@ -8,15 +8,12 @@ from support.installation import BuildApi, as_owner
 
 from gql_secrets.domain.access import Role
 
+# Nothing here depends on the kind of database.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 APP = "https://app.example.com"
 VIEWER = {"query": "{ viewer { name } }"}
 CREATE = {"query": 'mutation { createClient(name: "x") { client { clientId } } }'}
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """Nothing here depends on the kind of database."""
-    return sqlite_url
 
 
 @pytest.fixture
