@@ -320,9 +320,9 @@ def main() -> int:
         with postgres() as server:
             failed += run(compare(chosen.rounds, chosen.seconds, server))
             if not chosen.short:
-                from benchmarks import graphql_peers  # noqa: PLC0415  it imports this module
+                from benchmarks import graphql_peers, peer_servers  # noqa: PLC0415  they import this module
 
-                failed += graphql_peers.compare((graphql_peers.RESET,), chosen.rounds, chosen.seconds, server)
+                failed += graphql_peers.compare((peer_servers.RESET,), chosen.rounds, chosen.seconds, server)
     return int(failed > 0 and not chosen.short)
 
 
