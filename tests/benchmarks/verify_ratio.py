@@ -30,7 +30,6 @@ import itertools
 import os
 import random
 import socket
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -49,6 +48,7 @@ from aiohttp import web
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.verified_clients import PEPPER, client_id, fill_postgres, fill_sqlite, secret
 from support.cluster import children_of
 from support.databases import PostgresServer, apart, name_in
 
@@ -68,110 +68,16 @@ SHORT_CLIENTS, SHORT_MISSES = 5000, 50_000
 MISSES_BAR = 0.85
 MAX_BYTES = 300  # of memory for a remembered secret
 REMEMBERED = 1_000_000
-PEPPER = "bench:" + base64.urlsafe_b64encode(hashlib.sha256(b"pepper of the benchmark").digest()).decode().rstrip("=")
 WARM_SECONDS = 2.0
 MAX_READ_AHEAD = 180.0
 MAX_REQUESTS = 400_000
-HOUR = 3_600_000_000
 FLUSH_SECONDS = 5  # the shortest that can be set: a run need not wait for a minute
 IDLE = 0.05  # seconds of processor time within a second
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def client_id(number: int) -> str:
-    return hashlib.sha256(b"client %d" % number).hexdigest()[:32]
-
-
-def secret(number: int, generation: int) -> str:
-    # As long as ours; making a million of those would take minutes.
-    return hashlib.sha256(b"secret %d %d" % (number, generation)).hexdigest()[:54]
-
-
-CLIENT_COLUMNS = (
-    "client_id", "client_id_folded", "name", "name_folded", "enabled", "is_restricted", "generation", "created_at",
-)  # fmt: skip
-LISTING_COLUMNS = ("client_id", "search_text", "last_used_at")
 READ = """
     SELECT s.id, s.client_id, s.state, s.expires_at, c.enabled FROM client_secret s JOIN client c USING (client_id)
     WHERE s.digest = $1
 """
-SECRET_COLUMNS = (
-    "client_id", "digest", "pepper_key_id", "hint", "is_weak", "state", "created_at", "created_by", "replaced_at",
-    "expires_at", "first_used_at", "last_used_at", "use_count", "refused_attempts",
-)  # fmt: skip
-
-
-def client_rows(clients: int, now: int) -> Iterator[tuple[object, ...]]:
-    for number in range(clients):
-        name = client_id(number)
-        yield name, name, f"client {number}", f"client {number}", True, False, 2, now - HOUR
-
-
-def listing_rows(clients: int, now: int) -> Iterator[tuple[object, ...]]:
-    for number in range(clients):
-        yield client_id(number), f"client {number}", now
-
-
-def secret_rows(clients: int, now: int) -> Iterator[tuple[object, ...]]:
-    key = Pepper.parse(PEPPER).first
-    for number in range(clients):
-        name = client_id(number)
-        for generation, state in enumerate(("RETAINED", "CURRENT")):
-            retained = state == "RETAINED"
-            digest = key.digest(name, secret(number, generation))
-            yield (
-                name, digest, key.key_id, "abcd", False, state, now - HOUR, "benchmark",
-                now - HOUR if retained else None, now + 100 * HOUR if retained else None, now - HOUR, now - HOUR,
-                0, 0,
-            )  # fmt: skip
-
-
-async def fill_postgres(url: str, clients: int) -> None:
-    """Write clients that have used both secrets, past the services."""
-    now = time.time_ns() // 1000
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.copy_records_to_table(
-            "client", columns=CLIENT_COLUMNS, records=client_rows(clients, now), timeout=600
-        )
-        await connection.copy_records_to_table(
-            "client_secret", columns=SECRET_COLUMNS, records=secret_rows(clients, now), timeout=600
-        )
-        await connection.copy_records_to_table(
-            "client_listing", columns=LISTING_COLUMNS, records=listing_rows(clients, now), timeout=600
-        )
-        await connection.execute("VACUUM ANALYZE")
-    finally:
-        await connection.close()
-
-
-def fill(path: Path, clients: int) -> None:
-    """Write clients that have used both secrets, past the services."""
-    now = time.time_ns() // 1000
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("PRAGMA cache_size = -500000")
-        # Nobody searches, so the index of the search stays empty.
-        made_later = connection.execute(
-            "SELECT type, name, sql FROM sqlite_master "
-            "WHERE type IN ('index', 'trigger') AND sql > '' AND tbl_name LIKE 'client%'"
-        ).fetchall()
-        for kind, name, _ in made_later:
-            connection.execute(f"DROP {kind} {name}")
-        for table, names, rows in (
-            ("client", CLIENT_COLUMNS, client_rows(clients, now)),
-            ("client_secret", SECRET_COLUMNS, secret_rows(clients, now)),
-            ("client_listing", LISTING_COLUMNS, listing_rows(clients, now)),
-        ):
-            marks = ", ".join("?" * len(names))
-            connection.executemany(
-                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608  names of our own columns
-                rows,
-            )
-        for _, _, sql in made_later:
-            connection.execute(sql)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
 
 
 async def install(settings: Settings) -> None:
@@ -432,7 +338,7 @@ def on_sqlite(clients: int) -> Iterator[Server]:
         directory = Path(name)
         asyncio.run(install(Settings(data_dir=directory, pepper=PEPPER)))
         began = time.perf_counter()
-        fill(directory / DATABASE_FILE, clients)
+        fill_sqlite(directory / DATABASE_FILE, clients)
         size = (directory / DATABASE_FILE).stat().st_size / 2**20
         print(f"{clients:,} clients: {size:.0f} MB, filled in {time.perf_counter() - began:.0f} s", flush=True)
         with started(
