@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from support.callers import ADMIN, DAY, HARD, OPERATOR, Made, sign_in, verify
@@ -438,3 +439,46 @@ async def test_a_secret_that_has_ended_and_is_tried_is_reported_once_an_hour(
     assert isinstance(data, dict)
     assert (data["clientId"], data["count"]) == (client.id, 2)
     assert client.secret not in json.dumps(receiver.got)
+
+
+async def test_an_attempt_that_is_written_after_the_hour_is_over_is_reported(
+    services: Services, courier: Courier, receiver: Receiver, client: Made, clock: Clock
+) -> None:
+    """Attempts are counted for up to a minute before they are written: a job that runs at :59 was never reported."""
+    await services.webhooks.create(URL, [WebhookEventType.STRAGGLER_REFUSED], by=ADMIN)
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    clock.move(HOUR - MINUTE)
+    await verify(services, client.id, client.secret, "198.51.100.7")
+    clock.move(2 * MINUTE)
+    await services.usage.flush()
+    await run_until_idle(courier)
+    assert len(receiver.got) == 1
+
+    clock.move(MINUTE)
+    await run_until_idle(courier)
+    assert len(receiver.got) == 1
+    await verify(services, client.id, client.secret, "198.51.100.7")
+    await services.usage.flush()
+    clock.move(MINUTE)
+    await run_until_idle(courier)
+    assert len(receiver.got) == 2, "the attempts of the next hour"
+
+
+async def test_a_webhook_that_is_deleted_between_two_reads_does_not_disturb_the_others(
+    services: Services, courier: Courier, receiver: Receiver, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted = await services.webhooks.create(URL, [WebhookEventType.CLIENT_CREATED], by=ADMIN)
+    await services.webhooks.create(URL, [WebhookEventType.CLIENT_CREATED], by=ADMIN)
+    await make_client()
+    read = services.database.read
+
+    async def read_and_delete(work: Any) -> Any:
+        rows = await read(work)
+        if isinstance(rows, list) and rows and isinstance(rows[0], WebhookDelivery):
+            monkeypatch.undo()
+            await services.webhooks.delete(deleted.webhook.id, by=ADMIN)
+        return rows
+
+    monkeypatch.setattr(services.database, "read", read_and_delete)
+    await courier.run()
+    assert len(receiver.got) == 1

@@ -239,8 +239,10 @@ class Courier:
             webhook.id: webhook
             for webhook in await self._database.read(lambda connection: Webhook.all().using_db(connection))
         }
-        await asyncio.gather(*(self._attempt(by_id[delivery.webhook_id], delivery) for delivery in deliveries))
-        return len(deliveries)
+        # A webhook that was deleted between the two reads has taken its deliveries with it.
+        due = [(by_id[each.webhook_id], each) for each in deliveries if each.webhook_id in by_id]
+        await asyncio.gather(*(self._attempt(webhook, delivery) for webhook, delivery in due))
+        return len(due)
 
     async def _attempt(self, webhook: Webhook, delivery: WebhookDelivery) -> None:
         now = await self._database.now()

@@ -27,10 +27,10 @@ _NEW: Final = """
         SELECT 1 FROM webhook_delivery d WHERE d.webhook_id = ? AND d.event_id = ? || x.id
     ) ORDER BY x.id LIMIT ?
 """
-
-
+# Attempts are counted for up to a minute before they are written, and looked for every 15 seconds.
+_WRITTEN_WITHIN: Final = timedelta(minutes=5)
 _STRAGGLERS: Final = """
-    SELECT x.client_id, x.id FROM client_secret x
+    SELECT x.client_id, x.id, x.last_refused_at FROM client_secret x
     WHERE x.state IN ('EXPIRED', 'REVOKED') AND x.last_refused_at >= ? AND EXISTS (
         SELECT 1 FROM client k WHERE k.client_id = x.client_id AND k.deleted_at IS NULL
     ) ORDER BY x.last_refused_at LIMIT ?
@@ -98,17 +98,17 @@ class Occasions:
         return await conditions_at(self._database, now, self._quiet_time, self._policy)
 
     async def _stragglers(self, now: datetime) -> list[Occasion]:
-        """Return the clients of which a secret that has ended was tried since the beginning of the hour."""
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        rows = await self._database.fetch_rows(_STRAGGLERS, (to_microseconds(hour), _MAX_STRAGGLERS))
+        """Return the clients of which a secret that has ended was tried in this hour, or at the end of the last one."""
+        since = min(_hour_of(now), now - _WRITTEN_WITHIN)
+        rows = await self._database.fetch_rows(_STRAGGLERS, (to_microseconds(since), _MAX_STRAGGLERS))
         if not rows:
             return []
-        tried: dict[str, list[int]] = {}
-        for client_id, number in rows:
-            tried.setdefault(client_id, []).append(number)
+        tried: dict[tuple[str, datetime], list[int]] = {}
+        for client_id, number, refused_at in rows:
+            tried.setdefault((client_id, _hour_of(from_microseconds(refused_at))), []).append(number)
         uses = await self._usage_queries.uses_of([number for numbers in tried.values() for number in numbers])
         occasions = []
-        for client_id, numbers in tried.items():
+        for (client_id, hour), numbers in tried.items():
             # By addresses alone: another user agent costs an attacker nothing.
             sources = {use.address for number in numbers for use in uses.get(number, []) if use.refused}
             digest = sha256_of_parts(client_id).hex()[:32]
@@ -140,6 +140,10 @@ class Occasions:
 
 def _expiry(row: Sequence[Any]) -> dict[str, object]:
     return {"oldSecretExpiresAt": _instant(row[3])}
+
+
+def _hour_of(instant: datetime) -> datetime:
+    return instant.replace(minute=0, second=0, microsecond=0)
 
 
 def _ends_within(row: Sequence[Any], now: datetime, time: timedelta) -> bool:
