@@ -209,12 +209,16 @@ async def _back_channel_logout(request: web.Request) -> web.Response:
 
 
 async def _logout_token(request: web.Request) -> str:
+    unreadable = InvalidToken("Send the logout token in a form.", reason="MALFORMED")
     is_form = request.content_type == "application/x-www-form-urlencoded"
     if not is_form or (request.content_length or 0) > _MAX_LOGOUT:
-        raise InvalidToken("Send the logout token in a form.", reason="MALFORMED")
-    token = (await request.post()).get("logout_token")
+        raise unreadable
+    try:
+        token = (await request.post()).get("logout_token")
+    except (ValueError, LookupError):  # not in the charset that it names, or that is unknown
+        raise unreadable from None
     if not isinstance(token, str):
-        raise InvalidToken("Send the logout token in a form.", reason="MALFORMED")
+        raise unreadable
     return token
 
 

@@ -1,5 +1,6 @@
 """A person who is logged out at the provider is signed out here (OpenID Connect Back-Channel Logout 1.0)."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -102,6 +103,32 @@ async def test_a_logout_token_that_is_not_valid_ends_nothing(
     assert await log_out(ada.api, provider.sign_ins.logout_token(**values)) == 400
     assert await log_out(ada.api, "not.a.token") == 400
     assert await ada.viewer() is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"logout_token=\xff", "application/x-www-form-urlencoded"),
+        (b"logout_token=%FF", "application/x-www-form-urlencoded; charset=unknown"),
+        (b"logout_token=" + b"x" * 30_000, "application/x-www-form-urlencoded"),
+        (b"", "application/x-www-form-urlencoded"),
+    ],
+    ids=["not UTF-8", "an unknown charset", "too long", "empty"],
+)
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["whole", "chunked"])
+async def test_a_form_that_cannot_be_read_is_refused(
+    body: bytes, content_type: str, is_chunked: bool, console: Api
+) -> None:
+    """Anyone can send one, so it is not an error of this server."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body
+
+    data = pieces() if is_chunked else body
+    path = "/sign-in/back-channel-logout"
+    async with console.post(path, data=data, headers={"Content-Type": content_type}) as response:
+        assert response.status == 400
+        assert (await response.json())["error"] == "invalid_request"
 
 
 async def test_another_person_stays_signed_in(ada: Person, provider: IdentityProvider) -> None:
