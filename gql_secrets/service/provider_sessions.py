@@ -273,11 +273,14 @@ class ProviderSessions:
             await self._end(look.session_id, SessionEndReason.ROLE_LOST)
 
     async def record_failure(self, look: Look) -> None:
-        """Write that the provider did not answer: the role counts for at most 60 minutes after the last look."""
+        """Write that the provider did not answer: the role counts for at most 60 minutes after the last look.
+
+        The tokens of `look` are those of the next one.
+        """
 
         async def work(tx: Transaction) -> None:
             changed = Session.filter(id=look.session_id, ended_at=None).using_db(tx.connection)
-            await changed.update(look_failed_at=await tx.now(), look_claimed_until=None)
+            await changed.update(look_failed_at=await tx.now(), look_claimed_until=None, **self._sealed(look))
 
         await self._database.run_tx(work)
 
@@ -350,11 +353,11 @@ class ProviderSessions:
         named = {} if person.provider_session is None else {"provider_session": person.provider_session}
         return named | self._sealed(person)
 
-    def _sealed(self, person: ProviderPerson) -> dict[str, object]:
-        if person.tokens is None:
+    def _sealed(self, holder: ProviderPerson | Look) -> dict[str, object]:
+        if holder.tokens is None:
             return {}
-        content = json.dumps(asdict(person.tokens)).encode()
-        key_id, sealed = seal(content, self._changes.pepper, purpose=_PURPOSE, context=_context(person))
+        content = json.dumps(asdict(holder.tokens)).encode()
+        key_id, sealed = seal(content, self._changes.pepper, purpose=_PURPOSE, context=_context(holder))
         return {"tokens": sealed, "tokens_key_id": key_id}
 
     def _unsealed(self, row: Session) -> ProviderTokens | None:
@@ -371,5 +374,5 @@ class ProviderSessions:
         return ProviderTokens(values["access"], values["refresh"], RoleSource(values["role_source"]))
 
 
-def _context(person: ProviderPerson | Session) -> str:
-    return f"{person.issuer} {person.subject}"
+def _context(holder: ProviderPerson | Look | Session) -> str:
+    return f"{holder.issuer} {holder.subject}"

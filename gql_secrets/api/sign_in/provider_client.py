@@ -44,6 +44,7 @@ _JSON_ADVICE: Final = (
     "provider."
 )
 _MAX_SID: Final = 255
+_NO_ANSWER: Final = "The identity provider does not answer. Try again."
 
 
 class GrantEnded(Exception):  # noqa: N818  a result of a look
@@ -52,6 +53,18 @@ class GrantEnded(Exception):  # noqa: N818  a result of a look
 
 class RoleNotShown(Exception):  # noqa: N818  a result of a look
     """The provider does not show the role without the person."""
+
+
+class LookInterrupted(Unavailable):
+    """The provider renewed the sign-in, and then did not answer.
+
+    Attributes:
+        tokens: what the next look needs: the refresh token that was used may not be valid again.
+    """
+
+    def __init__(self, tokens: ProviderTokens) -> None:
+        super().__init__(_NO_ANSWER)
+        self.tokens = tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +174,22 @@ class ProviderClient:
         Raises:
             GrantEnded: the provider no longer renews the sign-in.
             RoleNotShown: it does not show the role without the person.
+            LookInterrupted: it renewed the sign-in, and then did not answer.
             Unavailable: it does not answer.
         """
-        claims: Mapping[str, Any] = {}
-        response = _Response(look.tokens.access, None, None, is_new=False)
-        if look.tokens.refresh is not None:
-            response = await self._ask_for_tokens({"grant_type": "refresh_token", "refresh_token": look.tokens.refresh})
-            if response.refresh is None:
-                response = _Response(response.access, look.tokens.refresh, response.id_token)
-            if response.id_token is not None:
-                claims = await self._read_id_token_again(response, look, now)
-        return await self._person(response, claims, look.subject, now, needs=look.tokens.role_source)
+        tokens = look.tokens
+        if tokens.refresh is None:
+            response = _Response(tokens.access, None, None, is_new=False)
+            return await self._person(response, {}, look.subject, now, needs=tokens.role_source)
+        response = await self._ask_for_tokens({"grant_type": "refresh_token", "refresh_token": tokens.refresh})
+        if response.refresh is None:
+            response = _Response(response.access, tokens.refresh, response.id_token)
+        try:
+            claims = await self._read_id_token_again(response, look, now) if response.id_token is not None else {}
+            return await self._person(response, claims, look.subject, now, needs=tokens.role_source)
+        except Unavailable as unavailable:
+            renewed = ProviderTokens(response.access, response.refresh, tokens.role_source)
+            raise LookInterrupted(renewed) from unavailable
 
     async def _person(
         self,
@@ -326,4 +344,4 @@ def _takes_basic(document: Mapping[str, Any]) -> bool:
 
 
 def _unavailable() -> Unavailable:
-    return Unavailable("The identity provider does not answer. Try again.")
+    return Unavailable(_NO_ANSWER)

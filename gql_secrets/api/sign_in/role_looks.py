@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from gql_secrets.api.sign_in.provider_client import GrantEnded, ProviderClient, RoleNotShown
+from gql_secrets.api.sign_in.provider_client import GrantEnded, LookInterrupted, ProviderClient, RoleNotShown
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.wiring import Services
 
@@ -73,7 +74,8 @@ class RoleLooks:
             await sessions.forget_tokens(look.session_id)
         except Unavailable as failure:
             _log.warning("role_not_confirmed", extra={"issuer": look.issuer, "reason": str(failure)})
-            await sessions.record_failure(look)
+            renewed = failure.tokens if isinstance(failure, LookInterrupted) else look.tokens
+            await sessions.record_failure(replace(look, tokens=renewed))
         else:
             await sessions.confirm(look, person)
         return True

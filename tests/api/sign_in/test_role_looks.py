@@ -99,6 +99,22 @@ async def test_a_provider_that_is_away_leaves_the_role_for_sixty_minutes(
     assert await ada.viewer() is not None  # the provider confirms it, so it goes on
 
 
+async def test_a_refresh_token_that_came_before_the_provider_went_away_is_kept(
+    ada: Person, looks: RoleLooks, provider: IdentityProvider, clock: Clock, services: Services
+) -> None:
+    """The provider rotates refresh tokens: with the one before, the next look would end the grant and the session."""
+    provider.sign_ins.user_info_status = 503
+    move(clock, provider, 8 * MINUTE)
+    await looks.run()
+    assert refreshes(provider) == 1
+    provider.sign_ins.user_info_status = 200
+    move(clock, provider, MINUTE)
+    await looks.run()
+    assert refreshes(provider) == 2
+    assert await ada.viewer() is not None
+    assert await ends(services) == []
+
+
 async def test_without_any_look_a_role_counts_for_ten_minutes(
     ada: Person, provider: IdentityProvider, clock: Clock, services: Services
 ) -> None:
