@@ -137,11 +137,7 @@ class ProviderSessions:
 
         Such a session has no tokens; a silent sign-in renews it.
         """
-        if not is_token(token):
-            return None
-        row = await self._database.read(
-            lambda connection: Session.filter(digest=session_digest(token)).using_db(connection).first()
-        )
+        row = await self._find(token)
         if row is None or row.issuer is None or row.tokens is not None:
             return None
         return (row.id, row.issuer) if is_valid_but_for_role(row, await self._database.now()) else None
@@ -211,11 +207,7 @@ class ProviderSessions:
 
         Where it does not, a look makes the session valid. None if the session is not valid, and no look changes that.
         """
-        if not is_token(token):
-            return None
-        row = await self._database.read(
-            lambda connection: Session.filter(digest=session_digest(token)).using_db(connection).first()
-        )
+        row = await self._find(token)
         if row is None or row.looked_at is None:
             return None
         now = await self._database.now()
@@ -308,6 +300,18 @@ class ProviderSessions:
         row = await self._database.read(read)
         return row.issuer if row else None
 
+    async def sign_out_unconfirmed(self, token: str) -> int | None:
+        """End the session with this cookie if only its role is not confirmed; return its number, None if it is another.
+
+        Nobody is signed in with it now, so the actor is `system`; a later look would have made it valid again.
+        """
+        row = await self._find(token)
+        if row is None or not is_valid_but_for_role(row, await self._database.now()):
+            return None
+        session_id: int = row.id
+        await self._end(session_id, SessionEndReason.SIGNED_OUT)
+        return session_id
+
     async def end_at_provider(
         self, issuer: str, *, subject: str | None, provider_session: str | None, issued_at: datetime
     ) -> int:
@@ -339,6 +343,13 @@ class ProviderSessions:
 
         with ending():
             return await self._changes.change_installation_as_system(work)
+
+    async def _find(self, token: str) -> Session | None:
+        if not is_token(token):
+            return None
+        return await self._database.read(
+            lambda connection: Session.filter(digest=session_digest(token)).using_db(connection).first()
+        )
 
     async def _end(self, session_id: int, reason: SessionEndReason) -> None:
         async def work(change: Change) -> None:

@@ -66,15 +66,23 @@ async def _sign_out(request: web.Request) -> web.Response:
     try:
         if token is not None:
             request.app[OWN_ORIGIN].require_own_page(request)
-            person = await request.app[SERVICES].sessions.find(token)
-            if person is not None:
-                location = await _sign_out_url(request, person.session_id)
-                await request.app[SERVICES].sessions.sign_out(caller_of(request, person, Surface.SIGN_IN))
+            session_id = await _end_session(request, token)
+            location = None if session_id is None else await _sign_out_url(request, session_id)
     except Failure as failure:
         return _refused(failure)
     response = web.json_response({"location": location}) if location else web.Response(status=204)
     cookie.delete(response)
     return response
+
+
+async def _end_session(request: web.Request, token: str) -> int | None:
+    """End the session with this cookie, and return its number; None if it has ended."""
+    services = request.app[SERVICES]
+    person = await services.sessions.find(token)
+    if person is None:
+        return await services.provider_sessions.sign_out_unconfirmed(token)
+    await services.sessions.sign_out(caller_of(request, person, Surface.SIGN_IN))
+    return person.session_id
 
 
 async def _sign_out_url(request: web.Request, session_id: int) -> str | None:

@@ -14,7 +14,7 @@ from gql_secrets.api.keys import SERVICES
 from gql_secrets.domain.limits import Rate
 from gql_secrets.wiring import Services
 
-from .conftest import Api, BuildApi, Person
+from .conftest import Api, BuildApi, Person, ends, move
 
 ADA = {"name": "Ada Ashdown", "kind": "USER", "roles": ["ADMIN", "OPERATOR", "VIEWER"]}
 
@@ -260,6 +260,19 @@ async def test_signing_out_leads_to_the_provider_too(person: Person, provider: I
     assert str(location.with_query(None)) == f"{provider.issuer}/end-session"
     assert set(location.query) == {"client_id", "post_logout_redirect_uri"}  # no token is in an address
     assert person.session is None
+
+
+async def test_a_session_whose_role_is_not_confirmed_is_signed_out_too(
+    person: Person, provider: IdentityProvider, services: Services, clock: Clock
+) -> None:
+    """Otherwise the next look would make it valid again, for anyone who has its cookie."""
+    await person.sign_in(provider)
+    stolen = Person(person.api, dict(person.cookies))
+    move(clock, provider, 10 * MINUTE)
+    assert (await person.post("/sign-out"))[0] == 200
+    assert person.session is None
+    assert await stolen.viewer() is None
+    assert await ends(services) == ["SIGNED_OUT"]
 
 
 async def test_no_token_is_stored_in_plaintext(person: Person, provider: IdentityProvider, services: Services) -> None:
