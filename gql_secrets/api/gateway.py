@@ -21,7 +21,14 @@ from gql_secrets.api.authentication.basic import CHALLENGE, parse_basic
 from gql_secrets.api.keys import COUNTERS, SERVICES, TRUSTED_PROXIES
 from gql_secrets.api.metrics.counters import Tally, VerificationCounts
 from gql_secrets.api.web.aiohttp_internals.connection import protect_connection
-from gql_secrets.api.web.aiohttp_internals.requests import FAST_PATH, Begun, FastPath, LaterAnswer, LaterResponse
+from gql_secrets.api.web.aiohttp_internals.requests import (
+    FAST_PATH,
+    Begun,
+    FastPath,
+    Head,
+    LaterAnswer,
+    LaterResponse,
+)
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, make_head
 from gql_secrets.api.web.client_address import RequestSource, TrustedProxies, find_source
 from gql_secrets.api.web.middleware import is_body_encoded
@@ -50,7 +57,7 @@ def add_gateway_routes(app: web.Application, tracing: "Tracing | None" = None) -
 
     async def register_fast_path(app: web.Application) -> None:
         gateway = _gateway_of(app)
-        begin: Callable[[web.BaseRequest], Begun] = gateway.begin
+        begin: Callable[[Head], Begun] = gateway.begin
         if tracing is not None:
             traced = LaterAnswer(tracing.surround(gateway.answer, VERIFY_PATH, app[TRUSTED_PROXIES]))
             begin = lambda _request: traced  # noqa: E731
@@ -100,7 +107,7 @@ class Gateway:
         asked = self._read(request)
         return HeadResponse(asked if isinstance(asked, WholeResponse) else await self._answer(asked, request))
 
-    def begin(self, request: web.BaseRequest) -> WholeResponse | LaterResponse:
+    def begin(self, request: Head) -> WholeResponse | LaterResponse:
         """Answer as `answer` does, without awaiting where that is possible; for a `FastPath` only."""
         asked = self._read(request)
         if isinstance(asked, WholeResponse):
@@ -113,7 +120,7 @@ class Gateway:
             return LaterResponse(partial(self._complete, asked, begun))
         return self._conclude(asked, begun, request)
 
-    def _read(self, request: web.BaseRequest) -> "_Asked | WholeResponse":
+    def _read(self, request: Head) -> "_Asked | WholeResponse":
         """Return what a request asks, or the refusal of one that asks nothing."""
         began, counts = perf_counter(), self._counts
         if is_body_encoded(request):
@@ -128,21 +135,21 @@ class Gateway:
             return self._counted(counts.malformed, WholeResponse(_REFUSED), began)
         return _Asked(*credentials, source, began)
 
-    async def _answer(self, asked: "_Asked", request: web.BaseRequest) -> WholeResponse:
+    async def _answer(self, asked: "_Asked", request: Head) -> WholeResponse:
         verdict = self._verifier.verify(asked.client_id, asked.secret, asked.source.source)
         return await self._respond(asked, verdict, request)
 
     async def _complete(self, asked: "_Asked", question: Question, request: web.BaseRequest) -> WholeResponse:
         return await self._respond(asked, self._verifier.complete(question), request)
 
-    async def _respond(self, asked: "_Asked", pending: Awaitable[Verdict], request: web.BaseRequest) -> WholeResponse:
+    async def _respond(self, asked: "_Asked", pending: Awaitable[Verdict], request: Head) -> WholeResponse:
         try:
             verdict = await pending
         except Unavailable:
             return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began)
         return self._conclude(asked, verdict, request)
 
-    def _conclude(self, asked: "_Asked", verdict: Verdict, request: web.BaseRequest) -> WholeResponse:
+    def _conclude(self, asked: "_Asked", verdict: Verdict, request: Head) -> WholeResponse:
         counts, source = self._counts, asked.source
         if isinstance(verdict, Accepted):
             protect_connection(request)

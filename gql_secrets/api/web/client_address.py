@@ -10,14 +10,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from multidict import MultiMapping
 
 from gql_secrets.domain.errors import Forbidden, SetupError
 from gql_secrets.domain.networks import AllowList, InvalidNetwork, normalised
 from gql_secrets.service.usage.tallies import Source
+
+if TYPE_CHECKING:
+    from gql_secrets.api.web.aiohttp_internals.requests import Head
 
 MAX_CHAIN: Final = 4096
 
@@ -103,7 +106,7 @@ class TrustedProxies:
         return self.networks is not None and self.networks.allows(address)
 
 
-def find_source(request: web.BaseRequest, trusted: TrustedProxies) -> RequestSource:
+def find_source(request: "Head", trusted: TrustedProxies) -> RequestSource:
     """Return where a request came from, as far as trusted proxies report it."""
     user_agent = request.headers.get(hdrs.USER_AGENT)
     try:

@@ -36,4 +36,4 @@ def make_direct_route(
     if make_begin is None:
         return DirectRoute(path, answer)
     begin = make_begin(answer)
-    return DirectRoute(path, answer, lambda request: begin(set_route(request, found)))
+    return DirectRoute(path, answer, lambda arrived: begin(set_route(arrived.request, found)))

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from gql_secrets.api.keys import CALLER, REQUEST_ID, SOURCE, TRACE_ID, TRUSTED_PROXIES
+from gql_secrets.api.web.aiohttp_internals.requests import Head
 from gql_secrets.api.web.client_address import find_source
 from gql_secrets.api.web.request_id import find_request_id, find_trace_id
 from gql_secrets.domain.errors import Unavailable
@@ -76,7 +77,7 @@ async def refuse_encoded_body(request: web.Request, handler: Handler) -> web.Str
     return await handler(request)
 
 
-def is_body_encoded(request: web.BaseRequest) -> bool:
+def is_body_encoded(request: Head) -> bool:
     """Whether the request has a body with a content coding."""
     return hdrs.CONTENT_ENCODING in request.headers and request.body_exists
 

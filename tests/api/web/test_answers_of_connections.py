@@ -11,7 +11,7 @@ from support.sockets import SECONDS
 
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.api.web.aiohttp_internals.connection import Connection
-from gql_secrets.api.web.aiohttp_internals.requests import LaterResponse
+from gql_secrets.api.web.aiohttp_internals.requests import Head, LaterResponse
 from gql_secrets.api.web.aiohttp_internals.responses import WholeResponse, make_head
 from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.api.web.client_address import TrustedProxies
@@ -35,7 +35,7 @@ class Slow:
         assert path is not None
         server.fast_path = path._replace(begin=self._begin)
 
-    def _begin(self, _request: web.BaseRequest) -> LaterResponse:
+    def _begin(self, _request: Head) -> LaterResponse:
         self.requests += 1
         return LaterResponse(self._make)
 

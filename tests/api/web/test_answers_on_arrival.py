@@ -14,12 +14,12 @@ from support.sockets import SECONDS
 
 from gql_secrets.api.gateway import VERIFY_PATH
 from gql_secrets.api.keys import SERVICES
-from gql_secrets.api.web.aiohttp_internals.requests import FastPath, LaterAnswer, LaterResponse
+from gql_secrets.api.web.aiohttp_internals.requests import FastPath, Head, LaterAnswer, LaterResponse
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, make_head
 from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.settings import Settings
-from gql_secrets.wiring import Services
+from gql_secrets.wiring import Services, open_services
 
 KNOWN = "Authorization: {current}\r\n"
 CASES: Mapping[str, str] = {
@@ -89,7 +89,7 @@ async def exchange(port: int) -> AsyncIterator[Callable[[str], Any]]:
 def answer_later(path: FastPath) -> FastPath:
     """Return the same path, whose every answer is written by aiohttp's task."""
 
-    def begin(request: web.BaseRequest) -> LaterAnswer:
+    def begin(request: Head) -> LaterAnswer:
         begun = path.begin(request)
 
         async def answer(again: web.BaseRequest) -> web.StreamResponse:
@@ -130,6 +130,24 @@ async def test_no_task_is_woken_for_a_secret_in_memory(
     assert server.requests_count == 1
 
 
+@pytest.mark.parametrize("together", [1, 2])
+async def test_a_change_by_another_process_is_seen_by_the_next_request(
+    settings: Settings, exchange: Callable[..., Any], headers: Mapping[str, str], together: int
+) -> None:
+    """One look at the database serves what arrives together, and no later request. Of two, the task answers one."""
+    asked = CASES["current secret"].format(**headers) * together
+    before = await exchange(asked, together)
+    other = await open_services(settings)
+    try:
+        client_id = before.partition("X-Client-Id: ")[2].split()[0]
+        await other.clients.set_client_enabled(client_id, enabled=False, by=ADMIN)
+    finally:
+        await other.close()
+
+    assert re.findall(r"HTTP/1.1 (\d+)", before) == ["200"] * together
+    assert re.findall(r"HTTP/1.1 (\d+)", await exchange(asked, together)) == ["401"] * together
+
+
 async def test_requests_that_arrive_together_are_answered_in_their_order(
     exchange: Callable[..., Any], headers: Mapping[str, str]
 ) -> None:
@@ -143,7 +161,7 @@ async def test_the_rest_of_an_answer_is_for_the_request_that_began_it(
 ) -> None:
     """Each of two requests on one connection has to wait: neither gets the other's answer."""
 
-    def begin(request: web.BaseRequest) -> LaterAnswer | LaterResponse:
+    def begin(request: Head) -> LaterAnswer | LaterResponse:
         name = request.raw_path.rpartition("/")[2]
 
         async def make(_request: web.BaseRequest) -> WholeResponse:
@@ -183,7 +201,7 @@ async def test_the_last_answer_of_a_connection_says_so(
 async def test_a_defect_is_answered_and_logged(
     server: BoundedServer, exchange: Callable[[str], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def begin(_request: web.BaseRequest) -> WholeResponse:
+    def begin(_request: Head) -> WholeResponse:
         raise RuntimeError("defect")
 
     path = server.fast_path

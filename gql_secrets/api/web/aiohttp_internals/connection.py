@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_parser import HttpParser
 
-from gql_secrets.api.web.aiohttp_internals.requests import LaterAnswer, is_plain
+from gql_secrets.api.web.aiohttp_internals.requests import ArrivedRequest, Begin, Head, LaterAnswer, is_plain
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, closing_response
 from gql_secrets.api.web.connection_limits import AddressShare
 from gql_secrets.graphql_server.disconnects import is_disconnected
@@ -29,8 +29,7 @@ _USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
 class _Begun(NamedTuple):
     """A request that has arrived, and the rest of its answer: the response, if the connection makes it itself."""
 
-    message: object
-    request: web.BaseRequest
+    arrived: ArrivedRequest
     rest: "LaterAnswer | asyncio.Task[WholeResponse | web.StreamResponse]"
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -76,7 +75,6 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived, and note whether a head has ended or begun."""
-        self._server.note_activity()
         before, waiter = self._request_count, self._waiter
         self._waiter = None  # aiohttp's task is not to be woken yet
         try:
@@ -89,11 +87,8 @@ class Connection(web.RequestHandler):
             self._head_bytes = 0
             if self._messages:
                 self._expect_body(self._messages[-1][1])
-            if waiter is not None and not waiter.done():
-                if self._may_be_answered_now():
-                    self._server.answer_soon(self)
-                else:
-                    waiter.set_result(None)
+            if waiter is not None and not waiter.done() and not self._is_answered_on_arrival():
+                waiter.set_result(None)
         elif waiter is not None and data and not self._messages:
             # No request is being answered or about to be, and the data completes none: it is a piece of a head.
             self._head_bytes += len(data)
@@ -103,33 +98,35 @@ class Connection(web.RequestHandler):
                 self._server.heads[self] = self._loop.time() + self._server.limits.head_seconds
                 self.share.head_began(self)
 
-    def _may_be_answered_now(self) -> bool:
-        """Whether one whole request has arrived that may need no awaiting, and leaves the connection open."""
+    def _is_answered_on_arrival(self) -> bool:
+        """Have the request that has arrived answered soon, if it may need no awaiting; return whether it is.
+
+        It is one whole request that leaves the connection open.
+        """
         if len(self._messages) != 1:
             return False
         message, body = self._messages[0]
-        return is_plain(message) and body.is_eof() and self._server.begin_for(message) is not None
+        if not is_plain(message) or not body.is_eof() or (begin := self._server.begin_for(message)) is None:
+            return False
+        self._server.answer_soon(ArrivedRequest(message, body, self), begin)
+        return True
 
-    def answer_arrived(self) -> None:
-        """Answer the request that has arrived, or let aiohttp's task do it.
+    def answer_arrived(self, arrived: ArrivedRequest, begin: Begin) -> None:
+        """Answer this request, which has arrived, or let aiohttp's task do it.
 
         While that task waits, no request is being answered, and none has to be answered before this one.
         """
         waiter = self._waiter
-        if waiter is not None and not waiter.done() and self._messages and not self._answer_now():
+        if waiter is not None and not waiter.done() and self._messages and not self._answer_now(arrived, begin):
             waiter.set_result(None)
 
-    def _answer_now(self) -> bool:
-        """Answer the request that has arrived without aiohttp's task, or begin to; return whether that was possible."""
-        transport, parser, task = self.transport, self._parser, self._task_handler
-        if transport is None or parser is None or task is None or self._has_more_to_do:
-            return False
-        message, body = self._messages[0]
-        if not is_plain(message) or (begin := self._server.begin_for(message)) is None:
+    def _answer_now(self, arrived: ArrivedRequest, begin: Begin) -> bool:
+        """Answer this request without aiohttp's task, or begin to; return whether that was possible."""
+        transport, parser = self.transport, self._parser
+        if transport is None or parser is None or self._task_handler is None or self._has_more_to_do:
             return False
         try:
-            request = cast("web.Request", self._server.request_factory(message, body, self, _NO_WRITER, task))
-            begun = begin(request)
+            begun = begin(arrived)
         except Exception:  # noqa: BLE001  aiohttp's task meets it again, and answers it
             _log.exception("unexpected_error")
             return False
@@ -137,10 +134,10 @@ class Connection(web.RequestHandler):
             self._write(transport, parser, begun)
             return True
         if isinstance(begun, LaterAnswer):
-            self._begun = _Begun(message, request, begun)
+            self._begun = _Begun(arrived, begun)
             return False
-        response = self._loop.create_task(begun.make(request))
-        self._begun = _Begun(message, request, response)
+        response = self._loop.create_task(begun.make(arrived.request))
+        self._begun = _Begun(arrived, response)
         response.add_done_callback(self._conclude)
         return True
 
@@ -195,7 +192,12 @@ class Connection(web.RequestHandler):
     def take_begun(self, request: web.BaseRequest) -> LaterAnswer | None:
         """Return the rest of the answer to this request, if it was begun."""
         begun, self._begun = self._begun, None
-        return LaterAnswer(begun.answer) if begun is not None and begun.request is request else None
+        return LaterAnswer(begun.answer) if begun is not None and begun.arrived.request is request else None
+
+    def make_request(self, message: RawRequestMessage, body: StreamReader) -> web.Request:
+        """Return the request with this head, which has no writer unless aiohttp's task takes it."""
+        task = cast("asyncio.Task[None]", self._task_handler)
+        return cast("web.Request", self._server.request_factory(message, body, self, _NO_WRITER, task))
 
     def _make_request(
         self,
@@ -207,10 +209,11 @@ class Connection(web.RequestHandler):
     ) -> web.BaseRequest:
         """Return the request with this head: the same object, where its answer was begun."""
         begun = self._begun
-        if begun is None or begun.message is not message:
+        if begun is None or begun.arrived.message is not message:
             return self._server.request_factory(message, body, protocol, writer, task)
-        begun.request._payload_writer = writer  # noqa: SLF001
-        return begun.request
+        request = begun.arrived.request
+        request._payload_writer = writer  # noqa: SLF001
+        return request
 
     def protect(self) -> None:
         """Let this connection be closed last when there are too many."""
@@ -271,7 +274,7 @@ def take_begun(request: web.BaseRequest) -> LaterAnswer | None:
     return connection.take_begun(request) if isinstance(connection, Connection) else None
 
 
-def protect_connection(request: web.BaseRequest) -> None:
+def protect_connection(request: Head) -> None:
     """Let the connection of an authenticated request be closed last when there are too many."""
     if isinstance(request.protocol, Connection):
         request.protocol.protect()

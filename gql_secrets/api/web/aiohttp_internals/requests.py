@@ -1,13 +1,64 @@
 """What answers requests without aiohttp's routes, and what those read of a request."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final, NamedTuple, TypeGuard, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard, cast
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EmptyStreamReader
+from multidict import CIMultiDictProxy
 
 from gql_secrets.api.web.aiohttp_internals.responses import WholeResponse
+
+if TYPE_CHECKING:
+    from gql_secrets.api.web.aiohttp_internals.connection import Connection
+
+
+class ArrivedRequest:
+    """A request on its arrival: what an answer from memory reads of it. aiohttp's own is made where that is not enough.
+
+    Attributes:
+        message: its head.
+        headers: the headers of it.
+        protocol: its connection.
+    """
+
+    __slots__ = ("_body", "_request", "headers", "message", "protocol")
+
+    def __init__(self, message: RawRequestMessage, body: StreamReader, protocol: "Connection") -> None:
+        """Be the request with this head and this body, on this connection."""
+        self.message = message
+        self._body = body
+        self._request: web.Request | None = None
+        self.headers: CIMultiDictProxy[str] = message.headers
+        self.protocol = protocol
+
+    @property
+    def request(self) -> web.Request:
+        """The request as aiohttp makes it: the same object each time."""
+        if self._request is None:
+            self._request = self.protocol.make_request(self.message, self._body)
+        return self._request
+
+    @property
+    def raw_path(self) -> str:
+        """The path, as it is in the request line."""
+        return self.message.path
+
+    @property
+    def remote(self) -> str | None:
+        """The other end of the connection, as aiohttp has it: an address, or None or a text on a Unix socket."""
+        peer = self.protocol.peername
+        return None if peer is None else str(peer[0]) if isinstance(peer, tuple | list) else str(peer)
+
+    @property
+    def body_exists(self) -> bool:
+        """Whether it has a body, which may be empty."""
+        return type(self._body) is not EmptyStreamReader
+
+
+# What is read of the head of a request, before and after aiohttp has made an object of it.
+Head = web.BaseRequest | ArrivedRequest
 
 
 class LaterAnswer(NamedTuple):
@@ -27,6 +78,7 @@ class LaterResponse(NamedTuple):
 
 
 Begun = WholeResponse | LaterResponse | LaterAnswer
+Begin = Callable[[ArrivedRequest], Begun]
 
 
 class FastPath(NamedTuple):
@@ -35,11 +87,12 @@ class FastPath(NamedTuple):
     Attributes:
         matches: whether a path, as it is in the request line, belongs to it.
         begin: answers such a request without awaiting; where that is not possible, returns what answers it.
-        on_activity: called when bytes have arrived on any connection, and when any other request has been handled.
+        on_activity: called before requests begin to be answered that arrived since, and when any other request has
+            been handled.
     """
 
     matches: Callable[[str], bool]
-    begin: Callable[[web.BaseRequest], Begun]
+    begin: Callable[[Head], Begun]
     on_activity: Callable[[], None]
 
 
@@ -55,7 +108,7 @@ class DirectRoute(NamedTuple):
 
     path: str
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-    begin: Callable[[web.Request], Begun] | None = None
+    begin: Begin | None = None
 
 
 FAST_PATH: Final = web.AppKey("fast_path", FastPath)

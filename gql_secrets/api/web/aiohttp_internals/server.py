@@ -1,7 +1,6 @@
 """The server: its connections, and which of them are closed."""
 
 import logging
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -13,6 +12,8 @@ from gql_secrets.api.web.aiohttp_internals.connection import Connection, take_be
 from gql_secrets.api.web.aiohttp_internals.requests import (
     DIRECT_ROUTE,
     FAST_PATH,
+    ArrivedRequest,
+    Begin,
     Begun,
     DirectRoute,
     FastPath,
@@ -86,7 +87,7 @@ class BoundedServer(web.Server):
         self.heads: dict[Connection, float] = {}
         self.bodies: dict[Connection, tuple[float, StreamReader]] = {}
         self.table: ConnectionTable[Connection] = ConnectionTable()
-        self._arrived: list[Connection] = []
+        self._arrived: list[tuple[ArrivedRequest, Begin]] = []
         self._application = plain.request_handler
         self._trusted_proxies = trusted_proxies
         self._max_connections = max_connections(limits.connections)
@@ -107,7 +108,10 @@ class BoundedServer(web.Server):
             return refusal
         fast_path = self.fast_path
         if fast_path is not None and fast_path.matches(request.raw_path):
-            begun = take_begun(request) or fast_path.begin(request)
+            begun: Begun | None = take_begun(request)
+            if begun is None:
+                fast_path.on_activity()
+                begun = fast_path.begin(request)
             if isinstance(begun, LaterAnswer):
                 return await begun.answer(request)
             made = await begun.make(request) if isinstance(begun, LaterResponse) else begun
@@ -125,7 +129,7 @@ class BoundedServer(web.Server):
         finally:
             self.note_activity()
 
-    def begin_for(self, message: RawRequestMessage) -> Callable[[web.Request], Begun] | None:
+    def begin_for(self, message: RawRequestMessage) -> Begin | None:
         """Return what begins to answer a request with this head without aiohttp's task; None where nothing does."""
         fast_path, direct = self.fast_path, self.direct_route
         if fast_path is not None and fast_path.matches(message.path):
@@ -133,16 +137,17 @@ class BoundedServer(web.Server):
         is_direct = direct is not None and message.path == direct.path and hdrs.EXPECT not in message.headers
         return direct.begin if direct is not None and is_direct else None
 
-    def answer_soon(self, connection: Connection) -> None:
-        """Answer the request that has arrived, with all others that arrive in this run of the event loop."""
+    def answer_soon(self, arrived: ArrivedRequest, begin: Begin) -> None:
+        """Answer a request that has arrived, with all others that arrive in this run of the event loop."""
         if not self._arrived:
             self._loop.call_soon(self._answer_arrived)
-        self._arrived.append(connection)
+        self._arrived.append((arrived, begin))
 
     def _answer_arrived(self) -> None:
-        arrived, self._arrived = self._arrived, []
-        for connection in arrived:
-            connection.answer_arrived()
+        all_arrived, self._arrived = self._arrived, []
+        self.note_activity()
+        for arrived, begin in all_arrived:
+            arrived.protocol.answer_arrived(arrived, begin)
 
     def note_activity(self) -> None:
         """Let the fast path know that the database may have changed."""
