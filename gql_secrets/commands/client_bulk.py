@@ -1,11 +1,11 @@
-"""`gql-secrets client reset --ids` and `client revoke-old --safe`: the secrets of many clients."""
+"""`gql-secrets client reset --ids`, and `client revoke-old --safe` and `--all`: the secrets of many clients."""
 
 import hashlib
 import json
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import typer
 
 from gql_secrets.commands.client import confirm
-from gql_secrets.commands.installation import BulkReset, Installation
+from gql_secrets.commands.installation import BulkReset, BulkRevoke, Installation, RevokeDone
 from gql_secrets.commands.output import effect_fields, printable, say, to_json, write_text
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.effects import NOT_CHANGED, Effect
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 # A run that is killed loses the answers of one batch, which the next run asks for again.
 _BATCH: Final = 10
+# Of all old secrets: each batch waits for the other nodes once.
+_REVOKED_TOGETHER: Final = 1000
 _RUN_FILE: Final = "run.json"
 _MAX_FILE_NAME: Final = 200
 
@@ -77,31 +79,55 @@ async def revoke_safe(installation: Installation, *, as_json: bool) -> None:
     """Revoke the old secret of every client whose advice is REVOKE, evaluated again for each."""
     from gql_secrets.service.pages import MAX_PAGE
 
-    targets = await installation.safe_to_revoke()
-    revoked, effects, refused = [], list[Effect](), 0
-    for batch in _batches(targets, MAX_PAGE):
-        for outcome in await installation.revoke_if_safe(batch):
-            if outcome.done is None:
-                say(f"{outcome.client_id}: {outcome.message}")
-                refused += 1
-            else:
-                revoked.append(
-                    {
-                        "clientId": outcome.client_id,
-                        "revokedSecret": outcome.done.revoked_secret,
-                        "alreadyEnded": outcome.done.already_ended,
-                        **effect_fields(outcome.done.effect),
-                    }
-                )
-                effects.append(outcome.done.effect)
-    summary = f"Old secrets revoked: {len(revoked)}."
-    _say_once(effects)
-    say(summary)
-    write_text(
-        f"{to_json(revoked)}\n" if as_json else "".join(f"{each['clientId']}\n" for each in revoked), done=summary
-    )
-    if refused:
+    batches = _batches(await installation.safe_to_revoke(), MAX_PAGE)
+    await _revoke_each(map(installation.revoke_if_safe, batches), as_json=as_json)
+
+
+async def revoke_all(installation: Installation, reason: str | None, *, as_json: bool) -> None:
+    """Revoke the old secret of every client that has one."""
+    from gql_secrets.service.client_filter import ClientFilter
+
+    in_rollover = ClientFilter(in_rollover=True)
+    client_ids = [str(data["clientId"]) async for data in installation.each_client(None, in_rollover)]
+    batches = _batches(client_ids, _REVOKED_TOGETHER)
+    await _revoke_each((installation.revoke_old_secrets(batch, reason=reason) for batch in batches), as_json=as_json)
+
+
+async def _revoke_each(batches: Iterable[Awaitable[Sequence[BulkRevoke]]], *, as_json: bool) -> None:
+    """Revoke one batch after the other, and report what was revoked.
+
+    Raises:
+        Failure: some old secrets were not revoked.
+    """
+    outcomes: list[BulkRevoke] = []
+    try:
+        for batch in batches:
+            outcomes += await batch
+    finally:  # what was done is reported even if a later batch fails
+        _report_revokes(outcomes, as_json=as_json)
+    if refused := sum(outcome.done is None for outcome in outcomes):
         raise Failure(f"Old secrets that were not revoked: {refused}. Run the command again later.")
+
+
+def _report_revokes(outcomes: Sequence[BulkRevoke], *, as_json: bool) -> None:
+    for outcome in outcomes:
+        if outcome.done is None:
+            say(f"{outcome.client_id}: {outcome.message}")
+    revoked = [(outcome.client_id, outcome.done) for outcome in outcomes if outcome.done]
+    summary = f"Old secrets revoked: {len(revoked)}."
+    _say_once([done.effect for _, done in revoked])
+    say(summary)
+    if as_json:
+        rows = [revoked_fields(client_id, done) | effect_fields(done.effect) for client_id, done in revoked]
+        text = f"{to_json(rows)}\n"
+    else:
+        text = "".join(f"{client_id}\n" for client_id, _ in revoked)
+    write_text(text, done=summary)
+
+
+def revoked_fields(client_id: str, done: RevokeDone) -> dict[str, object]:
+    """Return what a revoke did, with GraphQL's names."""
+    return {"clientId": client_id, "revokedSecret": done.revoked_secret, "alreadyEnded": done.already_ended}
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -8,11 +8,10 @@ from typing import Annotated, Final
 import typer
 
 from gql_secrets.commands.client import ClientId, Reason, Yes, confirm
-from gql_secrets.commands.client_bulk import reset_many, revoke_safe
+from gql_secrets.commands.client_bulk import reset_many, revoke_all, revoke_safe, revoked_fields
 from gql_secrets.commands.context import with_installation
-from gql_secrets.commands.installation import Installation, ResetDone, RevokeDone
-from gql_secrets.commands.output import AsJson, effect_data, say, to_json, write, write_text
-from gql_secrets.domain.errors import Failure
+from gql_secrets.commands.installation import Installation, ResetDone
+from gql_secrets.commands.output import AsJson, effect_data, say, write
 from gql_secrets.domain.rotation import Retention
 
 _Hours = Annotated[
@@ -119,7 +118,7 @@ async def revoke_old(
         await revoke_safe(installation, as_json=as_json)
         return
     if client_id is None:
-        await _revoke_all(installation, reason, as_json=as_json)
+        await revoke_all(installation, reason, as_json=as_json)
         return
     done = await installation.revoke_old_secret(client_id, if_generation=if_generation, reason=reason)
     if not done.already_ended:
@@ -129,11 +128,7 @@ async def revoke_old(
     else:
         outcome = "This client has never had an old secret."
     say(outcome)
-    write(
-        _revoked(client_id, done),
-        as_json=as_json,
-        done=outcome,
-    )
+    write(revoked_fields(client_id, done) | effect_data(done.effect), as_json=as_json, done=outcome)
 
 
 @with_installation
@@ -206,27 +201,3 @@ def _lost_secret(client_id: str, hours: int, until: str | None, idempotency_key:
         within = " within an hour" if hours else ""
         way_out = f"To get another one, run{within}: gql-secrets client reset {shlex.quote(client_id)} --hours {hours}"
     return f"The secret was reset, and the new one cannot be shown again. {old} {way_out}"
-
-
-async def _revoke_all(installation: Installation, reason: str | None, *, as_json: bool) -> None:
-    from gql_secrets.service.client_filter import ClientFilter
-
-    wanted = ClientFilter(in_rollover=True)
-    client_ids = [str(data["clientId"]) async for data in installation.each_client(None, wanted)]
-    outcomes = await installation.revoke_old_secrets(client_ids, reason=reason)
-    results = [_revoked(each.client_id, each.done) for each in outcomes if each.done]
-    refused = [each for each in outcomes if each.done is None]
-    for each in refused:
-        say(f"{each.client_id}: {each.message}")
-    outcome = f"Old secrets revoked: {len(results)}."
-    say(outcome)
-    write_text(
-        f"{to_json(results)}\n" if as_json else "".join(f"{result['clientId']}\n" for result in results), done=outcome
-    )
-    if refused:
-        raise Failure(f"Old secrets that could not be revoked: {len(refused)}. Run the command again.")
-
-
-def _revoked(client_id: str, done: RevokeDone) -> dict[str, object]:
-    data = {"clientId": client_id, "revokedSecret": done.revoked_secret, "alreadyEnded": done.already_ended}
-    return data | effect_data(done.effect)

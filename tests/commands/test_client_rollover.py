@@ -1,12 +1,17 @@
 """`gql-secrets client reset`, `revoke-old`, `change-retention` and `cancel-rollover`, on both databases."""
 
+from collections.abc import Sequence
+
 import pytest
 from support.callers import ADMIN, DAY
 from support.commands import BOTH_WAYS, RunCommand, are_valid, ask_services, create, owner_of, revision
 from support.installation import MakeClient
 
+from gql_secrets.commands import client_bulk
+from gql_secrets.commands.installation import BulkRevoke
 from gql_secrets.commands.local import LocalInstallation
 from gql_secrets.domain.effects import Effect
+from gql_secrets.domain.errors import Unavailable
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.settings import Settings
 from gql_secrets.storage.cluster import Fence
@@ -89,6 +94,38 @@ def test_revoke_all_ends_every_old_secret_and_no_current_one(run: RunCommand, se
     for each, secret in zip(made, new, strict=True):
         assert are_valid(settings, each["clientId"], each["secret"], secret) == [False, True]
     assert run("client", "revoke-old", "--all").out == ""
+
+
+def test_to_revoke_all_says_once_that_a_node_may_not_follow(run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        run("client", "reset", create(run, f"Shop {number}")["clientId"], "--hours", "24")
+
+    async def fail(_fence: Fence, _awaited: object) -> Effect:
+        return Effect(everywhere=False, reason="A node did not confirm it.")
+
+    monkeypatch.setattr(Fence, "wait", fail)
+    outcome = run("client", "revoke-old", "--all", "--json")
+    assert [each["effectiveEverywhere"] for each in outcome.data] == [False] * 3
+    assert outcome.err.count("A node did not confirm it.") == 1
+
+
+def test_what_was_revoked_is_reported_even_if_the_rest_fails(run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [create(run, f"Shop {number}") for number in range(2)]
+    for each in made:
+        run("client", "reset", each["clientId"], "--hours", "24")
+    revoke = LocalInstallation.revoke_old_secrets
+
+    async def revoke_one(self: LocalInstallation, ids: Sequence[str], *, reason: str | None) -> list[BulkRevoke]:
+        if ids == [made[0]["clientId"]]:
+            raise Unavailable
+        return await revoke(self, ids, reason=reason)
+
+    monkeypatch.setattr(LocalInstallation, "revoke_old_secrets", revoke_one)
+    monkeypatch.setattr(client_bulk, "_REVOKED_TOGETHER", 1)
+    outcome = run("client", "revoke-old", "--all")
+    assert (outcome.code, outcome.out) == (1, f"{made[1]['clientId']}\n")  # the newest is the first
+    assert "Old secrets revoked: 1." in outcome.err
+    assert "The database is unavailable." in outcome.err
 
 
 async def test_to_revoke_all_waits_for_the_other_nodes_once(
