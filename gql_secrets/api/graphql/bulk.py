@@ -149,7 +149,7 @@ async def _reset_secrets(
     info: Info,
     targets: Annotated[
         list[ResetTarget],
-        strawberry.argument(description="1 to 100 different clients, the caller's own client not among them."),
+        strawberry.argument(description="1 to 100 different clients, not including the caller's own."),
     ],
     hours_to_live: Annotated[
         int,

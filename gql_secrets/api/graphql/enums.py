@@ -71,8 +71,8 @@ _describe(
     CREATED_AT="By when the client was created.",
     SECRET_AGE="By the age of the current secret; with ASC, the newest secret comes first.",  # noqa: S106
     LAST_USED_AT="By when a secret of the client was last used; clients that were never used count as the earliest. "
-    "The time sorted by is updated at most once an hour per client, so pages in this order may repeat or miss clients "
-    "that are used while the pages are read.",
+    "The time used for sorting is updated at most once an hour for each client, so pages in this order may repeat or "
+    "miss clients that are used while the pages are read.",
     ROLLOVER_END="By when the old secret expires. In both directions, clients without a rollover come last.",
 )
 _describe(
@@ -133,9 +133,9 @@ _describe(
     "How far a source has come in a rollover.",
     NOT_ALLOWED="Uses a secret of the client from an address outside the allow list, and is refused. The secret may "
     "have been leaked.",
-    LOCKED_OUT="Tried a secret that has ended in the last 24 hours, and has used no active secret since.",
+    LOCKED_OUT="Tried an ended secret in the last 24 hours, and has used no active secret since.",
     STILL_OLD="Used the old secret in the last hour, or went back to it after using the new one.",
-    NOT_SEEN_WITH_NEW="Used the old secret and was never seen with the new one. Silent for at least an hour.",
+    NOT_SEEN_WITH_NEW="Used the old secret, though not in the last hour, and was never seen with the new one.",
     MOVED="Uses the new secret.",
 )
 _describe(
@@ -173,9 +173,10 @@ _describe(
     AUDIT_PRUNED="Old events were exported to a file and deleted.",
     DATABASE_REWOUND="A node found that the database had lost changes: it was restored, or a failover lost them.",
     RESTORE_ACCEPTED="An administrator accepted the database after it had lost changes.",
-    CHANGES_PAUSED="Changes were paused, because the database is moved to another one.",
+    CHANGES_PAUSED="Changes were paused in order to move the database to another one.",
     CHANGES_RESUMED="Changes are accepted again: the database was moved, or its copy was discarded.",
-    PEPPER_MIGRATION_STARTED="Secrets that are verified are moved to another pepper key from now on: pepperKeyId.",
+    PEPPER_MIGRATION_STARTED="A pepper migration started: each secret that is verified from then on is moved to the "
+    "key pepperKeyId.",
     SIGN_IN_LINK_CREATED="A sign-in link was created for a person.",
     SIGN_IN_LINK_VOIDED="An unused sign-in link was voided.",
     SIGNED_IN="A person signed in with a link, which began a session.",
@@ -191,8 +192,8 @@ _describe(
     SIGNED_OUT="The person signed out.",
     REPLACED="The person signed in again with the same browser.",
     ENDED_BY_ADMIN="An administrator ended it.",
-    ROLE_LOST="The client whose secret created the sign-in link lost the role that this requires, or the person lost "
-    "the role at the identity provider.",
+    ROLE_LOST="The client whose secret created the sign-in link lost the role ADMIN, or the person lost the role at "
+    "the identity provider.",
     MAKER_ENDED="The secret or session that created the sign-in link ended before its time.",
     PROVIDER_ENDED="The person signed out at the identity provider, or the provider no longer renews the sign-in.",
 )
@@ -212,7 +213,7 @@ _describe(
     CANCELLED="The client's rollover was cancelled. secretId is the old secret, which is current again.",
     FIRST_USED="A secret was used for the first time.",
     EXPIRED="The client's old secret expired.",
-    REFUSED_ATTEMPT="A secret that has ended was tried. Attempts within a few seconds are reported as one event.",
+    REFUSED_ATTEMPT="An ended secret was tried. Attempts within a few seconds are reported as one event.",
 )
 _describe(
     WebhookEventType,
@@ -226,10 +227,10 @@ _describe(
     SECRET_REVOKED="A client's old secret was revoked (secret.revoked).",  # noqa: S106
     SECRET_EXPIRED="A client's old secret expired (secret.expired).",  # noqa: S106
     SECRET_DUE="A client's current secret has reached its maximum age (secret.due).",  # noqa: S106
-    ROLLOVER_ENDING="A client's old secret is still in use and expires within 24 hours, and again within an hour "
-    "(rollover.ending).",
-    STRAGGLER_REFUSED="A secret of a client that has ended was tried: a source may be locked out. At most once an hour "
-    "for a client (straggler.refused).",
+    ROLLOVER_ENDING="A client's old secret is still in use and expires within 24 hours. Sent again when it expires "
+    "within an hour (rollover.ending).",
+    STRAGGLER_REFUSED="An ended secret of a client was tried: a source may be locked out. Sent at most once an hour "
+    "for each client (straggler.refused).",
     ROLLOVER_SAFE_TO_REVOKE="A client's old secret is safe to revoke (rollover.safe_to_revoke).",
 )
 _describe(
@@ -268,25 +269,26 @@ _describe(
     RATE_LIMITED="Too many resets of this client. Try again after retryAfterSeconds.",
     INVALID_TARGETS="There are no targets, more than 100, several for one client, or one for the caller's own client.",
     NOT_SAFE_TO_REVOKE="The old secret is still in use, or was until recently: the advice is not REVOKE.",
-    INVALID_WEBHOOK="The URL, the events, or the description of the webhook are invalid, or there are 20 webhooks.",
+    INVALID_WEBHOOK="The URL, the events, or the description of the webhook is invalid, or there are already 20 "
+    "webhooks.",
     WEBHOOK_NOT_FOUND="No webhook or delivery has this id.",
-    NOT_ATTEMPTED="The request ended before this client: after 20 seconds, because the caller's credentials ended, or "
-    "because the database became unavailable. Send the same request again.",
+    NOT_ATTEMPTED="The request stopped before it reached this client: 20 seconds had passed, the caller's credentials "
+    "had ended, or the database had become unavailable. Send the same request again.",
 )
 
 _describe(
     LeaseState,
     "Whether a node may verify from memory.",
     HELD="It may, because it follows every change.",
-    EXPIRED="It may not until it has followed the changes again; it reads the database.",
+    EXPIRED="It may not until it has caught up with the changes. Until then it reads the database.",
     NOT_NEEDED="It reads the database for each verification, or runs on SQLite.",
 )
 
 _describe(
     UncertainClients,
-    "The clients that are not verified, because the database lost changes. Until an administrator accepts it with "
-    "`gql-secrets restore accept`, only changes that end something are made.",
-    NONE="Every client is verified: the database lost nothing, or that was accepted.",
+    "The clients that are not verified, because the database lost changes. Until an administrator accepts the "
+    "database with `gql-secrets restore accept`, only changes that end something are made.",
+    NONE="Every client is verified: the database lost no changes, or an administrator accepted it.",
     NAMED="The clients that the lost changes were about are not verified.",
     ALL="No client is verified, because more was lost than the nodes know of.",
 )

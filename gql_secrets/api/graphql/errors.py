@@ -32,7 +32,7 @@ from gql_secrets.graphql_server.errors import (
 )
 
 
-@strawberry.type(description="The facts about a rollover that refused a reset.")
+@strawberry.type(description="The facts about the rollover that caused a reset to be refused.")
 class RolloverInProgress:
     current_secret_created_by: str = strawberry.field(
         description="The actor who created the current secret, in the format of AuditEvent.actor."

@@ -37,7 +37,7 @@ class RequiresRole:
 REQUIRES_ROLE_ARGUMENTS: Final = {
     "roles": "The roles that are allowed, most powerful first.",
     "when": "The condition under which a role is required. Always required if absent.",
-    "orSelf": "Whether a client with selfReset is allowed, too, for itself. Not allowed if absent.",
+    "orSelf": "Whether a client with selfReset is also allowed, only for itself. Not allowed if absent.",
 }
 
 

@@ -22,8 +22,8 @@ from gql_secrets.service.sessions import NewSignInLink
 ERRORS: Final = "Why the change was refused. Empty on success."
 EFFECTIVE_EVERYWHERE: Final = (
     "Whether the change is effective on every node: no verification that starts after this answer accepts what the "
-    "change ended, on any of them. False if that was not confirmed within 5 seconds; the change was made all the same. "
-    "Null if nothing was changed."
+    "change ended, on any of them. False if that was not confirmed within 5 seconds; the change was still made. Null "
+    "if nothing was changed."
 )
 NOT_EFFECTIVE_REASON: Final = "Why effectiveEverywhere is false. Null otherwise."
 
@@ -229,7 +229,9 @@ class SignOutPayload:
 @strawberry.type(description="The result of endSession.")
 class EndSessionPayload:
     ended_session_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The global id of the session, which is not valid. Use it to remove it from a cache."
+        default=None,
+        description="The global id of the session, which is no longer valid. Use it to remove the "
+        "session from a cache.",
     )
     already_ended: bool = strawberry.field(default=False, description="Whether the session had already ended.")
     user_errors: list[UserError] = strawberry.field(default_factory=list, description=ERRORS)
@@ -244,7 +246,7 @@ class EndSessionsPayload:
 @strawberry.type(description="The result of createSignInLink.")
 class CreateSignInLinkPayload:
     url: str | None = strawberry.field(
-        default=None, description="The URL of the link, to hand on to the person. Returned only here, once."
+        default=None, description="The URL of the link, to give to the person. Returned only here, once."
     )
     number: int | None = strawberry.field(
         default=None, description="The number of the link, as in AuditEvent.linkNumber."

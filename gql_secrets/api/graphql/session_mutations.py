@@ -53,9 +53,9 @@ class SessionMutations:
         return EndSessionsPayload(ended_count=ended)
 
     @strawberry.mutation(
-        description="Creates a link to hand on: it signs a person in to the console once, within 15 minutes. Anyone "
-        "who has the link can use it. Not allowed with an old secret, and refused (FORBIDDEN, reason SIGN_IN_LINKS) "
-        "where GQL_SECRETS_SIGN_IN_LINKS is off.",
+        description="Creates a link that signs a person in to the console once, within 15 minutes. Give it only to "
+        "that person: anyone who has the link can use it. Not allowed with an old secret, and refused (FORBIDDEN, "
+        "reason SIGN_IN_LINKS) where GQL_SECRETS_SIGN_IN_LINKS is off.",
         extensions=[Guard(Role.ADMIN), RefusalsAreData(CreateSignInLinkPayload)],
     )
     async def create_sign_in_link(

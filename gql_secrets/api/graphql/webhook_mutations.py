@@ -78,8 +78,8 @@ def _guards(payload: type[Any]) -> list[Any]:
 @strawberry.type
 class WebhookMutations:
     @strawberry.mutation(
-        description="Creates a webhook and its signing secret, which is returned only once. There can be 20 webhooks. "
-        f"{_NOT_OLD}",
+        description="Creates a webhook and its signing secret, which is returned only once. An installation can "
+        f"have at most 20 webhooks. {_NOT_OLD}",
         extensions=_guards(CreateWebhookPayload),
     )
     async def create_webhook(

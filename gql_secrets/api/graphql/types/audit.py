@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @strawberry.type(description="A secret that ended with a change.")
 class EndedSecret:
-    secret_id: strawberry.ID = strawberry.field(description="The id of the secret.")
+    secret_id: strawberry.ID = strawberry.field(description="The global id of the secret.")
     reason: SecretEndReason = strawberry.field(description="The reason why it ended.")
 
 
@@ -50,7 +50,8 @@ class AuditEvent(Node):
         description="The client's generation after the change. Unchanged by the expiry of a secret."
     )
     secret_id: strawberry.ID | None = strawberry.field(
-        description="The secret that the change is about: the new secret of a reset, otherwise the old secret."
+        description="The global id of the secret that the change is about: the new secret of a reset, otherwise the "
+        "old secret."
     )
     ended_secrets: list[EndedSecret] = strawberry.field(description="The secrets that ended with the change.")
     hours_to_live: int | None = strawberry.field(description="The hoursToLive that the caller passed.")
@@ -66,7 +67,7 @@ class AuditEvent(Node):
     )
     session_number: int | None = strawberry.field(description="The number of the session that began or ended.")
     person_name: str | None = strawberry.field(
-        description="The display name of the person whom the sign-in link or the session belongs to."
+        description="The display name of the person to whom the sign-in link or the session belongs."
     )
     person_role: Role | None = strawberry.field(description="The role of that person.")
     session_end_reason: SessionEndReason | None = strawberry.field(description="Why the session ended.")

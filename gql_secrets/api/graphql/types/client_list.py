@@ -17,8 +17,8 @@ class ClientFilter:
     )
     locked_out: bool | None = strawberry.field(
         default=None,
-        description="Whether a secret of the client that has ended was tried in the last 24 hours: a source may be "
-        "locked out. Attempts of the last seconds may be missing.",
+        description="Whether an ended secret of the client was tried in the last 24 hours: a source may be locked "
+        "out. Attempts of the last seconds may be missing.",
     )
     ending_soon: bool | None = strawberry.field(
         default=None,
@@ -45,8 +45,8 @@ class ClientFilter:
     feature: Feature | None = strawberry.field(default=None, description="A feature that the client has.")
     due_within_days: int | None = strawberry.field(
         default=None,
-        description="The current secret has a maximum age, and reaches it within this number of days or has reached "
-        "it: 0 to 3650. Unlike dueForRotation, a secret without a maximum age never meets it.",
+        description="The current secret has reached its maximum age, or will within this number of days: 0 to 3650. "
+        "Unlike dueForRotation, never matches a secret without a maximum age.",
     )
     labels: list[str] | None = strawberry.field(
         default=None, description="Labels that the client has, all of them: at most 16, each key=value."
@@ -72,7 +72,7 @@ class ClientFilter:
 
 
 @strawberry.input(
-    description="The order of a list of clients. Clients that are equal in it are sorted by client id, in the same "
+    description="The order of a list of clients. Clients with equal values are sorted by client id, in the same "
     "direction."
 )
 class ClientOrder:
@@ -94,25 +94,25 @@ class RotationPolicy:
 
 @strawberry.type(
     description="How many clients need attention, and why. Counted at most once in five seconds for all callers of a "
-    "server process. Each count is that of clients with the filter of the same name."
+    "server process. Each count is the number of clients that the ClientFilter field of the same name matches."
 )
 class Overview:
     locked_out: int = strawberry.field(
-        description="The clients with a secret that has ended and was tried in the last 24 hours."
+        description="The number of clients with an ended secret that was tried in the last 24 hours."
     )
     ending_soon: int = strawberry.field(
-        description="The clients whose old secret expires within 24 hours and is still used."
+        description="The number of clients whose old secret expires within 24 hours and is still in use."
     )
-    safe_to_revoke: int = strawberry.field(description="The clients whose old secret is safe to revoke.")
+    safe_to_revoke: int = strawberry.field(description="The number of clients whose old secret is safe to revoke.")
     waiting: int = strawberry.field(
-        description="The clients with a rollover in progress whose old secret is not yet safe to revoke, including "
-        "those of endingSoon."
+        description="The number of clients with a rollover in progress whose old secret is not yet safe to revoke, "
+        "including those of endingSoon."
     )
     due_for_rotation: int = strawberry.field(
-        description="The clients whose current secret has reached its maximum age, or 90 days if it has none."
+        description="The number of clients whose current secret has reached its maximum age, or 90 days if it has none."
     )
-    never_used: int = strawberry.field(description="The clients of which no secret was ever used.")
-    total: int = strawberry.field(description="All clients that are not deleted.")
+    never_used: int = strawberry.field(description="The number of clients of which no secret was ever used.")
+    total: int = strawberry.field(description="The number of clients that are not deleted.")
 
     @classmethod
     def of(cls, counts: overview.Overview) -> Self:

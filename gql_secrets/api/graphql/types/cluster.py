@@ -11,12 +11,12 @@ from gql_secrets.service.cluster import ClusterMember as Member
 
 @strawberry.type(description="One node: a server process.")
 class ClusterMember:
-    id: strawberry.ID = strawberry.field(description="The id of the process. Each start has another one.")
+    id: strawberry.ID = strawberry.field(description="The id of the process. Different after each start.")
     version: str = strawberry.field(description="The version of gql-secrets that it runs.")
     lease: LeaseState = strawberry.field(description="Whether it may verify from memory.")
     lag: int | None = strawberry.field(
-        description="How many changes of the installation it has not followed yet. Null if it reads the database for "
-        "each verification."
+        description="The number of changes of the installation that it has not followed yet. Null if it reads the "
+        "database for each verification."
     )
     started_at: datetime = strawberry.field(description="When it started.")
     last_seen_at: datetime = strawberry.field(description="When it last reached the database.")
@@ -39,9 +39,9 @@ class ClusterMember:
 @strawberry.type(description="The nodes that run on the installation's database.")
 class Cluster:
     members: list[ClusterMember] = strawberry.field(
-        description="The nodes, the one that started first first. On SQLite only the node that answered."
+        description="The nodes, in the order in which they started. On SQLite, only the node that answered."
     )
     uncertain_clients: UncertainClients = strawberry.field(
         description="Which clients are not verified, because the database lost changes and no administrator has "
-        "accepted it yet."
+        "accepted the database yet."
     )

@@ -219,8 +219,8 @@ class Rollover:
         return self.key.client_id
 
     @strawberry.field(
-        description="The sources of the rollover, those in the greatest danger first, then the most recent: at most "
-        "100. Without sources last seen with the old secret more than a day before the reset. Delayed by at most a "
+        description="The sources of the rollover, at most 100: those at greatest risk first, then the most recent. "
+        "Excludes sources last seen with the old secret more than a day before the reset. Delayed by at most a "
         "minute.",
         extensions=[Guard(Role.OPERATOR, or_self=client_of_source)],
         metadata={**weighs(60, size=MAX_ROLLOVER_SOURCES), **_OF_SOURCES},
@@ -229,16 +229,16 @@ class Rollover:
         return [RolloverSource.of(source) for source in (await info.context.loaders.sources.load(self.key)).sources]
 
     @strawberry.field(
-        description="How many sources have moved to the new secret. Without sources that the allow list refuses or "
-        "that are locked out.",
+        description="The number of sources that have moved to the new secret. Excludes sources that the allow list "
+        "refuses or that are locked out.",
         metadata={**weighs(45), **_OF_SOURCES},
     )
     async def sources_moved(self, info: Info) -> int | None:
         return (await info.context.loaders.sources.load(self.key)).moved
 
     @strawberry.field(
-        description="How many sources must move to the new secret, including those that have. Without sources that the "
-        "allow list refuses or that are locked out.",
+        description="The number of sources that must move to the new secret, including those that have. Excludes "
+        "sources that the allow list refuses or that are locked out.",
         metadata={**weighs(4), **_OF_SOURCES},
     )
     async def sources_total(self, info: Info) -> int | None:

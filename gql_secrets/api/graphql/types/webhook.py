@@ -58,7 +58,9 @@ class WebhookDelivery:
         )
 
 
-@strawberry.type(description="An endpoint that events are delivered to, by the Standard Webhooks specification.")
+@strawberry.type(
+    description="An endpoint that events are delivered to, as the Standard Webhooks specification defines."
+)
 class Webhook:
     number: int = strawberry.field(description="The number of the webhook, as in AuditEvent.webhookNumber.")
     id: strawberry.ID = strawberry.field(description="The global id of the webhook.")
@@ -67,14 +69,15 @@ class Webhook:
     events: list[WebhookEventType] = strawberry.field(description="The types of events that are delivered.")
     enabled: bool = strawberry.field(description="Whether events are delivered.")
     paused_at: datetime | None = strawberry.field(
-        description="When deliveries were paused, because the endpoint had failed for three days or answered 410. "
+        description="When deliveries were paused because the endpoint had failed for three days or answered 410. "
         "updateWebhook(enabled: true) resumes them. Null if they are not paused."
     )
     failing_since: datetime | None = strawberry.field(
-        description="Since when no attempt has succeeded. Null after a success."
+        description="When attempts began to fail. Null if none has failed since the last success."
     )
     previous_secret_until: datetime | None = strawberry.field(
-        description="Until when the previous signing secret signs too. Null if there is none."
+        description="When the previous signing secret stops signing, or stopped. Null if the signing secret was never "
+        "rotated."
     )
     created_at: datetime = strawberry.field(description="When the webhook was created.")
 
