@@ -1,5 +1,6 @@
 """`gql-secrets audit …`: verify, export, prune and accept the audit log."""
 
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -130,21 +131,36 @@ def exported_lines(path: Path) -> Iterator[str]:
 
 def _lines_of(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return _decoded(path, path.read_bytes())
     except OSError as error:
         raise Failure(f"Cannot read {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise Failure(f"Cannot read {path}: it is not an export of the audit log.") from error
 
 
 def _whole_lines_of(path: Path) -> list[str]:
     """Return the lines of an earlier export, after removing a last line that was written only in part."""
+    from gql_secrets.service.audit_export import is_beginning_of_line
+
     if not path.exists():
         return []
     if not path.is_file():
         raise Failure(f"Cannot write {path}: it is not a regular file. To write to stdout, leave --output out.")
-    lines = _lines_of(path)
-    if lines and not lines[-1].endswith("\n"):
-        path.write_text("".join(lines[:-1]), encoding="utf-8")
-        return lines[:-1]
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    lines = _decoded(path, content[:end])
+    if end < len(content):
+        if not is_beginning_of_line(content[end:]):
+            raise _not_an_export(path)
+        # Cut off, not written again: the lines before it are kept even if this process is killed.
+        os.truncate(path, end)
     return lines
+
+
+def _decoded(path: Path, content: bytes) -> list[str]:
+    try:
+        return content.decode().splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        raise _not_an_export(path) from error
+
+
+def _not_an_export(path: Path) -> Failure:
+    return Failure(f"Cannot read {path}: it is not an export of the audit log.")

@@ -13,6 +13,7 @@ from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 
 _INSTANTS: Final = ("at", "expires_at")
+_LINE_START: Final = b'{"revision": '
 
 
 def _camel(name: str) -> str:
@@ -58,6 +59,11 @@ def line_of(entry: AuditEntry, *, written_in: int, digest: bytes) -> str:
             value = rfc3339(value)
         content[name] = value
     return json.dumps({**content, "format": written_in, "hash": digest.hex()}, ensure_ascii=False)
+
+
+def is_beginning_of_line(text: bytes) -> bool:
+    """Return whether this can be the line of an event that was written only in part."""
+    return text[: len(_LINE_START)] == _LINE_START[: len(text)]
 
 
 def read_lines(lines: Iterable[str]) -> Iterator[ExportedEvent]:

@@ -71,3 +71,29 @@ def test_old_events_are_pruned_into_a_file_that_can_be_verified(
     assert run("db", "check").code == 0
     file.write_text(file.read_text().replace('"surface": "CLI"', '"surface": "GRAPHQL"', 1))
     assert run("audit", "verify", "--against", str(file)).code == 1
+
+
+def test_an_export_goes_on_after_a_line_that_was_written_in_part(run: RunCommand, tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    assert run("client", "create", "One").code == 0
+    assert run("audit", "export", "--output", str(file)).code == 0
+    before = file.read_bytes()
+    reset = run("client", "list", "--json").data[0]["clientId"]
+    assert run("client", "disable", reset, "--reason", "Zürich").code == 0
+    assert run("audit", "export", "--output", str(file)).code == 0
+    whole = file.read_bytes()
+
+    for cut in (len(before) + 1, whole.index("ü".encode()) + 1, len(whole) - 1):
+        file.write_bytes(whole[:cut])
+        assert run("audit", "export", "--output", str(file)).code == 0
+        assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "content", [b"a note without an end", b"\xff\xfe\n\x00", b"a note\n", b'{"revision": 1}\n{"other']
+)
+def test_an_export_is_not_written_to_another_file(run: RunCommand, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "notes"
+    file.write_bytes(content)
+    assert run("audit", "export", "--output", str(file)).code == 1
+    assert file.read_bytes() == content
