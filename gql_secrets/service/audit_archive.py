@@ -139,7 +139,7 @@ def require_archive(directory: Path) -> None:
     probe = directory / f".audit-{uuid.uuid4().hex}{PART}"
     try:
         probe.touch(mode=0o600, exist_ok=False)
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise SetupError(
             f"GQL_SECRETS_AUDIT_ARCHIVE: cannot write to {directory}: {error.strerror}. Give a directory that exists "

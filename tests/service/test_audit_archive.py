@@ -303,3 +303,17 @@ def test_a_directory_that_cannot_be_written_to_is_refused(tmp_path: Path) -> Non
     for wrong in (tmp_path / "none", tmp_path / "file", Path("/proc")):
         with pytest.raises(SetupError, match="GQL_SECRETS_AUDIT_ARCHIVE: cannot write to"):
             require_archive(wrong)
+
+
+def test_a_directory_that_another_node_tidies_at_the_same_time_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that archives deletes files that are not whole, and takes the probe of a start for one."""
+    touch = Path.touch
+
+    def touch_and_lose(path: Path, mode: int, *, exist_ok: bool) -> None:
+        touch(path, mode, exist_ok)
+        path.unlink()
+
+    monkeypatch.setattr(Path, "touch", touch_and_lose)
+    require_archive(tmp_path)
