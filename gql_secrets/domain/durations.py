@@ -21,7 +21,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return the duration in the largest unit that is exact, as `parse_duration` reads it."""
+    """Return the duration in hours, minutes or seconds, the largest that is exact, as `parse_duration` reads it."""
     seconds = int(duration.total_seconds())
     for unit in ("h", "m"):
         if seconds and seconds % int(_UNITS[unit].total_seconds()) == 0:

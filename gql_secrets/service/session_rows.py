@@ -23,7 +23,7 @@ from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session
 from gql_secrets.storage.transaction import Transaction
 
-# How long sessions and links stay in the database after they have ended.
+# How long sessions stay in the database from their beginning, and links from their end, to find out why one failed.
 KEPT: Final = timedelta(days=1)
 
 

@@ -51,7 +51,6 @@ from gql_secrets.storage.urgency import ending
 T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
-# Links and sessions that ended are kept for a day, to find out why a sign-in did not work.
 
 
 @dataclass(frozen=True, slots=True)

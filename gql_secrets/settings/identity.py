@@ -1,12 +1,12 @@
 """The `GQL_SECRETS_OIDC_…` settings: the identity providers whose access tokens sign people in."""
 
-import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
 from gql_secrets.domain.access import LINK_PERSON
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.domain.identity import DEFAULT_SCOPES, MAX_ISSUER, Issuer
+from gql_secrets.settings.addresses import is_loopback
 
 _PREFIX: Final = "GQL_SECRETS_OIDC_"
 
@@ -145,15 +145,8 @@ def _check_issuer(url: str, *, insecure: bool) -> None:
             f"{_PREFIX}ISSUER: the people of an issuer with the host name {LINK_PERSON} would look like people who "
             "signed in with a link. Use its full host name."
         )
-    if parts.scheme == "http" and not insecure and not _is_loopback(host):
+    if parts.scheme == "http" and not insecure and not is_loopback(host):
         raise SetupError(
             f"{_PREFIX}ISSUER: the keys of an issuer must come over https, or from this machine. Use an https issuer, "
             "or pass --insecure."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

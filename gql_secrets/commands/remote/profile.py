@@ -1,7 +1,6 @@
 """Which remote server a command acts on, and with which credentials: options, a profile file, the environment."""
 
 import contextlib
-import ipaddress
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.settings import FOR_REMOTE_SERVERS
+from gql_secrets.settings.addresses import is_loopback
 
 if TYPE_CHECKING:
     from gql_secrets.commands.remote.connection import Connection
@@ -80,7 +80,7 @@ def _checked(url: str) -> str:
     extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
     if parts.scheme not in ("http", "https") or not host or extra:
         raise SetupError("The URL of the server must be only a scheme and a host, such as https://secrets.example.com")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise SetupError(f"http would send the secret to {host} in cleartext. Use https.")
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -108,10 +108,3 @@ def _read(path: Path) -> dict[str, str]:
             raise SetupError(f"{path}, line {number}: write one each of {', '.join(f'{each}=…' for each in _NAMES)}.")
         values[name.strip()] = value.strip()
     return values
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
