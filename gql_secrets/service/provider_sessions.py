@@ -1,7 +1,6 @@
 """Sessions that begin at an identity provider: their beginning, the looks at their role, and their end there."""
 
 import json
-import logging
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,30 +8,27 @@ from typing import Final
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.expressions import Q
 
-from gql_secrets.domain.access import ActorKind, Caller, Role, Surface, rank
-from gql_secrets.domain.audit import AuditAction
+from gql_secrets.domain.access import Role, rank
 from gql_secrets.domain.changes_pause import require_no_pause
 from gql_secrets.domain.identity import identity_at
-from gql_secrets.domain.sessions import MAX_IDLE, MAX_SESSION, SessionEndReason, is_token, mint_token
+from gql_secrets.domain.sessions import MAX_IDLE, MAX_SESSION, SessionEndReason, is_token
 from gql_secrets.domain.sign_in import ProviderPerson, ProviderTokens, RoleSource, SignInProblem, SignInRefused
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.service.provider_log_outs import note_log_out, was_logged_out
 from gql_secrets.service.sealing import seal, unseal
+from gql_secrets.service.session_begins import NewSession, SignIn, begin_session
 from gql_secrets.service.session_ends import end_sessions
 from gql_secrets.service.session_rows import (
-    delete_old_sessions,
     is_valid,
     is_valid_but_for_role,
     session_digest,
 )
-from gql_secrets.service.sessions import NewSession
 from gql_secrets.storage.change_rows import read_locked
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import Session
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.urgency import ending
 
-_log: Final = logging.getLogger(__name__)
 # A role is looked at again before it stops counting after ten minutes, so that nobody waits for it.
 LOOK_AFTER: Final = timedelta(minutes=8)
 # How long one node has for a look: twice as long as its requests to the provider can take, so that none of two nodes
@@ -96,39 +92,18 @@ class ProviderSessions:
                 raise SignInRefused(SignInProblem.REPLAYED)
             if await was_logged_out(tx.connection, person, started_at):
                 raise SignInRefused(SignInProblem.LOGGED_OUT)
-            caller = Caller(
-                identity_at(person.issuer, person.subject),
-                ActorKind.USER,
-                role,
-                Surface.SIGN_IN,
-                address=address,
-                request_id=request_id,
-                display_name=name,
-            )
-            change = Change(tx, rows.now, caller, rows.installation, self._changes.pepper)
-            if instead_of is not None:
-                before = await Session.filter(id=instead_of).using_db(tx.connection)
-                await end_sessions(change, before, SessionEndReason.REPLACED)
-            await delete_old_sessions(tx, rows.now)
-            made = mint_token()
-            row = await Session.create(
-                using_db=tx.connection,
-                digest=session_digest(made.reveal()),
-                name=name,
-                role=role.value,
-                created_at=rows.now,
-                last_seen_at=rows.now,
-                address=address,
-                issuer=person.issuer,
-                subject=person.subject,
-                provider_session=person.provider_session,
-                looked_at=rows.now,
-                state_digest=state_digest,
-                **self._sealed(person),
-            )
-            await change.record(AuditAction.SIGNED_IN, session_number=row.id, person_name=name, person_role=role.value)
-            _log.info("signed_in", extra={"actor": caller.actor, "role": role.value, "session": row.id})
-            return NewSession(made, row.id)
+            who = SignIn(identity_at(person.issuer, person.subject), name, role, address, request_id)
+            change = Change(tx, rows.now, who.caller(), rows.installation, self._changes.pepper)
+            columns = {
+                "issuer": person.issuer,
+                "subject": person.subject,
+                "provider_session": person.provider_session,
+                "looked_at": rows.now,
+                "state_digest": state_digest,
+            }
+            before = Session.filter(id=instead_of).using_db(tx.connection)
+            replaced = await before if instead_of is not None else ()
+            return await begin_session(change, who, columns | self._sealed(person), replaced=replaced)
 
         return await self._database.run_tx(work)
 

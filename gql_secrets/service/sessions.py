@@ -10,7 +10,6 @@ from gql_secrets.domain.access import (
     ActorKind,
     Caller,
     Role,
-    Surface,
     identity_of_link,
     require_no_old_secret,
     require_role,
@@ -31,11 +30,11 @@ from gql_secrets.domain.sessions import (
 )
 from gql_secrets.service.caller_check import CallerSnapshot
 from gql_secrets.service.changes import Change, Changes
+from gql_secrets.service.session_begins import NewSession, SignIn, begin_session
 from gql_secrets.service.session_ends import end_sessions, void_links
 from gql_secrets.service.session_rows import (
     KEPT,
     actor_of,
-    delete_old_sessions,
     identity_of,
     is_valid,
     is_valid_but_for_role,
@@ -62,14 +61,6 @@ class NewSignInLink:
     name: str
     role: Role
     expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class NewSession:
-    """A new session. `token`, the value of the cookie, is the only copy of its plaintext."""
-
-    token: PlaintextSecret
-    session_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,43 +167,15 @@ class Sessions:
                 raise SignInLinkEnded
             link.spent_at = now
             await link.save(using_db=tx.connection, update_fields=["spent_at"])
-            role = Role(link.role)
-            caller = Caller(
-                identity_of_link(link.id),
-                ActorKind.USER,
-                role,
-                Surface.SIGN_IN,
-                address=address,
-                request_id=request_id,
-                display_name=link.name,
-            )
-            change = Change(tx, now, caller, rows.installation, self._changes.pepper)
-            if instead_of is not None and is_token(instead_of):
-                before = await Session.filter(digest=session_digest(instead_of)).using_db(tx.connection)
-                await end_sessions(change, before, SessionEndReason.REPLACED)
-            await delete_old_sessions(tx, now)
-            made = mint_token()
-            row = await Session.create(
-                using_db=tx.connection,
-                digest=session_digest(made.reveal()),
-                name=link.name,
-                role=link.role,
-                created_at=now,
-                last_seen_at=now,
+            who = SignIn(identity_of_link(link.id), link.name, Role(link.role), address, request_id)
+            change = Change(tx, now, who.caller(), rows.installation, self._changes.pepper)
+            return await begin_session(
+                change,
+                who,
+                {"maker_secret_id": link.maker_secret_id, "maker_session_id": link.maker_session_id},
+                replaced=await _sessions_of(instead_of, change),
                 link_number=link.id,
-                address=address,
-                maker_secret_id=link.maker_secret_id,
-                maker_session_id=link.maker_session_id,
             )
-            await change.record(
-                AuditAction.SIGNED_IN,
-                link_number=link.id,
-                session_number=row.id,
-                person_name=link.name,
-                person_role=link.role,
-            )
-            _log.info("signed_in", extra={"actor": caller.actor, "role": link.role, "session": row.id})
-            return NewSession(made, row.id)
 
         return await self._database.run_tx(work)
 
@@ -386,6 +349,13 @@ def may_manage_sessions(caller: Caller) -> bool:
 def _require_admin(change: Change) -> None:
     require_role(change.caller, Role.ADMIN)
     require_no_old_secret(change.caller)
+
+
+async def _sessions_of(cookie: str | None, change: Change) -> list[Session]:
+    """Return the session with this cookie, if there is one."""
+    if cookie is None or not is_token(cookie):
+        return []
+    return await Session.filter(digest=session_digest(cookie)).using_db(change.connection)
 
 
 def _is_valid_link(link: SignInLink, now: datetime) -> bool:

@@ -22,7 +22,8 @@ from gql_secrets.domain.limits import Rate
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.domain.sessions import SessionNotFound
 from gql_secrets.service.rotation import Rotation
-from gql_secrets.service.sessions import NewSession, NewSignInLink
+from gql_secrets.service.session_begins import NewSession
+from gql_secrets.service.sessions import NewSignInLink
 from gql_secrets.storage.models import AuditEvent
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services

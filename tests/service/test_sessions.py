@@ -13,7 +13,7 @@ from support.installation import OpenNode
 from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.errors import InvalidName, SignInLinkEnded, Unauthenticated
 from gql_secrets.service.pages import PageRequest
-from gql_secrets.service.sessions import NewSession
+from gql_secrets.service.session_begins import NewSession
 from gql_secrets.wiring import Services
 
 
