@@ -221,9 +221,31 @@ async def test_a_connection_whose_response_takes_long_is_not_idle(server: Bounde
     writer.close()
 
 
+@pytest.mark.parametrize("before", [ASKED, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"])
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_request_is_answered_after_those_before_it(
+    server: BoundedServer, port: int, before: bytes, turns: int
+) -> None:
+    """No matter what aiohttp's task is about when it comes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(ASKED)
+    await heads_of(reader, 1)
+    [connection] = server.connections
+    connection.data_received(before)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    connection.data_received(ASKED.replace(b"/verify", b"/verify/0"))
+    connection.data_received(before)
+
+    heads = await heads_of(reader, 3)
+    assert [b"application/json" in head for head in heads] == [before != ASKED, False, before != ASKED]
+    writer.close()
+
+
 @pytest.mark.parametrize("end", ["close", "idle"])
+@pytest.mark.parametrize("has_begun", [True, False])
 async def test_a_request_that_has_just_arrived_is_answered_although_its_connection_ends(
-    server: BoundedServer, port: int, end: str
+    server: BoundedServer, port: int, end: str, has_begun: bool
 ) -> None:
     """It is answered in the next turn of the event loop, before which the server may stop, or idle time be over."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -231,7 +253,11 @@ async def test_a_request_that_has_just_arrived_is_answered_although_its_connecti
     await heads_of(reader, 1)
     [connection] = server.connections
     assert isinstance(connection, Connection)
+    waiter = connection._waiter
+    if not has_begun:
+        connection._waiter = None  # as while aiohttp's task does not wait
     connection.data_received(ASKED)
+    connection._waiter = waiter
     assert connection.is_busy
     if end == "close":
         connection.close()

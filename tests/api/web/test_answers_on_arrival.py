@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -146,6 +146,53 @@ async def test_a_change_by_another_process_is_seen_by_the_next_request(
 
     assert re.findall(r"HTTP/1.1 (\d+)", before) == ["200"] * together
     assert re.findall(r"HTTP/1.1 (\d+)", await exchange(asked, together)) == ["401"] * together
+
+
+class FastCaller(asyncio.Transport):
+    """Sends its next request as soon as a response is written, before aiohttp's task waits for another one."""
+
+    def __init__(self, server: BoundedServer, requests: Iterable[bytes]) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self._protocol, self._requests = server(), iter(requests)
+        self.answers = asyncio.Queue[bytes]()
+        self._protocol.connection_made(self)
+        self._send()
+
+    def _send(self) -> None:
+        if request := next(self._requests, b""):
+            self._protocol.data_received(request)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.answers.put_nowait(bytes(data))
+        asyncio.get_running_loop().call_soon(self._send)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
+
+
+async def test_a_request_that_arrives_before_the_task_waits_needs_no_task_either(
+    server: BoundedServer, headers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a fast caller's next request would come before the task waits again, and so would all others."""
+    in_tasks: list[str] = []
+    respond = server._respond
+
+    def note(request: web.BaseRequest) -> Any:
+        in_tasks.append(request.path)
+        return respond(request)
+
+    monkeypatch.setattr(server, "_respond", note)
+    asked = CASES["current secret"].format(**headers).encode()
+    caller = FastCaller(server, [asked, b"PUT /verified HTTP/1.1\r\nHost: a\r\n\r\n", asked, asked])
+
+    answers = [await asyncio.wait_for(caller.answers.get(), SECONDS) for _ in range(4)]
+
+    assert [answer.split()[1] for answer in answers] == [b"200", b"404", b"200", b"200"]
+    assert in_tasks == ["/verified"]
+    caller.close()
 
 
 async def test_requests_that_arrive_together_are_answered_in_their_order(

@@ -45,9 +45,14 @@ class BodyTooSlow(web.RequestPayloadError, TimeoutError):  # noqa: N818  named l
 
 
 class Connection(web.RequestHandler):
-    """One connection: it is in the server's queues while it owes a head or a body."""
+    """One connection: it is in the server's queues while it owes a head or a body.
 
-    __slots__ = ("_begun", "_head_bytes", "_server", "share")
+    A request that arrives before aiohttp's task waits for one, because it has just begun or just written a response, is
+    withheld from that task until the next run of the event loop, in which it does. Otherwise the task would take it; a
+    fast caller would send the next one before the task waits again, and so on.
+    """
+
+    __slots__ = ("_begun", "_head_bytes", "_server", "_withheld", "share")
 
     share: AddressShare["Connection"]
 
@@ -57,12 +62,13 @@ class Connection(web.RequestHandler):
         self._server = server
         self._head_bytes = 0
         self._begun: _Begun | None = None
+        self._withheld: Any = None  # a request as aiohttp keeps it
         self._request_factory = self._make_request
 
     @property
     def is_busy(self) -> bool:
         """Whether a request is being answered, or has arrived."""
-        return self._waiter is None or bool(self._messages)
+        return self._waiter is None or bool(self._messages) or self._withheld is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a head."""
@@ -75,6 +81,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived, and note whether a head has ended or begun."""
+        self._give_back()
         before, waiter = self._request_count, self._waiter
         self._waiter = None  # aiohttp's task is not to be woken yet
         try:
@@ -87,7 +94,10 @@ class Connection(web.RequestHandler):
             self._head_bytes = 0
             if self._messages:
                 self._expect_body(self._messages[-1][1])
-            if waiter is not None and not waiter.done() and not self._is_answered_on_arrival():
+            if waiter is None:
+                if self._is_answered_on_arrival():
+                    self._withheld = self._messages.popleft()
+            elif not waiter.done() and not self._is_answered_on_arrival():
                 waiter.set_result(None)
         elif waiter is not None and data and not self._messages:
             # No request is being answered or about to be, and the data completes none: it is a piece of a head.
@@ -116,9 +126,18 @@ class Connection(web.RequestHandler):
 
         While that task waits, no request is being answered, and none has to be answered before this one.
         """
+        self._give_back()
         waiter = self._waiter
-        if waiter is not None and not waiter.done() and self._messages and not self._answer_now(arrived, begin):
+        if waiter is None or waiter.done() or not self._messages:
+            return
+        if self._messages[0][0] is not arrived.message or not self._answer_now(arrived, begin):
             waiter.set_result(None)
+
+    def _give_back(self) -> None:
+        """Let aiohttp's task see a request that was withheld from it."""
+        if self._withheld is not None:
+            self._messages.appendleft(self._withheld)
+            self._withheld = None
 
     def _answer_now(self, arrived: ArrivedRequest, begin: Begin) -> bool:
         """Answer this request without aiohttp's task, or begin to; return whether that was possible."""
@@ -169,12 +188,14 @@ class Connection(web.RequestHandler):
         transport.write(response.written())
 
     def _process_keepalive(self) -> None:
+        self._give_back()
         if self._messages:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
     def close(self) -> None:
         """Close the connection after the answer to a request that has arrived."""
+        self._give_back()
         self._let_aiohttp_answer()
         super().close()
 
