@@ -40,13 +40,23 @@ class Maintenance:
 
     async def run(self) -> float:
         """Run once; return the number of seconds until the next run."""
-        if await self.expire_due_secrets() == _BATCH:
+        _, has_more = await self._expire_batch()
+        if has_more:
             return 0
         await self.prune()
         return _SECONDS
 
     async def expire_due_secrets(self) -> int:
-        """Write EXPIRED to old secrets that have expired, the earliest first; return how many there were."""
+        """Write EXPIRED to old secrets that have expired, the earliest first; return how many this node wrote."""
+        expired, _ = await self._expire_batch()
+        return expired
+
+    async def _expire_batch(self) -> tuple[int, bool]:
+        """Write EXPIRED to a batch; return how many this node wrote, and whether to go on with more.
+
+        Every node does it, so another one may have written some of a full batch. Where none of it can be written now,
+        the next try is later.
+        """
         rows = await self._database.fetch(
             """
             SELECT client_id FROM client_secret WHERE state = 'RETAINED' AND expires_at <= ?
@@ -54,7 +64,7 @@ class Maintenance:
             """,
             [to_microseconds(await self._database.now()), _BATCH],
         )
-        expired = 0
+        expired = done = 0
         for row in rows:
             try:
                 expired += await self._changes.expire_old_secret(row["client_id"])
@@ -63,7 +73,9 @@ class Maintenance:
             except ChangesPaused:  # after the pause, or in the database that this one was copied into
                 _log.info("expiry_waits")
                 break
-        return expired
+            else:
+                done += 1
+        return expired, len(rows) == _BATCH and done > 0
 
     async def prune(self) -> None:
         """Delete the nonces of resets that can no longer be replayed, old hours of usage, and old sources of uses."""

@@ -123,3 +123,37 @@ async def test_sources_are_deleted_after_the_retention_time_and_their_counts_rem
     clock.move(12 * HOUR)
     await services.maintenance.prune()
     assert await totals(services, ids[0]) == before[0]
+
+
+async def test_secrets_that_expired_at_the_same_time_are_written_without_a_pause_by_nodes_that_share_the_work(
+    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gql_secrets.service.maintenance._BATCH", 2)
+    clients = [await make_client(name=f"c{number}") for number in range(5)]
+    for client in clients:
+        await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+    clock.move(HOUR)
+    expire, written = services.changes.expire_old_secret, list[str]()
+
+    async def expire_after_another_node(client_id: str) -> bool:
+        written.append(client_id)
+        return await expire(client_id) and len(written) % 2 == 0
+
+    monkeypatch.setattr(services.changes, "expire_old_secret", expire_after_another_node)
+    assert [await services.maintenance.run() for _ in range(3)] == [0, 0, 30]
+    assert sorted(written) == sorted(client.id for client in clients)
+
+
+async def test_secrets_that_no_run_can_write_now_are_tried_again_after_a_pause(
+    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gql_secrets.service.maintenance._BATCH", 1)
+    client = await make_client()
+    await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+    clock.move(HOUR)
+
+    async def wait(client_id: str) -> bool:
+        raise Conflict(client_id)
+
+    monkeypatch.setattr(services.changes, "expire_old_secret", wait)
+    assert await services.maintenance.run() == 30
