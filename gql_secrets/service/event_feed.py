@@ -6,6 +6,7 @@ the subscribers again: a stream ends when its session, credential or role does, 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -33,6 +34,8 @@ MAX_STREAMS: Final = 1_000
 _POLL_SECONDS: Final = 0.2
 # So that a stream ends within a second after its caller lost access.
 _SECONDS_BETWEEN_CHECKS: Final = 0.4
+# Beyond it, an expiry waits for a lock. Its event is delivered when it is written.
+_SECONDS_TO_EXPIRE: Final = 0.2
 _SECONDS_AFTER_FAILURE: Final = 1.0
 _PAGE: Final = 500
 # A use is committed at most this long after its instant was read. The uses delivered within this time are remembered.
@@ -133,6 +136,7 @@ class Feed:
         self._expire_due_secrets = expire_due_secrets
         self._streams: dict[ClientEvents, None] = {}  # the oldest first
         self._task: asyncio.Task[None] | None = None
+        self._expiring: asyncio.Future[object] | None = None
         self._poll_lock = asyncio.Lock()
         self._cursor = _Cursor(database)
         self._undelivered: list[ClientEvent] = []
@@ -216,8 +220,8 @@ class Feed:
         async with self._poll_lock:
             loop = asyncio.get_running_loop()
             is_due = loop.time() - self._checked_at >= _SECONDS_BETWEEN_CHECKS
-            if is_due and self._expire_due_secrets is not None:
-                await self._expire_due_secrets()
+            if is_due:
+                await self._expire()
             has_more = True
             while has_more and self._streams:
                 events, has_more = await self._cursor.read()
@@ -234,9 +238,21 @@ class Feed:
         """End every stream."""
         for stream in list(self._streams):
             stream.end(StreamEnded(_STOPPING))
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        running = [task for task in (self._task, self._expiring) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _expire(self) -> None:
+        """Let EXPIRED be written. No stream waits for a lock of that, or fails because it cannot be written."""
+        if self._expire_due_secrets is None:
+            return
+        self._expiring = expiring = self._expiring or asyncio.ensure_future(self._expire_due_secrets())
+        await asyncio.wait([expiring], timeout=_SECONDS_TO_EXPIRE)
+        if expiring.done():
+            self._expiring = None
+            with contextlib.suppress(Failure):
+                expiring.result()
 
     async def _keep_polling(self) -> None:
         pause = _POLL_SECONDS

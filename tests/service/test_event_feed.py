@@ -272,6 +272,29 @@ async def test_an_expiry_is_told_though_nobody_asks_and_nobody_tidies(services: 
     assert (event.kind, event.actor) == (K.EXPIRED, "system")
 
 
+@pytest.mark.parametrize("trouble", ["a lock", "no room"])
+async def test_an_expiry_that_cannot_be_written_now_holds_no_stream_up(
+    services: Services, client: Made, monkeypatch: pytest.MonkeyPatch, trouble: str
+):
+    async def wait() -> None:
+        if trouble == "no room":
+            raise Unavailable
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(services.feed, "_expire_due_secrets", wait)
+    caller = await person(services)
+    assert caller.session_id is not None
+    ending = await services.feed.subscribe(None, by=caller)
+    stream = await services.feed.subscribe(client.id, by=VIEWER)
+    for name in ("One", "Two"):
+        await services.clients.update_client(client.id, name=name, by=ADMIN)
+        assert [event.kind for event in await take(stream, 1)] == [K.EDITED]
+
+    await services.sessions.end(caller.session_id, by=CLI)
+
+    assert isinstance(await end_of(ending), Unauthenticated)
+
+
 async def test_nobody_is_asked_anything_while_nobody_listens(services: Services):
     stream = await services.feed.subscribe(None, by=VIEWER)
     task = services.feed._task
