@@ -21,6 +21,7 @@ from gql_secrets.service.sessions import Sessions
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 
+_OLDEST: Final = "SELECT min(revision) FROM audit_event"
 _HASHES: Final = "SELECT hash FROM audit_event WHERE revision >= ? AND revision <= ?"
 _RESET_SINCE: Final = "SELECT DISTINCT client_id FROM audit_event WHERE revision >= ? AND action = 'SECRET_RESET'"
 
@@ -116,13 +117,16 @@ async def complete_lost(
 ) -> list[JournaledChange]:
     """Return every lost change in order: those of the journals, and those that an exported audit has in addition.
 
+    What the export has from before the first event of the database was pruned, not lost.
+
     Raises:
         BadRequest: a line of the export is malformed or was edited, or changes are missing.
     """
     lost = {change.hash: change for change in journaled}
+    [[oldest]] = await database.fetch_rows(_OLDEST)
     previous = None
     for event in read_lines(exported):
-        if previous is not None and event.revision == previous.revision + 1:
+        if previous is not None and event.revision >= (oldest or 0) and event.revision == previous.revision + 1:
             if not event.follows(bytes.fromhex(previous.hash)):
                 raise BadRequest(f"Event {event.revision} of the export was edited, or the one before it was replaced.")
             change = _change_of(event, bytes.fromhex(previous.hash))

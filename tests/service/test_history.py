@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.audits import events_of, lose_changes
 from support.callers import ADMIN, CLI, DAY, HARD, Made, is_good
-from support.clocks import NOW, SECOND, Clock
+from support.clocks import DAYS, NOW, SECOND, Clock
 from support.databases import SqliteTemplate, temporary_directory
 from support.installation import PEPPER, MakeClient, OpenNode
 
@@ -21,7 +21,9 @@ from gql_secrets.domain.errors import BadRequest, Unavailable
 from gql_secrets.domain.journal import JournaledChange, RestoreNotAccepted, UncertainClients
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service import history
+from gql_secrets.service.audit_export import last_revision_of
 from gql_secrets.service.audit_log import AuditLog
+from gql_secrets.service.audit_pruning import prune_audit
 from gql_secrets.service.backup import back_up, restore
 from gql_secrets.service.restore_acceptance import Acceptance, AcceptedRestore, accept_restore
 from gql_secrets.settings import Settings
@@ -244,6 +246,34 @@ async def test_what_had_ended_is_ended_again_by_the_journals_and_an_exported_aud
     assert new.old_secret is not None
     assert await is_good(node, smooth.id, new.new_secret.reveal())
     assert (await AuditLog(node.database, node.changes.pepper).verify([])).problem is None
+
+
+async def test_an_exported_audit_may_have_events_that_were_pruned(
+    services: Services, make_client: MakeClient, open_node: OpenNode, empty: Settings, folder: Path, clock: Clock
+) -> None:
+    reset, on = await make_client(), await make_client()
+    await services.clients.set_client_enabled(on.id, enabled=False, by=ADMIN)
+    clock.move(10 * DAYS)
+    kept_from = clock.now
+    await services.clients.set_client_enabled(on.id, enabled=True, by=ADMIN)
+    before = await services.rotation.reset_secret(reset.id, HARD, by=ADMIN)
+    clock.move(10 * DAYS)
+    log = AuditLog(services.database, services.changes.pepper)
+    exported = [line async for line in log.export()]
+    await prune_audit(services.changes, by=CLI, before=kept_from, export=lambda *_: folder / "pruned")
+    await back_up(services.database, services.changes.pepper, folder / "backup")
+    services = await open_node()  # not those to the file of the backup
+    await services.rotation.reset_secret(reset.id, HARD, by=ADMIN)
+    log = AuditLog(services.database, services.changes.pepper)
+    exported += [line async for line in log.export(after=last_revision_of(exported))]
+    await restored(services, empty, folder / "backup")
+    node = await open_node(settings=empty)
+
+    accepted = await accept(node, Acceptance.REPLAY, exported)
+
+    assert accepted.need_reset == (reset.id,)
+    assert not await is_good(node, reset.id, before.new_secret.reveal())
+    assert await is_good(node, on.id, on.secret)
 
 
 async def test_without_a_writable_directory_the_journal_is_in_memory_and_the_start_says_so(
