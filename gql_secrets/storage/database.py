@@ -17,7 +17,7 @@ from tortoise.transactions import in_transaction
 from gql_secrets.domain.changes_pause import ChangesPaused
 from gql_secrets.domain.errors import Conflict, Failure, Unavailable
 from gql_secrets.domain.journal import JournaledChange
-from gql_secrets.pauses import current_slice, make_all, pause
+from gql_secrets.pauses import current_slice, make_all
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
 from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.errors import is_outdated_statement, translate_start, translated, translated_read
@@ -331,14 +331,21 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        await pause()  # SQLite reads on the event loop
+        time_slice = current_slice()
+        if time_slice is not None and time_slice.is_spent:
+            await time_slice.pause()  # SQLite reads on the event loop
         reader = self._reader
         if reader is None:
             raise Unavailable
+        statement, fetch = self.dialect.placeholders(statement), self.dialect.fetch_quickly
         try:
             with self.observe("read"), translated_read():
-                statement = self.dialect.placeholders(statement)
-                rows = await _retried(lambda: self.dialect.fetch_quickly(reader, statement, values))
+                try:
+                    rows = await fetch(reader, statement, values)
+                except Exception as error:
+                    if not is_outdated_statement(error):
+                        raise
+                    rows = await fetch(reader, statement, values)
         except Unavailable:
             self.can_read = False
             self.failed_reads += 1

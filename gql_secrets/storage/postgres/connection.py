@@ -5,9 +5,11 @@ import logging
 import socket
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
+from asyncpg.protocol import NO_TIMEOUT
 
 from gql_secrets.domain.credentials import is_client_id
 from gql_secrets.domain.errors import SetupError, Unavailable
@@ -65,6 +67,31 @@ class PatientConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is
             self.terminate()
         status: str = await super().execute(query, *args, timeout=timeout)
         return status
+
+    async def fetch(
+        self,
+        query: str,
+        *args: object,
+        timeout: object = None,  # noqa: ASYNC109  asyncpg's signature
+        record_class: type[asyncpg.Record] | None = None,
+    ) -> Sequence[asyncpg.Record]:
+        """Return the rows of a statement. With `NO_TIMEOUT`, its caller ends the connection if it takes too long.
+
+        Then a statement that this connection has prepared goes directly to asyncpg's protocol: time limits and the
+        layers above the protocol take half as long as the protocol.
+        """
+        prepared = None
+        if timeout is NO_TIMEOUT:
+            prepared, timeout = self._stmt_cache.get((query, asyncpg.Record, False)), None
+        rows: Sequence[asyncpg.Record]
+        try:
+            if prepared is not None:
+                rows = await self._protocol.bind_execute(prepared, args, "", 0, False, NO_TIMEOUT)
+                return rows
+        except (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError):
+            pass  # asyncpg's own way forgets what was prepared for an older schema
+        rows = await super().fetch(query, *args, timeout=timeout, record_class=record_class)
+        return rows
 
 
 class PooledConnection(PatientConnection):

@@ -108,14 +108,15 @@ class PostgresDialect:
         if is_pooled:
             _log.info("connection_pooler_found", extra={"prepared_statements": "on" if cache_size else "off"})
         self.is_pooled = is_pooled or cache_size == 0
+        seconds = None if self._is_patient else _COMMAND_SECONDS
         connector = await asyncio.to_thread(
             Connector,
             self._address,
             statement_cache_size=cache_size,
-            command_timeout=None if self._is_patient else _COMMAND_SECONDS,
+            command_timeout=seconds,
             connection_class=PatientConnection if self._is_patient else PooledConnection,
         )
-        self._pool = ConnectionPool(connector.connect, self._settings.size)
+        self._pool = ConnectionPool(connector.connect, self._settings.size, answer_seconds=seconds)
 
     @property
     def pool(self) -> ConnectionPool:
@@ -247,13 +248,7 @@ class PostgresDialect:
         values: Sequence[object],
     ) -> Sequence[Sequence[Any]]:
         # Not through Tortoise, whose way to the pool takes longer than the pool's own.
-        pool = self.pool
-        own = await pool.acquire()
-        try:
-            rows: Sequence[Sequence[Any]] = await own.fetch(statement, *values)
-        finally:
-            await pool.release(own)
-        return rows
+        return await self.pool.read(statement, values)
 
     async def close(self) -> None:
         """Close the pool, also where Tortoise never had it."""

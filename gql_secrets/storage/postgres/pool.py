@@ -8,15 +8,18 @@ there. It always connects to a primary: a standby may not have a revoke yet.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import asyncpg
+from asyncpg.protocol import NO_TIMEOUT
 
 from gql_secrets.storage.postgres.connection import PooledConnection
 
 _log: Final = logging.getLogger(__name__)
+_now: Final = time.monotonic
 # A connection that was idle for this long is asked whether it is still there, before it is used.
 _IDLE_SECONDS: Final = 0.25
 # How long its answer may take. A connection that takes longer is closed, and a new one is made.
@@ -36,8 +39,16 @@ class ConnectionPool:
     Verification may use all of them; everything else leaves some of them free for it.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[PooledConnection]], size: int) -> None:
-        """Make it; the first connection is made when it is needed."""
+    def __init__(
+        self, connect: Callable[[], Awaitable[PooledConnection]], size: int, *, answer_seconds: float | None = None
+    ) -> None:
+        """Make it; the first connection is made when it is needed.
+
+        Args:
+            connect: makes a connection.
+            size: how many connections there are at most.
+            answer_seconds: how long the server may take to answer a `read`; None for any time.
+        """
         self._connect = connect
         self._size = size
         self._reserved = size // 4 if size > 1 else 0
@@ -52,6 +63,10 @@ class ConnectionPool:
         self._suspected_at = 0.0
         self._is_closed = False
         self._closing: set[asyncio.Task[None]] = set()
+        self._answer_seconds = answer_seconds
+        # The connections of the reads in progress, each with the time of its beginning, the oldest first.
+        self._reading: dict[PooledConnection, float] = {}
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def capacity(self) -> int:
@@ -65,9 +80,11 @@ class ConnectionPool:
             Unavailable: no host is a primary.
             asyncpg.PostgresError, OSError, TimeoutError: it cannot be connected to.
         """
+        if (idle := self.take_idle(for_verification=for_verification)) is not None:
+            return idle
         limit = self._size if for_verification else self._size - self._reserved
         has_waited = False
-        deadline = _now() + _WAIT_SECONDS
+        deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
         while not self._is_closed:
             if self._in_use < limit:
                 self._in_use += 1
@@ -86,12 +103,71 @@ class ConnectionPool:
             has_waited = True
         raise asyncpg.InterfaceError("the pool is closed")
 
+    def take_idle(self, *, for_verification: bool = False) -> PooledConnection | None:
+        """Return a connection that was used a moment ago, as `acquire` does; None where that has to be called."""
+        limit = self._size if for_verification else self._size - self._reserved
+        if self._is_closed or not self._idle or self._in_use >= limit:
+            return None
+        connection, idle_since = self._idle[-1]
+        if idle_since <= max(_now() - _IDLE_SECONDS, self._suspected_at) or connection.is_closed():
+            return None
+        self._idle.pop()
+        self._in_use += 1
+        return connection
+
+    async def read(self, statement: str, values: Sequence[object]) -> Sequence[asyncpg.Record]:
+        """Return the rows of a short read, over any connection.
+
+        One timer watches over all of these reads, since one for each takes longer than what the pool does for it.
+
+        Raises:
+            TimeoutError: the server did not answer in time; the connection was ended.
+            Exception: no connection could be made, or what asyncpg raises.
+        """
+        connection = self.take_idle() or await self.acquire()
+        began = self._reading[connection] = _now()
+        if self._watch is None:
+            self._watch_from(began)
+        try:
+            rows = await connection.fetch(statement, *values, timeout=NO_TIMEOUT)
+        except BaseException as error:
+            was_ended = self._reading.pop(connection, None) is None
+            await self.release(connection)
+            if was_ended and isinstance(error, Exception):
+                raise TimeoutError from error
+            raise
+        self._reading.pop(connection, None)
+        # It answered, so it is ready for the next caller.
+        self._put_back(connection)
+        return rows
+
+    def _watch_from(self, began: float) -> None:
+        """Look for connections that are silent when a read that began then would be late."""
+        if self._answer_seconds is not None:
+            seconds = began + self._answer_seconds - _now()
+            self._watch = asyncio.get_running_loop().call_later(seconds, self._end_silent, self._answer_seconds)
+
+    def _end_silent(self, seconds: float) -> None:
+        """End the connections whose server did not answer a read within these seconds."""
+        self._watch = None
+        for connection, began in list(self._reading.items()):
+            if began + seconds > _now():
+                self._watch_from(began)
+                return
+            del self._reading[connection]
+            connection.terminate()
+
     async def release(self, connection: PooledConnection) -> None:
         """Take a connection back. One that is not ready for the next caller is closed."""
         if connection.is_closed() or connection.is_in_transaction() or connection.is_cancelling:
             self.suspect()
             connection.terminate()
-        elif self._is_closed:
+            self._give_back_place()
+        else:
+            self._put_back(connection)
+
+    def _put_back(self, connection: PooledConnection) -> None:
+        if self._is_closed:
             connection.terminate()
         else:
             self._idle.append((connection, _now()))
@@ -193,7 +269,3 @@ async def _is_alive(connection: PooledConnection) -> bool:
 async def _close(connection: PooledConnection) -> None:
     with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         await connection.close(timeout=_CLOSE_SECONDS)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
