@@ -153,7 +153,9 @@ class _LoadedResolver(NamedTuple):
         """Return the resolver of a field, or None where it may await something else, or is not called directly."""
         load = load_of(field)
         resolver = PlainResolver.of(field, field.args) if load is not None else None
-        return cls(resolver, load) if load is not None and resolver is not None and resolver.is_async else None
+        if load is None or resolver is None or not resolver.is_async or resolver.failures is not None:
+            return None
+        return cls(resolver, load)
 
     async def values(self, sources: list[Any], info: Info, given: Mapping[str, Any]) -> list[Any] | None:
         """Return the value of the field of each object, None if they are not loaded.

@@ -1,8 +1,8 @@
 """Resolvers that are called without Strawberry.
 
 For each call, Strawberry collects the arguments of a field again, converts each by its type, and makes a chain of the
-field's extensions. Where all arguments that are given are plain values, and all extensions are checks, nothing of that
-changes what the resolver gets.
+field's extensions. Where all arguments that are given are plain values, and all extensions are checks, or checks and
+one around them that returns failures as data, nothing of that changes what the resolver gets.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from graphql import (
 from strawberry.types.base import StrawberryMaybe
 from strawberry.types.field import StrawberryField
 
-from gql_secrets.graphql_server.field_checks import FieldCheck
+from gql_secrets.graphql_server.field_checks import FailuresAreData, FieldCheck
 
 # Strawberry's key from a field of graphql-core to its own definition.
 _DEFINITION: Final = "strawberry-definition"
@@ -35,6 +35,7 @@ class PlainResolver(NamedTuple):
     Attributes:
         field: the field.
         checks: the checks, the first one first.
+        failures: what returns some of its failures as data, which begins before the checks.
         function: the function; its first parameter is the object that has the field.
         is_async: whether it returns a coroutine.
         info: the name of its parameter for the info object, if it has one.
@@ -43,6 +44,7 @@ class PlainResolver(NamedTuple):
 
     field: StrawberryField
     checks: Sequence[FieldCheck]
+    failures: FailuresAreData | None
     function: Callable[..., Any]
     is_async: bool
     info: str | None
@@ -58,9 +60,13 @@ class PlainResolver(NamedTuple):
         if not isinstance(definition, StrawberryField) or definition.permission_classes:
             return None
         # As Strawberry runs them: each extension surrounds those before it.
-        checks = [each for each in reversed(definition.extensions) if isinstance(each, FieldCheck)]
+        surrounding = list(reversed(definition.extensions))
+        failures = surrounding[0] if surrounding and isinstance(surrounding[0], FailuresAreData) else None
+        if failures is not None:
+            del surrounding[0]
+        checks = [each for each in surrounding if isinstance(each, FieldCheck)]
         resolver = definition.base_resolver
-        if resolver is None or len(checks) < len(definition.extensions):
+        if resolver is None or len(checks) < len(surrounding) or (failures is not None and not resolver.is_async):
             return None
         if resolver.self_parameter is None or resolver.root_parameter or resolver.parent_parameter:
             return None
@@ -71,7 +77,7 @@ class PlainResolver(NamedTuple):
         names = dict(zip(field.args, (each.python_name for each in definition.arguments), strict=True))
         info = resolver.info_parameter
         function = cast("Callable[..., Any]", resolver.wrapped_func)
-        return cls(definition, checks, function, resolver.is_async, info.name if info else None, names)
+        return cls(definition, checks, failures, function, resolver.is_async, info.name if info else None, names)
 
     def info_of(self, info: GraphQLResolveInfo[Any]) -> "strawberry.Info[Any, Any]":
         """Return the info object that the checks and the function get."""
@@ -93,5 +99,21 @@ class PlainResolver(NamedTuple):
     def resolve(self, source: Any, raw_info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:  # noqa: ANN401
         """Check, and return what the function returns; the arguments have the names of its parameters."""
         info = self.info_of(raw_info)
+        if self.failures is not None:
+            return self._resolve_with(self.failures, source, info, arguments)
         self.check(source, info, arguments)
         return self.function(source, **self.parameters(info, arguments))
+
+    async def _resolve_with(
+        self,
+        failures: FailuresAreData,
+        source: Any,  # noqa: ANN401
+        info: "strawberry.Info[Any, Any]",
+        arguments: dict[str, Any],
+    ) -> object:
+        failures.begin(info)
+        try:
+            self.check(source, info, arguments)
+            return await self.function(source, **self.parameters(info, arguments))
+        except failures.kinds as failure:
+            return failures.value_of(failure, arguments)

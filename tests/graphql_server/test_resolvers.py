@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import strawberry
 from graphql import GraphQLField, GraphQLObjectType
 from strawberry.extensions import FieldExtension
 
-from gql_secrets.graphql_server.field_checks import FieldCheck
+from gql_secrets.graphql_server.field_checks import FailuresAreData, FieldCheck
 from gql_secrets.graphql_server.resolvers import PlainResolver
 
 
@@ -28,6 +29,29 @@ class Check(FieldCheck):
         info.context.append((self.name, dict(given)))
 
 
+class Refused(Exception):  # noqa: N818
+    pass
+
+
+class Failures(FailuresAreData):
+    """Writes down that it began, and returns who refused."""
+
+    kinds = (Refused,)
+
+    def begin(self, info: "strawberry.Info[Any, Any]") -> None:
+        info.context.append(("failures", {}))
+
+    def value_of(self, failure: Refused, given: Any) -> str:
+        return f"{failure} with {dict(given)}"
+
+
+class Refusing(Check):
+    def check(self, _source: Any, info: "strawberry.Info[Any, Any]", given: Any) -> None:
+        super().check(_source, info, given)
+        if given["by"] == self.name:
+            raise Refused(self.name)
+
+
 class Other(FieldExtension):
     async def resolve_async(self, next_: Callable[..., Awaitable[Any]], source: Any, info: Any, **given: Any) -> Any:
         return await next_(source, info, **given)
@@ -38,6 +62,19 @@ class Query:
     @strawberry.field(extensions=[Check("first"), Check("second")])
     async def checked(self, info: "strawberry.Info[Any, Any]", number_of: int, colour: Colour | None = None) -> str:
         info.context.append(("resolver", {"number_of": number_of, "colour": colour}))
+        return "done"
+
+    @strawberry.field(extensions=[Refusing("check"), Failures()])
+    async def refused(self, info: "strawberry.Info[Any, Any]", by: str) -> str:
+        info.context.append(("resolver", {"by": by}))
+        if by == "resolver":
+            raise Refused(by)
+        if by == "defect":
+            raise ValueError(by)
+        return "done"
+
+    @strawberry.field(extensions=[Failures(), Check("around it")])
+    async def checked_first(self) -> str:
         return "done"
 
     @strawberry.field(extensions=[Other()])
@@ -58,6 +95,10 @@ def field(name: str) -> GraphQLField:
     return query.fields[name]
 
 
+def raw_info(context: list[Any]) -> Any:
+    return SimpleNamespace(context=context)
+
+
 async def test_checks_and_the_function_get_what_strawberry_gives_them_in_its_order():
     asked: list[Any] = []
     await SCHEMA.execute("{ checked(numberOf: 1) }", context_value=asked)
@@ -65,18 +106,38 @@ async def test_checks_and_the_function_get_what_strawberry_gives_them_in_its_ord
     resolver = PlainResolver.of(field("checked"), ["numberOf"])
     assert resolver is not None
 
-    class Raw:
-        context = asked
-
-    assert await resolver.resolve(None, Raw(), **resolver.named({"numberOf": 1, "colour": None})) == "done"  # type: ignore[arg-type]
+    assert await resolver.resolve(None, raw_info(asked), **resolver.named({"numberOf": 1, "colour": None})) == "done"
 
     assert [name for name, _ in asked] == [name for name, _ in by_strawberry] == ["second", "first", "resolver"]
     assert asked[-1] == by_strawberry[-1]
 
 
+@pytest.mark.parametrize("by", ["check", "resolver", "nobody"])
+async def test_failures_of_the_checks_and_of_the_function_are_data_as_they_are_with_strawberry(by: str):
+    asked: list[Any] = []
+    answer = await SCHEMA.execute(f'{{ refused(by: "{by}") }}', context_value=asked)
+    by_strawberry, asked[:] = list(asked), []
+    resolver = PlainResolver.of(field("refused"), ["by"])
+    assert resolver is not None
+
+    value = await resolver.resolve(None, raw_info(asked), by=by)
+
+    assert answer.data == {"refused": value}
+    assert value == ("done" if by == "nobody" else f"{by} with {{'by': '{by}'}}")
+    assert asked == by_strawberry
+
+
+async def test_any_other_failure_is_not_data():
+    resolver = PlainResolver.of(field("refused"), ["by"])
+    assert resolver is not None
+
+    with pytest.raises(ValueError, match="defect"):
+        await resolver.resolve(None, raw_info([]), by="defect")
+
+
 @pytest.mark.parametrize(
     ("name", "given"),
-    [("checked", ["numberOf", "colour"]), ("extended", []), ("maybe", ["text"]), ("maybe", [])],
+    [("checked", ["numberOf", "colour"]), ("checkedFirst", []), ("extended", []), ("maybe", ["text"]), ("maybe", [])],
 )
 def test_strawberry_calls_what_needs_its_conversions_or_its_extensions(name: str, given: list[str]):
     assert PlainResolver.of(field(name), given) is None

@@ -1,11 +1,10 @@
 """How GraphQL reports the failures of the domain: one table."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Self
 
 import strawberry
-from strawberry.extensions import FieldExtension
 from strawberry.utils.str_converters import to_camel_case
 
 from gql_secrets.api.graphql.context import Context
@@ -30,6 +29,7 @@ from gql_secrets.graphql_server.errors import (
     UNAVAILABLE,
     RequestRefused,
 )
+from gql_secrets.graphql_server.field_checks import FailuresAreData
 
 
 @strawberry.type(description="The facts about the rollover that caused a reset to be refused.")
@@ -98,28 +98,24 @@ class UserError:
         )
 
 
-class RefusalsAreData(FieldExtension):
+class RefusalsAreData(FailuresAreData):
     """Returns a refusal in the payload's `userErrors`, with the client as it is, so that no second query is needed."""
+
+    kinds = (Refusal,)
 
     def __init__(self, payload: type[Any]) -> None:
         """Return refusals in this payload type, whose fields all have defaults."""
         self._payload = payload
 
-    async def resolve_async(
-        self,
-        next_: Callable[..., Awaitable[object]],
-        source: object,
-        info: strawberry.Info[Context, Any],
-        **kwargs: object,
-    ) -> object:
-        """Resolve the mutation; nothing read before it is reused after it."""
+    def begin(self, info: strawberry.Info[Context, Any]) -> None:
+        """Reuse nothing after the mutation that was read before it."""
         info.context.forget()
-        try:
-            return await next_(source, info, **kwargs)
-        except Refusal as refusal:
-            # The guard has passed, so the caller may see the client.
-            client = {"client_id": kwargs["client_id"]} if "client_id" in kwargs else {}
-            return self._payload(user_errors=[UserError.of(refusal)], **client)
+
+    def value_of(self, failure: Refusal, given: Mapping[str, Any]) -> object:
+        """Return the payload of a refused mutation."""
+        # The guard has passed, so the caller may see the client.
+        client = {"client_id": given["client_id"]} if "client_id" in given else {}
+        return self._payload(user_errors=[UserError.of(failure)], **client)
 
 
 # The HTTP status of a request that is refused before it reaches the endpoint.
