@@ -271,6 +271,22 @@ def require_no_old_secret(caller: Caller, *, argument: str | None = None) -> Non
         )
 
 
+def is_current_admin(caller: Caller) -> bool:
+    """Return whether the caller is ADMIN, and did not sign in with a retained secret."""
+    return caller.role is Role.ADMIN and caller.secret_state is not SecretState.RETAINED
+
+
+def require_current_admin(caller: Caller) -> None:
+    """Pass if the caller is ADMIN and did not sign in with a retained secret: for changes not about a single client.
+
+    Raises:
+        Unauthenticated: the caller did not sign in.
+        Forbidden: it has another role, or signed in with a retained secret (`reason` is `RETAINED_SECRET`).
+    """
+    require_role(caller, Role.ADMIN)
+    require_no_old_secret(caller)
+
+
 MAX_ACTING_USER: Final = 128
 # Visible ASCII characters, and percent-encoded bytes.
 _ENCODED: Final = re.compile(r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})+")

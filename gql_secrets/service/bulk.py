@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, TypeVar
 
-from gql_secrets.domain.access import Caller, Role, require_no_old_secret, require_role
+from gql_secrets.domain.access import Caller, require_current_admin
 from gql_secrets.domain.bulk import InvalidTargets, NotAttempted, require_targets
 from gql_secrets.domain.credentials import sha256_of_parts
 from gql_secrets.domain.errors import Forbidden, Refusal, Unauthenticated, Unavailable
@@ -133,7 +133,7 @@ class BulkRotation:
             Refusal: INVALID_TARGETS; nothing was changed.
             Failure: the caller may not do this, or the database is not available; nothing was changed.
         """
-        _require_may_change_many(by)
+        require_current_admin(by)
         require_targets([target.client_id for target in targets])
         advise = self._usage_queries.advise_now if only_if_safe else None
         wait = OneWait(self._fence)
@@ -196,13 +196,8 @@ def _why_stopped(error: Exception) -> str:
             return "An unexpected error occurred."
 
 
-def _require_may_change_many(by: Caller) -> None:
-    require_role(by, Role.ADMIN)
-    require_no_old_secret(by)
-
-
 def _require_may_reset(targets: Sequence[ResetTarget], by: Caller, idempotency_key: str) -> None:
-    _require_may_change_many(by)
+    require_current_admin(by)
     parse_idempotency_key(idempotency_key)
     require_targets([target.client_id for target in targets])
     if any(by.has_credentials_of(target.client_id) for target in targets):

@@ -11,13 +11,13 @@ from gql_secrets.domain.access import (
     Caller,
     Role,
     identity_of_link,
-    require_no_old_secret,
+    is_current_admin,
+    require_current_admin,
     require_role,
 )
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.credentials import PlaintextSecret, sha256_of_parts
 from gql_secrets.domain.errors import BadRequest, Conflict, Forbidden, SignInLinkEnded, Unauthenticated, Unavailable
-from gql_secrets.domain.rotation import SecretState
 from gql_secrets.domain.sessions import (
     LINK_LIFETIME,
     SEEN_PRECISION,
@@ -93,7 +93,7 @@ class Sessions:
 
     def may_create_link(self, caller: Caller) -> bool:
         """Return whether the caller may create sign-in links."""
-        return may_manage_sessions(caller) and (caller.kind is ActorKind.CLI or not self._links_only_from_cli)
+        return is_current_admin(caller) and (caller.kind is ActorKind.CLI or not self._links_only_from_cli)
 
     async def create_sign_in_link(self, name: str, role: Role, *, by: Caller) -> NewSignInLink:
         """Create a link that signs a person in with this name and role, once, within 15 minutes.
@@ -114,7 +114,7 @@ class Sessions:
         name, token = parse_person(name), mint_token()
 
         async def work(change: Change) -> NewSignInLink:
-            _require_admin(change)
+            require_current_admin(change.caller)
             now, caller = change.now, change.caller
             await change.tx.execute("DELETE FROM sign_in_link WHERE expires_at < ?", to_microseconds(now - KEPT))
             maker = await Session.filter(id=caller.session_id or 0).using_db(change.connection).first()
@@ -243,7 +243,7 @@ class Sessions:
         """
 
         async def work(change: Change) -> int:
-            _require_admin(change)
+            require_current_admin(change.caller)
             rows = await Session.filter(id=session_id).using_db(change.connection)
             if not rows:
                 raise SessionNotFound
@@ -259,7 +259,7 @@ class Sessions:
         """
 
         async def work(change: Change) -> int:
-            _require_admin(change)
+            require_current_admin(change.caller)
             rows = await Session.filter(ended_at=None).using_db(change.connection)
             theirs = [row for row in rows if actor_of(row) == actor]
             return await end_sessions(change, theirs, SessionEndReason.ENDED_BY_ADMIN)
@@ -274,7 +274,7 @@ class Sessions:
         """
 
         async def work(change: Change) -> tuple[int, int]:
-            _require_admin(change)
+            require_current_admin(change.caller)
             voided = await void_links(change, await SignInLink.filter(spent_at=None).using_db(change.connection))
             rows = await Session.filter(ended_at=None).using_db(change.connection)
             return await end_sessions(change, rows, SessionEndReason.ENDED_BY_ADMIN), voided
@@ -290,7 +290,7 @@ class Sessions:
         """
 
         async def work(change: Change) -> int:
-            _require_admin(change)
+            require_current_admin(change.caller)
             rows = await SignInLink.filter(id=number).using_db(change.connection)
             if not rows:
                 raise BadRequest("There is no sign-in link with this number.", argument="link_number")
@@ -339,16 +339,6 @@ class Sessions:
             await self._database.run_tx(work)
         except (Conflict, Unavailable) as failure:
             _log.warning("session_not_written", extra={"reason": str(failure)})
-
-
-def may_manage_sessions(caller: Caller) -> bool:
-    """Return whether the caller may end the sessions of others."""
-    return caller.role is Role.ADMIN and caller.secret_state is not SecretState.RETAINED
-
-
-def _require_admin(change: Change) -> None:
-    require_role(change.caller, Role.ADMIN)
-    require_no_old_secret(change.caller)
 
 
 async def _sessions_of(cookie: str | None, change: Change) -> list[Session]:

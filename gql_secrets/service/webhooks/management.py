@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from gql_secrets.domain.access import Caller, Role, require_no_old_secret, require_role
+from gql_secrets.domain.access import Caller, require_current_admin
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.instants import rfc3339
@@ -73,12 +73,12 @@ class Webhooks:
             Refusal: INVALID_WEBHOOK.
             Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
-        _require_admin(by)
+        require_current_admin(by)
         endpoint = parse_webhook_url(url, allows_http=self._allows_http)
         types, text = parse_event_types(events), parse_webhook_description(description)
 
         async def work(change: Change) -> NewSigningSecret:
-            _require_admin(change.caller)
+            require_current_admin(change.caller)
             if await Webhook.all().using_db(change.connection).count() >= MAX_WEBHOOKS:
                 raise InvalidWebhook(f"There are {MAX_WEBHOOKS} webhooks already. Delete one first.")
             row = await Webhook.create(
@@ -113,7 +113,7 @@ class Webhooks:
             Refusal: INVALID_WEBHOOK or WEBHOOK_NOT_FOUND.
             Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
-        _require_admin(by)
+        require_current_admin(by)
         values = {
             "url": None if url is None else parse_webhook_url(url, allows_http=self._allows_http),
             "events": None if events is None else ",".join(parse_event_types(events)),
@@ -124,7 +124,7 @@ class Webhooks:
         values = {name: value for name, value in values.items() if given[name] is not None}
 
         async def work(change: Change) -> Webhook:
-            _require_admin(change.caller)
+            require_current_admin(change.caller)
             row = await _find(change, number)
             edited = [name for name, value in values.items() if getattr(row, name) != value]
             resumes = enabled is True and (not row.enabled or row.paused_at is not None)
@@ -147,10 +147,10 @@ class Webhooks:
             Refusal: WEBHOOK_NOT_FOUND.
             Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
-        _require_admin(by)
+        require_current_admin(by)
 
         async def work(change: Change) -> None:
-            _require_admin(change.caller)
+            require_current_admin(change.caller)
             row = await _find(change, number)
             await WebhookDelivery.filter(webhook_id=number).using_db(change.connection).delete()
             await row.delete(using_db=change.connection)
@@ -165,10 +165,10 @@ class Webhooks:
             Refusal: WEBHOOK_NOT_FOUND.
             Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
-        _require_admin(by)
+        require_current_admin(by)
 
         async def work(change: Change) -> NewSigningSecret:
-            _require_admin(change.caller)
+            require_current_admin(change.caller)
             row = await _find(change, number)
             row.version += 1
             row.previous_key_id, row.pepper_key_id = row.pepper_key_id, change.pepper.first.key_id
@@ -186,10 +186,10 @@ class Webhooks:
             Refusal: WEBHOOK_NOT_FOUND.
             Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
-        _require_admin(by)
+        require_current_admin(by)
 
         async def work(change: Change) -> WebhookDelivery:
-            _require_admin(change.caller)
+            require_current_admin(change.caller)
             row = await _find(change, number)
             event_id = f"test_{secrets.token_hex(16)}"
             payload = {"type": TEST_EVENT, "timestamp": rfc3339(change.now), "data": {"webhookNumber": row.id}}
@@ -213,10 +213,10 @@ class Webhooks:
             Refusal: WEBHOOK_NOT_FOUND.
             Forbidden: the caller is not ADMIN, or signed in with an old secret.
         """
-        _require_admin(by)
+        require_current_admin(by)
 
         async def work(change: Change) -> WebhookDelivery:
-            _require_admin(change.caller)
+            require_current_admin(change.caller)
             row = await WebhookDelivery.get_or_none(id=delivery_number, using_db=change.connection)
             if row is None:
                 raise WebhookNotFound("delivery_id")
@@ -238,11 +238,6 @@ def signing_keys(webhook: Webhook, pepper: Pepper, now: datetime) -> list[bytes]
         for key_id, version in wanted
         if (key := pepper.key(key_id))
     ]
-
-
-def _require_admin(caller: Caller) -> None:
-    require_role(caller, Role.ADMIN)
-    require_no_old_secret(caller)
 
 
 async def _find(change: Change, number: int) -> Webhook:

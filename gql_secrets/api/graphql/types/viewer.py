@@ -9,8 +9,8 @@ from gql_secrets.api.graphql.context import Info
 from gql_secrets.api.graphql.enums import Role, ViewerKind
 from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.graphql.weights import FOUND
-from gql_secrets.domain.access import ActorKind, Caller, rank
-from gql_secrets.service.sessions import Sessions, may_manage_sessions
+from gql_secrets.domain.access import ActorKind, Caller, is_current_admin, rank
+from gql_secrets.service.sessions import Sessions
 
 
 @strawberry.type(description="The signed-in caller.")
@@ -47,6 +47,6 @@ class Viewer:
             roles=[role for role in Role if role.rank <= rank(caller.role)],
             expires_at=caller.expires_at,
             can_create_client=caller.role is Role.ADMIN,
-            can_end_sessions=may_manage_sessions(caller),
+            can_end_sessions=is_current_admin(caller),
             can_create_sign_in_link=sessions.may_create_link(caller),
         )
