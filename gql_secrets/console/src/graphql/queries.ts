@@ -170,9 +170,6 @@ export const CLIENT_SOURCES = graphql(
   [SOURCES],
 );
 
-export type ClientSources = NonNullable<ResultOf<typeof CLIENT_SOURCES>["client"]>;
-export type SecretUse = NonNullable<ResultOf<typeof SOURCES>["uses"]>[number];
-
 const USAGE = graphql(`
   fragment Usage on ClientSecret {
     id

@@ -87,6 +87,3 @@ export const listAddress = (): string => list;
 export const currentRoute = (): Route => parseRoute(location.hash);
 
 export const useRoute = (): Route => parseRoute(useStore(fragment));
-
-/** The address's fragment, for what must follow it. */
-export const useFragment = (): string => useStore(fragment);

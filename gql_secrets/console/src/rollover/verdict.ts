@@ -71,7 +71,7 @@ const isOldInUse = ({ newFirstUsedAt, oldLastUsedAt }: RolloverFacts): boolean =
   oldLastUsedAt !== null && (newFirstUsedAt === null || Date.parse(oldLastUsedAt) >= Date.parse(newFirstUsedAt));
 
 /** Whether somebody will be locked out within a day. */
-export const endsTooSoon = (facts: RolloverFacts, now: number): boolean =>
+const endsTooSoon = (facts: RolloverFacts, now: number): boolean =>
   facts.advice !== "REVOKE" && isOldInUse(facts) && Date.parse(facts.endsAt) - now < DAY;
 
 function lockOut(facts: RolloverFacts, now: number): Verdict {
