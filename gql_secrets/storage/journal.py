@@ -58,17 +58,17 @@ class Journal:
         self._path = str(self.path)
         # What tells the open file from one that took its name since.
         self._identity: tuple[int, int] | None = None
-        # What could not be written yet; where the file cannot be written at all, this is the journal.
-        self._unwritten: deque[JournaledChange] = deque(maxlen=max_changes)
+        # The lines that could not be written yet; where the file cannot be written at all, this is the journal.
+        self._unwritten: deque[bytes] = deque(maxlen=max_changes)
 
     def append(self, changes: Sequence[JournaledChange]) -> None:
         """Write changes down; what cannot be written now is kept in memory and written later."""
-        self._unwritten.extend(changes)
+        # Each line is made once: where the file cannot be written, all of them are tried with each change.
+        self._unwritten.extend(map(self._line_of, changes))
         if not self._unwritten:
             return
-        lines = b"".join(map(self._line_of, self._unwritten))
         try:
-            self._write(lines)
+            self._write(self._unwritten)
         except OSError as error:
             log_rarely(_log, "journal_not_written", path=str(self.path), reason=error.strerror)
             self.close()
@@ -78,19 +78,20 @@ class Journal:
     def try_to_write(self) -> bool:
         """Return whether the file can be written."""
         try:
-            self._write(b"")
+            self._write(())
         except OSError:
             return False
         return not self._unwritten
 
-    def _write(self, lines: bytes) -> None:
+    def _write(self, lines: Iterable[bytes]) -> None:
         while True:
             opened = self._file is None
             if self._file is None:
                 self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
                 self._identity = _identity_of(os.fstat(self._file))
             # The last line of another process may have been written only in part.
-            view = memoryview(b"\n" + lines if opened else lines)
+            text = b"\n".join((*lines, b""))
+            view = memoryview(b"\n" + text if opened else text)
             while view:
                 view = view[os.write(self._file, view) :]
             if self._is_current():
@@ -105,11 +106,12 @@ class Journal:
 
     def read(self) -> list[JournaledChange]:
         """Return the changes, the oldest first; a line that was damaged or is not of this installation is left out."""
-        return [*self._changes_of(self._lines()), *self._unwritten]
+        return self._changes_of([*self._lines(), *self._unwritten])
 
     def read_tail(self) -> list[JournaledChange]:
         """Return the last changes."""
-        return [*self._changes_of(self._lines(from_end=TAIL * _MAX_LINE)[-TAIL:]), *list(self._unwritten)[-TAIL:]]
+        written = self._lines(from_end=TAIL * _MAX_LINE)[-TAIL:]
+        return self._changes_of([*written, *list(self._unwritten)[-TAIL:]])
 
     def shorten(self) -> None:
         """Leave the last changes in the file, if it is long. It may run in another thread.
@@ -157,7 +159,7 @@ class Journal:
 
     def _line_of(self, change: JournaledChange) -> bytes:
         text = change.to_json().encode()
-        return _mac_of(text, self._macs[0]) + b" " + text + b"\n"
+        return _mac_of(text, self._macs[0]) + b" " + text
 
     def close(self) -> None:
         """Close the file."""

@@ -344,6 +344,34 @@ async def test_a_long_journal_keeps_the_last_changes_and_what_is_written_while_i
         each.close()
 
 
+async def test_what_cannot_be_written_is_encoded_once_and_written_later(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    to_json = JournaledChange.to_json
+
+    def counted(change: JournaledChange) -> str:
+        encoded.append(change.revision)
+        return to_json(change)
+
+    monkeypatch.setattr(JournaledChange, "to_json", counted)
+    journal = Journal(folder / "later", Pepper.parse(PEPPER), b"one")
+    changes = [JournaledChange(n, bytes([n]) * 32, bytes([n - 1]) * 32, "shop", "SECRET_RESET") for n in (1, 2, 3)]
+    for change in changes:
+        journal.append([change])
+        journal.append(())
+    assert encoded == [1, 2, 3]
+    assert journal.read() == journal.read_tail() == changes
+
+    await asyncio.to_thread((folder / "later").mkdir)
+    journal.append(())
+    journal.append([changes[0]._replace(revision=4)])
+    assert [change.revision for change in journal.read()] == [1, 2, 3, 4]
+    assert journal.path.read_bytes().count(b"SECRET_RESET") == 4
+    assert encoded == [1, 2, 3, 4]
+    journal.close()
+
+
 async def test_a_node_that_was_away_for_long_writes_down_no_more_than_a_journal_keeps(
     services: Services,
     make_client: MakeClient,
