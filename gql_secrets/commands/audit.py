@@ -98,7 +98,9 @@ async def prune(
         datetime,
         typer.Option(formats=["%Y-%m-%d"], help="Prune the events before this day (UTC), such as 2026-01-31."),
     ],
-    export: Annotated[Path, typer.Option(help="A new file for the events. Keep it: they are then nowhere else.")],
+    export: Annotated[
+        Path, typer.Option(help="A new file for the events. Keep it: afterwards, nothing else has them.")
+    ],
     reason: Annotated[str | None, typer.Option(help="Why, for the audit log: at most 200 characters.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -143,7 +145,7 @@ def _whole_lines_of(path: Path) -> list[str]:
     if not path.exists():
         return []
     if not path.is_file():
-        raise Failure(f"Cannot write {path}: it is not a regular file. To write to stdout, leave --output out.")
+        raise Failure(f"Cannot write {path}: it is not a regular file. To write to stdout, omit --output.")
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     lines = _decoded(path, content[:end])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gql_secrets.wiring import Services
 
 _RESTORE_FILE: Final = "file"
-_NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="A new file, which nobody but this user can read.")]
+_NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="A new file that only this user can read.")]
 _Backup = Annotated[Path, typer.Argument(metavar="FILE", help="What gql-secrets backup wrote.")]
 
 
@@ -81,20 +81,20 @@ async def accept(
         bool, typer.Option("--as-it-is", help="End nothing: a secret that had ended may be valid again.")
     ] = False,
     replay: Annotated[
-        bool, typer.Option("--replay", help="End again what the lost changes had ended, by the journals of the nodes.")
+        bool, typer.Option("--replay", help="End again what the lost changes in the nodes' journals had ended.")
     ] = False,
     export: Annotated[
         Path | None, typer.Option(help="With --replay: an exported audit, for changes that no journal has.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accept a database that went back in time, so that all clients are verified and changed again. It is audited."""
+    """Accept a database that went back in time: all clients are verified and can be changed again. This is audited."""
     from gql_secrets.service.restore_acceptance import Acceptance, accept_restore
 
     if end_retained + as_it_is + replay != 1:
-        raise typer.BadParameter("Give one of --replay, --end-retained and --as-it-is.")
+        raise typer.BadParameter("Pass one of --replay, --end-retained and --as-it-is.")
     if export is not None and not replay:
-        raise typer.BadParameter("--export is for --replay.")
+        raise typer.BadParameter("--export requires --replay.")
     how = Acceptance.REPLAY if replay else Acceptance.END_RETAINED if end_retained else Acceptance.AS_IT_IS
     accepted = await accept_restore(
         services.changes,

@@ -172,7 +172,7 @@ async def update(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Edit a client. Only what is passed changes."""
+    """Edit a client. Options that are not passed change nothing."""
     data, effect = await installation.update_client(
         client_id,
         ClientEdit(

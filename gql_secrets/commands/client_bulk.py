@@ -170,7 +170,7 @@ def _open_run(directory: Path, hours: int) -> str:
         require_private(directory, files=(_RUN_FILE,))
         if not path.exists():
             if any(directory.iterdir()):
-                raise Failure(f"Nothing was changed: {directory} is not empty and not of an earlier run.")
+                raise Failure(f"Nothing was changed: {directory} is not empty and was not written by an earlier run.")
             _write_private(path, json.dumps({"idempotencyKey": str(uuid.uuid4()), "hours": hours}) + "\n")
         run = json.loads(path.read_text("utf-8"))
         key, hours_of_run = str(run["idempotencyKey"]), run["hours"]

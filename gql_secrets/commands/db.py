@@ -46,7 +46,7 @@ _AFTER_RESUME: Final[Mapping[ChangesPause, str]] = {
 @app.command()
 @with_settings
 def upgrade(settings: Settings, as_json: AsJson = False) -> None:
-    """Apply pending migrations, and create the database if there is none. The server does this at its start."""
+    """Apply pending migrations, and create the database if there is none. The server does this when it starts."""
     applied = run_to_end(_upgrade(settings))
     say(f"Applied: {', '.join(applied)}." if applied else "The database is up to date.")
     if as_json:
@@ -122,7 +122,7 @@ async def resume(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Accept changes again after db copy --online: on the old database, whose copy is discarded then."""
+    """Accept changes again after db copy --online: on the old database, this discards the copy."""
     from gql_secrets.service.changes_pause import resume_changes
 
     pause = await resume_changes(services.changes, by=cli_caller(), after_move=after_move)

@@ -42,7 +42,7 @@ API={shlex.quote(url)}
 
 {_curl(_CREATE)}
 
-   Fill in the clientId and the secret of the answer, and verify them as a gateway does:
+   Fill in the clientId and the secret from the answer, and verify them as a gateway does:
 
 CLIENT_ID=...
 OLD_SECRET=...

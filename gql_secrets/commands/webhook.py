@@ -67,7 +67,7 @@ async def update(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Edit a webhook, or resume one that is paused. Only what is passed changes."""
+    """Edit a webhook, or resume one that is paused. Options that are not passed change nothing."""
     row = await installation.update_webhook(
         number,
         url=url,

@@ -30,7 +30,7 @@ _TEXTS: Final = {
         "administrator has finished that."
     ),
     ChangesPause.MOVED: "This database was moved to another one, and accepts no changes. Use the other one.",
-    ChangesPause.PARTIAL: "This database is a copy that is not complete. Use the database that it is copied from.",
+    ChangesPause.PARTIAL: "This database is an incomplete copy. Use the database that it was copied from.",
     ChangesPause.READY: (
         "Changes are paused until every server has been moved to this database. Try again when an administrator has "
         "run `gql-secrets db copy --finish`."

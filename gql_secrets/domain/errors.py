@@ -245,7 +245,7 @@ class TooManyResets(Refusal):
 
     def __init__(self, limit: str, retry_after: int) -> None:
         super().__init__(
-            f"The limit of resets is reached ({limit}). Try again in {retry_after} s. The existing secrets are not "
+            f"The limit for resets is reached ({limit}). Try again in {retry_after} s. The existing secrets are not "
             "affected."
         )
         self.retry_after = retry_after

@@ -24,7 +24,7 @@ async def accept_audit(changes: Changes, *, by: Caller, reason: str) -> str:
     require_role(by, Role.ADMIN)
     why = parse_reason(reason)
     if why is None:
-        raise BadRequest("Give the reason why the edited audit log is accepted.", argument="reason")
+        raise BadRequest("Give a reason for accepting the edited audit log.", argument="reason")
     problem = (await AuditLog(changes.database, changes.pepper).verify()).problem
     if problem is None:
         raise BadRequest("The audit log is intact. There is nothing to accept.")

@@ -157,7 +157,7 @@ class BulkRotation:
         deadline, stopped = self._clock() + MAX_SECONDS, None
         for target in targets:
             if stopped is None and self._clock() >= deadline:
-                stopped = f"{MAX_SECONDS:.0f} seconds were over before this client was reached."
+                stopped = f"{MAX_SECONDS:.0f} seconds had passed before this client was reached."
             if stopped is not None:
                 outcomes.append(Outcome(target.client_id, refusal=NotAttempted(stopped)))
                 continue

@@ -168,7 +168,7 @@ async def _end(changes: Changes, by: Caller, *, only: str | None = None, after_m
         if pause is ChangesPause.MOVED and not after_move:
             raise BadRequest(
                 "This database was moved to another one, which may have changes that this one lacks: a secret that was "
-                "revoked there is valid here. To use it all the same, and never the other one again, pass --after-move."
+                "revoked there is valid here. To use it nevertheless, and never the other one again, pass --after-move."
             )
         installation.changes_pause = ChangesPause.NONE.value
         await change.record(AuditAction.CHANGES_RESUMED)

@@ -64,7 +64,7 @@ _Fetch: TypeAlias = Callable[[str, Sequence[object]], Awaitable[Sequence[Sequenc
 
 _DELETED: Final = "a client with this id was deleted, and ids are never reused"
 _HAS_ANOTHER: Final = "this client exists with another secret; to change that one, reset it"
-_ENDED: Final = "this client had this secret, and it has ended; an ended secret is never valid again"
+_ENDED: Final = "this client had this secret before, and an ended secret is never valid again"
 _TWICE: Final = "duplicate client id with a different secret"
 _DIFFERS: Final = (
     "its description, features, allow list, self_reset, contact, labels or maximum age differ from the file, and were "

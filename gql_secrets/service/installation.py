@@ -39,8 +39,8 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
         installation = await Installation.get_or_none(id=1, using_db=connection)
         if installation is not None and installation.changes_pause == ChangesPause.PARTIAL:
             raise SetupError(
-                "This database is what a copy that did not finish has left. Use the database that it was copied from, "
-                "and copy that again, into a new one."
+                "This database was left by a copy that did not finish. Use the database that it was copied from, and "
+                "copy that again, into a new one."
             )
         if installation is None or await _check_pepper(connection, pepper):
             return False

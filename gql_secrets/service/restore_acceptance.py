@@ -70,11 +70,11 @@ async def accept_restore(
     require_role(by, Role.ADMIN)
     why = parse_reason(reason)
     if why is None:
-        raise BadRequest("Give the reason why the restored database is accepted.", argument="reason")
+        raise BadRequest("Give a reason for accepting the restored database.", argument="reason")
     database = changes.database
     [[mark]] = await database.fetch_rows("SELECT uncertain_clients FROM installation")
     if mark == UncertainClients.NONE:
-        raise BadRequest("The database did not go back in time, or that was accepted. There is nothing to accept.")
+        raise BadRequest("The database did not go back in time, or was already accepted. There is nothing to accept.")
     rows = await database.fetch_rows(_LOST)
     lost = {digest: JournaledChange.of_json(content) for digest, content in rows}
     ended = await _end_retained(changes, rotation, by, why) if how is Acceptance.END_RETAINED else []

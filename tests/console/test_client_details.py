@@ -23,7 +23,7 @@ def test_contact_labels_maximum_age_and_self_reset_are_edited_and_shown(
     window.look("edit-details")
     window.confirm("Save")
     settings = window.page.get_by_role("region", name="Settings")
-    for words in ("payments@example.com", "team=payments", "tier=1", "30 days", "Yes, by the smooth reset"):
+    for words in ("payments@example.com", "team=payments", "tier=1", "30 days", "Yes, with a smooth reset"):
         expect(settings.get_by_text(words, exact=True)).to_be_visible()
     expect(settings.get_by_text(re.compile("^Due "))).to_be_visible()
     window.look("client-details")
@@ -51,7 +51,7 @@ def test_a_refused_label_and_an_impossible_age_are_shown_at_their_fields(window:
     age = window.dialog.get_by_role("textbox", name="Maximum age")
     age.fill("soon")
     window.confirm("Save")
-    expect(window.dialog.get_by_text("Enter whole days, 1 to 3650, or nothing.")).to_be_visible()
+    expect(window.dialog.get_by_text("Enter a whole number of days from 1 to 3650, or leave it empty.")).to_be_visible()
     expect(age).to_be_focused()
     assert window.mutations == []
     age.fill("")

@@ -130,7 +130,7 @@ def test_a_question_mark_shows_the_shortcuts_and_they_can_be_turned_off(window: 
     window.page.keyboard.press("?")
     expect(window.dialog.get_by_role("heading", name="Keyboard shortcuts")).to_be_visible()
     window.look("keyboard-shortcuts")
-    window.dialog.get_by_role("switch", name="Shortcuts of a single character").uncheck()
+    window.dialog.get_by_role("switch", name="Single-character shortcuts").uncheck()
     window.confirm("Close")
     window.page.keyboard.press("?")
     window.page.keyboard.press("/")
@@ -140,7 +140,7 @@ def test_a_question_mark_shows_the_shortcuts_and_they_can_be_turned_off(window: 
     open_palette(window).fill("shortcuts")
     window.page.keyboard.press("Enter")
     expect(window.dialog.get_by_role("heading", name="Keyboard shortcuts")).to_be_visible()
-    expect(window.dialog.get_by_role("switch", name="Shortcuts of a single character")).not_to_be_checked()
+    expect(window.dialog.get_by_role("switch", name="Single-character shortcuts")).not_to_be_checked()
 
 
 def test_it_works_by_touch_on_a_small_screen_and_in_the_dark(open_window: OpenWindow, client: Client) -> None:

@@ -19,16 +19,16 @@ _PAGE: Final = (_HERE / "page.html").read_text("utf-8").replace("/*style*/", _ST
 
 # Nothing that came with the request is on the page: a problem is one of these sentences.
 _PROBLEMS: Final = {
-    SignInProblem.STATE: "This sign-in was not begun in this browser, or it is already over. Begin again.",
-    SignInProblem.EXPIRED: "The sign-in took too long. Begin again.",
-    SignInProblem.ISSUER: "The answer came from another identity provider than the one that was asked. Begin again.",
+    SignInProblem.STATE: "This sign-in was not started in this browser, or it has already ended. Start again.",
+    SignInProblem.EXPIRED: "The sign-in took too long. Start again.",
+    SignInProblem.ISSUER: "The answer came from a different identity provider than was asked. Start again.",
     SignInProblem.DENIED: "The identity provider did not sign you in.",
-    SignInProblem.TOKEN: "The identity provider's answer is not valid. Begin again; if it happens again, tell the "
+    SignInProblem.TOKEN: "The identity provider's answer is not valid. Start again; if it happens again, tell the "
     "operator of this server, whose log has the reason.",
-    SignInProblem.REPLAYED: "This sign-in was already completed. Begin again.",
+    SignInProblem.REPLAYED: "This sign-in was already completed. Start again.",
     SignInProblem.ROLE: "You are signed in at the identity provider, but it gives you no role here. Ask an "
     "administrator for one.",
-    SignInProblem.LOGGED_OUT: "The identity provider signed you out in the meantime. Begin again.",
+    SignInProblem.LOGGED_OUT: "The identity provider signed you out in the meantime. Start again.",
     SignInProblem.UNAVAILABLE: "The identity provider does not answer. Try again.",
     SignInProblem.BUSY: "The server is busy. Try again.",
     SignInProblem.TOO_MANY: "Too many sign-ins from your network were refused. Try again in a minute.",

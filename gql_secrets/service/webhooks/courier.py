@@ -258,7 +258,7 @@ class Courier:
             }
             answer = await self._send(webhook.url, headers, body)
         else:
-            answer = Answer(None, "The pepper key of the signing secret is not in the ring. Rotate the signing secret.")
+            answer = Answer(None, "The pepper lacks the key of the signing secret. Rotate the signing secret.")
         await self._record(webhook, delivery, answer)
 
     async def _record(self, webhook: Webhook, delivery: WebhookDelivery, answer: Answer) -> None:

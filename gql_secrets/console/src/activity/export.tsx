@@ -28,7 +28,9 @@ export function Export({ filter, total }: ExportProps) {
       const events = await readAll(filter);
       download(`activity.${extension}`, write(events), type);
       if (total > events.length) {
-        say(`Only the newest ${formatNumber(events.length)} events were exported; gql-secrets audit export has all.`);
+        say(
+          `Only the newest ${formatNumber(events.length)} events were exported; use gql-secrets audit export for all of them.`,
+        );
       }
     });
   return (

@@ -17,7 +17,7 @@ const EMPTY: Readonly<Record<Show, { title: string; why: string }>> = {
     why: "No secret that has ended was tried in the last 24 hours.",
   },
   "ending-soon": {
-    title: "No lock-out is near",
+    title: "No source is about to be locked out",
     why: "No old secret that is still used ends within 24 hours.",
   },
   "safe-to-revoke": {
@@ -25,7 +25,10 @@ const EMPTY: Readonly<Record<Show, { title: string; why: string }>> = {
     why: "Clients appear here when the new secret is in use and the old one has been quiet.",
   },
   waiting: { title: "No rollover is waiting", why: "Every rollover in progress is safe to revoke, or there is none." },
-  "due-for-rotation": { title: "No secret is due for rotation", why: "Every secret was reset in the last 90 days." },
+  "due-for-rotation": {
+    title: "No secret is due for rotation",
+    why: "No secret has reached its maximum age, or 90 days without one.",
+  },
   "never-used": { title: "Every client has been used", why: "A secret of each client was used at least once." },
   disabled: { title: "No client is disabled", why: "The secrets of a disabled client are refused." },
 };

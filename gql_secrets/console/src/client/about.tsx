@@ -64,7 +64,7 @@ export function About({ client }: { client: ClientView }) {
           <MaximumAge client={client} />
         </dd>
         <dt>Resets itself</dt>
-        <dd>{client.selfReset ? "Yes, by the smooth reset" : <span class="muted">no</span>}</dd>
+        <dd>{client.selfReset ? "Yes, with a smooth reset" : <span class="muted">no</span>}</dd>
         <dt>Features</dt>
         <dd>
           {client.features.length === 0 && <span class="muted">none</span>}

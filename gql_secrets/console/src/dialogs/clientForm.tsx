@@ -42,7 +42,10 @@ export function lackIn({ name, maximumAge }: ClientInput): Lack | null {
   if (name.trim() === "") return { field: "name", message: "Enter a name." };
   const days = maximumAge.trim();
   if (days === "" || (/^[0-9]{1,4}$/.test(days) && Number(days) >= 1 && Number(days) <= MAX_AGE_DAYS)) return null;
-  return { field: "maximumAgeDays", message: `Enter whole days, 1 to ${MAX_AGE_DAYS}, or nothing.` };
+  return {
+    field: "maximumAgeDays",
+    message: `Enter a whole number of days from 1 to ${MAX_AGE_DAYS}, or leave it empty.`,
+  };
 }
 
 export const daysIn = (text: string): number | null => (text.trim() === "" ? null : Number(text));

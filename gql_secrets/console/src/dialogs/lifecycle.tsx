@@ -40,7 +40,8 @@ export function EnableDialog({ client, close }: LifecycleProps) {
       {enabled ? (
         <>
           <p class="dialog-lead">
-            While <strong>{name}</strong> is disabled, all of its secrets are refused. Their expiry keeps counting down.
+            While <strong>{name}</strong> is disabled, all of its secrets are refused. An old secret still expires on
+            time.
           </p>
           {currentSecret?.lastUsedAt && (
             <Note tone="warn">

@@ -80,8 +80,8 @@ export function actorName(actor: string, name: string | null): string {
 /** What each feature lets a client do. */
 export const FEATURES: Readonly<Record<Feature, string>> = {
   OWNER: "administers this installation",
-  OPERATOR: "reads, and resets secrets immediately in an emergency",
-  VIEWER: "reads",
+  OPERATOR: "reads clients, and hard resets their secrets",
+  VIEWER: "reads clients and the state of their secrets",
   ACCESS_ISSUER: "issues access for others",
   DIRECT_ACCESS: "reads and writes records",
   DIRECT_READ_ACCESS: "reads records",

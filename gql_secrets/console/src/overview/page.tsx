@@ -38,7 +38,7 @@ export function OverviewPage({ viewer }: { viewer: Viewer }) {
         <div>
           <h1 tabIndex={-1}>Overview</h1>
           <p class="lead" role="status">
-            {counts ? headline(counts.total, urgent ?? 0, counts.safeToRevoke) : "What needs you today."}
+            {counts ? headline(counts.total, urgent ?? 0, counts.safeToRevoke) : "What needs your attention today."}
           </p>
         </div>
         <div class="head-actions">
@@ -110,5 +110,5 @@ function Later({ counts }: { counts: NonNullable<OverviewView["overview"]> }) {
 function headline(total: number, urgent: number, safe: number): string {
   if (urgent > 0) return `${plural(urgent, "client needs", "clients need")} you now.`;
   if (safe > 0) return `Nothing is urgent. ${plural(safe, "old secret")} can be revoked.`;
-  return total <= 1 ? "Nothing to do yet: create a client to begin." : "Nothing needs you now.";
+  return total <= 1 ? "Nothing to do yet: create a client to begin." : "Nothing needs your attention now.";
 }

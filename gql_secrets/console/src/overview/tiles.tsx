@@ -70,7 +70,7 @@ export const LATER: readonly TileWords[] = [
     show: "due-for-rotation",
     sort: "secret-age-desc",
     title: "Due for rotation",
-    hint: "Not reset for 90 days or longer",
+    hint: "Past its maximum age, or 90 days without one",
     tone: "warn",
     icon: "key",
   },

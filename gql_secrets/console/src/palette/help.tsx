@@ -29,7 +29,7 @@ export function KeyboardHelp({ close }: { close: () => void }) {
         ))}
       </dl>
       <Switch
-        label="Shortcuts of a single character"
+        label="Single-character shortcuts"
         hint="Turn / and ? off if you use speech input. They never act while you type in a field."
         checked={on}
         onChange={(next) => {

@@ -61,7 +61,7 @@ const USED_ELSEWHERE_ONLY =
 const DISABLED: Verdict = {
   tone: "calm",
   headline: "Disabled: both secrets are refused",
-  detail: "The old secret’s expiry keeps counting down.",
+  detail: "The old secret still expires on time.",
   short: "Both secrets refused",
   first: null,
 };

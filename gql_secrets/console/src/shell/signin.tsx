@@ -15,13 +15,13 @@ const TITLES = { never: "Sign in", expired: "Your sign-in has ended", left: "You
 
 const REASONS = {
   never: "Sign in with a one-time link. It is valid for 15 minutes.",
-  expired: "A sign-in ends after 30 minutes without use, and after 8 hours at most. Your data is safe.",
+  expired: "A session ends after 30 minutes without use, and after 8 hours at most. Your data is safe.",
   left: "Close this window, or sign in again with a one-time link.",
 } as const;
 
 const REASONS_WITH_PROVIDER = {
   never: "Sign in with your identity provider.",
-  expired: "A sign-in ends after 30 minutes without use, and after 8 hours at most. Your data is safe.",
+  expired: "A session ends after 30 minutes without use, and after 8 hours at most. Your data is safe.",
   left: "Close this window, or sign in again.",
 } as const;
 

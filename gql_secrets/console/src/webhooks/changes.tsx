@@ -5,9 +5,10 @@ import { ChangeDialog } from "../dialogs/changeDialog";
 import { useChange } from "../dialogs/useChange";
 import type { WebhookRow } from "../graphql/adminQueries";
 import { DELETE_WEBHOOK, ROTATE_WEBHOOK_SECRET, UPDATE_WEBHOOK } from "../graphql/mutations";
+import { serverNow } from "../lib/clock";
 import { say } from "../ui/toast";
 import { SigningSecret } from "./secret";
-import { webhookName } from "./words";
+import { previousSignsUntil, webhookName } from "./words";
 
 interface ChangeProps {
   webhook: WebhookRow;
@@ -86,7 +87,7 @@ export function RotateDialog({ webhook, onDone, close }: ChangeProps) {
       <p class="dialog-lead">
         <strong>{name}</strong> will get a new signing secret. For 24 hours, events are signed with both, so that the
         endpoint can change over at any time in between.
-        {webhook.previousSecretUntil && " The one before ends now: only the newest two sign."}
+        {previousSignsUntil(webhook, serverNow()) && " The previous one stops signing now: only the newest two sign."}
       </p>
     </ChangeDialog>
   );

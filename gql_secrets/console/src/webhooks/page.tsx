@@ -19,7 +19,7 @@ import { say } from "../ui/toast";
 import { DeleteWebhookDialog, EnableWebhookDialog, RotateDialog } from "./changes";
 import { Deliveries } from "./deliveries";
 import { CreateWebhookDialog, EditWebhookDialog } from "./form";
-import { ALL_EVENTS, EVENTS, stateOf, webhookName } from "./words";
+import { ALL_EVENTS, EVENTS, previousSignsUntil, stateOf, webhookName } from "./words";
 
 export function WebhooksPage() {
   useTitle("Webhooks");
@@ -94,6 +94,7 @@ function WebhookPanel({ webhook, open, onOpen, reload }: WebhookPanelProps) {
   const of = <span class="hidden"> {name}</span>;
   const shared = { webhook, onDone: reload };
   const paused = webhook.enabled && webhook.pausedAt !== null;
+  const previousUntil = previousSignsUntil(webhook, now);
   const test = () =>
     testing.run(async () => {
       say(await tested(webhook));
@@ -136,10 +137,10 @@ function WebhookPanel({ webhook, open, onOpen, reload }: WebhookPanelProps) {
         <dd>
           <At at={webhook.createdAt} /> <span class="muted">as number {webhook.number}</span>
         </dd>
-        {webhook.previousSecretUntil && Date.parse(webhook.previousSecretUntil) > now && (
+        {previousUntil && (
           <>
             <dt>Signing secret</dt>
-            <dd>The previous one signs too, until {formatMoment(webhook.previousSecretUntil, now)}</dd>
+            <dd>The previous one signs too, until {formatMoment(previousUntil, now)}</dd>
           </>
         )}
       </dl>

@@ -17,7 +17,7 @@ export function SigningSecret({ name, secret, previous, close }: SigningSecretPr
   return (
     <Dialog title={`Signing secret for ${name}`} onDismiss={once.dismiss}>
       <p class="dialog-lead" role="status">
-        Copy it now: it is shown only once. The endpoint verifies with it that events come from here. {previous}
+        Copy it now: it is shown only once. The endpoint uses it to verify that events come from this server. {previous}
       </p>
       <div class="command" ref={once.copy}>
         <code data-testid="signing-secret" onCopy={once.take}>

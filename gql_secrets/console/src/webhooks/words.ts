@@ -60,6 +60,11 @@ export function deliveryDetails(delivery: WebhookDelivery, now: number): readonl
   ].filter((detail): detail is string => Boolean(detail));
 }
 
+/** Until when the previous signing secret signs too; null once it no longer does. */
+export function previousSignsUntil({ previousSecretUntil }: Pick<WebhookRow, "previousSecretUntil">, now: number) {
+  return previousSecretUntil !== null && Date.parse(previousSecretUntil) > now ? previousSecretUntil : null;
+}
+
 /** What people call a webhook: its description, or the host that it delivers to. */
 export function webhookName({ description, url }: Pick<WebhookRow, "description" | "url">): string {
   if (description) return description;
