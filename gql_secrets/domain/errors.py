@@ -5,7 +5,7 @@ as an unexpected error.
 """
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from gql_secrets.domain.error_codes import ErrorCode
 from gql_secrets.domain.instants import rfc3339_seconds
@@ -341,6 +341,10 @@ class BadRequest(Failure):
         self.argument = argument
 
 
+# With it, the command line tells a change that was not made from one that may have been.
+NOT_EVALUATED: Final = "Your request was not evaluated."
+
+
 class Unavailable(Failure):
     """The server cannot answer now (the database is unreachable, the disk is full). Never answered as a 401.
 
@@ -350,7 +354,7 @@ class Unavailable(Failure):
 
     reason: ClassVar[str | None] = None
 
-    def __init__(self, text: str = "The database is unavailable. Your request was not evaluated.") -> None:
+    def __init__(self, text: str = f"The database is unavailable. {NOT_EVALUATED}") -> None:
         super().__init__(text)
 
 

@@ -310,6 +310,16 @@ def test_a_change_whose_answer_is_lost_says_that_it_may_have_been_made(
     assert (outcome.code, "Whether the change was made is not known" in outcome.err) == (1, True)
 
 
+@REMOTELY
+def test_a_change_that_a_pause_refuses_says_why_and_nothing_else(run: RunCommand, settings: Settings) -> None:
+    statement = "UPDATE installation SET changes_pause = 'COPIED'"
+    ask_services(settings, lambda services: services.database.run_tx(lambda tx: tx.execute(statement)))
+    outcome = run("client", "create", "Shop")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("gql-secrets: Changes are paused: the database was copied")
+    assert "not known" not in outcome.err
+
+
 def test_the_documents_of_the_command_line_are_trusted(
     bare: RunCommand, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

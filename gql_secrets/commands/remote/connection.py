@@ -10,12 +10,16 @@ from aiohttp import hdrs
 from gql_secrets import __version__
 from gql_secrets.commands.installation import RefusedByServer
 from gql_secrets.domain.credentials import PlaintextSecret
-from gql_secrets.domain.errors import Failure, Unavailable
+from gql_secrets.domain.errors import NOT_EVALUATED, Failure, Unavailable
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=60, sock_connect=10)
 # Of a proxy in front of a server that is down or restarts.
 _UNAVAILABLE: Final = (502, 503, 504)
 _REDIRECTS: Final = range(300, 400)
+
+
+class _MakesNoChangesError(Unavailable):
+    """The server makes no changes now, and says why: this one was not made."""
 
 
 class Connection:
@@ -79,9 +83,11 @@ class Connection:
         """
         try:
             payload = (await self.query(document, **variables))["done"]
+        except _MakesNoChangesError:
+            raise
         except Unavailable as failure:
             text = str(failure)
-            if "Your request was not" not in text:
+            if NOT_EVALUATED not in text:
                 text += " Whether the change was made is not known. Check that before you try again."
             raise Unavailable(text) from failure
         for error in payload["userErrors"]:
@@ -90,9 +96,11 @@ class Connection:
 
 
 def _failure_of(error: dict[str, Any]) -> Failure:
-    code, message = error.get("extensions", {}).get("code"), str(error.get("message"))
+    extensions, message = error.get("extensions", {}), str(error.get("message"))
+    code = extensions.get("code")
     if code == "UNAVAILABLE":
-        return Unavailable(message or "The server is unavailable.")
+        kind = _MakesNoChangesError if extensions.get("reason") else Unavailable
+        return kind(message or "The server is unavailable.")
     if code == "UNAUTHENTICATED":
         return RefusedByServer(code, f"{message} Check the client id and the secret.")
     return RefusedByServer(code, message) if code else Failure(message)
