@@ -30,6 +30,10 @@ _CLIENT_ID_CHARACTERS: Final = 32
 _CLIENT_ID: Final = re.compile(r"""[!#-&(-+\--9;-\[\]-_a-~]{1,128}""")
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _MIN_KEY_BYTES_DIFFERENT: Final = 12
+# Of HMAC-SHA-256. No key is longer than a block.
+_BLOCK_BYTES: Final = 64
+_INNER_PAD: Final = 0x36
+_OUTER_PAD: Final = 0x5C
 
 
 @final
@@ -98,9 +102,12 @@ class PepperKey:
     _key: bytes = field(repr=False)
 
     @cached_property
-    def _mac(self) -> hmac.HMAC:
-        # A copy of it costs less than `hmac.digest`, which hashes the key each time.
-        return hmac.new(self._key, digestmod="sha256")
+    def _states(self) -> "tuple[hashlib._Hash, hashlib._Hash]":
+        # HMAC by its definition (RFC 2104), of what has hashed the key already: two thirds of the time of a copy of
+        # `hmac.new`. `hmac.digest` hashes the key each time.
+        key = self._key.ljust(_BLOCK_BYTES, b"\0")
+        inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in key)) for pad in (_INNER_PAD, _OUTER_PAD))
+        return inner, outer
 
     @cached_property
     def _subkeys(self) -> dict[str, bytes]:
@@ -113,9 +120,11 @@ class PepperKey:
         any two pairs different, and nothing is cut off (bcrypt ignores everything after 72 bytes).
         """
         name = client_id.encode("utf-8", "surrogatepass")
-        mac = self._mac.copy()
-        mac.update(len(name).to_bytes(4, "big") + name + secret.encode("utf-8", "surrogatepass"))
-        return mac.digest()
+        inner_state, outer_state = self._states
+        inner, outer = inner_state.copy(), outer_state.copy()
+        inner.update(len(name).to_bytes(4, "big") + name + secret.encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        return outer.digest()
 
     @property
     def fingerprint(self) -> bytes:

@@ -118,7 +118,7 @@ class Verifier:
         question = Question(client_id, self._pepper.digests(client_id, secret), source)
         self._lookup.expire_view()
         try:
-            known = self._find_nowait(question)
+            known = self._find_nowait(client_id, question.digests)
         finally:
             self._lookup.expire_view()
         return await self._answer(question, known)
@@ -137,7 +137,7 @@ class Verifier:
             stored = found or _NO_SECRET
             verdict = self._evaluate(client_id, stored, now, source)
             if verdict is not None:
-                self._queue_move(stored, question, verdict)
+                self._queue_move(stored, question.digests, verdict)
                 return verdict
             is_due = evaluate(stored.state, stored.expires_at, enabled=stored.enabled, now=now) is SecretStatus.DUE
             if is_due:
@@ -171,25 +171,25 @@ class Verifier:
         Raises:
             Unavailable: the database does not answer; the credential may be valid.
         """
-        question = Question(client_id, self._pepper.digests(client_id, secret), source)
-        answer = self._find_nowait(question)
-        if answer is None:
-            return question
-        stored = answer[0] or _NO_SECRET
-        verdict = self._evaluate(client_id, stored, answer[1], source)
-        if verdict is None:
-            return question
-        self._queue_move(stored, question, verdict)
-        # The process may have been stopped since it looked.
-        return verdict if self._lookup.is_current() else question
+        digests = self._pepper.digests(client_id, secret)
+        answer = self._find_nowait(client_id, digests)
+        if answer is not None:
+            stored = answer[0] or _NO_SECRET
+            verdict = self._evaluate(client_id, stored, answer[1], source)
+            if verdict is not None:
+                self._queue_move(stored, digests, verdict)
+                # The process may have been stopped since it looked.
+                if self._lookup.is_current():
+                    return verdict
+        return Question(client_id, digests, source)
 
-    def _queue_move(self, stored: StoredSecret, question: Question, verdict: Verdict) -> None:
+    def _queue_move(self, stored: StoredSecret, digests: Sequence[bytes], verdict: Verdict) -> None:
         if self._digest_moves.is_needed and type(verdict) is Accepted:
-            self._digest_moves.queue(stored, question.digests)
+            self._digest_moves.queue(stored, digests)
 
-    def _find_nowait(self, question: Question) -> tuple[StoredSecret | None, datetime] | None:
+    def _find_nowait(self, client_id: str, digests: Sequence[bytes]) -> tuple[StoredSecret | None, datetime] | None:
         try:
-            return self._lookup.find_nowait(question.client_id, question.digests)
+            return self._lookup.find_nowait(client_id, digests)
         except Unavailable as failure:
             self._note_failed_read(failure)
             raise
@@ -243,7 +243,7 @@ class Verifier:
                 stored.state,
                 stored.expires_at,
                 stored.features,
-                self_reset=stored.self_reset,
+                stored.self_reset,
             )
         if status is SecretStatus.DUE:
             return None

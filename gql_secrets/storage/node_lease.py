@@ -20,7 +20,7 @@ A virtual machine whose clocks all stop while it is paused can accept for up to 
 """
 
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 # How long an acknowledgement waits for a node that does not confirm.
@@ -32,6 +32,7 @@ _MAX_JUMP_NANOSECONDS: Final = 100_000_000
 DOUBT_SECONDS: Final = 2.0
 # Linux alone has this clock. Elsewhere the monotonic one goes on while the machine is suspended.
 _BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+_read_boot: Final = time.monotonic_ns if _BOOT_CLOCK is None else partial(time.clock_gettime_ns, _BOOT_CLOCK)
 
 
 class Clocks(NamedTuple):
@@ -41,24 +42,22 @@ class Clocks(NamedTuple):
     wall: int
 
 
-def read_clocks() -> Clocks:
-    """Return the clock since the machine started, and the wall clock."""
-    boot = time.monotonic_ns() if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK)
-    return Clocks(boot, time.time_ns())
-
-
 class NodeLease:
     """The lease of one node. It knows no database: its owner polls."""
 
-    __slots__ = ("_database_offset", "_doubt_end", "_end", "_wall_offset", "read_clocks")
+    __slots__ = ("_database_offset", "_doubt_end", "_end", "_wall_offset")
 
-    def __init__(self, read: Callable[[], Clocks] = read_clocks) -> None:
-        """Begin without a lease; `read` replaces the clocks in tests."""
-        self.read_clocks = read
+    def __init__(self) -> None:
+        """Begin without a lease."""
         self._end = 0
         self._doubt_end = 0
         self._wall_offset = 0
         self._database_offset = 0
+
+    @staticmethod
+    def read_clocks() -> Clocks:
+        """Return the clock since the machine started, and the wall clock."""
+        return Clocks(_read_boot(), time.time_ns())
 
     def extend(self, sent: Clocks, database_now: int) -> None:
         """Hold the lease from the sending of a poll on.
@@ -79,21 +78,22 @@ class NodeLease:
     def doubt_database(self) -> None:
         """Hold it no longer, because the database went back in time."""
         self._end = 0
-        self._doubt_end = self.read_clocks().boot + int(DOUBT_SECONDS * 1_000_000_000)
+        self._doubt_end = _read_boot() + int(DOUBT_SECONDS * 1_000_000_000)
 
     @property
     def is_database_doubtful(self) -> bool:
         """Whether the database went back in time just now."""
-        return self._doubt_end > 0 and self.read_clocks().boot < self._doubt_end
+        return self._doubt_end > 0 and _read_boot() < self._doubt_end
 
     @property
     def is_held(self) -> bool:
         """Whether what is remembered may be used now."""
-        return self.database_now() is not None
+        return self._is_held_at(_read_boot(), time.time_ns())
 
     def database_now(self) -> int | None:
         """Return an upper bound of the database's clock, in microseconds, or None if the lease is not held."""
-        boot, wall = self.read_clocks()
-        if boot >= self._end or abs(wall - boot - self._wall_offset) > _MAX_JUMP_NANOSECONDS:
-            return None
-        return boot // 1000 + self._database_offset + 1
+        boot = _read_boot()
+        return boot // 1000 + self._database_offset + 1 if self._is_held_at(boot, time.time_ns()) else None
+
+    def _is_held_at(self, boot: int, wall: int) -> bool:
+        return boot < self._end and abs(wall - boot - self._wall_offset) <= _MAX_JUMP_NANOSECONDS

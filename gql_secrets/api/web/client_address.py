@@ -17,7 +17,7 @@ from multidict import MultiMapping
 
 from gql_secrets.domain.errors import Forbidden, SetupError
 from gql_secrets.domain.networks import AllowList, InvalidNetwork, normalised
-from gql_secrets.service.usage.tallies import Source
+from gql_secrets.service.usage.tallies import MAX_READ_OF_USER_AGENT, Source
 
 if TYPE_CHECKING:
     from gql_secrets.api.web.aiohttp_internals.requests import Head
@@ -100,6 +100,7 @@ class TrustedProxies:
         """Trust what the other one trusts, wherever this object is in use: the settings were read again."""
         self.networks, self.unix = other.networks, other.unix
         _of_peer.cache_clear()
+        _of_caller.cache_clear()
 
     def trusts(self, address: str) -> bool:
         """Whether this address is a trusted proxy's."""
@@ -108,9 +109,14 @@ class TrustedProxies:
 
 def find_source(request: "Head", trusted: TrustedProxies) -> RequestSource:
     """Return where a request came from, as far as trusted proxies report it."""
-    user_agent = request.headers.get(hdrs.USER_AGENT)
+    headers, peer = request.headers, request.remote
+    user_agent = headers.get(hdrs.USER_AGENT)
+    if user_agent is not None:
+        user_agent = user_agent[:MAX_READ_OF_USER_AGENT]
     try:
-        return RequestSource(Source(client_address(request.remote, request.headers, trusted), user_agent), None)
+        if peer and (known := _of_caller(peer, user_agent, trusted)) is not None:
+            return known
+        return RequestSource(Source(client_address(peer, headers, trusted), user_agent), None)
     except AddressUnclear as unclear:
         return RequestSource(Source(None, user_agent), unclear)
 
@@ -176,6 +182,16 @@ def _of_peer(peer: str, trusted: TrustedProxies) -> tuple[str, bool]:
         raise AddressUnclear("the connection's own address is not an IP address.")
     # A zone means link-local, and the same link-local address may exist on every link: never a trusted proxy.
     return address, "%" not in peer and trusted.trusts(address)
+
+
+@lru_cache(maxsize=4096)
+def _of_caller(peer: str, user_agent: str | None, trusted: TrustedProxies) -> RequestSource | None:
+    """Return the source of requests of a peer that is the caller; None for a trusted proxy, which reports the caller.
+
+    Cached as `_of_peer` is: the source of a request that comes again costs a look into a dictionary.
+    """
+    address, is_trusted = _of_peer(peer, trusted)
+    return None if is_trusted else RequestSource(Source(address, user_agent), None)
 
 
 def _client_of(nodes: Iterator[str | None], trusted: TrustedProxies) -> str:

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple, TypeVar
 from gql_secrets.storage.usage import BUCKET, MAX_SOURCES
 
 _MAX_USER_AGENT: Final = 256
+# What is read of a user agent; the credentials that it may have are replaced by less.
+MAX_READ_OF_USER_AGENT: Final = 2 * _MAX_USER_AGENT
 _MAX_ADDRESS: Final = 64
 # A credential in a user agent must not be stored.
 _CREDENTIAL: Final = re.compile(r"gqls_\w+|\b(?:basic|bearer)\s+\S+", re.IGNORECASE)
@@ -28,7 +30,7 @@ class Source(_Source):
 
     def __new__(cls, address: str | None = None, user_agent: str | None = None) -> "Source":  # noqa: PYI034  a shared one
         """Return the source. The same sources come again and again, so equal ones share an object."""
-        return _source(address, user_agent and user_agent[: 2 * _MAX_USER_AGENT])
+        return _source(address, user_agent and user_agent[:MAX_READ_OF_USER_AGENT])
 
 
 @lru_cache(maxsize=4096)

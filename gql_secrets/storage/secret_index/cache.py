@@ -44,7 +44,7 @@ class SecretCache:
         if remembered is None:
             return None
         if isinstance(remembered, int):
-            return StoredSecret(remembered, client_id, SecretState.CURRENT, None, True, True, None, digest=digest)
+            return StoredSecret(remembered, client_id, SecretState.CURRENT, None, True, True, None, (), False, digest)
         if isinstance(remembered, StoredSecret):
             return remembered
         return StoredSecret(
@@ -55,7 +55,9 @@ class SecretCache:
             True,
             True,
             None,
-            digest=digest,
+            (),
+            False,
+            digest,
         )
 
     def remember(self, digest: bytes, secret: StoredSecret) -> None:

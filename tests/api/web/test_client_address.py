@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -12,6 +13,7 @@ from gql_secrets.api.web.client_address import (
     AddressUnclear,
     TrustedProxies,
     client_address,
+    find_source,
 )
 from gql_secrets.domain.errors import Forbidden, SetupError
 from gql_secrets.domain.networks import normalised
@@ -237,6 +239,28 @@ def test_without_a_header_the_peer_is_the_caller(peer: str, address: str | None)
 def test_a_trusted_proxy_that_connects_over_ipv6_in_ipv4_is_trusted_too() -> None:
     assert told("::ffff:10.0.0.1", (XFF, "192.0.2.1")) == "192.0.2.1"
     assert told("2001:db8:f::1", (XFF, "192.0.2.1")) == "192.0.2.1"
+
+
+def source_of(peer: str, trusted: TrustedProxies, **headers: str) -> tuple[str | None, str | None]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return find_source(make_mocked_request("GET", "/", headers=named).clone(remote=peer), trusted).source
+
+
+def test_a_peer_that_is_known_gets_the_source_of_each_of_its_requests() -> None:
+    assert source_of("192.0.2.7", TRUSTED, User_Agent="a") == ("192.0.2.7", "a")
+    assert source_of("192.0.2.7", TRUSTED, User_Agent="b", X_Forwarded_For="192.0.2.1") == ("192.0.2.7", "b")
+    assert source_of("::ffff:192.0.2.7", TRUSTED, User_Agent="a") == ("192.0.2.7", "a")
+    assert source_of("192.0.2.7", TRUSTED) == ("192.0.2.7", None)
+    assert source_of(PROXY, TRUSTED, User_Agent="a", X_Forwarded_For="192.0.2.1") == ("192.0.2.1", "a")
+    assert source_of(PROXY, TRUSTED, User_Agent="a", X_Forwarded_For="192.0.2.2") == ("192.0.2.2", "a")
+    assert source_of("192.0.2.7", TrustedProxies.parse("192.0.2.7"), X_Forwarded_For="192.0.2.1") == ("192.0.2.1", None)
+
+
+def test_proxies_that_are_read_again_hold_for_known_peers() -> None:
+    trusted = TrustedProxies.parse("")
+    for text, address in (("", PROXY), ("10.0.0.0/8", "192.0.2.1"), ("10.0.0.2", PROXY)):
+        trusted.become(TrustedProxies.parse(text))
+        assert source_of(PROXY, trusted, X_Forwarded_For="192.0.2.1") == (address, None)
 
 
 def test_a_link_local_peer_is_never_a_trusted_proxy() -> None:
