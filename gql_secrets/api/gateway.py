@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
 
-from gql_secrets.api.authentication.basic import CHALLENGE, parse_basic
+from gql_secrets.api.authentication.basic import CHALLENGE, Credentials, parse_basic
 from gql_secrets.api.keys import COUNTERS, SERVICES, TRUSTED_PROXIES
 from gql_secrets.api.metrics.counters import Tally, VerificationCounts
 from gql_secrets.api.web.aiohttp_internals.connection import protect_connection
@@ -81,16 +81,8 @@ def _gateway_of(app: web.Application) -> "Gateway":
     return Gateway(app[SERVICES], app[TRUSTED_PROXIES], app[COUNTERS].verifications)
 
 
-class _Asked(NamedTuple):
-    """What a gateway asks: whether this secret of this client is valid for a caller from there; and when it asked."""
-
-    client_id: str
-    secret: str
-    source: RequestSource
-    began: float
-
-    def __repr__(self) -> str:
-        return f"_Asked({self.client_id!r}, …)"
+# What a gateway asks: whether these credentials are valid for a caller from there.
+_Asked = tuple[Credentials, RequestSource]
 
 
 class Gateway:
@@ -104,25 +96,28 @@ class Gateway:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer 200 with the client's id, 401, 403 or 503: the same 401 for unknown, wrong, ended and disabled."""
-        asked = self._read(request)
-        return HeadResponse(asked if isinstance(asked, WholeResponse) else await self._answer(asked, request))
+        began = perf_counter()
+        asked = self._read(request, began)
+        return HeadResponse(asked if isinstance(asked, WholeResponse) else await self._answer(asked, began, request))
 
     def begin(self, request: Head) -> WholeResponse | LaterResponse:
         """Answer as `answer` does, without awaiting where that is possible; for a `FastPath` only."""
-        asked = self._read(request)
+        began = perf_counter()
+        asked = self._read(request, began)
         if isinstance(asked, WholeResponse):
             return asked
+        (client_id, secret), (source, _) = asked
         try:
-            begun = self._verifier.begin(asked.client_id, asked.secret, asked.source.source)
+            begun = self._verifier.begin(client_id, secret, source)
         except Unavailable:
-            return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began)
+            return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), began)
         if isinstance(begun, Question):
-            return LaterResponse(partial(self._complete, asked, begun))
-        return self._conclude(asked, begun, request)
+            return LaterResponse(partial(self._complete, asked, began, begun))
+        return self._conclude(asked, began, begun, request)
 
-    def _read(self, request: Head) -> "_Asked | WholeResponse":
+    def _read(self, request: Head, began: float) -> _Asked | WholeResponse:
         """Return what a request asks, or the refusal of one that asks nothing."""
-        began, counts = perf_counter(), self._counts
+        counts = self._counts
         if is_body_encoded(request):
             return self._counted(counts.encoded_body, WholeResponse(_UNSUPPORTED), began)
         headers = request.headers.getall(hdrs.AUTHORIZATION, ())
@@ -133,31 +128,33 @@ class Gateway:
         if credentials is None:
             self._limits.failed(source.address, None)
             return self._counted(counts.malformed, WholeResponse(_REFUSED), began)
-        return _Asked(*credentials, source, began)
+        return credentials, source
 
-    async def _answer(self, asked: "_Asked", request: Head) -> WholeResponse:
-        verdict = self._verifier.verify(asked.client_id, asked.secret, asked.source.source)
-        return await self._respond(asked, verdict, request)
+    async def _answer(self, asked: _Asked, began: float, request: Head) -> WholeResponse:
+        (client_id, secret), (source, _) = asked
+        return await self._respond(asked, began, self._verifier.verify(client_id, secret, source), request)
 
-    async def _complete(self, asked: "_Asked", question: Question, request: web.BaseRequest) -> WholeResponse:
-        return await self._respond(asked, self._verifier.complete(question), request)
+    async def _complete(
+        self, asked: _Asked, began: float, question: Question, request: web.BaseRequest
+    ) -> WholeResponse:
+        return await self._respond(asked, began, self._verifier.complete(question), request)
 
-    async def _respond(self, asked: "_Asked", pending: Awaitable[Verdict], request: Head) -> WholeResponse:
+    async def _respond(self, asked: _Asked, began: float, pending: Awaitable[Verdict], request: Head) -> WholeResponse:
         try:
             verdict = await pending
         except Unavailable:
-            return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), asked.began)
-        return self._conclude(asked, verdict, request)
+            return self._counted(self._counts.unavailable, WholeResponse(_UNAVAILABLE), began)
+        return self._conclude(asked, began, verdict, request)
 
-    def _conclude(self, asked: "_Asked", verdict: Verdict, request: Head) -> WholeResponse:
-        counts, source = self._counts, asked.source
+    def _conclude(self, asked: _Asked, began: float, verdict: Verdict, request: Head) -> WholeResponse:
+        counts, (credentials, source) = self._counts, asked
         if isinstance(verdict, Accepted):
             protect_connection(request)
             if source.unclear is None:
-                return self._counted(counts.accepted, WholeResponse(_ACCEPTED, _identity(verdict)), asked.began)
+                return self._counted(counts.accepted, WholeResponse(_ACCEPTED, _identity(verdict)), began)
             verdict = Refused(RefusalReason.ADDRESS, verdict.client_id, verdict.secret_id)
         return self._counted(
-            counts.refused[verdict.reason], self._refuse(verdict, source, asked.client_id), asked.began
+            counts.refused[verdict.reason], self._refuse(verdict, source, credentials.client_id), began
         )
 
     def _counted(self, tally: Tally, response: WholeResponse, began: float) -> WholeResponse:
