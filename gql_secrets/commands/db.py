@@ -168,7 +168,7 @@ def _summary(copied: "Copied") -> str:
 
 @contextlib.asynccontextmanager
 async def _new_target(address: DatabaseAddress) -> "AsyncIterator[Database]":
-    """Yield the database that is copied into; delete a file that was not there before if the block fails."""
+    """Yield the database that is copied into; if the block fails, delete a new one with the files next to it."""
     from gql_secrets.service.backup import opened
 
     is_new_file = address.path is not None and not address.path.exists()
@@ -177,7 +177,7 @@ async def _new_target(address: DatabaseAddress) -> "AsyncIterator[Database]":
             yield target
     except BaseException:
         if address.path is not None and is_new_file:
-            for suffix in ("", "-wal", "-shm"):
+            for suffix in ("", "-wal", "-shm", "-reserve", ".migration-lock"):
                 address.path.with_name(f"{address.path.name}{suffix}").unlink(missing_ok=True)
         raise
 

@@ -10,6 +10,8 @@ from support.commands import RunCommand, are_valid, create
 from support.installation import PEPPER
 from support.serving import PROGRAM, environment
 
+from gql_secrets.domain.errors import Failure
+from gql_secrets.service import database_copy
 from gql_secrets.settings import Settings
 
 
@@ -47,6 +49,20 @@ def test_a_copy_that_is_refused_leaves_no_file(run: RunCommand, tmp_path: Path) 
     assert run("db", "copy").code == run("db", "copy", "--to", "x", "--to-file", "y").code == 2
     assert "Cannot read" in run("db", "copy", "--to-file", str(tmp_path / "nowhere")).err
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".db"] == ["other.db"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_copy_that_fails_leaves_no_file(run: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(run)
+
+    async def differ(*_: object) -> None:
+        raise Failure("other digests")
+
+    monkeypatch.setattr(database_copy, "_require_same_digests", differ)
+    before = set(tmp_path.iterdir())
+    failed = run("db", "copy", "--to", f"sqlite:///{tmp_path}/new.db")
+    assert (failed.code, "other digests" in failed.err) == (1, True)
+    assert set(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
