@@ -138,7 +138,13 @@ class LineFormatter(logging.Formatter):
             head, facts = _head_of_event(record.name, record.msg), record.facts
         else:
             head, facts = _head_of(record), _extra_of(record)
-        fields = [f" {key}={_format_value(key, value)}" for key, value in facts.items()]
+        # Most values are short texts, whose forms are kept.
+        fields = [
+            f" {key}={_kept_form(value)}"
+            if type(value) is str and len(value) <= _MAX_KEPT_LENGTH and key not in _SECRET_KEYS
+            else f" {key}={_format_value(key, value)}"
+            for key, value in facts.items()
+        ]
         end = "" if exception is None else f" exception={_form(exception)}"
         return f"at={at} {head}{''.join(fields)}{self._tail}{end}"
 

@@ -63,6 +63,8 @@ async def _gather(values: Sequence[Awaitable[Any]]) -> list[Any]:
 
 _HELPERS: Final = GraphQLResolveInfoHelpers(gather=_gather, track=lambda _values: None)
 _TYPENAME: Final = "__typename"
+# Of the attributes of an info object, the place of `variable_values`, which `context` follows.
+_VARIABLES: Final = GraphQLResolveInfo._fields.index("variable_values")
 # Values of exactly this type are their own coerced form.
 _OWN_FORM: Final[Mapping[object, type]] = {GraphQLString: str, GraphQLID: str, GraphQLInt: int}
 
@@ -166,7 +168,11 @@ class DirectOperation:
         arguments = dict(self.arguments)
         for name, variable in self.from_variables:
             arguments[name] = variables[variable]
-        info = self.info._replace(variable_values=VariableValues({}, variables), context=context)
+        before, after = self.info[:_VARIABLES], self.info[_VARIABLES + 2 :]
+        # `_replace` would take twice as long.
+        info: GraphQLResolveInfo[Any] = GraphQLResolveInfo._make(
+            (*before, VariableValues({}, variables), context, *after)
+        )
         return partial(self.resolve, None, info, **arguments), info
 
 

@@ -183,10 +183,10 @@ class GraphQLEndpoint:
 
     def answer_now(
         self, request: web.Request, arrived: KnownRequest, context: RequestContext
-    ) -> web.StreamResponse | None:
-        """Return the response to what `read_now` returned, if it awaits nothing.
+    ) -> tuple[str, bytes] | None:
+        """Return the answer to what `read_now` returned, if it awaits nothing: its content type and its body.
 
-        None if `handle` must answer. Nothing was counted then.
+        Its status is 200. None if `handle` must answer; nothing was counted then.
         """
         done = self.engine.execute_now(arrived.known, arrived.asked.variables, context)
         if done is None:
@@ -196,8 +196,7 @@ class GraphQLEndpoint:
         if len(body) >= MIN_BYTES:
             return None
         self.engine.note_done(prepared)
-        request[OPERATION_NAME] = prepared.operation.name or ""
-        return self._make_response(request, _content_type_of(accepted_types(request)), body, {})
+        return _content_type_of(accepted_types(request)), body
 
     async def _execute(
         self, request: web.Request, accepted: AcceptedTypes, prepared: PreparedOperation, context: RequestContext

@@ -77,15 +77,16 @@ class GraphQLRequest(NamedTuple):
     def _of(
         cls, query: object, variables: object, operation_name: object, extensions: object, document_id: object
     ) -> Self:
-        if not isinstance(query, str | None):
+        # Not `str | None`, which would make a type for each request.
+        if query is not None and not isinstance(query, str):
             _refuse_type("query", "a string")
-        if not isinstance(operation_name, str | None):
+        if operation_name is not None and not isinstance(operation_name, str):
             _refuse_type("operationName", "a string")
-        if not isinstance(variables, dict | None):
+        if variables is not None and not isinstance(variables, dict):
             _refuse_type("variables", "an object")
-        if not isinstance(extensions, dict | None):
+        if extensions is not None and not isinstance(extensions, dict):
             _refuse_type("extensions", "an object")
-        if not isinstance(document_id, str | None):
+        if document_id is not None and not isinstance(document_id, str):
             _refuse_type("documentId", "a string")
         if document_id is None and extensions:
             # How Apollo's clients name a document by its sha256.

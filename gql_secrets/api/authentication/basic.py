@@ -1,6 +1,7 @@
 """API clients sign in with their client id and secret: RFC 7617, the Basic scheme."""
 
 import binascii
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
@@ -8,7 +9,7 @@ from aiohttp import hdrs, web
 from gql_secrets.api.authentication.refusal import refuse_credentials
 from gql_secrets.api.keys import REQUEST_ID, SERVICES, SOURCE
 from gql_secrets.api.web.aiohttp_internals.connection import protect_connection
-from gql_secrets.domain.access import ActorKind, Caller, Feature, Surface, parse_features, role_of
+from gql_secrets.domain.access import ActorKind, Caller, Feature, Role, Surface, parse_features, role_of
 from gql_secrets.domain.errors import Forbidden
 from gql_secrets.service.verification import Accepted, RefusalReason, Verdict
 
@@ -126,16 +127,23 @@ def caller_of(request: web.Request, credentials: Credentials, verdict: Verdict, 
     if unclear is not None:
         raise unclear
     protect_connection(request)
-    features = parse_features(verdict.features)
+    role, acts_for_users = _rights_of(verdict.features)
     return Caller(
         name=verdict.client_id,
         kind=ActorKind.API_CLIENT,
-        role=role_of(features),
+        role=role,
         surface=surface,
         address=source.address,
         request_id=request[REQUEST_ID],
         secret_id=verdict.secret_id,
         secret_state=verdict.state,
         self_reset=verdict.self_reset,
-        acts_for_users=Feature.ACTS_FOR_USERS in features,
+        acts_for_users=acts_for_users,
     )
+
+
+@lru_cache(maxsize=512)
+def _rights_of(features: tuple[str, ...]) -> tuple[Role | None, bool]:
+    """Return the role of a client with these features, and whether it acts for users. Few combinations are in use."""
+    parsed = parse_features(features)
+    return role_of(parsed), Feature.ACTS_FOR_USERS in parsed

@@ -21,8 +21,10 @@ from gql_secrets.api.keys import CALLER, GRAPHQL, REQUEST_ID, SERVICES, SOURCE, 
 from gql_secrets.api.web.aiohttp_internals.requests import Begun, LaterAnswer, LaterResponse, arrived_body
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse
 from gql_secrets.api.web.client_address import find_source
-from gql_secrets.api.web.middleware import answer_and_log, log_request
-from gql_secrets.api.web.request_id import find_request_id
+from gql_secrets.api.web.cors import GRAPHQL_PATH
+from gql_secrets.api.web.middleware import Answered, answer_and_log, log_answered
+from gql_secrets.api.web.request_id import find_request_id, find_trace_id
+from gql_secrets.api.web.security_headers import whole_response
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.service.verification import Accepted
@@ -62,17 +64,20 @@ class ImmediateOperations:
             return self._later
         if verdict is None:
             return self._later
-        known = KnownVerdict(credentials, verdict)
         if not isinstance(verdict, Accepted) or unclear is not None:
-            return self._later_with(known)
-        request[REQUEST_ID] = find_request_id(request, self._trusted)
-        request[CALLER] = caller = caller_of(request, credentials, verdict, Surface.GRAPHQL)
-        context = Context(self._services, caller, request[REQUEST_ID])
-        response = self._endpoint.answer_now(request, asked, context)
-        if not isinstance(response, HeadResponse):
+            return self._later_with(KnownVerdict(credentials, verdict))
+        request_id = request[REQUEST_ID] = find_request_id(request, self._trusted)
+        caller = caller_of(request, credentials, verdict, Surface.GRAPHQL)
+        context = Context(self._services, caller, request_id)
+        answer = self._endpoint.answer_now(request, asked, context)
+        if answer is None:
+            request[CALLER] = caller
             return self._execute(context, began)
-        log_request(request, response.status, began)
-        return response.whole
+        response = whole_response(request, *answer, {})
+        name, trace_id = asked.known.operation.name, find_trace_id(request, self._trusted)
+        answered = Answered(request.method, GRAPHQL_PATH, request_id, caller, source.address, name, trace_id)
+        log_answered(answered, web.HTTPOk.status_code, began)
+        return response
 
     def _execute(self, context: Context, began: float) -> LaterResponse:
         """Return what executes the operation of a request that has all that the middlewares give it."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import hdrs, web
 
@@ -11,6 +11,7 @@ from gql_secrets.api.keys import CALLER, REQUEST_ID, SOURCE, TRACE_ID, TRUSTED_P
 from gql_secrets.api.web.aiohttp_internals.requests import Head
 from gql_secrets.api.web.client_address import find_source
 from gql_secrets.api.web.request_id import find_request_id, find_trace_id
+from gql_secrets.domain.access import Caller
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.graphql_server.disconnects import is_disconnected
 from gql_secrets.graphql_server.http import OPERATION_NAME
@@ -84,27 +85,51 @@ def is_body_encoded(request: Head) -> bool:
 
 def log_request(request: web.Request, status: int, began: float) -> None:
     """Log a request that has been answered; `began` is what `perf_counter` said before."""
-    log_without_place(_log, "request", _facts_of(request, status, (time.perf_counter() - began) * 1000))
+    log_answered(
+        Answered(
+            request.method,
+            route_of(request) or "-",
+            request[REQUEST_ID],
+            request.get(CALLER),
+            request[SOURCE].address,
+            request.get(OPERATION_NAME),
+            request.get(TRACE_ID) or find_trace_id(request, request.app[TRUSTED_PROXIES]),
+        ),
+        status,
+        began,
+    )
 
 
-def _facts_of(request: web.Request, status: int, milliseconds: float) -> dict[str, object]:
-    """Return what the log says about a request. A key without a value is left out."""
+class Answered(NamedTuple):
+    """What the log says about a request, in addition to its answer. `path` is its route."""
+
+    method: str
+    path: str
+    request_id: str
+    caller: Caller | None
+    address: str | None
+    operation: str | None
+    trace_id: str | None
+
+
+def log_answered(request: Answered, status: int, began: float) -> None:
+    """Log a request that has been answered, as `log_request` does. A key without a value is left out."""
     facts: dict[str, object] = {
         "method": request.method,
-        "path": route_of(request) or "-",
+        "path": request.path,
         "status": status,
-        "ms": round(milliseconds, 1),
-        "request_id": request[REQUEST_ID],
+        "ms": round((time.perf_counter() - began) * 1000, 1),
+        "request_id": request.request_id,
     }
-    if (caller := request.get(CALLER)) is not None:
-        facts["caller"] = caller.actor
-    if (address := request[SOURCE].address) is not None:
-        facts["address"] = address
-    if operation := request.get(OPERATION_NAME):
-        facts["operation"] = operation[:_MAX_OPERATION]
-    if trace_id := request.get(TRACE_ID) or find_trace_id(request, request.app[TRUSTED_PROXIES]):
-        facts["trace_id"] = trace_id
-    return facts
+    if request.caller is not None:
+        facts["caller"] = request.caller.actor
+    if request.address is not None:
+        facts["address"] = request.address
+    if request.operation:
+        facts["operation"] = request.operation[:_MAX_OPERATION]
+    if request.trace_id:
+        facts["trace_id"] = request.trace_id
+    log_without_place(_log, "request", facts)
 
 
 def route_of(request: web.Request) -> str | None:

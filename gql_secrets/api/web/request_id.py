@@ -3,8 +3,8 @@
 A trusted proxy may have given the request an id already, and a trace: then those are kept.
 """
 
+import os
 import re
-import secrets
 from typing import Final, NamedTuple
 
 from aiohttp import web
@@ -38,14 +38,14 @@ def make_request_id() -> str:
     """Return a new id: 16 characters, 79 random bits."""
     text = b""
     while len(text) < _CHARACTERS:
-        text += secrets.token_bytes(_RANDOM_BYTES).translate(_TO_CHARACTERS, _DROPPED)
+        text += os.urandom(_RANDOM_BYTES).translate(_TO_CHARACTERS, _DROPPED)
     return text[:_CHARACTERS].decode()
 
 
 def find_request_id(request: web.BaseRequest, trusted: TrustedProxies) -> str:
     """Return the id that a trusted proxy gave the request, or a new one."""
-    given = request.headers.get(X_REQUEST_ID, "") if _is_by_proxy(request, trusted) else ""
-    return given if _KEPT.fullmatch(given) and without_credentials(given) == given else make_request_id()
+    given = request.headers.get(X_REQUEST_ID) if _is_by_proxy(request, trusted) else None
+    return given if given and _KEPT.fullmatch(given) and without_credentials(given) == given else make_request_id()
 
 
 def find_trace_id(request: web.BaseRequest, trusted: TrustedProxies) -> str | None:
@@ -56,8 +56,8 @@ def find_trace_id(request: web.BaseRequest, trusted: TrustedProxies) -> str | No
 
 def find_trace_parent(request: web.BaseRequest, trusted: TrustedProxies) -> TraceParent | None:
     """Return the span of a trace that a trusted proxy says the request belongs to, if any."""
-    given = request.headers.get("traceparent", "") if _is_by_proxy(request, trusted) else ""
-    found = _TRACEPARENT.fullmatch(given)
+    given = request.headers.get("traceparent") if _is_by_proxy(request, trusted) else None
+    found = _TRACEPARENT.fullmatch(given) if given else None
     return TraceParent(*found.groups()) if found else None
 
 

@@ -75,10 +75,17 @@ def api_response(
     request: web.Request, content_type: str, body: bytes, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Return a response with the status 200, the headers of the API and these, written in one piece."""
-    # Two of them may be named Vary.
-    lines = ((X_REQUEST_ID, request[REQUEST_ID]), *cors_headers(request).items(), *headers.items())
-    more = "".join([f"{name}: {value}\r\n" for name, value in lines])
-    return HeadResponse(WholeResponse(_head(content_type, is_https=_is_https(request)), more, body))
+    return HeadResponse(whole_response(request, content_type, body, headers))
+
+
+def whole_response(request: web.Request, content_type: str, body: bytes, headers: Mapping[str, str]) -> WholeResponse:
+    """Return what `api_response` writes."""
+    more = f"{X_REQUEST_ID}: {request[REQUEST_ID]}\r\n"
+    # Two of the others may be named Vary.
+    for others in (cors_headers(request), headers):
+        for name, value in others.items():
+            more += f"{name}: {value}\r\n"
+    return WholeResponse(_head(content_type, is_https=_is_https(request)), more, body)
 
 
 @lru_cache(maxsize=16)
