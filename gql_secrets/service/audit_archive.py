@@ -68,9 +68,10 @@ class AuditArchive:
             with LongWork():
                 has_failed = not await self._archive(self._directory, prunable, before)
         except BaseException:
-            await self._release(now, has_failed=False)
+            await self._release()  # what is known of the last try stays
             raise
-        await self._release(now, has_failed=has_failed)
+        await self._report(now, has_failed=has_failed)
+        await self._release()
         return _SECONDS_AFTER_FAILURE if has_failed else _SECONDS
 
     async def probe(self) -> str:
@@ -114,10 +115,14 @@ class AuditArchive:
         values = (self._holder, to_microseconds(now + LEASE), to_microseconds(now))
         return bool(await self._database.run_tx(lambda tx: tx.execute(statement, *values)))
 
-    async def _release(self, now: datetime, *, has_failed: bool) -> None:
-        statement = "UPDATE audit_archive SET expires_at = 0, failed_at = ? WHERE id = 1 AND holder = ?"
+    async def _report(self, now: datetime, *, has_failed: bool) -> None:
+        statement = "UPDATE audit_archive SET failed_at = ? WHERE id = 1 AND holder = ?"
         values = (to_microseconds(now) if has_failed else None, self._holder)
         await self._database.run_tx(lambda tx: tx.execute(statement, *values))
+
+    async def _release(self) -> None:
+        statement = "UPDATE audit_archive SET expires_at = 0 WHERE id = 1 AND holder = ?"
+        await self._database.run_tx(lambda tx: tx.execute(statement, self._holder))
 
 
 async def is_archive_failing(database: Database) -> bool:

@@ -16,7 +16,7 @@ from support.clocks import DAYS, HOUR, Clock
 from support.installation import MakeClient
 
 from gql_secrets.domain.audit import AuditAction
-from gql_secrets.domain.errors import Conflict, SetupError
+from gql_secrets.domain.errors import Conflict, SetupError, Unavailable
 from gql_secrets.service import audit_pruning
 from gql_secrets.service.audit_acceptance import accept_audit
 from gql_secrets.service.audit_archive import LEASE, AuditArchive, require_archive
@@ -171,6 +171,32 @@ async def test_a_failure_is_not_reported_after_nobody_has_tried_for_an_hour(
     await asyncio.to_thread(directory.rmdir)
     await archive.run()
     clock.move(HOUR)
+    assert await archive.probe() == "ok"
+
+
+@pytest.mark.parametrize("interrupts", [Conflict("another node pruned"), Unavailable("no answer")])
+async def test_a_try_that_was_interrupted_leaves_the_report_of_an_earlier_failure(
+    services: Services,
+    archive: AuditArchive,
+    directory: Path,
+    old: int,
+    interrupts: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert old
+    await asyncio.to_thread(directory.rmdir)
+    await archive.run()
+    mend(directory)
+
+    async def interrupted(*_: object) -> None:
+        raise interrupts
+
+    with monkeypatch.context() as patched:
+        patched.setattr(services.changes, "change_installation", interrupted)
+        with pytest.raises(type(interrupts)):
+            await archive.run()
+    assert await archive.probe() == "failing"
+    await archive.run()  # the lease was given back
     assert await archive.probe() == "ok"
 
 
