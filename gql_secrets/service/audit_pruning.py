@@ -22,6 +22,7 @@ from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.errors import BadRequest, Conflict, Failure
 from gql_secrets.domain.instants import rfc3339_seconds
 from gql_secrets.pauses import pause
+from gql_secrets.service.audit_export import read_lines
 from gql_secrets.service.audit_log import AuditLog, Start, read_start
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.storage.models import AuditEvent
@@ -56,7 +57,8 @@ async def prune_audit(
     """Export the events before an instant to a file, and delete them.
 
     The file has its name only once it is whole and on the disk. Where there is a file of that name already, it must
-    hold the same events: a pruning that was interrupted left it, and this one goes on.
+    hold the same events: a pruning that was interrupted left it, and this one goes on. The same pruning again has the
+    same result.
 
     Args:
         changes: the installation.
@@ -86,7 +88,10 @@ async def prune_audit(
     last = await _last_before(changes, before)
     last = last if until is None else min(last, until)
     if last <= start.revision:
-        raise BadRequest(f"There are no events before {rfc3339_seconds(before)} to prune.", argument="before")
+        earlier = await asyncio.to_thread(_read_pruned, export(start.revision, start.revision), start)
+        if earlier is None:
+            raise BadRequest(f"There are no events before {rfc3339_seconds(before)} to prune.", argument="before")
+        return earlier
     path = export(start.revision + 1, last)
     await _export(audit_log, start, last, path)
 
@@ -195,6 +200,18 @@ async def _require_same(audit_log: AuditLog, start: Start, last: int, path: Path
         raise Failure(f"Nothing was pruned: {path} has other events. Move it away, or name a new file.")
     await asyncio.to_thread(_sync, path)
     await asyncio.to_thread(_sync, path.parent)
+
+
+def _read_pruned(path: Path, start: Start) -> Pruned | None:
+    """Return which events a file has, if it is of the last pruning: then it ends where the audit log starts."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            events = list(read_lines(lines))
+    except (OSError, UnicodeError, BadRequest):  # there is none, or it is something else
+        return None
+    if not events or events[-1].hash != start.hash.hex():
+        return None
+    return Pruned(events[0].revision, start.revision)
 
 
 def _rename(part: Path, path: Path) -> None:

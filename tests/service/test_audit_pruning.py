@@ -12,7 +12,7 @@ from support.clocks import Clock
 from support.installation import MakeClient
 
 from gql_secrets.domain.audit import AuditAction
-from gql_secrets.domain.errors import BadRequest, Failure
+from gql_secrets.domain.errors import BadRequest, Conflict, Failure
 from gql_secrets.service import audit_pruning
 from gql_secrets.service.audit_acceptance import accept_audit
 from gql_secrets.service.audit_log import AuditLog
@@ -144,6 +144,34 @@ async def test_an_interrupted_pruning_loses_nothing_and_the_next_one_goes_on(
     assert second.first == pruned.last + 1
     assert await problem_of(services, tmp_path / "first", tmp_path / "second") is None
     assert min(event.revision for event in await events_of(services)) == second.last + 1
+
+
+async def test_the_same_pruning_again_finishes_the_deletion_and_has_the_same_result(
+    services: Services, month: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(_: object, last: int) -> None:
+        if last > 0:  # what an earlier pruning left is deleted before the export
+            raise Conflict("The process was killed.")
+
+    file = tmp_path / "audit.jsonl"
+    with monkeypatch.context() as patched:
+        patched.setattr(audit_pruning, "_delete_until", killed)
+        with pytest.raises(Conflict):
+            await prune(services, month, file)
+    left = await events_of(services)
+    content = file.read_bytes()
+    last = json.loads(content.splitlines()[-1])["revision"]
+
+    with pytest.raises(BadRequest, match="no events before"):
+        await prune(services, month, tmp_path / "another.jsonl")  # nothing has the events but the first file
+    for _ in range(2):
+        assert await prune(services, month, file) == Pruned(1, last)
+    assert file.read_bytes() == content
+    assert await events_of(services) == [event for event in left if event.revision > last]
+    assert await problem_of(services, file) is None
+    file.write_bytes(b"".join(content.splitlines(keepends=True)[:-1]))
+    with pytest.raises(BadRequest, match="no events before"):
+        await prune(services, month, file)
 
 
 @pytest.mark.parametrize("days", [0, 7])
