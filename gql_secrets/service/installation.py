@@ -4,6 +4,7 @@ import hmac
 from typing import Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.expressions import Q
 
 from gql_secrets.domain.access import Feature, system_caller
 from gql_secrets.domain.audit import FIRST_HASH
@@ -151,4 +152,6 @@ async def _check_pepper(connection: BaseDBAsyncClient, pepper: Pepper) -> list[P
 
 async def _is_needed(connection: BaseDBAsyncClient, key_id: str) -> bool:
     active = ClientSecret.filter(pepper_key_id=key_id, state__in=[state.value for state in ACTIVE_STATES])
-    return await active.using_db(connection).exists()
+    # True of every active secret, as a constraint of the table says: SQLite's index has it.
+    has_not_ended = Q(ended_at__isnull=True) | Q(end_reason__isnull=True)
+    return await active.filter(has_not_ended).using_db(connection).exists()
