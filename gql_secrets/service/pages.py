@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
@@ -61,6 +61,10 @@ class PageRequest:
     def cursor(self) -> str | None:
         """The cursor at which the page begins, exclusively."""
         return self.before if self.is_backward else self.after
+
+    def beyond(self, cursors: Sequence[str]) -> "PageRequest":
+        """Return the request for as many rows beyond a page that has these cursors."""
+        return replace(self, before=cursors[0]) if self.is_backward else replace(self, after=cursors[-1])
 
     def parse_cursor(self, parts: int) -> list[Any] | None:
         """Return the key of the row that the cursor names, or None without a cursor.

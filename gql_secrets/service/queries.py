@@ -109,7 +109,7 @@ class Queries:
         order: Order = NEWEST_FIRST,
         parts: ClientPart = WHOLE_CLIENT,
     ) -> Page[ClientRow]:
-        """Return clients, newest first unless an order is given.
+        """Return clients, newest first unless an order is given. A page that others follow has a row, unless of size 0.
 
         Args:
             page: which of them.
@@ -152,11 +152,17 @@ class Queries:
             lambda place: cursor_of_place(order.field, place),
             count=lambda: client_lists.count_places(self._database, conditions),
         )
-        rows = await self.find_clients([place.client_id for place in found.rows], parts)
+        by_id = await self.find_clients([place.client_id for place in found.rows], parts)
+        # A client that was deleted between the two reads is left out.
+        rows = [row for place in found.rows if (row := by_id.get(place.client_id))]
+        if found.rows and not rows:
+            # Without a row, the page would have no cursor that leads on.
+            return await self.page_of_clients(
+                page.beyond(found.cursors), search=search, filter=filter, order=order, parts=parts
+            )
         cursors = dict(zip([place.client_id for place in found.rows], found.cursors, strict=True))
         return Page(
-            # A client that was deleted between the two reads is left out.
-            [row for place in found.rows if (row := rows.get(place.client_id))],
+            rows,
             lambda row: cursors[row.client_id],
             has_next=found.has_next,
             has_previous=found.has_previous,

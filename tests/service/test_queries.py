@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from support.callers import ADMIN, DAY, HARD, Made
@@ -15,6 +16,8 @@ from gql_secrets.domain.rotation import SecretState
 from gql_secrets.service import queries
 from gql_secrets.service.client_filter import ClientFilter
 from gql_secrets.service.pages import Page, PageRequest
+from gql_secrets.storage import client_lists
+from gql_secrets.storage.client_lists import Place
 from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.wiring import Services
 
@@ -49,6 +52,27 @@ async def test_pages_forward_return_every_row_once_newest_first(services: Servic
             break
         after = page.cursors[-1]
     assert found == ten
+
+
+@pytest.mark.parametrize("is_backward", [False, True])
+async def test_a_page_of_which_every_client_was_just_deleted_does_not_end_the_list(
+    services: Services, ten: list[str], monkeypatch: pytest.MonkeyPatch, *, is_backward: bool
+) -> None:
+    """Its cursors would be missing, and with them the way to the clients beyond it."""
+    read = client_lists.page_of_places
+
+    async def read_and_delete(*args: Any, **given: Any) -> list[Place]:
+        monkeypatch.setattr(client_lists, "page_of_places", read)
+        places = await read(*args, **given)
+        for place in places[:3]:
+            await services.clients.delete_client(place.client_id, by=ADMIN)
+        return places
+
+    monkeypatch.setattr(client_lists, "page_of_places", read_and_delete)
+    request = PageRequest(last=3) if is_backward else PageRequest(first=3)
+    page = await services.queries.page_of_clients(request, search="client")
+    assert names(page) == (ten[4:7] if is_backward else ten[3:6])
+    assert page.has_previous if is_backward else page.has_next
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 11])
