@@ -18,7 +18,7 @@ from gql_secrets.api.authentication.acting_user import ROLE_HEADER, USER_HEADER
 from gql_secrets.api.authentication.basic import KNOWN_VERDICT, KnownVerdict, caller_of, parse_basic
 from gql_secrets.api.graphql.context import Context
 from gql_secrets.api.keys import CALLER, GRAPHQL, REQUEST_ID, SERVICES, SOURCE, TRUSTED_PROXIES
-from gql_secrets.api.web.aiohttp_internals.requests import Begun, LaterAnswer, LaterResponse, arrived_body
+from gql_secrets.api.web.aiohttp_internals.requests import LaterAnswer, LaterResponse, Steps, arrived_body
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse
 from gql_secrets.api.web.client_address import find_source
 from gql_secrets.api.web.cors import GRAPHQL_PATH
@@ -44,8 +44,8 @@ class ImmediateOperations:
         self._handle = handle
         self._later = LaterAnswer(handle)
 
-    def begin(self, request: web.Request) -> Begun:
-        """Answer a request, or return what answers it."""
+    def begin(self, request: web.Request) -> Steps:
+        """Answer a request in steps, or return what answers it."""
         began, headers = time.perf_counter(), request.headers
         if request.method != hdrs.METH_POST or any(map(headers.__contains__, _MORE)):
             return self._later
@@ -69,10 +69,12 @@ class ImmediateOperations:
         request_id = request[REQUEST_ID] = find_request_id(request, self._trusted)
         caller = caller_of(request, credentials, verdict, Surface.GRAPHQL)
         context = Context(self._services, caller, request_id)
+        yield
         answer = self._endpoint.answer_now(request, asked, context)
         if answer is None:
             request[CALLER] = caller
             return self._execute(context, began)
+        yield
         response = whole_response(request, *answer, {})
         name, trace_id = asked.known.operation.name, find_trace_id(request, self._trusted)
         answered = Answered(request.method, GRAPHQL_PATH, request_id, caller, source.address, name, trace_id)

@@ -5,15 +5,15 @@ from functools import partial
 
 from aiohttp import web
 
-from gql_secrets.api.web.aiohttp_internals.requests import Begun, DirectRoute, set_route
+from gql_secrets.api.web.aiohttp_internals.requests import ArrivedRequest, DirectRoute, Steps, set_route
 from gql_secrets.api.web.middleware import Handler
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Begin = Callable[[web.Request], Begun]
+BeginSteps = Callable[[web.Request], Steps]
 
 
 def make_direct_route(
-    app: web.Application, path: str, route: web.AbstractRoute, make_begin: Callable[[Answer], Begin] | None = None
+    app: web.Application, path: str, route: web.AbstractRoute, make_begin: Callable[[Answer], BeginSteps] | None = None
 ) -> DirectRoute:
     """Return what answers requests for the path of a route as the application does, through all its middlewares.
 
@@ -36,4 +36,10 @@ def make_direct_route(
     if make_begin is None:
         return DirectRoute(path, answer)
     begin = make_begin(answer)
-    return DirectRoute(path, answer, lambda arrived: begin(set_route(arrived.request, found)))
+
+    def begin_arrived(arrived: ArrivedRequest) -> Steps:
+        request = set_route(arrived.request, found)
+        yield
+        return (yield from begin(request))
+
+    return DirectRoute(path, answer, begin_arrived)

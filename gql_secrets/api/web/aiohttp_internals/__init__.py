@@ -6,10 +6,11 @@ by its deadline, and one timer looks at the front of both queues: a request cost
 
 aiohttp answers each request in a task, for which it wakes another one. An answer that needs no awaiting is written
 without either (`Connection.answer_arrived`), if the connection has nothing else to do. That is done once in each run of
-the event loop, for all requests that have arrived by then, so that they can share one look at the database. aiohttp's
-request object is made only for an answer that needs more than headers and the connection (`ArrivedRequest`). Where only
-the response must be awaited, a task of the connection makes it, and aiohttp's is woken only if anything else comes up:
-another request, the end of the connection, a failure.
+the event loop, for all requests that have arrived by then, so that they can share one look at the database; an answer
+of several steps takes each of them together with the others (`Steps`). aiohttp's request object is made only for an
+answer that needs more than headers and the connection (`ArrivedRequest`). Where only the response must be awaited, a
+task of the connection makes it, and aiohttp's is woken only if anything else comes up: another request, the end of the
+connection, a failure.
 
 The private attributes, all in this folder, because a minor release of aiohttp may change them (`pyproject.toml` has the
 bound, `tests/api/web/test_aiohttp_internals.py` the list):

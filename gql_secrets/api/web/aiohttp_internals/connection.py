@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Generator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -11,7 +12,15 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_parser import HttpParser
 
-from gql_secrets.api.web.aiohttp_internals.requests import ArrivedRequest, Begin, Head, LaterAnswer, is_plain
+from gql_secrets.api.web.aiohttp_internals.requests import (
+    ArrivedRequest,
+    Begin,
+    Begun,
+    Head,
+    LaterAnswer,
+    Steps,
+    is_plain,
+)
 from gql_secrets.api.web.aiohttp_internals.responses import HeadResponse, WholeResponse, closing_response
 from gql_secrets.api.web.connection_limits import AddressShare
 from gql_secrets.graphql_server.disconnects import is_disconnected
@@ -121,16 +130,32 @@ class Connection(web.RequestHandler):
         self._server.answer_soon(ArrivedRequest(message, body, self), begin)
         return True
 
-    def answer_arrived(self, arrived: ArrivedRequest, begin: Begin) -> None:
-        """Answer this request, which has arrived, or let aiohttp's task do it.
+    def answer_arrived(self, arrived: ArrivedRequest, begin: Begin) -> Generator[None] | None:
+        """Answer this request, which has arrived, or let aiohttp's task do it; return what does so in steps, if it has.
 
         While that task waits, no request is being answered, and none has to be answered before this one.
         """
         self._give_back()
         waiter = self._waiter
         if waiter is None or waiter.done() or not self._messages:
-            return
-        if self._messages[0][0] is not arrived.message or not self._answer_now(arrived, begin):
+            return None
+        begun = self._begin(arrived, begin) if self._messages[0][0] is arrived.message else None
+        if isinstance(begun, Generator):
+            return self._answer_in_steps(arrived, begun, waiter)
+        if not self._go_on(arrived, begun):
+            waiter.set_result(None)
+        return None
+
+    def _answer_in_steps(
+        self, arrived: ArrivedRequest, steps: Steps, waiter: "asyncio.Future[None]"
+    ) -> Generator[None]:
+        begun: Begun | None = None
+        try:
+            begun = yield from steps
+        except Exception:  # noqa: BLE001  aiohttp's task meets it again, and answers it
+            _log.exception("unexpected_error")
+        yield
+        if not waiter.done() and not self._go_on(arrived, begun):
             waiter.set_result(None)
 
     def _give_back(self) -> None:
@@ -139,15 +164,20 @@ class Connection(web.RequestHandler):
             self._messages.appendleft(self._withheld)
             self._withheld = None
 
-    def _answer_now(self, arrived: ArrivedRequest, begin: Begin) -> bool:
-        """Answer this request without aiohttp's task, or begin to; return whether that was possible."""
-        transport, parser = self.transport, self._parser
-        if transport is None or parser is None or self._task_handler is None or self._has_more_to_do:
-            return False
+    def _begin(self, arrived: ArrivedRequest, begin: Begin) -> Begun | Steps | None:
+        """Begin to answer this request without aiohttp's task; return None if that is not possible."""
+        if self.transport is None or self._parser is None or self._task_handler is None or self._has_more_to_do:
+            return None
         try:
-            begun = begin(arrived)
+            return begin(arrived)
         except Exception:  # noqa: BLE001  aiohttp's task meets it again, and answers it
             _log.exception("unexpected_error")
+            return None
+
+    def _go_on(self, arrived: ArrivedRequest, begun: Begun | None) -> bool:
+        """Write what was begun, or let a task of the connection make it; return whether aiohttp's task need not."""
+        transport, parser = self.transport, self._parser
+        if begun is None or transport is None or parser is None:
             return False
         if isinstance(begun, WholeResponse):
             self._write(transport, parser, begun)

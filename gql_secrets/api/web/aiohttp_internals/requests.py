@@ -1,6 +1,6 @@
 """What answers requests without aiohttp's routes, and what those read of a request."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard, cast
 
 from aiohttp import HttpVersion11, StreamReader, web
@@ -78,7 +78,13 @@ class LaterResponse(NamedTuple):
 
 
 Begun = WholeResponse | LaterResponse | LaterAnswer
-Begin = Callable[[ArrivedRequest], Begun]
+Steps = Generator[None, None, Begun]
+"""An answer that begins in steps, with a `yield` between any two.
+
+Requests that arrived in the same run of the event loop take each step together: for all but the first, its code is in
+the processor's caches, where the code of a whole answer has no room.
+"""
+Begin = Callable[[ArrivedRequest], Begun | Steps]
 
 
 class FastPath(NamedTuple):

@@ -35,6 +35,7 @@ _CONTINUE: Final = "100-continue"
 _VERSIONS: Final = (HttpVersion10, HttpVersion11)
 _VERSION_NOT_SUPPORTED: Final = make_head(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
 _UNIX_ADDRESS: Final = "unix"
+_ANSWERED: Final = object()
 
 
 class BoundedRunner(web.AppRunner):
@@ -146,8 +147,13 @@ class BoundedServer(web.Server):
     def _answer_arrived(self) -> None:
         all_arrived, self._arrived = self._arrived, []
         self.note_activity()
-        for arrived, begin in all_arrived:
-            arrived.protocol.answer_arrived(arrived, begin)
+        in_steps = [
+            steps
+            for arrived, begin in all_arrived
+            if (steps := arrived.protocol.answer_arrived(arrived, begin)) is not None
+        ]
+        while in_steps:
+            in_steps = [steps for steps in in_steps if next(steps, _ANSWERED) is not _ANSWERED]
 
     def note_activity(self) -> None:
         """Let the fast path know that the database may have changed."""
