@@ -12,7 +12,6 @@ returned.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 
@@ -92,7 +91,8 @@ class DirectOperation:
         variables: the type that the value of each variable must have.
         arguments: the arguments that do not depend on variables.
         from_variables: the names of the other arguments, each with its variable.
-        is_immediate: whether it is a query whose resolver is a plain function.
+        resolve_now: of a query that a plan completes without awaiting, a resolver that awaits nothing, if there is one.
+        reads: whether that one reads the database, which it can only where a read need not be awaited.
     """
 
     changes: bool
@@ -103,7 +103,8 @@ class DirectOperation:
     variables: Mapping[str, type]
     arguments: Mapping[str, object]
     from_variables: Sequence[tuple[str, str]]
-    is_immediate: bool
+    resolve_now: Callable[..., Any] | None = None
+    reads: bool = False
 
     def accepts(self, given: Mapping[str, object]) -> bool:
         """Whether these variables need no coercion by graphql-core."""
@@ -121,9 +122,9 @@ class DirectOperation:
         asked = self._ask(given, context)
         if asked is None:
             return None
-        resolve, info = asked
+        info, arguments = asked
         try:
-            value = resolve()
+            value = self.resolve(None, info, **arguments)
             if is_awaitable(value):
                 value = await value
         except Exception as failure:  # noqa: BLE001  as graphql-core: the failure of a field is an error of the result
@@ -147,12 +148,12 @@ class DirectOperation:
 
     def execute_now(self, given: Mapping[str, object], context: object) -> ExecutionResult | None:
         """Return the result of a query that awaits nothing and does not fail; None for any other: call `execute`."""
-        asked = self._ask(given, context) if self.is_immediate else None
-        if asked is None or isinstance(self.complete, Awaiting):
+        asked = self._ask(given, context)
+        if asked is None or self.resolve_now is None or isinstance(self.complete, Awaiting):
             return None
-        resolve, _ = asked
+        info, arguments = asked
         try:
-            completed = self.complete.one(resolve())
+            completed = self.complete.one(self.resolve_now(None, info, **arguments))
         except Exception:  # noqa: BLE001  `execute` says what failed
             take_unfinished()
             return None
@@ -160,8 +161,8 @@ class DirectOperation:
 
     def _ask(
         self, given: Mapping[str, object], context: object
-    ) -> tuple[Callable[[], Any], GraphQLResolveInfo[Any]] | None:
-        """Return the resolver with its arguments and its info; None for variables that graphql-core must coerce."""
+    ) -> tuple[GraphQLResolveInfo[Any], dict[str, object]] | None:
+        """Return the info and the arguments of the resolver; None for variables that graphql-core must coerce."""
         if not self.accepts(given):
             return None
         variables = {name: given[name] for name in self.variables}
@@ -173,7 +174,7 @@ class DirectOperation:
         info: GraphQLResolveInfo[Any] = GraphQLResolveInfo._make(
             (*before, VariableValues({}, variables), context, *after)
         )
-        return partial(self.resolve, None, info, **arguments), info
+        return info, arguments
 
 
 def compile_operation(
@@ -220,18 +221,30 @@ def compile_operation(
         None,
         _HELPERS,
     )
-    is_immediate = not changes and isinstance(complete, Completion) and not iscoroutinefunction(field.resolve)
+    resolve = plain.resolve if plain is not None else field.resolve
+    resolve_now, reads = None, False
+    if not changes and isinstance(complete, Completion):
+        resolve_now, reads = _resolver_now(plain, resolve)
     return DirectOperation(
         changes,
         name,
         info,
-        plain.resolve if plain is not None else field.resolve,
+        resolve,
         complete,
         variables,
         literals,
         from_variables,
-        is_immediate,
+        resolve_now,
+        reads,
     )
+
+
+def _resolver_now(plain: PlainResolver | None, resolve: Callable[..., Any]) -> tuple[Callable[..., Any] | None, bool]:
+    """Return the resolver that awaits nothing, if there is one, and whether it reads the database."""
+    if plain is None:
+        return (None if iscoroutinefunction(resolve) else resolve), False
+    now = plain.now()
+    return (now.resolve if now else None), plain.is_async
 
 
 def _field_of(root: GraphQLObjectType, name: str) -> GraphQLField | None:

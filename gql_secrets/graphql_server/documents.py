@@ -65,10 +65,10 @@ class Operation:
         self.kind = self.node.operation
         self.name = self.node.name.value if self.node.name else None
 
-    @property
-    def is_immediate(self) -> bool:
-        """Whether it is a query of one field that needs no awaiting."""
-        return self.direct is not None and self.direct.is_immediate
+    def is_immediate(self, *, may_read: bool) -> bool:
+        """Whether it is a query of one field that needs no awaiting, where reads need none, or even where they do."""
+        direct = self.direct
+        return direct is not None and direct.resolve_now is not None and (may_read or not direct.reads)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -230,13 +230,13 @@ class Engine:
             return None
 
     def execute_now(
-        self, known: KnownOperation, variables: Mapping[str, object], context: RequestContext
+        self, known: KnownOperation, variables: Mapping[str, object], context: RequestContext, *, may_read: bool
     ) -> tuple[PreparedOperation, dict[str, object]] | None:
         """Run a query that awaits nothing and does not fail; return it with its data. It is counted by `note_done`.
 
-        None where `prepare` and `execute` must be called.
+        With `may_read`, a read of the database need not be awaited. None where `prepare` and `execute` must be called.
         """
-        if not known.operation.is_immediate or not self.turns.is_free(context.turn_key):
+        if not known.operation.is_immediate(may_read=may_read) or not self.turns.is_free(context.turn_key):
             return None
         try:
             prepared = self._prepare_known(known, variables, context)

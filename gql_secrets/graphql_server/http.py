@@ -182,13 +182,15 @@ class GraphQLEndpoint:
         return arrived
 
     def answer_now(
-        self, request: web.Request, arrived: KnownRequest, context: RequestContext
+        self, request: web.Request, arrived: KnownRequest, context: RequestContext, *, may_read: bool = False
     ) -> tuple[str, bytes] | None:
         """Return the answer to what `read_now` returned, if it awaits nothing: its content type and its body.
 
+        With `may_read`, a read of the database need not be awaited.
+
         Its status is 200. None if `handle` must answer; nothing was counted then.
         """
-        done = self.engine.execute_now(arrived.known, arrived.asked.variables, context)
+        done = self.engine.execute_now(arrived.known, arrived.asked.variables, context, may_read=may_read)
         if done is None:
             return None
         prepared, data = done

@@ -25,8 +25,18 @@ from gql_secrets.graphql_server.field_checks import FailuresAreData, FieldCheck
 
 # Strawberry's key from a field of graphql-core to its own definition.
 _DEFINITION: Final = "strawberry-definition"
+_METADATA_KEY: Final = "reads now"
 # Values of these types are passed to resolvers as they are.
 _PLAIN_ARGUMENTS: Final = (GraphQLString, GraphQLID, GraphQLInt, GraphQLBoolean)
+
+
+def reads_now(resolve: Callable[..., Any]) -> Mapping[Any, Any]:
+    """Return the metadata of a Strawberry field that reads the database, and that this function resolves, too.
+
+    It takes what the field's resolver takes and returns what that returns, without awaiting anything; it raises an
+    exception where that is not possible. Nothing of the operation but its checks precedes it, and it changes nothing.
+    """
+    return {_METADATA_KEY: resolve}
 
 
 class PlainResolver(NamedTuple):
@@ -78,6 +88,13 @@ class PlainResolver(NamedTuple):
         info = resolver.info_parameter
         function = cast("Callable[..., Any]", resolver.wrapped_func)
         return cls(definition, checks, failures, function, resolver.is_async, info.name if info else None, names)
+
+    def now(self) -> Self | None:
+        """Return what resolves the field without awaiting, after the same checks; None where nothing does."""
+        if not self.is_async:
+            return self
+        function = self.field.metadata.get(_METADATA_KEY)
+        return self._replace(function=function, is_async=False) if function and self.failures is None else None
 
     def info_of(self, info: GraphQLResolveInfo[Any]) -> "strawberry.Info[Any, Any]":
         """Return the info object that the checks and the function get."""

@@ -100,6 +100,14 @@ class Queries:
         rows = await client_rows.find_clients(self._database, wanted, parts) if wanted else []
         return {row.client_id: row for row in rows}
 
+    def find_client_now(self, client_id: str, parts: ClientPart = WHOLE_CLIENT) -> ClientRow | None:
+        """Return the client with these parts of it, or None if it does not exist or was deleted.
+
+        Raises:
+            MustAwait: `find_clients` has to be awaited instead.
+        """
+        return client_rows.find_client_now(self._database, client_id, parts) if is_client_id(client_id) else None
+
     async def page_of_clients(
         self,
         page: PageRequest,

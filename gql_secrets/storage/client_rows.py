@@ -145,6 +145,17 @@ async def find_clients(
     return await _read(database, _found(database.dialect, len(client_ids), parts), client_ids)
 
 
+def find_client_now(database: Database, client_id: str, parts: ClientPart = WHOLE_CLIENT) -> ClientRow | None:
+    """Return the client if it exists.
+
+    Raises:
+        MustAwait: `find_clients` has to be awaited instead.
+    """
+    statement, shape = _found(database.dialect, 1, parts)
+    clients = _clients_of(database, shape, database.fetch_now(statement, (client_id,)))
+    return clients[0] if clients else None
+
+
 async def page_of_clients(
     database: Database,
     *,
@@ -172,7 +183,10 @@ async def page_of_clients(
 
 async def _read(database: Database, read: "_Read", values: Sequence[object]) -> list[ClientRow]:
     statement, shape = read
-    rows = await database.fetch_quickly(statement, values)
+    return _clients_of(database, shape, await database.fetch_quickly(statement, values))
+
+
+def _clients_of(database: Database, shape: "_Shape", rows: Sequence[Sequence[Any]]) -> list[ClientRow]:
     if not rows:
         return []
     # A few tenths of a microsecond each, so without pauses.

@@ -19,7 +19,7 @@ from gql_secrets.domain.errors import Conflict, Failure, Unavailable
 from gql_secrets.domain.journal import JournaledChange
 from gql_secrets.pauses import current_slice, make_all
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
-from gql_secrets.storage.dialect import Dialect
+from gql_secrets.storage.dialect import Dialect, MustAwait
 from gql_secrets.storage.errors import is_outdated_statement, translate_start, translated, translated_read
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.dialect import PostgresDialect
@@ -324,6 +324,19 @@ class Database:
     async def find_damage(self) -> list[str]:
         """Return a sentence for each inconsistency that the database itself finds in its files."""
         return await self.read(self.dialect.find_damage)
+
+    def fetch_now(self, statement: str, values: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+        """Return what `fetch_quickly` returns.
+
+        Raises:
+            MustAwait: `fetch_quickly` has to be awaited instead: it waits, or says what is wrong.
+        """
+        if self._reader is None:
+            raise MustAwait
+        with self.observe("read"):
+            rows = self.dialect.fetch_now(self.dialect.placeholders(statement), values)
+        self.can_read = True
+        return rows
 
     async def fetch_quickly(self, statement: str, values: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
         """Return the rows of a read with `?` placeholders that indexes answer within about a millisecond.

@@ -14,6 +14,10 @@ Statement: TypeAlias = tuple[str, Sequence[object]]
 """SQL with `?` placeholders, and their values."""
 
 
+class MustAwait(Exception):  # noqa: N818  a signal, not an error
+    """A read cannot be answered without awaiting it."""
+
+
 class TableRows(NamedTuple):
     """Rows of one table, each with the values of these columns.
 
@@ -171,6 +175,16 @@ class Dialect(Protocol):
     """SQL for the id of the next new secret, which no other transaction gets."""
     clock: str
     """SQL for the clock in microseconds since 1970; NULL where the machine's clock is the database's."""
+
+    reads_now: bool
+    """Whether a short read need not be awaited."""
+
+    def fetch_now(self, statement: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
+        """Return what `fetch_quickly` returns.
+
+        Raises:
+            MustAwait: `fetch_quickly` has to be awaited instead.
+        """
 
     async def fetch_quickly(
         self, connection: BaseDBAsyncClient, statement: str, values: Sequence[object]

@@ -41,6 +41,7 @@ class ImmediateOperations:
     ) -> None:
         """Answer on the parts of an application; `handle` answers every other request, with all its middlewares."""
         self._endpoint, self._services, self._trusted = app[GRAPHQL], app[SERVICES], app[TRUSTED_PROXIES]
+        self._may_read = self._services.database.dialect.reads_now
         self._handle = handle
         self._later = LaterAnswer(handle)
 
@@ -70,7 +71,7 @@ class ImmediateOperations:
         caller = caller_of(request, credentials, verdict, Surface.GRAPHQL)
         context = Context(self._services, caller, request_id)
         yield
-        answer = self._endpoint.answer_now(request, asked, context)
+        answer = self._endpoint.answer_now(request, asked, context, may_read=self._may_read)
         if answer is None:
             request[CALLER] = caller
             return self._execute(context, began)

@@ -28,6 +28,7 @@ from gql_secrets.api.graphql.types.webhook import Webhook
 from gql_secrets.api.graphql.weights import FOUND, OVERVIEW, PAGE, SEARCHED_PAGE
 from gql_secrets.domain.errors import BadRequest
 from gql_secrets.domain.webhooks import MAX_WEBHOOKS
+from gql_secrets.graphql_server.resolvers import reads_now
 from gql_secrets.graphql_server.schema_costs import weighs
 from gql_secrets.service.audit_log import MAX_EXPORT, AuditLog
 from gql_secrets.service.client_filter import EVERY_CLIENT, NEWEST_FIRST
@@ -65,7 +66,10 @@ class Query:
     @strawberry.field(
         description="Finds a client by its client id. Null if no such client exists.",
         extensions=[Guard(Role.VIEWER, or_self=client_of_argument)],
-        metadata=FOUND,
+        metadata={
+            **FOUND,
+            **reads_now(lambda _, info, client_id: Client.find_now(client_id, info, client_parts(info))),
+        },
     )
     async def client(self, info: Info, client_id: ClientId) -> Client | None:
         if not is_only_field(info):

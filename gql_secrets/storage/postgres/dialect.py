@@ -17,7 +17,7 @@ from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
-from gql_secrets.storage.dialect import Statement, TableRows, Writes
+from gql_secrets.storage.dialect import MustAwait, Statement, TableRows, Writes
 from gql_secrets.storage.errors import IntegrityError, translated
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.connection import (
@@ -74,6 +74,7 @@ class PostgresDialect:
     name = "postgres"
     writer = "postgres"
     reader = "postgres"
+    reads_now = False
     clock = CLOCK
     next_secret_id = "nextval('client_secret_id_seq')"  # noqa: S105  SQL
     # Every row that a transaction writes is locked until it ends, so batches are small.
@@ -240,6 +241,10 @@ class PostgresDialect:
 
     def placeholders(self, statement: str) -> str:  # noqa: D102
         return _numbered(statement)
+
+    def fetch_now(self, statement: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:  # noqa: ARG002
+        """Raise: PostgreSQL answers over a network."""
+        raise MustAwait
 
     async def fetch_quickly(  # noqa: D102
         self,

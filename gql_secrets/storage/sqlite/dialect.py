@@ -16,7 +16,7 @@ import orjson
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from gql_secrets.domain.errors import SetupError, Unavailable
-from gql_secrets.storage.dialect import Statement, TableRows, Writes
+from gql_secrets.storage.dialect import MustAwait, Statement, TableRows, Writes
 from gql_secrets.storage.errors import IntegrityError, is_busy
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.sqlite.engine import TRY_SECONDS, ImmediateTransaction
@@ -69,6 +69,7 @@ class SqliteDialect:
     # SQLite looks for a lock that it waits for every 25 milliseconds, and does not queue.
     seconds_between_batches = 0.03
 
+    reads_now = True
     clock = "NULL"
     # Nothing else writes before the transaction ends.
     next_secret_id = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'client_secret'), 0) + 1"  # noqa: S105  SQL
@@ -178,18 +179,27 @@ class SqliteDialect:
         self, connection: BaseDBAsyncClient, statement: str, values: Sequence[object]
     ) -> Sequence[Sequence[Any]]:
         """Read on the event loop: handing a short read to a thread takes longer than the read."""
-        if self._quick is None:
-            # Not mode=ro: the last connection to be closed copies the log into the database, so it must be able to.
-            self._quick = sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0)
-            self._quick.execute("PRAGMA query_only = ON")
-            self._quick.execute(f"PRAGMA mmap_size = {WHOLE_FILE}")
         try:
-            return self._quick.execute(statement, values).fetchall()
+            return self._read_now(statement, values)
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise
         _, rows = await connection.execute_query(statement, list(values))
         return [tuple(row) for row in rows]
+
+    def fetch_now(self, statement: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:  # noqa: D102
+        try:
+            return self._read_now(statement, values)
+        except sqlite3.Error as error:
+            raise MustAwait from error
+
+    def _read_now(self, statement: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
+        if self._quick is None:
+            # Not mode=ro: the last connection to be closed copies the log into the database, so it must be able to.
+            self._quick = sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0)
+            self._quick.execute("PRAGMA query_only = ON")
+            self._quick.execute(f"PRAGMA mmap_size = {WHOLE_FILE}")
+        return self._quick.execute(statement, values).fetchall()
 
     def require_room(self) -> None:  # noqa: D102
         self._reserve.require_unused()

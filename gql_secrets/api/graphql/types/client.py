@@ -271,6 +271,16 @@ class Client(Node):
         return cls.of(row, info.context) if row else None
 
     @classmethod
+    def find_now(cls, client_id: str, info: Info, parts: ClientPart) -> Self | None:
+        """Return what `find_alone` returns, without awaiting it.
+
+        Raises:
+            MustAwait: it has to be awaited.
+        """
+        row = info.context.services.queries.find_client_now(client_id, parts)
+        return cls.of(row, info.context) if row else None
+
+    @classmethod
     async def find_alone(cls, client_id: str, info: Info, parts: ClientPart) -> Self | None:
         """Return a client as `find` does, where no other field asks for it: with these parts of it."""
         row = (await info.context.services.queries.find_clients((client_id,), parts)).get(client_id)
