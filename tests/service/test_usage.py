@@ -512,6 +512,69 @@ async def in_background(services: Services) -> AsyncIterator[None]:
         yield
 
 
+class Ticks:
+    """What `time` is to the counter."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        """Return the instant that the test has set."""
+        return self.now
+
+
+@pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
+    ticks = Ticks()
+    monkeypatch.setattr(counter, "time", ticks)
+    return ticks
+
+
+def count(usage: Usage, secret_ids: range, clock: Clock) -> None:
+    for secret_id in secret_ids:
+        usage.used(secret_id, Source("192.0.2.1", "app"), clock.now)
+
+
+def is_written(usage: Usage, secret_id: int) -> bool:
+    return not list(usage.unwritten(secret_id, refused=False))
+
+
+async def test_a_busy_time_that_begins_is_written_together(services: Services, clock: Clock, ticks: Ticks) -> None:
+    """The first of its uses would change nearly as many pages of the database as all of them."""
+    usage = Usage(services.database, MINUTE)
+    assert await usage.keep_flushing() == 1
+    count(usage, range(1, 1501), clock)
+    assert await usage.keep_flushing() == 15
+    ticks.now += 15
+    count(usage, range(1501, 2501), clock)
+    assert await usage.keep_flushing() == 10
+    assert not is_written(usage, 1)
+    ticks.now += 10
+    assert await usage.keep_flushing() == 1
+    assert is_written(usage, 1)
+    assert is_written(usage, 2500)
+
+
+async def test_uses_that_could_not_be_written_are_due(
+    services: Services, clock: Clock, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = Usage(services.database, MINUTE)
+    count(usage, range(1, 1501), clock)
+    ticks.now += 15
+
+    async def fail(work: object) -> None:
+        del work
+        count(usage, range(1, 2), clock)
+        raise Unavailable
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(services.database, "run_tx", fail)
+        with pytest.raises(Unavailable):
+            await usage.keep_flushing()
+    assert await usage.keep_flushing() == 1
+    assert is_written(usage, 1)
+
+
 @pytest.mark.usefixtures("in_background")
 async def test_a_server_writes_within_seconds(services: Services, other_node: Services, client: Made) -> None:
     secret_id = await first_id(services, client)

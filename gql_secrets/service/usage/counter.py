@@ -77,6 +77,9 @@ class Usage:
         self._hours: list[Hour] = []
         self._hour = Hour(BEFORE_ALL)
         self._flushing: list[Hour] = []
+        # When the first of what is not being written yet was counted, by `time.monotonic`.
+        self._counting_since = 0.0
+        self._last_work = timedelta(0)
         self._first_sources = self._other_sources = 0
         # Set when there is hardly room for more sources, until the next flush.
         self.fills_up = asyncio.Event()
@@ -156,18 +159,38 @@ class Usage:
                 await write()
 
     async def keep_flushing(self) -> float:
-        """Flush once; return after how many seconds to do it again: soon while there is little to write."""
+        """Flush, unless more is to be counted first; return after how many seconds to look again.
+
+        What decides is how much was counted since the last flush, not how much that one wrote: a few uses at the
+        beginning of a busy time would change nearly as many pages of the database as all that follow.
+        """
+        if (seconds := self._seconds_to_wait()) > 0:
+            return seconds
+        began, since = time.monotonic(), self._counting_since
+        try:
+            await self.flush()
+        except BaseException:
+            self._counting_since = since  # what could not be written is due
+            raise
+        self._last_work = timedelta(seconds=time.monotonic() - began)
+        return _MIN_WAIT.total_seconds()
+
+    def _seconds_to_wait(self) -> float:
+        """Return for how many more seconds to count, from what is counted now: more may follow until then."""
+        if not self._hours or self.fills_up.is_set():
+            return 0.0
         secrets = sum(len(hour.used) + len(hour.refused) for hour in self._hours)
-        began = time.monotonic()
-        await self.flush()
-        return self.wait_after(secrets, timedelta(seconds=time.monotonic() - began)).total_seconds()
+        counted_for = timedelta(seconds=time.monotonic() - self._counting_since)
+        return (self.wait_after(secrets, self._last_work) - counted_for).total_seconds()
 
     def wait_after(self, secrets: int, work: timedelta) -> timedelta:
-        """Return how long to count before the next flush, from what the last one wrote and the time that it took."""
+        """Return how long to count from the first use on, if so much is counted and the last flush took `work`."""
         pause = max(_MIN_WAIT, secrets * timedelta(seconds=1) / _SECRETS_PER_SECOND, _WORK_TO_WAIT * work)
         return min(pause, self.longest_wait)
 
     def _begin_hour(self, now: datetime) -> Hour:
+        if not self._hours:
+            self._counting_since = time.monotonic()
         self._hour = Hour(now.replace(minute=0, second=0, microsecond=0))
         self._hours.append(self._hour)
         return self._hour
