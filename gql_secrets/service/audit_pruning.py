@@ -25,6 +25,7 @@ from gql_secrets.pauses import pause
 from gql_secrets.service.audit_export import read_lines
 from gql_secrets.service.audit_log import AuditLog, Start, read_start
 from gql_secrets.service.changes import Change, Changes
+from gql_secrets.service.new_files import give_name, sync
 from gql_secrets.storage.models import AuditEvent
 from gql_secrets.storage.transaction import Transaction
 
@@ -149,7 +150,10 @@ async def _export(audit_log: AuditLog, start: Start, last: int, path: Path) -> N
             written, content = await _write(audit_log, start, last, part)
             if written != last - start.revision or await asyncio.to_thread(_digest, part) != content:
                 raise Failure(f"Nothing was pruned: {path} does not have what was written to it.")
-            await asyncio.to_thread(_rename, part, path)
+            try:
+                await asyncio.to_thread(give_name, part, path)
+            except FileExistsError:  # of a pruning at the same time, such as another node's
+                await _require_same(audit_log, start, last, path)
         finally:
             await asyncio.to_thread(part.unlink, missing_ok=True)
     except OSError as error:
@@ -198,8 +202,8 @@ async def _require_same(audit_log: AuditLog, start: Start, last: int, path: Path
         await pause()
     if not await asyncio.to_thread(path.is_file) or await asyncio.to_thread(_digest, path) != content.digest():
         raise Failure(f"Nothing was pruned: {path} has other events. Move it away, or name a new file.")
-    await asyncio.to_thread(_sync, path)
-    await asyncio.to_thread(_sync, path.parent)
+    await asyncio.to_thread(sync, path)
+    await asyncio.to_thread(sync, path.parent)
 
 
 def _read_pruned(path: Path, start: Start) -> Pruned | None:
@@ -214,25 +218,9 @@ def _read_pruned(path: Path, start: Start) -> Pruned | None:
     return Pruned(events[0].revision, start.revision)
 
 
-def _rename(part: Path, path: Path) -> None:
-    # Another pruning may have written the same events under this name: replacing them by the same ones is harmless.
-    part.rename(path)
-    _sync(path.parent)
-
-
 def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-def _sync(path: Path) -> None:
-    """Sync a file, or the names in a directory, to the disk."""
-    if os.name == "posix":
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
 
 async def _delete_until(changes: Changes, last: int) -> None:

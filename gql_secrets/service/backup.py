@@ -19,6 +19,7 @@ from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.integrity import find_problems
+from gql_secrets.service.new_files import give_name, sync
 from gql_secrets.storage.address import DatabaseAddress
 from gql_secrets.storage.copying import Rows, columns_of, copy_rows, filling, snapshot
 from gql_secrets.storage.database import Database
@@ -26,6 +27,7 @@ from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.migrate import upgrade
 from gql_secrets.storage.sqlite.copying import make_single_file, read_migrations, read_tables
 
+_EXISTS: Final = "{} exists. Give the name of a new file."
 _MIGRATIONS: Final = "SELECT name FROM tortoise_migrations"
 _NEWEST: Final = "SELECT revision, at FROM audit_event ORDER BY revision DESC LIMIT 1"
 
@@ -87,27 +89,19 @@ async def restore(database: Database, pepper: Pepper, path: Path) -> Copied:
 async def _new_file(path: Path) -> AsyncIterator[Path]:
     """Yield a file that becomes `path` when the block succeeds, and is deleted otherwise."""
     if await asyncio.to_thread(path.exists):
-        raise Failure(f"{path} exists. Give the name of a new file.")
+        raise Failure(_EXISTS.format(path))
     try:
         # A directory of its own (0700): SQLite makes more files next to a database.
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as directory:
             part = Path(directory) / path.name
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             yield part
-            await asyncio.to_thread(_sync, part)
-            part.rename(path)
-            await asyncio.to_thread(_sync, path.parent)
+            await asyncio.to_thread(sync, part)
+            await asyncio.to_thread(give_name, part, path)
+    except FileExistsError:
+        raise Failure(_EXISTS.format(path)) from None
     except OSError as error:
         raise Failure(f"No backup was made: cannot write {path}: {error.strerror}.") from error
-
-
-def _sync(path: Path) -> None:
-    if os.name == "posix":
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
 
 @contextlib.asynccontextmanager

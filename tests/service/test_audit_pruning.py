@@ -174,6 +174,30 @@ async def test_the_same_pruning_again_finishes_the_deletion_and_has_the_same_res
         await prune(services, month, file)
 
 
+@pytest.mark.parametrize("has_same", [True, False])
+async def test_a_file_that_appears_while_the_events_are_written_is_not_replaced_and_must_have_the_same(
+    services: Services, month: datetime, tmp_path: Path, has_same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two prunings that name the same file: the events that one of them deletes must stay in it."""
+    before, file = await events_of(services), tmp_path / "audit.jsonl"
+    digest = audit_pruning._digest
+
+    def digest_late(path: Path) -> bytes:
+        if not file.exists():
+            file.write_bytes(path.read_bytes() if has_same else b"of another pruning")
+        return digest(path)
+
+    monkeypatch.setattr(audit_pruning, "_digest", digest_late)
+    if has_same:
+        await prune(services, month, file)
+        assert await problem_of(services, file) is None
+        return
+    with pytest.raises(Failure, match="has other events"):
+        await prune(services, month, file)
+    assert file.read_text() == "of another pruning"
+    assert await events_of(services) == before
+
+
 @pytest.mark.parametrize("days", [0, 7])
 async def test_recent_events_are_kept(services: Services, clock: Clock, tmp_path: Path, days: int) -> None:
     with pytest.raises(BadRequest, match="last 8 days"):

@@ -1,6 +1,7 @@
 """A backup is whole and of one moment, though the server goes on; a restore brings all of it, or changes nothing."""
 
 import base64
+import errno
 import os
 import sqlite3
 import stat
@@ -15,6 +16,7 @@ from support.installation import MakeClient, OpenNode
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.credentials import Pepper
 from gql_secrets.domain.errors import Failure, SetupError
+from gql_secrets.service import backup
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.backup import back_up, restore
 from gql_secrets.settings import Settings
@@ -83,6 +85,35 @@ async def test_a_number_that_events_name_a_person_by_is_never_used_again(
     await node.sessions.create_sign_in_link("Bob", Role.VIEWER, by=CLI)
     [after] = await node.sessions.unspent_links()
     assert after.id == link.id + 1
+
+
+def names_in(folder: Path, pattern: str) -> list[str]:
+    return [path.name for path in folder.glob(pattern)]
+
+
+def no_links(*_: object) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+async def test_a_file_that_appears_under_the_name_of_a_backup_is_not_replaced(
+    services: Services, folder: Path, has_links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system of a USB stick has no hard links."""
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    await back_up(services.database, services.changes.pepper, folder / "first")
+    assert names_in(folder, "*first*") == ["first"]
+    assert (folder / "first").stat().st_nlink == 1
+    path = folder / "second"
+
+    def make_single_file(_: Path) -> None:
+        path.write_text("another backup")
+
+    monkeypatch.setattr(backup, "make_single_file", make_single_file)
+    with pytest.raises(Failure, match=r"second exists\."):
+        await back_up(services.database, services.changes.pepper, path)
+    assert path.read_text() == "another backup"
 
 
 async def test_a_backup_is_one_file_of_its_owner_and_has_no_pepper(services: Services, folder: Path) -> None:
