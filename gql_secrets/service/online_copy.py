@@ -89,13 +89,14 @@ async def copy_online(
                 began = time.monotonic()
                 counts = await _copy_the_rest(base, target, tables)
                 await _verify_the_rest(changes, target, verified[0] if verified else None)
+                # The last read: a failure from here on would leave the database paused, and delete its copy.
+                [(revision, at)] = await target.fetch_rows(_NEWEST_AT)
                 await pause.complete()
                 seconds = time.monotonic() - began
         except BaseException:
             await _empty(target, tables)
             raise
     await _make_ready(target, pause)
-    [(revision, at)] = await target.fetch_rows(_NEWEST_AT)
     return OnlineCopy(
         Copied(
             clients=counts["client"],

@@ -16,7 +16,7 @@ from support.traffic import Traffic
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.changes_pause import ChangesPause, ChangesPaused
-from gql_secrets.domain.errors import BadRequest, Failure, SetupError
+from gql_secrets.domain.errors import BadRequest, Failure, SetupError, Unavailable
 from gql_secrets.service import changes_pause, online_copy
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.changes_pause import Pause, paused, read_pause, resume_changes
@@ -239,6 +239,27 @@ async def test_a_pause_whose_copy_stopped_ends_on_its_own_and_that_copy_is_never
         await copy(command, target)
     assert await rows(target, ANYTHING) == []
     await services.rotation.revoke_old_secret(client.id, by=ADMIN)
+
+
+async def test_a_copy_that_is_ready_is_reported_although_it_cannot_be_read_any_more(
+    command: Services, target: Database, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that failed then would delete a complete copy, and leave its source paused."""
+    del client
+    make_ready = online_copy._make_ready
+
+    async def unreadable(*_: object) -> None:
+        raise Unavailable
+
+    async def make_ready_at_last(*given: Any) -> None:
+        await make_ready(*given)
+        monkeypatch.setattr(target, "fetch_rows", unreadable)
+
+    monkeypatch.setattr(online_copy, "_make_ready", make_ready_at_last)
+    copied = (await copy(command, target)).copied
+    monkeypatch.undo()
+    assert [(copied.revision,)] == await rows(target, "SELECT max(revision) FROM audit_event")
+    assert (await read_pause(target))[0] is ChangesPause.READY
 
 
 async def test_no_node_starts_on_a_copy_that_lacks_something(
