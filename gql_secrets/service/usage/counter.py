@@ -310,7 +310,7 @@ class Usage:
         kept = [hour for hour in hours if hour.used or hour.refused]
         if not kept:
             return
-        for hour in kept:
+        for hour in reversed(kept):  # in their order, before the hour that is being counted
             same = next((other for other in self._hours if other.starts_at == hour.starts_at), None)
             if same is not None:
                 same.absorb(hour)
