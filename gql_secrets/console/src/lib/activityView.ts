@@ -58,11 +58,19 @@ export const activityArguments = ({ client, actor, action, surface, since, until
   actor: actor.trim() || null,
   action,
   surface,
-  since: since ? new Date(`${since}T00:00`).toISOString() : null,
-  until: until ? new Date(dayAfter(until)).toISOString() : null,
+  since: since ? instantOf(startOf(since)) : null,
+  until: until ? instantOf(dayAfter(until)) : null,
 });
 
-function dayAfter(day: string): number {
-  const date = new Date(`${day}T00:00`);
-  return date.setDate(date.getDate() + 1); // a day is not always 24 hours long
+const startOf = (day: string) => new Date(`${day}T00:00`);
+
+function dayAfter(day: string): Date {
+  const date = startOf(day);
+  date.setDate(date.getDate() + 1); // a day is not always 24 hours long
+  return date;
 }
+
+// The API takes the years 1 to 9999. Those of a date field may end beyond them.
+const FIRST = Date.parse("0001-01-01T00:00:00Z");
+const LAST = Date.parse("9999-12-31T23:59:59.999Z");
+const instantOf = (date: Date) => new Date(Math.min(Math.max(date.getTime(), FIRST), LAST)).toISOString();
