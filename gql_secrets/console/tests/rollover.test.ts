@@ -65,6 +65,15 @@ test("without a rollover a source is locked out while it tries an ended secret, 
   assert.deepEqual(states({ ended: [use("a", 2 * DAY, true)] }), []);
 });
 
+test("of two uses within a second the later one counts, although the server leaves out a fraction of 0", () => {
+  const at = (agent: string, lastSeenAt: string, refused = false) => ({ ...use(agent, HOUR, refused), lastSeenAt });
+  const [whole, fraction] = ["2026-11-25T17:00:00Z", "2026-11-25T17:00:00.500000Z"];
+  const tried = read({ ended: [at("a", fraction, true)], current: [at("a", whole)] });
+  assert.deepEqual([tried?.[0]?.state, tried?.[0]?.lastSeenAt], ["LOCKED_OUT", fraction]);
+  const used = read({ ended: [at("a", whole, true)], current: [at("a", fraction)] });
+  assert.deepEqual([used?.[0]?.state, used?.[0]?.lastSeenAt], ["IN_USE", fraction]);
+});
+
 test("a user from outside of the allow list is refused, and comes first", () => {
   const parts = { current: [use("app", 60_000), use("thief", HOUR, false, "198.18.0.77")] };
   assert.deepEqual(

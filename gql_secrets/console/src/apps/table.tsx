@@ -3,6 +3,7 @@
 import type { AppRow, AttemptsRow } from "../graphql/queries";
 import { serverNow, useNow } from "../lib/clock";
 import { formatAge, formatDuration, formatFully, formatPast } from "../lib/format";
+import { latest } from "../lib/instants";
 import type { Sort } from "../lib/listView";
 import { clientAddress } from "../lib/router";
 import { type Verdict, verdictOf } from "../rollover/verdict";
@@ -200,6 +201,6 @@ function lastAttempt({ enabled }: AppRow, attempts: AttemptsRow | undefined, now
   const tried = (attempts?.secrets?.nodes ?? []).flatMap(({ endedAt, lastRefusedAt }) =>
     lastRefusedAt && (endedAt !== null || !enabled) ? [lastRefusedAt] : [],
   );
-  const last = tried.sort().at(-1);
+  const last = latest(tried);
   return last && Date.parse(last) > now - DAY ? last : null;
 }

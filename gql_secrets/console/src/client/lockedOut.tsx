@@ -3,6 +3,7 @@
 import type { ClientPageView } from "../graphql/queries";
 import { useNow } from "../lib/clock";
 import { formatMoment, formatPast, plural } from "../lib/format";
+import { latest } from "../lib/instants";
 import { inState, refusedLately, type Source, sourceName } from "../rollover/sources";
 import { Note } from "../ui/notes";
 
@@ -59,10 +60,7 @@ function Attempts({ client, now }: { client: ClientPageView; now: number }) {
     ({ endedAt, lastRefusedAt }) =>
       lastRefusedAt && Date.parse(lastRefusedAt) > now - DAY && (endedAt !== null || !client.enabled),
   );
-  const last = tried
-    .map((secret) => secret.lastRefusedAt ?? "")
-    .sort()
-    .at(-1);
+  const last = latest(tried.map((secret) => secret.lastRefusedAt));
   if (!last) return null;
   const attempts = tried.reduce((sum, secret) => sum + secret.refusedAttempts, 0);
   return (

@@ -6,6 +6,7 @@ import type { LockedOutClient, OverviewView } from "../graphql/overviewQueries";
 import type { ClientView } from "../graphql/queries";
 import { useNow } from "../lib/clock";
 import { formatDuration, formatNumber, formatPast, plural } from "../lib/format";
+import { latest } from "../lib/instants";
 import type { Show, Sort } from "../lib/listView";
 import { isAtMaximum } from "../lib/retention";
 import { clientAddress, listAddressOf } from "../lib/router";
@@ -97,10 +98,7 @@ function LockedOut({ client }: { client: LockedOutClient }) {
   const tried = (client.secrets?.nodes ?? []).filter(
     ({ endedAt, lastRefusedAt }) => endedAt !== null && lastRefusedAt && Date.parse(lastRefusedAt) > now - DAY,
   );
-  const last = tried
-    .map((secret) => secret.lastRefusedAt ?? "")
-    .sort()
-    .at(-1);
+  const last = latest(tried.map((secret) => secret.lastRefusedAt));
   const attempts = tried.reduce((sum, secret) => sum + secret.refusedAttempts, 0);
   return (
     <Row client={client} tone="bad" icon="stop">

@@ -3,6 +3,7 @@
  * uses the only secret and who tries one that has ended.
  */
 
+import { earliest, latest } from "../lib/instants";
 import { isWithin } from "../lib/networks";
 
 /** A source that has not tried an ended secret for this long is no longer locked out: it moved, or is gone. */
@@ -128,7 +129,6 @@ function seenIn({ currentSecret, oldSecret, secrets }: ClientWithUses): Readonly
   return seen;
 }
 
-const last = (instants: readonly (string | null)[]): string | null => instants.filter(Boolean).sort().at(-1) ?? null;
 const total = (uses: readonly Use[]): number => uses.reduce((sum, use) => sum + use.count, 0);
 
 function countsOf(seen: Seen = NOTHING) {
@@ -137,8 +137,8 @@ function countsOf(seen: Seen = NOTHING) {
   return {
     useCount: total(used),
     refusedCount: total(refused),
-    firstRefusedAt: refused.map((use) => use.firstSeenAt).sort()[0] ?? null,
-    lastRefusedAt: last(refused.map((use) => use.lastSeenAt)),
+    firstRefusedAt: earliest(refused.map((use) => use.firstSeenAt)),
+    lastRefusedAt: latest(refused.map((use) => use.lastSeenAt)),
   };
 }
 
@@ -151,7 +151,7 @@ function inRollover(source: RolloverSource, seen: ReadonlyMap<string, Seen>): So
     state,
     newLastUsedAt: newSecretLastUsedAt,
     oldLastUsedAt: oldSecretLastUsedAt,
-    lastSeenAt: last([newSecretLastUsedAt, oldSecretLastUsedAt, counts.lastRefusedAt]) ?? "",
+    lastSeenAt: latest([newSecretLastUsedAt, oldSecretLastUsedAt, counts.lastRefusedAt]) ?? "",
     ...counts,
   };
 }
@@ -160,10 +160,13 @@ function withoutRollover(seen: Seen, { allowList, enabled, now }: Context): Sour
   const { used, refused, refusedWhileDisabled } = seen;
   const [any] = [...used, ...refused, ...refusedWhileDisabled];
   const counts = countsOf(seen);
-  const usedAt = last(used.map((use) => use.lastSeenAt));
+  const usedAt = latest(used.map((use) => use.lastSeenAt));
   // A client that is enabled again locks nobody out any more.
-  const lockedAt = last((enabled ? refused : [...refused, ...refusedWhileDisabled]).map((use) => use.lastSeenAt));
-  const locked = lockedAt !== null && Date.parse(lockedAt) > now - LOCKED_OUT_FOR && lockedAt > (usedAt ?? "");
+  const lockedAt = latest((enabled ? refused : [...refused, ...refusedWhileDisabled]).map((use) => use.lastSeenAt));
+  const locked =
+    lockedAt !== null &&
+    Date.parse(lockedAt) > now - LOCKED_OUT_FOR &&
+    (usedAt === null || Date.parse(lockedAt) > Date.parse(usedAt));
   if (!any || (usedAt === null && !locked)) return null;
   const outside = usedAt !== null && any.address !== null && !isWithin(any.address, allowList);
   return {
@@ -172,7 +175,7 @@ function withoutRollover(seen: Seen, { allowList, enabled, now }: Context): Sour
     state: outside ? "NOT_ALLOWED" : locked ? "LOCKED_OUT" : "IN_USE",
     newLastUsedAt: usedAt,
     oldLastUsedAt: null,
-    lastSeenAt: last([usedAt, counts.lastRefusedAt]) ?? "",
+    lastSeenAt: latest([usedAt, counts.lastRefusedAt]) ?? "",
     ...counts,
   };
 }
