@@ -1,7 +1,7 @@
 """Starting to move secrets to the first key of the pepper."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
@@ -52,12 +52,14 @@ async def begin_migration(changes: Changes, *, by: Caller) -> tuple[PepperMigrat
         latest = await _find(change.connection)
         if latest is not None and latest.key_id == key_id:
             return latest, False
+        # The latest one counts, so it is the latest even if the clock was set back.
+        began_at = change.now if latest is None else max(change.now, latest.began_at + timedelta(microseconds=1))
         await change.record(AuditAction.PEPPER_MIGRATION_STARTED, pepper_key_id=key_id)
         await change.tx.execute(
             "UPDATE pepper_fingerprint SET migration_began_at = ? WHERE key_id = ?",
-            to_microseconds(change.now),
+            to_microseconds(began_at),
             key_id,
         )
-        return PepperMigration(key_id, change.now), True
+        return PepperMigration(key_id, began_at), True
 
     return await changes.change_installation(by, work)

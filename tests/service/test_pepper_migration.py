@@ -3,14 +3,16 @@
 import base64
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from support.callers import ADMIN, CLI, DAY
+from support.clocks import HOUR, Clock
 from support.installation import PEPPER, OpenNode
 
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.service.audit_log import AuditLog
-from gql_secrets.service.pepper_migration import begin_migration
+from gql_secrets.service.pepper_migration import begin_migration, find_migration
 from gql_secrets.service.pepper_status import clients_of_older_keys
 from gql_secrets.service.usage.tallies import Source
 from gql_secrets.service.verification import Accepted, Refused, Verdict
@@ -73,6 +75,27 @@ async def test_a_migration_that_has_begun_is_not_begun_again(both: Settings, ope
         "SELECT pepper_key_id FROM audit_event WHERE action = 'PEPPER_MIGRATION_STARTED'"
     )
     assert [event["pepper_key_id"] for event in events] == ["k2"]
+
+
+@pytest.mark.parametrize("by", [-HOUR, timedelta(0)])
+async def test_going_back_to_the_old_key_takes_effect_when_the_clock_was_set_back_too(
+    both: Settings, open_node: OpenNode, clock: Clock, by: timedelta
+) -> None:
+    node = await open_node(settings=both)
+    await begin_migration(node.changes, by=CLI)
+    made = await node.clients.create_client("Shop", by=ADMIN)
+    await node.close()
+    clock.move(by)
+
+    back = await open_node(settings=replace(both, pepper=f"{PEPPER},{NEW}"))
+    began, _ = await begin_migration(back.changes, by=CLI)
+    assert (began.key_id, await find_migration(back.database)) == ("test", began)
+    assert await begin_migration(back.changes, by=CLI) == (began, False)
+    await back.usage.flush()
+    accepted = await verify(back, made.client.client_id, made.secret.reveal())
+    assert isinstance(accepted, Accepted)
+    await back.usage.flush()
+    assert await key_of(back, accepted.secret_id) == "test"
 
 
 async def test_a_revoked_secret_is_not_accepted_from_memory_after_its_digest_changed(
