@@ -14,6 +14,7 @@ from gql_secrets.service.changes import Changes
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.urgency import waiting_briefly
 from gql_secrets.storage.usage_pruning import Pruning
 
 _log: Final = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ class Maintenance:
         """Write EXPIRED to a batch; return how many this node wrote, and whether to go on with more.
 
         Every node does it, so another one may have written some of a full batch. Where none of it can be written now,
-        the next try is later.
+        the next try is later. Only the first client that is locked is waited for as long as by a change: many of them
+        do not delay the others, and the rest of maintenance.
         """
         rows = await self._database.fetch(
             """
@@ -65,10 +67,13 @@ class Maintenance:
             [to_microseconds(await self._database.now()), _BATCH],
         )
         expired = done = 0
+        has_waited = False
         for row in rows:
             try:
-                expired += await self._changes.expire_old_secret(row["client_id"])
+                with waiting_briefly(has_waited):
+                    expired += await self._changes.expire_old_secret(row["client_id"])
             except Conflict:  # a change of this client is in progress, and writes the expiry itself
+                has_waited = True
                 _log.info("expiry_waits")
             except ChangesPaused:  # after the pause, or in the database that this one was copied into
                 _log.info("expiry_waits")

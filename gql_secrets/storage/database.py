@@ -25,7 +25,7 @@ from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.dialect import PostgresDialect
 from gql_secrets.storage.sqlite.dialect import SqliteDialect
 from gql_secrets.storage.transaction import Transaction
-from gql_secrets.storage.urgency import CLIENT_TO_LOCK, IS_ENDING, IS_URGENT, LOCK_SECONDS
+from gql_secrets.storage.urgency import CLIENT_TO_LOCK, IS_BRIEF, IS_ENDING, IS_URGENT, LOCK_SECONDS
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ class Database:
             for_client: the client that `work` locks first.
 
         Raises:
-            Conflict: the lock was not free within 5 seconds, or 0.6 where it is urgent.
+            Conflict: the lock was not free within 5 seconds, 0.6 where it is urgent, or 0.2 in `waiting_briefly`.
             ChangesPaused: changes are paused.
             Unavailable: the database does not answer, or cannot write.
         """
@@ -205,6 +205,8 @@ class Database:
             context.run(IS_URGENT.set, True)
         if IS_ENDING.get():
             context.run(IS_ENDING.set, True)
+        if IS_BRIEF.get():
+            context.run(IS_BRIEF.set, True)
         if for_client is not None:
             context.run(CLIENT_TO_LOCK.set, for_client)
         task = asyncio.get_running_loop().create_task(self._run(work), context=context)

@@ -11,6 +11,8 @@ from support.usage import buckets, call, first_id, totals, uses
 from gql_secrets.domain.errors import Conflict
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.usage.tallies import Source
+from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.urgency import BRIEF_LOCK_SECONDS, LOCK_SECONDS, lock_seconds
 from gql_secrets.wiring import Services
 
 
@@ -157,3 +159,29 @@ async def test_secrets_that_no_run_can_write_now_are_tried_again_after_a_pause(
 
     monkeypatch.setattr(services.changes, "expire_old_secret", wait)
     assert await services.maintenance.run() == 30
+
+
+async def test_only_the_first_of_many_locked_clients_is_waited_for(
+    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a dozen of them would delay all later expiries, and all other maintenance, by a minute."""
+    clients = [await make_client(name=f"c{number}") for number in range(5)]
+    for client in clients:
+        await services.rotation.reset_secret(client.id, Retention(1), by=ADMIN)
+        clock.move(SECOND)
+    clock.move(HOUR)
+    expire, waits = services.changes.expire_old_secret, list[float]()
+
+    async def seconds(_: Transaction) -> float:
+        return lock_seconds()
+
+    async def expire_or_wait(client_id: str) -> bool:
+        waits.append(await services.database.run_tx(seconds))
+        if client_id in (clients[1].id, clients[2].id):
+            raise Conflict("busy")
+        return await expire(client_id)
+
+    monkeypatch.setattr(services.changes, "expire_old_secret", expire_or_wait)
+    assert await services.maintenance.expire_due_secrets() == 3
+    assert waits == [LOCK_SECONDS] * 2 + [BRIEF_LOCK_SECONDS] * 3
+    assert await services.database.run_tx(seconds) == LOCK_SECONDS
