@@ -173,6 +173,8 @@ async def open_services(
     """
     settings.make_data_dir()
     database = await open_database(settings, adjust_clock=adjust_clock)
+    opened = contextlib.AsyncExitStack()
+    opened.push_async_callback(database.close)
     try:
         if migrate:
             await upgrade(database)
@@ -191,6 +193,7 @@ async def open_services(
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
         history = History(changes, settings.data_dir)
+        opened.callback(history.close)
         await history.open()
         usage = Usage(database, settings.usage_flush)
         queries = Queries(database, settings.wait_to_revoke, settings.rotation_policy)
@@ -199,6 +202,7 @@ async def open_services(
         lookup, membership = await open_lookup(
             database, changes.pepper.key_ids, from_memory=settings.verify_from == FROM_MEMORY
         )
+        opened.push_async_callback(lookup.close)
         if membership is not None and settings.verify_from == FROM_MEMORY:
             # A node that reads the database for each verification has nothing to catch up with.
             changes.fence.own_node = membership
@@ -240,7 +244,7 @@ async def open_services(
             first_owner=first_owner,
         )
     except BaseException as error:
-        await database.close()
+        await opened.aclose()
         if failure := lost_statement(error):
             raise failure from error
         raise

@@ -27,6 +27,12 @@ def key(name: str, seed: str = "") -> str:
     return f"{name}:{base64.urlsafe_b64encode(raw).decode().rstrip('=')}"
 
 
+def open_files(directory: Path) -> list[str]:
+    """Return the names of the files in a directory that this process has open."""
+    opened = [each.resolve() for each in Path("/proc/self/fd").iterdir()]
+    return [file.name for file in opened if file.is_relative_to(directory)]
+
+
 async def start(settings: Settings) -> None:
     await (await open_services(settings)).close()
 
@@ -60,6 +66,19 @@ async def test_the_command_line_makes_no_owner(open_node: OpenNode) -> None:
     first = await open_node(with_owner=False)
     assert first.first_owner is None
     assert await count_of_clients(first) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the list of open files that Linux has")
+async def test_a_start_that_fails_late_leaves_nothing_open(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that tries again would otherwise keep a journal and a connection for each failed start."""
+
+    async def fail(_: object) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(wiring, "report_replication", fail)
+    with pytest.raises(Unavailable):
+        await open_services(settings)
+    assert open_files(settings.data_dir) == []
 
 
 # The pepper
