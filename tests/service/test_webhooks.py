@@ -18,6 +18,8 @@ from gql_secrets.domain.errors import Forbidden
 from gql_secrets.domain.rotation import Retention
 from gql_secrets.domain.webhooks import MAX_WEBHOOKS, InvalidWebhook, WebhookEventType, WebhookNotFound
 from gql_secrets.service.pages import PageRequest
+from gql_secrets.service.webhooks import courier as courier_module
+from gql_secrets.service.webhooks import occasions
 from gql_secrets.service.webhooks.courier import LEASE, Answer, Courier
 from gql_secrets.storage.webhook_models import Webhook, WebhookDelivery
 from gql_secrets.wiring import Services
@@ -462,6 +464,32 @@ async def test_an_attempt_that_is_written_after_the_hour_is_over_is_reported(
     clock.move(MINUTE)
     await run_until_idle(courier)
     assert len(receiver.got) == 2, "the attempts of the next hour"
+
+
+async def test_every_straggler_is_reported_however_many_there_are_in_an_hour(
+    services: Services,
+    courier: Courier,
+    receiver: Receiver,
+    make_client: MakeClient,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With more than a page of them, the first of the hour were read again and again, and the others never."""
+    monkeypatch.setattr(occasions, "_STRAGGLERS_AT_A_TIME", 2)
+    monkeypatch.setattr(courier_module, "_BATCH", 3)
+    await services.webhooks.create(URL, [WebhookEventType.STRAGGLER_REFUSED], by=ADMIN)
+    clients = [await make_client() for _ in range(7)]
+    for client in clients:
+        await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    for client in clients:
+        await verify(services, client.id, client.secret, "198.51.100.7")
+    await services.usage.flush()
+    for _ in range(4):
+        clock.move(MINUTE)
+        await run_until_idle(courier)
+    reported = [row.client_id for row in await deliveries(services, (await only_webhook(services)).id)]
+    assert len(receiver.got) == 7
+    assert sorted(reported) == sorted(client.id for client in clients)
 
 
 async def test_a_webhook_that_is_deleted_between_two_reads_does_not_disturb_the_others(

@@ -3,6 +3,7 @@
 Each occasion has an id that follows from its secret, so it is reported once however often it is looked at.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,11 +32,11 @@ _NEW: Final = """
 _WRITTEN_WITHIN: Final = timedelta(minutes=5)
 _STRAGGLERS: Final = """
     SELECT x.client_id, x.id, x.last_refused_at FROM client_secret x
-    WHERE x.state IN ('EXPIRED', 'REVOKED') AND x.last_refused_at >= ? AND EXISTS (
-        SELECT 1 FROM client k WHERE k.client_id = x.client_id AND k.deleted_at IS NULL
-    ) ORDER BY x.last_refused_at LIMIT ?
+    WHERE x.state IN ('EXPIRED', 'REVOKED') AND x.last_refused_at >= ? AND (x.last_refused_at > ? OR x.id > ?)
+    AND EXISTS (SELECT 1 FROM client k WHERE k.client_id = x.client_id AND k.deleted_at IS NULL)
+    ORDER BY x.last_refused_at, x.id LIMIT ?
 """
-_MAX_STRAGGLERS: Final = 1000
+_STRAGGLERS_AT_A_TIME: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,36 +92,46 @@ class Occasions:
                 ending = [(1, row) for row in hour] + [(24, row) for row in day if row[1] not in last]
                 return [await self._ending(kind, hours, row) for hours, row in ending]
             case WebhookEventType.STRAGGLER_REFUSED:
-                return await self._stragglers(now)
+                return await self._stragglers(webhook_number, now, limit)
         return []
 
     async def _conditions(self, now: datetime) -> Conditions:
         return await conditions_at(self._database, now, self._quiet_time, self._policy)
 
-    async def _stragglers(self, now: datetime) -> list[Occasion]:
+    async def _stragglers(self, webhook_number: int, now: datetime, limit: int) -> list[Occasion]:
         """Return the clients of which a secret that has ended was tried in this hour, or at the end of the last one."""
-        since = min(_hour_of(now), now - _WRITTEN_WITHIN)
-        rows = await self._database.fetch_rows(_STRAGGLERS, (to_microseconds(since), _MAX_STRAGGLERS))
-        if not rows:
+        tried = await self._tried(webhook_number, now, limit)
+        if not tried:
             return []
-        tried: dict[tuple[str, datetime], list[int]] = {}
-        for client_id, number, refused_at in rows:
-            tried.setdefault((client_id, _hour_of(from_microseconds(refused_at))), []).append(number)
         uses = await self._usage_queries.uses_of([number for numbers in tried.values() for number in numbers])
         occasions = []
-        for (client_id, hour), numbers in tried.items():
+        for (event_id, client_id), numbers in tried.items():
             # By addresses alone: another user agent costs an attacker nothing.
             sources = {use.address for number in numbers for use in uses.get(number, []) if use.refused}
-            digest = sha256_of_parts(client_id).hex()[:32]
-            occasions.append(
-                Occasion(
-                    WebhookEventType.STRAGGLER_REFUSED,
-                    f"straggler_{digest}_{hour:%Y%m%d%H}",
-                    client_id,
-                    {"count": len(sources)},
-                )
-            )
+            occasions.append(Occasion(WebhookEventType.STRAGGLER_REFUSED, event_id, client_id, {"count": len(sources)}))
         return occasions
+
+    async def _tried(self, webhook_number: int, now: datetime, limit: int) -> dict[tuple[str, str], list[int]]:
+        """Return the secrets of at most `limit` stragglers that are not reported yet, by event id and client id."""
+        tried: dict[tuple[str, str], list[int]] = {}
+        since, last = to_microseconds(min(_hour_of(now), now - _WRITTEN_WITHIN)), 0
+        while len(tried) < limit:
+            values = (since, since, last, _STRAGGLERS_AT_A_TIME)
+            rows = await self._database.fetch_rows(_STRAGGLERS, values)
+            if not rows:
+                break
+            ids = [_straggler_id(client_id, from_microseconds(refused_at)) for client_id, _, refused_at in rows]
+            reported = await self._reported(webhook_number, ids)
+            for event_id, (client_id, secret_id, _) in zip(ids, rows, strict=True):
+                if event_id not in reported:
+                    tried.setdefault((event_id, client_id), []).append(secret_id)
+            _, last, since = rows[-1]
+        return dict(itertools.islice(tried.items(), limit))
+
+    async def _reported(self, webhook_number: int, event_ids: Sequence[str]) -> set[str]:
+        marks = ", ".join("?" * len(event_ids))
+        statement = f"SELECT event_id FROM webhook_delivery WHERE webhook_id = ? AND event_id IN ({marks})"  # noqa: S608  marks
+        return {event_id for (event_id,) in await self._database.fetch_rows(statement, (webhook_number, *event_ids))}
 
     async def _new(self, condition: Condition, prefix: str, webhook_number: int, limit: int) -> Sequence[Sequence[Any]]:
         statement = _NEW.format(table=condition.table, test=condition.test)
@@ -140,6 +151,10 @@ class Occasions:
 
 def _expiry(row: Sequence[Any]) -> dict[str, object]:
     return {"oldSecretExpiresAt": _instant(row[3])}
+
+
+def _straggler_id(client_id: str, refused_at: datetime) -> str:
+    return f"straggler_{sha256_of_parts(client_id).hex()[:32]}_{refused_at:%Y%m%d%H}"
 
 
 def _hour_of(instant: datetime) -> datetime:
