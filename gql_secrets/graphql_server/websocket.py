@@ -169,7 +169,9 @@ class _Conversation:
 
     async def close(self, code: int, reason: str) -> None:
         """Close the socket and wait until the other side has closed it too."""
-        await self._socket.close(code=code, message=reason.encode()[:_MAX_REASON_BYTES])
+        # A character that does not fit is left out whole: the other side would refuse a part of it, and lose the code.
+        cut = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+        await self._socket.close(code=code, message=cut.encode())
 
     async def give_way(self) -> None:
         """Close the socket for another one, without waiting long for the other side."""

@@ -128,6 +128,15 @@ class TestProtocol:
             await socket.subscribe()
             assert await socket.closing() == 4409
 
+    @pytest.mark.parametrize("id_", ["é" * 100, "a" + "é" * 100], ids=["between characters", "within one"])
+    async def test_the_reason_of_a_close_is_utf_8_even_where_it_is_cut(self, api: Any, viewer: Made, id_: str):
+        """A client that meets other bytes drops the connection with 1007 in place of the code."""
+        async with open_socket(api) as socket:
+            await socket.initialise(viewer)
+            for _ in range(2):
+                await socket.send({"type": "subscribe", "id": id_, "payload": {"query": EVENTS}})
+            assert await socket.closing() == 4409
+
     async def test_an_id_can_be_reused_when_its_operation_is_complete(self, api: Any, viewer: Made, services: Services):
         async with open_socket(api) as socket:
             await socket.initialise(viewer)
