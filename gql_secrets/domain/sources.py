@@ -61,11 +61,6 @@ class RolloverSource(NamedTuple):
     seen: SeenSource
     state: RolloverSourceState
 
-    @property
-    def is_concerned(self) -> bool:
-        """Whether the source must move, or has moved."""
-        return self.state in _CONCERNED
-
 
 class Bounds(NamedTuple, Generic[At]):
     """The instants that decide how far the sources of a rollover have come.
@@ -87,13 +82,6 @@ def bounds_of(started_at: datetime, now: datetime) -> Bounds[datetime]:
 
 
 def evaluate_sources(
-    sources: list[SeenSource], *, allows: Callable[[str], bool], started_at: datetime, now: datetime
-) -> list[RolloverSource]:
-    """Return the sources that matter to a rollover as `evaluate_unsorted` does, in the order of `by_danger`."""
-    return by_danger(evaluate_unsorted(sources, allows=allows, started_at=started_at, now=now))
-
-
-def evaluate_unsorted(
     sources: list[SeenSource], *, allows: Callable[[str], bool], started_at: datetime, now: datetime
 ) -> list[RolloverSource]:
     """Return the sources that matter to a rollover, in the order in which they are given.

@@ -5,7 +5,14 @@ from datetime import timedelta
 import pytest
 from support.clocks import DAYS, HOUR, MINUTE, NOW, SECOND
 
-from gql_secrets.domain.sources import RolloverSourceState, SeenSource, evaluate_sources, first_allowed_use
+from gql_secrets.domain.sources import (
+    RolloverSourceState,
+    SeenSource,
+    by_danger,
+    count_sources,
+    evaluate_sources,
+    first_allowed_use,
+)
 
 STARTED_AT = NOW - 3 * DAYS
 
@@ -20,7 +27,7 @@ def seen(
 
 def states(*sources: SeenSource, allowed: bool = True) -> list[tuple[str | None, str]]:
     evaluated = evaluate_sources(list(sources), allows=lambda _: allowed, started_at=STARTED_AT, now=NOW)
-    return [(each.seen.user_agent, each.state.value) for each in evaluated]
+    return [(each.seen.user_agent, each.state.value) for each in by_danger(evaluated)]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +55,8 @@ def test_sources_that_were_gone_before_the_reset_are_left_out() -> None:
 
 def test_a_source_outside_the_allow_list_is_refused_and_need_not_move() -> None:
     outside = evaluate_sources([seen("thief", new=MINUTE)], allows=lambda _: False, started_at=STARTED_AT, now=NOW)
-    assert [(each.state, each.is_concerned) for each in outside] == [(RolloverSourceState.NOT_ALLOWED, False)]
+    assert [each.state for each in outside] == [RolloverSourceState.NOT_ALLOWED]
+    assert count_sources(each.state for each in outside) == (0, 0)
 
 
 def test_the_greatest_danger_comes_first_and_then_the_most_recent() -> None:

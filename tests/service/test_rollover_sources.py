@@ -12,7 +12,13 @@ from support.installation import MakeClient
 
 from gql_secrets.domain.advice import RolloverAdvice
 from gql_secrets.domain.networks import AllowList
-from gql_secrets.domain.sources import RolloverSource, RolloverSourceState, SeenSource, evaluate_sources
+from gql_secrets.domain.sources import (
+    RolloverSource,
+    RolloverSourceState,
+    SeenSource,
+    by_danger,
+    evaluate_sources,
+)
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.usage.sources import MAX_ROLLOVER_SOURCES, RolloverKey, RolloverSources
 from gql_secrets.service.usage.tallies import Source
@@ -120,6 +126,8 @@ async def test_the_sources_of_many_rollovers_are_read_together(services: Service
 
 
 NETWORKS = ["10.0.0.0/9", "2001:db8:1::/48"]
+# Sources that need not move: they are refused with any secret, or until they change theirs.
+DENIED = (RolloverSourceState.NOT_ALLOWED, RolloverSourceState.LOCKED_OUT)
 TIMES = ("new_secret_last_used_at", "old_secret_last_used_at", "refused_at")
 EVERYWHERE = ["0.0.0.0/0", "::/0"]
 ADDRESSES = ["10.1.0.1", "10.200.0.1", "2001:db8:1::1", "2001:db8:2::1", "::ffff:10.1.0.2", "not an address", None]
@@ -138,12 +146,13 @@ async def sources_by_uses(
             if use.refused is (name == TIMES[2]) and (was_tried or not use.refused):
                 at = seen.setdefault((use.address, use.user_agent), {})
                 at[name] = max(at.get(name, use.last_seen_at), use.last_seen_at)
-    return evaluate_sources(
+    evaluated = evaluate_sources(
         [SeenSource(*source, *map(at.get, TIMES)) for source, at in seen.items()],
         allows=AllowList.parse(networks).allows,
         started_at=key.started_at,
         now=now,
     )
+    return by_danger(evaluated)
 
 
 class Traffic:
@@ -195,5 +204,5 @@ async def test_sources_are_what_the_uses_of_each_secret_say(
                 assert Counter(found.sources) == Counter(shown)
                 assert [each.state for each in found.sources] == [each.state for each in shown]
                 assert found.moved == sum(each.state is RolloverSourceState.MOVED for each in expected)
-                assert found.total == sum(each.is_concerned for each in expected)
+                assert found.total == sum(each.state not in DENIED for each in expected)
     assert states == set(RolloverSourceState)

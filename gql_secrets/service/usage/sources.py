@@ -15,7 +15,7 @@ from gql_secrets.domain.sources import (
     bounds_of,
     by_danger,
     count_sources,
-    evaluate_unsorted,
+    evaluate_sources,
     state_of,
 )
 from gql_secrets.pauses import pause
@@ -67,7 +67,7 @@ class RolloverSources:
             SeenSource(address or None, user_agent or None, *map(_instant, seen_at))
             for (address, user_agent), *seen_at in self._seen
         ]
-        evaluated = evaluate_unsorted(seen, allows=self._allows, started_at=self._started_at, now=self._now)
+        evaluated = evaluate_sources(seen, allows=self._allows, started_at=self._started_at, now=self._now)
         return by_danger(evaluated)[:MAX_ROLLOVER_SOURCES]
 
 
