@@ -10,6 +10,7 @@ from support.sockets import until
 
 from gql_secrets.api.web.aiohttp_internals.requests import (
     ArrivedRequest,
+    Begin,
     Begun,
     DirectRoute,
     LaterAnswer,
@@ -74,6 +75,10 @@ class Asked:
                 raise last
             return last
 
+        return await self.answers_of(begin)
+
+    async def answers_of(self, begin: Begin) -> list[bytes]:
+        """Answer both by this."""
         self.server.direct_route = DirectRoute("/steps", answer_in_task, begin)
         ends = [Written(), Written()]
         connections = [self.server() for _ in ends]
@@ -118,3 +123,14 @@ async def test_each_step_is_taken_for_all_requests_before_the_next_one(
     """The code of one step has room in the processor's caches, that of a whole answer has not."""
     assert await asked.answers(last) == [answer, answer]
     assert asked.steps == ["a 0", "b 0", "a 1", "b 1", "a 2", "b 2"]
+
+
+async def test_a_request_whose_answer_cannot_be_written_leaves_the_others_theirs(asked: Asked) -> None:
+    """Otherwise one defect would leave every request that arrived with it unanswered."""
+    unwritable = WHOLE._replace(more="X-Name: \udcff\r\n")
+
+    def begin(arrived: ArrivedRequest) -> Steps:
+        yield
+        return unwritable if arrived.headers["Name"] == "a" else WHOLE
+
+    assert await asked.answers_of(begin) == [b"in a task", b"whole"]

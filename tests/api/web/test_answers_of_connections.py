@@ -29,7 +29,7 @@ class Slow:
 
     def __init__(self, server: BoundedServer) -> None:
         self.may_end, self.began, self.has_failed = asyncio.Event(), asyncio.Event(), False
-        self.other: web.StreamResponse | None = None
+        self.other: WholeResponse | web.StreamResponse | None = None
         self.requests = 0
         path = server.fast_path
         assert path is not None
@@ -123,6 +123,15 @@ async def test_a_defect_of_a_response_that_the_connection_makes_is_answered_and_
 
     assert (await heads_of(begun[0], 1))[0].startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert "unexpected_error" in {record.message for record in caplog.records}
+
+
+async def test_a_response_that_cannot_be_written_ends_its_connection(slow: Slow, begun: Streams) -> None:
+    """Otherwise its caller would never be answered. It is not made again: it may be the response to a mutation."""
+    reader, _ = begun
+    slow.other = WholeResponse(make_head(HTTPStatus.OK), more="X-Name: \udcff\r\n")
+    slow.may_end.set()
+    assert await asyncio.wait_for(reader.read(), SECONDS) == b""
+    assert slow.requests == 1
 
 
 async def test_a_response_that_is_not_written_in_one_piece_is_written_by_the_task(slow: Slow, begun: Streams) -> None:

@@ -180,8 +180,7 @@ class Connection(web.RequestHandler):
         if begun is None or transport is None or parser is None:
             return False
         if isinstance(begun, WholeResponse):
-            self._write(transport, parser, begun)
-            return True
+            return self._write(transport, parser, begun)
         if isinstance(begun, LaterAnswer):
             self._begun = _Begun(arrived, begun)
             return False
@@ -202,20 +201,26 @@ class Connection(web.RequestHandler):
             return  # aiohttp's task is about to take it
         elif self._has_more_to_do or response.cancelled() or response.exception() is not None:
             self._let_aiohttp_answer()
-        elif isinstance(whole := response.result(), WholeResponse):
+        elif isinstance(whole := response.result(), WholeResponse) and self._write(transport, parser, whole):
             self._begun = None
-            self._write(transport, parser, whole)
         else:
             self._let_aiohttp_answer()
 
     def _write(
         self, transport: asyncio.WriteTransport, parser: HttpParser[RawRequestMessage], response: WholeResponse
-    ) -> None:
+    ) -> bool:
+        """Write a response; return False for one that has no bytes: the other requests of this step get theirs."""
+        try:
+            written = response.written()
+        except Exception:  # noqa: BLE001  aiohttp's task meets it again, and ends the request
+            _log.exception("unexpected_error")
+            return False
         self._messages.clear()
         parser.message_consumed()
         self._server.requests_count += 1
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        transport.write(response.written())
+        transport.write(written)
+        return True
 
     def _process_keepalive(self) -> None:
         self._give_back()
