@@ -114,8 +114,8 @@ class ImportedClient:
         """
         if not is_client_id(client_id):
             raise RowRefused(
-                "a client id must have 1 to 128 visible ASCII characters, none of : , \" ' ` \\, so create the client "
-                "here and give its application the new id and secret"
+                "a client id must have 1 to 128 visible ASCII characters, none of : , \" ' ` \\, so give this client "
+                "a new id in the file and in its application"
             )
         if not 1 <= len(secret) <= _MAX_SECRET or _CONTROL.search(secret):
             raise RowRefused(f"a secret must have 1 to {_MAX_SECRET} characters and no control characters")

@@ -208,6 +208,14 @@ async def test_a_client_that_is_in_the_file_twice_is_created_once(services: Serv
     assert not await is_good(services, "till", OTHER)
 
 
+async def test_a_client_whose_id_is_refused_keeps_its_secret_under_a_new_id_in_the_file(services: Services) -> None:
+    """As the refusal says: an application has then only its id to change."""
+    with pytest.raises(RowRefused, match="give this client a new id in the file and in its application"):
+        row("till 7")
+    assert await take(services, row("till-7")) == [("CREATED", None)]
+    assert await is_good(services, "till-7", STRONG)
+
+
 @pytest.mark.parametrize("weak", [SHORT, SEQUENCE, "a" * 40, "correct horse battery staple", "hunter2"])
 async def test_a_weak_secret_is_refused_unless_allowed_and_then_marked_and_audited(
     services: Services, weak: str
