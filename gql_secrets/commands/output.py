@@ -19,6 +19,7 @@ import typer
 
 from gql_secrets.domain.effects import Effect
 from gql_secrets.domain.errors import Failure
+from gql_secrets.domain.field_names import camel_case
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.policies import RotationPolicy
 from gql_secrets.domain.rotation import SecretState
@@ -246,12 +247,7 @@ def effect_fields(effect: Effect) -> dict[str, object]:
 
 def _fields_of(row: "Client | ClientRow | ClientSecret", names: Iterable[str]) -> dict[str, object]:
     values = ((name, getattr(row, name)) for name in names)
-    return {_camel_case(name): instant(value) if isinstance(value, datetime) else value for name, value in values}
-
-
-def _camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.capitalize, others))
+    return {camel_case(name): instant(value) if isinstance(value, datetime) else value for name, value in values}
 
 
 def _in_words(value: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from gql_secrets.domain.audit import AuditEntry, EndedSecret
 from gql_secrets.domain.errors import BadRequest
+from gql_secrets.domain.field_names import camel_case
 from gql_secrets.domain.instants import rfc3339
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 
@@ -16,13 +17,8 @@ _INSTANTS: Final = ("at", "expires_at")
 _LINE_START: Final = b'{"revision": '
 
 
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.capitalize, others))
-
-
 # By the field of an entry, its name in an export.
-_NAMES: Final = {field.name: _camel(field.name) for field in fields(AuditEntry)} | {"ended": "endedSecrets"}
+_NAMES: Final = {field.name: camel_case(field.name) for field in fields(AuditEntry)} | {"ended": "endedSecrets"}
 
 
 class ExportedEvent(NamedTuple):
