@@ -59,7 +59,7 @@ def plan_replay(active: ActiveSecrets, lost: Sequence[JournaledChange], now: dat
     Returns:
         What ends and what is kept; None if the secrets are as they were in the end.
     """
-    fates = _fates_after(active, lost)
+    fates = _fates_of(active.current.id, active.retained.id if active.retained else None, lost)
     current, retained = active.current, active.retained
     is_old_valid = fates.old is not None and (fates.expires_at is None or now < fates.expires_at)
     if current.id == fates.current:
@@ -80,14 +80,33 @@ def plan_replay(active: ActiveSecrets, lost: Sequence[JournaledChange], now: dat
     return Replay((*ends, End(retained, SecretEndReason.HARD_RESET)), None, needs_new_secret=True)
 
 
+def plan_replay_of_old(retained: RetainedSecret, lost: Sequence[JournaledChange], now: datetime) -> Replay | None:
+    """Decide what happens to the old secret of a client whose current secret is newer than the lost changes.
+
+    Args:
+        retained: the old secret, which is from before the lost changes. Whether it was the current one is not known.
+        lost: the lost changes of this client, in their order.
+        now: the database's clock.
+
+    Returns:
+        That it ends, or expires earlier; None if it may stay as it is.
+    """
+    fates = _fates_of(retained.id, retained.id, lost)
+    is_old = retained.id == fates.old and fates.current != retained.id
+    has_ended = any(retained.id in change.ended for change in lost) or retained.id not in (fates.current, fates.old)
+    if has_ended or (is_old and fates.expires_at is not None and fates.expires_at <= now):
+        return Replay((End(retained, SecretEndReason.REVOKED),), None, needs_new_secret=False)
+    keep = _kept(retained, fates)
+    return Replay((), keep, needs_new_secret=False) if is_old and keep.expires_at < retained.expires_at else None
+
+
 def _kept(retained: RetainedSecret, fates: _Fates) -> Keep:
     until = retained.expires_at if fates.expires_at is None else min(retained.expires_at, fates.expires_at)
     return Keep(retained, retained.replaced_at, until)
 
 
-def _fates_after(active: ActiveSecrets, lost: Sequence[JournaledChange]) -> _Fates:
-    current: int | None = active.current.id
-    old = active.retained.id if active.retained else None
+def _fates_of(current: int | None, old: int | None, lost: Sequence[JournaledChange]) -> _Fates:
+    """Return what became of a client's secrets after these changes."""
     expires_at: int | None = None
     for change in lost:
         match change.action:
@@ -99,6 +118,8 @@ def _fates_after(active: ActiveSecrets, lost: Sequence[JournaledChange]) -> _Fat
                 current, old, expires_at = change.secret_id, None, None
             case AuditAction.RETENTION_CHANGED:
                 expires_at = change.expires_at
+                if change.secret_id == current:  # then it was the old one already
+                    current, old = None, current
             case AuditAction.ROLLOVER_CANCELLED:
                 current, old, expires_at = change.secret_id, None, None
             case AuditAction.OLD_SECRET_REVOKED | AuditAction.OLD_SECRET_EXPIRED:

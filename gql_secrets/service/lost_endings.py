@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +11,7 @@ from gql_secrets.domain.access import Caller
 from gql_secrets.domain.audit import AuditAction
 from gql_secrets.domain.errors import BadRequest, ClientNotFound, LastOwner
 from gql_secrets.domain.journal import JournaledChange, has_gap
-from gql_secrets.domain.lost_history import plan_replay, was_deleted, was_disabled
+from gql_secrets.domain.lost_history import Replay, plan_replay, plan_replay_of_old, was_deleted, was_disabled
 from gql_secrets.domain.rotation import HOUR
 from gql_secrets.domain.sessions import SessionNotFound
 from gql_secrets.service.audit_export import ExportedEvent, read_lines
@@ -23,7 +24,7 @@ from gql_secrets.storage.fields import to_microseconds
 
 _OLDEST: Final = "SELECT min(revision) FROM audit_event"
 _HASHES: Final = "SELECT hash FROM audit_event WHERE revision >= ? AND revision <= ?"
-_RESET_SINCE: Final = "SELECT DISTINCT client_id FROM audit_event WHERE revision >= ? AND action = 'SECRET_RESET'"
+_RESETS_SINCE: Final = "SELECT client_id, secret_id FROM audit_event WHERE revision >= ? AND action = 'SECRET_RESET'"
 
 
 class LostEndings:
@@ -45,9 +46,10 @@ class LostEndings:
             lost: every change that was lost, in order.
         """
         since = min((change.revision for change in lost), default=0)
-        rows = await self._changes.database.fetch_rows(_RESET_SINCE, (since,))
-        # The current secret of these is newer than the lost changes.
-        were_reset = {client_id for (client_id,) in rows}
+        # The lost changes may have given the same ids to other secrets.
+        newer: defaultdict[str, set[int]] = defaultdict(set)
+        for client_id, secret_id in await self._changes.database.fetch_rows(_RESETS_SINCE, (since,)):
+            newer[client_id].add(secret_id)
         of_client: dict[str, list[JournaledChange]] = {}
         for change in lost:
             if change.client_id is not None:
@@ -55,7 +57,7 @@ class LostEndings:
         need_reset = []
         for client_id, history in of_client.items():
             with contextlib.suppress(ClientNotFound):  # it was created after the backup
-                if await self._replay_client(client_id, history, has_newer=client_id in were_reset):
+                if await self._replay_client(client_id, history, newer[client_id]):
                     need_reset.append(client_id)
         sessions = Sessions(self._changes)
         for number in {change.session_number for change in lost if change.session_number is not None}:
@@ -63,8 +65,11 @@ class LostEndings:
                 await sessions.end(number, by=self._by)
         return need_reset
 
-    async def _replay_client(self, client_id: str, lost: Sequence[JournaledChange], *, has_newer: bool) -> bool:
-        """Replay the changes of one client; return whether it needs a reset, since nobody has its current secret."""
+    async def _replay_client(self, client_id: str, lost: Sequence[JournaledChange], newer: Collection[int]) -> bool:
+        """Replay the changes of one client; return whether it needs a reset, since nobody has its current secret.
+
+        Secrets whose ids are in `newer` were created since the database went back, and are left as they are.
+        """
         clients = Clients(self._changes)
         with contextlib.suppress(LastOwner):  # its secrets are replayed all the same
             if was_deleted(lost):
@@ -74,7 +79,7 @@ class LostEndings:
                 await clients.set_client_enabled(client_id, enabled=False, by=self._by, reason=self._reason)
 
         async def work(change: ClientChange) -> bool:
-            plan = None if has_newer else plan_replay(change.active, lost, change.now)
+            plan = _plan(change, lost, newer)
             if plan is None:
                 return False
             change.replays = True
@@ -110,6 +115,15 @@ class LostEndings:
 
         needs_reset, _ = await self._changes.change_client_everywhere(client_id, self._by, work, creates_secret=True)
         return needs_reset
+
+
+def _plan(change: ClientChange, lost: Sequence[JournaledChange], newer: Collection[int]) -> Replay | None:
+    active = change.active
+    if active.current.id not in newer:
+        return plan_replay(active, lost, change.now)
+    if active.retained is None or active.retained.id in newer:
+        return None
+    return plan_replay_of_old(active.retained, lost, change.now)
 
 
 async def complete_lost(

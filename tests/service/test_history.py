@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from support.audits import events_of, lose_changes
 from support.callers import ADMIN, CLI, DAY, HARD, Made, is_good
-from support.clocks import DAYS, NOW, SECOND, Clock
+from support.clocks import DAYS, HOUR, NOW, SECOND, Clock
 from support.databases import SqliteTemplate, temporary_directory
 from support.installation import PEPPER, MakeClient, OpenNode
+from support.usage import secrets_of
 
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.audit import AuditAction
@@ -245,6 +246,38 @@ async def test_what_had_ended_is_ended_again_by_the_journals_and_an_exported_aud
     new = await node.rotation.reset_secret(smooth.id, DAY, by=ADMIN, end_active_rollover=True)
     assert new.old_secret is not None
     assert await is_good(node, smooth.id, new.new_secret.reveal())
+    assert (await AuditLog(node.database, node.changes.pepper).verify([])).problem is None
+
+
+async def test_a_reset_before_the_mark_keeps_no_secret_that_had_ended(
+    services: Services, make_client: MakeClient, open_node: OpenNode, empty: Settings, folder: Path, clock: Clock
+) -> None:
+    """A node that has no journal of the lost changes made it, for about a second."""
+    revoked, capped, cancelled, kept = [await make_client() for _ in range(4)]
+    await back_up(services.database, services.changes.pepper, folder / "backup")
+    services = await open_node()  # not those to the file of the backup
+    for each in (revoked, cancelled):
+        await services.rotation.reset_secret(each.id, HARD, by=ADMIN)
+    await services.rotation.reset_secret(capped.id, Retention(1), by=ADMIN)
+    await services.clients.update_client(kept.id, by=ADMIN, name="Other")
+    await restored(services, empty, folder / "backup")
+    (folder / "of another node").mkdir()
+    early = await open_node(settings=replace(empty, data_dir=folder / "of another node"))
+    new = [await early.rotation.reset_secret(each.id, DAY, by=ADMIN) for each in (revoked, capped, cancelled, kept)]
+    await early.rotation.cancel_rollover(cancelled.id, by=ADMIN)
+    node = await open_node(settings=empty)
+    assert await node.history.uncertain_clients() is UncertainClients.NAMED
+
+    accepted = await accept(node, Acceptance.REPLAY)
+
+    assert accepted.need_reset == (cancelled.id,)
+    assert not await is_good(node, revoked.id, revoked.secret)
+    assert not await is_good(node, cancelled.id, cancelled.secret)
+    [old] = [row for row in await secrets_of(node, capped) if row.expires_at is not None]
+    assert old.expires_at == clock.now + HOUR
+    assert await is_good(node, kept.id, kept.secret)
+    for made, each in zip(new, (revoked, capped, cancelled, kept), strict=True):
+        assert await is_good(node, each.id, made.new_secret.reveal()) is (each is not cancelled)
     assert (await AuditLog(node.database, node.changes.pepper).verify([])).problem is None
 
 
