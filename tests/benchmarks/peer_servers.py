@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import asyncpg
 import uvloop
 from aiohttp import encode_basic_auth, web
+from aiohttp.test_utils import unused_port
 from benchmarks.reset_rate import PEPPER, new_postgres, new_sqlite
 from support.callers import ADMIN
 from support.databases import PostgresServer
@@ -98,12 +99,6 @@ class Server:
         ).encode() + body
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def started(
     name: str,
@@ -115,7 +110,7 @@ def started(
     **environment: str,
 ) -> Iterator[Server]:
     """Run a server; PORT in the command is its port."""
-    port = free_port()
+    port = unused_port()
     process = subprocess.Popen(
         [part.replace("PORT", str(port)) for part in command],
         env={**os.environ, "NODE_ENV": "production", **environment},

@@ -45,6 +45,7 @@ from typing import cast
 import asyncpg
 import uvloop
 from aiohttp import web
+from aiohttp.test_utils import unused_port
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -155,17 +156,11 @@ def bytes_per_secret() -> float:
     return (own_memory() - before) / len(memory)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def started(
     name: str, clients: int, arguments: list[str], requests: list[bytes], **environment: str
 ) -> Iterator[Server]:
-    port = free_port()
+    port = unused_port()
     process = subprocess.Popen(
         [sys.executable, *arguments, "--port", str(port)],
         env={**os.environ, "GQL_SECRETS_USAGE_FLUSH": f"{FLUSH_SECONDS}s", **environment},

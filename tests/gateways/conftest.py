@@ -8,13 +8,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support.gateways import GATEWAYS, PROGRAM, Api, Gateway, Make, Server, free_port, running, started
+from aiohttp.test_utils import unused_port
+from support.gateways import GATEWAYS, PROGRAM, Api, Gateway, Make, Server, running, started
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("gql-secrets")
-    port = free_port()
+    port = unused_port()
     settings = {
         "GQL_SECRETS_DATA_DIR": str(folder / "data"),
         "GQL_SECRETS_HOST": "127.0.0.1",

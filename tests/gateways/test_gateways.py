@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import unused_port
 from support.gateways import (
     AWAY,
     HOME,
@@ -20,7 +21,6 @@ from support.gateways import (
     Gateway,
     Make,
     Server,
-    free_port,
     started,
 )
 
@@ -361,7 +361,7 @@ async def test_a_gateway_without_gql_secrets_refuses_with_a_server_error(
     make: tuple[Make, str], api: Api, tmp_path: Path
 ) -> None:
     """5xx makes applications try again; 401 would make them throw their secret away."""
-    with started(make, tmp_path, free_port(), api) as gateway:
+    with started(make, tmp_path, unused_port(), api) as gateway:
         response = await gateway.call(aiohttp.encode_basic_auth("anyone", "anything"))
 
     assert response.status in make[0].unavailable

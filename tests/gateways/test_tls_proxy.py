@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support.gateways import free_port
+from aiohttp.test_utils import unused_port
 from support.serving import serving
 from support.sockets import PROTOCOL
 from support.tls_proxy import CALLER, INSTALL, NAME, proxy, proxy_program, session_through
@@ -21,7 +21,7 @@ async def browser(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     program = proxy_program()
     if program is None:
         pytest.skip(f"nginx or openssl is not installed here ({INSTALL})")
-    port = free_port()
+    port = unused_port()
     listening = ("--port", str(port))
     with (
         serving(tmp_path, *listening, public_url=f"https://{NAME}", trusted_proxies="127.0.0.1") as server,

@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, CookieJar, WSMsgType, encode_basic_auth
+from aiohttp.test_utils import unused_port
 from support.identity_provider import AUDIENCE
-from support.provider_processes import ProviderProcess, free_port, provider_process
+from support.provider_processes import ProviderProcess, provider_process
 from support.serving import Serving, serving
 from support.sockets import PROTOCOL, Socket
 
@@ -340,7 +341,7 @@ async def test_a_provider_that_hangs_delays_no_caller_whose_key_is_known(
 
 
 async def test_the_server_starts_and_recovers_without_the_provider(modules: Path, tmp_path: Path) -> None:
-    port = free_port()
+    port = unused_port()
     command = ["node", "access_tokens.mjs", str(port), json.dumps({"ops": {"roles": ["ops"]}})]
     settings = SETTINGS | {"oidc_issuer": f"http://localhost:{port}"}
     with serving(tmp_path, **settings) as server:

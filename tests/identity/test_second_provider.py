@@ -19,10 +19,11 @@ from typing import Any, Final
 
 import pytest
 from aiohttp import encode_basic_auth
+from aiohttp.test_utils import unused_port
 from playwright.sync_api import Page, expect
 from support.console_window import Server
 from support.identity_provider import AUDIENCE
-from support.provider_processes import ProviderProcess, free_port, provider_process
+from support.provider_processes import ProviderProcess, provider_process
 
 from gql_secrets.domain import base64url
 
@@ -49,7 +50,7 @@ Set = tuple[Server, ProviderProcess]
 @contextlib.contextmanager
 def signing_in(folder: Path, *, secret: str = SECRET, algorithm: str = "RS256") -> Iterator[Set]:
     """A server whose console signs in at a provider of its own."""
-    port = free_port()
+    port = unused_port()
     server = Server(
         folder,
         GQL_SECRETS_OIDC_ISSUER=f"http://localhost:{port}",

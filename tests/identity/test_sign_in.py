@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import unused_port
 from playwright.sync_api import Page, expect
 from support.console_window import Server, Window
-from support.provider_processes import free_port, provider_process
+from support.provider_processes import provider_process
 
 
 @pytest.fixture(scope="module")
 def server(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server on 127.0.0.1, and its provider on `localhost`, which for a browser is another site."""
-    port = free_port()
+    port = unused_port()
     running = Server(
         tmp_path_factory.mktemp("server"),
         GQL_SECRETS_OIDC_ISSUER=f"http://localhost:{port}",

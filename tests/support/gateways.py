@@ -21,6 +21,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import unused_port
 from multidict import CIMultiDict
 
 from support.paths import ROOT
@@ -37,13 +38,6 @@ AWAY = "127.0.0.2"
 PATIENCE = 10
 
 # The programs.
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -427,7 +421,7 @@ def started(
     make: tuple[Make, str], folder: Path, verifier: int, api: Api, additions: Sequence[tuple[str, str]] = ()
 ) -> Iterator[Gateway]:
     """Run the gateway with its recipe; each addition is a line of the recipe, and the lines to put before it."""
-    port = free_port()
+    port = unused_port()
     how, program = make
     command = how.command(program, folder, port, verifier, api.port)
     for line, added in additions:

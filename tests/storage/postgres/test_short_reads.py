@@ -15,7 +15,7 @@ _SLEEP = "SELECT pg_sleep($1)"
 
 
 async def read_prepared(pool: ConnectionPool, statement: str, *values: object) -> list[tuple[object, ...]]:
-    """Read once more what this connection has prepared: there is no other one, and nothing else reads."""
+    """Read by a statement that the pool's only connection has prepared."""
     return [tuple(row) for row in await pool.read(statement, values)]
 
 
