@@ -10,7 +10,7 @@ from graphql import GraphQLOutputType, GraphQLResolveInfo
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
-from gql_secrets.graphql_server.plans import PlannedExecutor
+from gql_secrets.graphql_server.planned_executor import PlannedExecutor
 from gql_secrets.pauses import TimeSlice, current_slice
 
 

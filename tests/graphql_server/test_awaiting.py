@@ -13,7 +13,8 @@ from strawberry.execution import optimized_is_awaitable
 
 from gql_secrets.graphql_server.field_checks import FieldCheck
 from gql_secrets.graphql_server.loading import Loader, loads
-from gql_secrets.graphql_server.plans import PlannedExecutor, Plans
+from gql_secrets.graphql_server.planned_executor import PlannedExecutor
+from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.graphql_server.unfinished import take_unfinished
 from gql_secrets.pauses import LongWork
 

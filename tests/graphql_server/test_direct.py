@@ -13,7 +13,8 @@ from support.toy_graphql import Context, present
 from gql_secrets.graphql_server.direct import compile_operation, is_awaitable
 from gql_secrets.graphql_server.http import GraphQLEndpoint
 from gql_secrets.graphql_server.limits import Limits
-from gql_secrets.graphql_server.plans import PlannedExecutor, Plans
+from gql_secrets.graphql_server.planned_executor import PlannedExecutor
+from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.graphql_server.requests import GraphQLRequest
 from gql_secrets.graphql_server.unfinished import take_unfinished
 from gql_secrets.pauses import LongWork

@@ -13,7 +13,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition
 
 from gql_secrets.graphql_server.completions import Serializer, of_columns
-from gql_secrets.graphql_server.plans import PlannedExecutor, Plans
+from gql_secrets.graphql_server.planned_executor import PlannedExecutor
+from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.graphql_server.unfinished import take_unfinished
 from gql_secrets.pauses import LongWork
 
