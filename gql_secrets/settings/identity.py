@@ -1,11 +1,12 @@
 """The `GQL_SECRETS_OIDC_…` settings: the identity providers whose access tokens sign people in."""
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from gql_secrets.domain.access import LINK_PERSON
 from gql_secrets.domain.errors import SetupError
-from gql_secrets.domain.identity import DEFAULT_SCOPES, MAX_ISSUER, Issuer
+from gql_secrets.domain.identity import MAX_ISSUER, Issuer
 from gql_secrets.settings.addresses import is_loopback
 
 _PREFIX: Final = "GQL_SECRETS_OIDC_"
@@ -20,10 +21,10 @@ def parse_issuers(
     admin_roles: str,
     operator_roles: str,
     viewer_roles: str,
-    client_id: str = "",
-    client_secret: str = "",
-    scopes: str = DEFAULT_SCOPES,
-    insecure: bool = False,
+    client_id: str,
+    client_secret: str,
+    scopes: str,
+    insecure: bool,
 ) -> tuple[Issuer, ...]:
     """Return the issuers in their order.
 
@@ -54,29 +55,16 @@ def parse_issuers(
                 "tokens."
             )
         return ()
-    for url in urls:
-        _check_issuer(url, insecure=insecure)
-    names = [url.partition("://")[2].rstrip("/") for url in urls]
-    if len(set(names)) != len(names):
-        raise SetupError(f"{_PREFIX}ISSUER names an issuer twice.")
-    audiences = _entries("AUDIENCE", audience, len(urls))
-    if not all(audiences):
-        raise SetupError(
-            f"{_PREFIX}AUDIENCE is required with {_PREFIX}ISSUER: the name of this API at the identity provider, as in "
-            "the `aud` of its access tokens; for several issuers, one entry each, separated by `;`."
-        )
-    admins = _entries("ADMIN_ROLES", admin_roles, len(urls))
-    operators = _entries("OPERATOR_ROLES", operator_roles, len(urls))
-    viewers = _entries("VIEWER_ROLES", viewer_roles, len(urls))
-    client_ids = _texts("CLIENT_ID", client_id, len(urls))
-    client_secrets = _texts("CLIENT_SECRET", client_secret, len(urls))
-    if any(secret and not client for client, secret in zip(client_ids, client_secrets, strict=True)):
-        raise SetupError(f"{_PREFIX}CLIENT_SECRET needs {_PREFIX}CLIENT_ID, the id of that client.")
-    all_scopes = _texts("SCOPES", scopes, len(urls)) if ";" in scopes else [scopes] * len(urls)
-    if not all("openid" in each.split() for each in all_scopes):
-        raise SetupError(f"{_PREFIX}SCOPES must have openid among the scopes, which are separated by spaces.")
-    roles_claims = _claims("ROLES_CLAIM", roles_claim, len(urls))
-    name_claims = _claims("NAME_CLAIM", name_claim, len(urls))
+    _check_issuers(urls, insecure=insecure)
+    count = len(urls)
+    audiences = _audiences(audience, count)
+    admins = _entries("ADMIN_ROLES", admin_roles, count)
+    operators = _entries("OPERATOR_ROLES", operator_roles, count)
+    viewers = _entries("VIEWER_ROLES", viewer_roles, count)
+    clients = _clients(client_id, client_secret, count)
+    all_scopes = _scopes(scopes, count)
+    roles_claims = _claims("ROLES_CLAIM", roles_claim, count)
+    name_claims = _claims("NAME_CLAIM", name_claim, count)
     return tuple(
         Issuer(
             url,
@@ -86,8 +74,8 @@ def parse_issuers(
             admin_roles=frozenset(admins[place]),
             operator_roles=frozenset(operators[place]),
             viewer_roles=frozenset(viewers[place]),
-            client_id=client_ids[place],
-            client_secret=client_secrets[place],
+            client_id=clients[place][0],
+            client_secret=clients[place][1],
             scopes=all_scopes[place],
         )
         for place, url in enumerate(urls)
@@ -124,6 +112,41 @@ def _claims(name: str, text: str, count: int) -> list[tuple[str, ...]]:
     if not all(entries):
         raise SetupError(f"{_PREFIX}{name} must name a claim, such as roles or realm_access.roles.")
     return entries
+
+
+def _audiences(text: str, count: int) -> list[tuple[str, ...]]:
+    audiences = _entries("AUDIENCE", text, count)
+    if not all(audiences):
+        raise SetupError(
+            f"{_PREFIX}AUDIENCE is required with {_PREFIX}ISSUER: the name of this API at the identity provider, as in "
+            "the `aud` of its access tokens; for several issuers, one entry each, separated by `;`."
+        )
+    return audiences
+
+
+def _clients(client_id: str, client_secret: str, count: int) -> list[tuple[str, str]]:
+    """Return the id and the secret of the console's client at each issuer."""
+    clients = list(
+        zip(_texts("CLIENT_ID", client_id, count), _texts("CLIENT_SECRET", client_secret, count), strict=True)
+    )
+    if any(secret and not client for client, secret in clients):
+        raise SetupError(f"{_PREFIX}CLIENT_SECRET needs {_PREFIX}CLIENT_ID, the id of that client.")
+    return clients
+
+
+def _scopes(text: str, count: int) -> list[str]:
+    scopes = _texts("SCOPES", text, count) if ";" in text else [text] * count
+    if not all("openid" in each.split() for each in scopes):
+        raise SetupError(f"{_PREFIX}SCOPES must have openid among the scopes, which are separated by spaces.")
+    return scopes
+
+
+def _check_issuers(urls: Sequence[str], *, insecure: bool) -> None:
+    for url in urls:
+        _check_issuer(url, insecure=insecure)
+    names = [url.partition("://")[2].rstrip("/") for url in urls]
+    if len(set(names)) != len(names):
+        raise SetupError(f"{_PREFIX}ISSUER names an issuer twice.")
 
 
 def _check_issuer(url: str, *, insecure: bool) -> None:
