@@ -171,7 +171,7 @@ class ImmediateContext(SqliteTransactionContext):
         end = None
         try:
             if exc_type is None:
-                end = self._keep()
+                end = await self._keep()
             else:
                 end = await self._undo(exc_val)
         finally:
@@ -189,10 +189,18 @@ class ImmediateContext(SqliteTransactionContext):
         else:
             self.connection.run_now("SAVEPOINT change")
 
-    def _keep(self) -> "asyncio.Future[OperationalError | None]":
-        """Return a future of the commit: the disk may be full or broken, and then nothing was written."""
+    async def _keep(self) -> "asyncio.Future[OperationalError | None]":
+        """Return a future of the commit: the disk may be full or broken, and then nothing was written.
+
+        Raises:
+            OperationalError: the change could not be kept, and was undone.
+        """
         if not self._is_first:
-            self.connection.run_now("RELEASE change")
+            try:
+                self.connection.run_now("RELEASE change")
+            except sqlite3.Error as error:
+                await self._undo(error)
+                raise OperationalError(error) from error
         return self._queue.keep()
 
     async def _undo(self, failure: object) -> "asyncio.Future[OperationalError | None] | None":

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from support.installation import MakeClient
 
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.settings import DATABASE_FILE
+from gql_secrets.storage.sqlite.engine import ImmediateTransaction
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
 
@@ -80,6 +82,27 @@ async def test_a_change_that_fails_leaves_the_others(
     results = await asyncio.gather(*with_failure, return_exceptions=True)
     assert [place for place, each in enumerate(results) if isinstance(each, BaseException)] == [place]
     assert generations(data_dir, clients) == [2] * len(clients)
+    await check_chain(services)
+
+
+async def test_a_change_whose_savepoint_cannot_be_released_is_undone(
+    services: Services, clients: list[Made], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is that nothing was changed, so it must not be committed with the others."""
+    run_now = ImmediateTransaction.run_now
+    releases = iter(range(len(clients)))
+
+    def fail_once(self: ImmediateTransaction, statement: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        if statement.startswith("RELEASE") and next(releases) == 2:
+            raise sqlite3.OperationalError("out of memory")
+        return run_now(self, statement, values)
+
+    monkeypatch.setattr(ImmediateTransaction, "run_now", fail_once)
+    results = await reset_all(services, clients)
+    failed = [place for place, each in enumerate(results) if isinstance(each, BaseException)]
+    assert failed == [3]
+    assert isinstance(results[3], Unavailable)
+    assert generations(data_dir, clients) == [2, 2, 2, 1, 2, 2, 2, 2]
     await check_chain(services)
 
 
