@@ -178,9 +178,8 @@ class Budget:
         variables: Mapping[str, object],
     ) -> OperationWeight:
         defaults: dict[str, object] = {
-            definition.variable.name.value: _whole_number(definition.default_value)
+            definition.variable.name.value: _default_size(definition.default_value)
             for definition in operation.variable_definitions or ()
-            if isinstance(definition.default_value, IntValueNode)
         }
         walk = _Walk(self._costs, fragments, {**defaults, **variables}, self._limits.list_size)
         selections = walk.weigh_selections(operation.selection_set, self._roots[operation.operation])
@@ -341,6 +340,13 @@ class _Walk:
                     self._text_costs[name] = text_cost(self._values.get(name))
                 cost += self._text_costs[name]
         return cost
+
+
+def _default_size(node: ValueNode | None) -> object:
+    """Return the default of a variable as far as it gives a size: a number, or a list of the same length."""
+    if isinstance(node, IntValueNode):
+        return _whole_number(node)
+    return list(node.values) if isinstance(node, ListValueNode) else None
 
 
 def _whole_number(node: IntValueNode) -> int:

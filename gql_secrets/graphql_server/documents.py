@@ -172,7 +172,7 @@ class DocumentCache:
         """
         if operation.weight.variables:
             values = [variables.get(name) for name in operation.weight.variables]
-            asked = tuple((value if isinstance(value, (int, float)) else None, text_cost(value)) for value in values)
+            asked = tuple((_size_of(value), text_cost(value)) for value in values)
             if asked != operation.allowed:
                 self.budget.check_operation(operation.node, document.fragments, variables)
                 operation.allowed = asked
@@ -239,6 +239,11 @@ class DocumentCache:
         if isinstance(error, ValidationAbortedError):
             message = "There are more errors, or too many fields of the same name to compare: validation stopped here."
         return error_entry(message, BAD_REQUEST, error=error)
+
+
+def _size_of(value: object) -> object:
+    """Return what the size of a list may follow from: a number, or the length of a list."""
+    return len(value) if isinstance(value, list) else value if isinstance(value, (int, float)) else None
 
 
 # What the tools name a document by; md5 is Relay's, sha1 was graphql-codegen's. Nothing relies on their strength: the

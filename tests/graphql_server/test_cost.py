@@ -169,6 +169,20 @@ def test_a_page_sized_by_a_variable_weighs_its_value(declared: str, given: dict[
     assert weight.variables == ("n",)
 
 
+@pytest.mark.parametrize(
+    ("declared", "given", "items"),
+    [
+        ("$ids: [ID!]!", {"ids": ["a"]}, 1),
+        ("$ids: [ID!]!", {"ids": ["a"] * 23}, 23),
+        ('$ids: [ID!]! = ["a", "b", "c"]', {}, 3),
+        ('$ids: [ID!]! = ["a", "b", "c"]', {"ids": ["a"]}, 1),
+        ("$ids: [ID!]! = []", {}, 0),
+    ],
+)
+def test_a_list_of_ids_in_a_variable_weighs_its_length(declared: str, given: dict[str, object], items: int) -> None:
+    assert weigh(f"query ({declared}) {{ nodes(ids: $ids) {{ id }} }}", given).cost == 1 + 2 * items
+
+
 def test_sizes_are_multiplied_along_nested_lists_and_added_along_sibling_lists() -> None:
     one = "{ clients(first: 10) { nodes { secrets(first: 5) { nodes { id } } } } }"
     two = "{ clients(first: 10) { nodes { secrets(first: 5) { nodes { id } } } edges { node { id } } totalCount } }"
@@ -221,6 +235,17 @@ def test_every_size_is_weighed_however_well_the_document_is_known() -> None:
             prepare(engine, query, {"n": 100})
     with pytest.raises(DocumentRefused):
         prepare(engine, query, {"n": True, "m": 1} | {"n": 10**30})
+
+
+def test_a_longer_list_of_ids_is_weighed_again_though_its_texts_are_short() -> None:
+    """It was allowed at the cost of the one id that came before."""
+    engine = make_endpoint().engine
+    below = "... on Client { secrets(first: 100) { nodes { id hint state } } }"
+    query = f"query ($ids: [ID!]!) {{ nodes(ids: $ids) {{ {below} }} }}"
+    for _ in range(2):
+        prepare(engine, query, {"ids": ["a"]})
+        with pytest.raises(DocumentRefused):
+            prepare(engine, query, {"ids": ["a"] * 23})
 
 
 def test_a_size_that_did_not_change_is_not_weighed_again(monkeypatch: pytest.MonkeyPatch) -> None:

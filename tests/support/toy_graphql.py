@@ -261,6 +261,10 @@ class Query:
     async def node(self, id: strawberry.ID) -> Node | None:  # noqa: A002
         return Client(id=id, client_id=strawberry.ID("c1"))
 
+    @strawberry.field
+    async def nodes(self, ids: list[strawberry.ID]) -> list[Node | None] | None:
+        return [Client(id=id_, client_id=strawberry.ID("c1")) for id_ in ids]
+
     @strawberry.field(extensions=[SignedIn()])
     async def guarded(self, info: strawberry.Info[Context, None]) -> str | None:
         return f"seen by {info.context.caller.name}"
