@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from inspect import isawaitable
 from typing import Any
 
-from graphql import GraphQLOutputType, GraphQLResolveInfo
+from graphql import GraphQLOutputType, GraphQLResolveInfo, Undefined
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
@@ -88,7 +88,9 @@ class PausingExecutor(PlannedExecutor):
         position_context: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         """Complete a value now, or after a pause."""
-        if field_details_list[0].node.selection_set is not None:
+        # Null is completed now: graphql-core looks for it in a value that may not be null before that is awaited.
+        is_null = result is None or result is Undefined
+        if not is_null and field_details_list[0].node.selection_set is not None:
             time_slice = current_slice()
             if time_slice is not None and time_slice.is_spent:
                 return self._complete_later(

@@ -4,13 +4,17 @@ import asyncio
 from typing import Any
 
 import pytest
+import strawberry
+from graphql import ExecutionResult, Undefined, parse
+from strawberry.execution import optimized_is_awaitable
 from support.graphql_http import Client, content_of, post
 from support.toy_graphql import Context, make_endpoint
 
 from gql_secrets import pauses
 from gql_secrets.graphql_server.engine import Engine, OperationResult
 from gql_secrets.graphql_server.requests import GraphQLRequest
-from gql_secrets.graphql_server.turns import Turns
+from gql_secrets.graphql_server.turns import PausingExecutor, Turns
+from gql_secrets.pauses import LongWork
 
 # `secrets` takes an argument, so every client is resolved on its own.
 PAGE = "{ clients(first: 40) { nodes { clientId secrets(first: 15) { nodes { id hint state } } } } }"
@@ -119,6 +123,40 @@ async def test_an_operation_pauses_when_its_time_slice_is_spent_and_answers_the_
 
     assert results == [expected]
     assert ticks > least
+
+
+@strawberry.type
+class Part:
+    name: str = "part"
+
+
+@strawberry.type
+class Box:
+    parts: list[Part]
+
+
+@strawberry.type
+class Boxes:
+    @strawberry.field
+    async def box(self, nothing: strawberry.Parent[object]) -> Box | None:
+        return Box(parts=[Part(), nothing])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("nothing", [None, Undefined])
+async def test_a_value_that_may_not_be_null_is_never_null_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch, nothing: object
+) -> None:
+    """It was null in the answer, without an error: graphql-core looked for null before the pause was over."""
+    monkeypatch.setattr(pauses, "SLICE_SECONDS", -1.0)
+    schema, query = strawberry.Schema(Boxes)._schema, parse("{ box { parts { __typename } } __typename }")
+    executor = PausingExecutor.build(schema, query, nothing, is_awaitable=optimized_is_awaitable)  # type: ignore[arg-type]
+    assert isinstance(executor, PausingExecutor)
+    with LongWork():
+        result = await executor.execute_operation()  # type: ignore[misc]
+
+    assert isinstance(result, ExecutionResult)
+    assert result.data == {"box": None, "__typename": "Boxes"}
+    assert [error.path for error in result.errors or ()] == [["box", "parts", 1]]
 
 
 async def test_a_document_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
