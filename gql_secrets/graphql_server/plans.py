@@ -32,6 +32,7 @@ from graphql import (
     InlineFragmentNode,
     SelectionSetNode,
     VariableNode,
+    is_abstract_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -238,7 +239,8 @@ class Plans:
         condition = fragment.type_condition
         if condition is None or condition.name.value == type_.name:
             return True
-        return any(interface.name == condition.name.value for interface in type_.interfaces)
+        named = self._schema.get_type(condition.name.value)
+        return is_abstract_type(named) and self._schema.is_sub_type(named, type_)
 
     def _field(self, parent: GraphQLObjectType, name: str, nodes: Sequence[FieldNode], depth: int) -> Plan | None:
         """Return what resolves and completes a field that has this name in the response."""

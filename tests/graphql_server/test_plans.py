@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import field
 from enum import Enum
+from typing import Annotated
 
 import pytest
 import strawberry
@@ -93,6 +94,9 @@ class Box(Thing):
     thing: Thing | None = None
 
 
+Anything = Annotated[Part | Box, strawberry.union("Anything")]
+
+
 SMALL, LARGE = (
     Part(id=strawberry.ID("1"), name="small", sound=Sound("tick")),
     Part(id=strawberry.ID("2"), name="large", size=9, colour=Colour.BLUE, sound=Sound("boom")),
@@ -149,6 +153,10 @@ class Query:
         return None
 
     @strawberry.field
+    def anything(self) -> Anything | None:
+        return SMALL
+
+    @strawberry.field
     def required(self) -> Part:
         return BROKEN
 
@@ -165,6 +173,8 @@ DOCUMENTS = [
     "{ box { parts { again: name label2: label name } } }",
     "{ box { parts { label later extended who times(number: 3) times2: times } } }",
     "{ box { thing { id __typename ... on Part { name label } } } }",
+    "{ box { parts { name ... on Anything { __typename } ... on Anything { ... on Part { size } } } } }",
+    "{ anything { ... on Thing { id } ... on Part { name ... on Anything { __typename } } } }",
     "{ box { ...B parts { ...on Thing { id } ...P } } } fragment B on Box { id } fragment P on Part { id }",
     "{ box { first { id } first { name first: label } ... { parts { id } } parts { name } } }",
     "query($yes: Boolean!) { box { parts { id name @include(if: $yes) label @skip(if: $yes) } } }",
