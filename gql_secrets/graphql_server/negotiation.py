@@ -11,6 +11,7 @@ from gql_secrets.graphql_server.requests import MalformedRequest
 JSON: Final = "application/json"
 GRAPHQL_JSON: Final = "application/graphql-response+json"
 EVENT_STREAM: Final = "text/event-stream"
+_LEAST_WEIGHT: Final = 0.001
 
 
 class AcceptedTypes(NamedTuple):
@@ -40,10 +41,7 @@ def _accepted(header: str) -> AcceptedTypes:
         quality = 1.0
         for parameter in parameters:
             if parameter.startswith("q="):
-                try:
-                    quality = float(parameter[2:])
-                except ValueError:
-                    quality = 0.0
+                quality = _weight(parameter[2:])
         qualities.setdefault(name, quality)
     wildcard = qualities.get("application/*", qualities.get("*/*", 0.0))
     json_types = {name: qualities.get(name, wildcard) for name in (JSON, GRAPHQL_JSON)}
@@ -55,6 +53,15 @@ def _accepted(header: str) -> AcceptedTypes:
         best if json_types[best] > 0 else None,
         event_stream=qualities.get(EVENT_STREAM, 0.0) > 0,
     )
+
+
+def _weight(text: str) -> float:
+    """Return a weight from 0 to 1 (RFC 9110, section 12.4.2); for any other text the least that accepts."""
+    try:
+        weight = float(text)
+    except ValueError:
+        return _LEAST_WEIGHT
+    return weight if 0 <= weight <= 1 else _LEAST_WEIGHT
 
 
 def check_accepted(accepted: AcceptedTypes) -> None:
