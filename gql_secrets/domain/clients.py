@@ -32,7 +32,8 @@ def parse_description(text: str | None) -> str | None:
     description = (text or "").strip()
     if len(description) > MAX_DESCRIPTION or not is_writable(description.translate({9: 32, 10: 32, 13: 32})):
         raise InvalidDescription(
-            f"A description must have at most {MAX_DESCRIPTION} characters and no control characters."
+            f"A description must have at most {MAX_DESCRIPTION} characters, and no control characters except tabs and "
+            "line breaks."
         )
     return description or None
 

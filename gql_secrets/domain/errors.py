@@ -315,8 +315,8 @@ class Forbidden(Failure):
     Attributes:
         required_roles: the roles that are allowed to, most powerful first; empty if the role is not the cause.
         argument: the Python name of the argument that is not allowed, or None for the whole call.
-        reason: a stable word if the role is not the cause: `RETAINED_SECRET`, `ADDRESS`,
-            `SIGN_IN_LINKS`.
+        reason: a stable word if the role is not the cause: `RETAINED_SECRET`, `ADDRESS`, `ORIGIN`,
+            `ACTING_USER`, `SIGN_IN_LINKS`.
     """
 
     def __init__(

@@ -50,7 +50,8 @@ class _TargetResult:
     not_effective_reason: str | None = strawberry.field(default=None, description=NOT_EFFECTIVE_REASON)
 
     @strawberry.field(
-        description="The client after the change, or unchanged if the change was refused.", metadata=FOUND_TOGETHER
+        description="The client after the change, or unchanged if the change was refused. Null if it does not exist.",
+        metadata=FOUND_TOGETHER,
     )
     async def client(self, info: Info) -> Client | None:
         try:

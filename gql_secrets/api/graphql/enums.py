@@ -115,7 +115,7 @@ _describe(
     EXPIRED="Its retention period ended.",
     REVOKED="It was revoked.",
     WITHDRAWN="It was not used before the next reset replaced it.",
-    DISPLACED="A reset with endActiveRollover: true ended it while it was still valid.",
+    DISPLACED="A smooth reset during its rollover ended it while it was still valid.",
     HARD_RESET="A hard reset (hoursToLive: 0) ended it.",
     CANCELLED="Its rollover was cancelled before it was used.",
     CLIENT_DELETED="Its client was deleted.",
@@ -213,7 +213,8 @@ _describe(
     CANCELLED="The client's rollover was cancelled. secretId is the old secret, which is current again.",
     FIRST_USED="A secret was used for the first time.",
     EXPIRED="The client's old secret expired.",
-    REFUSED_ATTEMPT="An ended secret was tried. Attempts within a few seconds are reported as one event.",
+    REFUSED_ATTEMPT="An ended secret or a secret of a disabled client was tried. Attempts within a few seconds are "
+    "reported as one event.",
 )
 _describe(
     WebhookEventType,
@@ -263,12 +264,14 @@ _describe(
     SECRET_NOT_OLD="The secret is not an old secret of this client.",  # noqa: S106
     CONFLICT="The client changed since it was read, or another change of it is in progress.",
     IDEMPOTENCY_KEY_REUSED="The idempotency key was used with other arguments in the last ten minutes.",
-    IDEMPOTENCY_RESULT_ENDED="The secret that was created with this idempotency key has ended.",
+    IDEMPOTENCY_RESULT_ENDED="The secret that was created with this idempotency key has ended, or the client that "
+    "reset itself has used it.",
     LAST_OWNER="The last enabled client with the owner feature cannot be deleted or disabled, and cannot lose the "
     "feature.",
     RATE_LIMITED="Too many resets of this client. Try again after retryAfterSeconds.",
     INVALID_TARGETS="There are no targets, more than 100, several for one client, or one for the caller's own client.",
-    NOT_SAFE_TO_REVOKE="The old secret is still in use, or was until recently: the advice is not REVOKE.",
+    NOT_SAFE_TO_REVOKE="The advice of the rollover is not REVOKE: the new secret is not yet in use, or the old one was "
+    "used recently.",
     INVALID_WEBHOOK="The URL, the events, or the description of the webhook is invalid, or there are already 20 "
     "webhooks.",
     WEBHOOK_NOT_FOUND="No webhook or delivery has this id.",

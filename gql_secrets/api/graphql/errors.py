@@ -73,8 +73,12 @@ class UserError:
         description="The path of the argument that caused the error. Null if no single argument did."
     )
     message: str = strawberry.field(description="A sentence for people that explains the error and what to do.")
-    minimum: int | None = strawberry.field(default=None, description="The smallest allowed value of the argument.")
-    maximum: int | None = strawberry.field(default=None, description="The largest allowed value of the argument.")
+    minimum: int | None = strawberry.field(
+        default=None, description="The smallest allowed value, length, or number of items of the argument."
+    )
+    maximum: int | None = strawberry.field(
+        default=None, description="The largest allowed value, length, or number of items of the argument."
+    )
     rollover_in_progress: RolloverInProgress | None = strawberry.field(
         default=None, description="With ROLLOVER_IN_PROGRESS: the rollover that the reset would have changed."
     )

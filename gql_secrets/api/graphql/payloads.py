@@ -45,7 +45,8 @@ class _ClientPayload:
     client_id: strawberry.Private[str | None] = None
 
     @strawberry.field(
-        description="The client after the change, or unchanged if the change was refused.", metadata=FOUND
+        description="The client after the change, or unchanged if the change was refused. Null if it does not exist.",
+        metadata=FOUND,
     )
     async def client(self, info: Info) -> Client | None:
         try:

@@ -55,7 +55,7 @@ class SessionMutations:
     @strawberry.mutation(
         description="Creates a link that signs a person in to the console once, within 15 minutes. Give it only to "
         "that person: anyone who has the link can use it. Not allowed with an old secret, and refused (FORBIDDEN, "
-        "reason SIGN_IN_LINKS) where GQL_SECRETS_SIGN_IN_LINKS is off.",
+        "reason SIGN_IN_LINKS) if GQL_SECRETS_SIGN_IN_LINKS is off.",
         extensions=[Guard(Role.ADMIN), RefusalsAreData(CreateSignInLinkPayload)],
     )
     async def create_sign_in_link(

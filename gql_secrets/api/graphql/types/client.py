@@ -215,8 +215,8 @@ class Client(Node):
         return (await info.context.loaders.unknown_attempts.load(self.row.client_id)).last_at
 
     @strawberry.field(
-        description="Whether the viewer can reset the client's secret. Roles include the hard reset; a client that "
-        "resets itself can use only the smooth reset."
+        description="Whether the viewer can reset the client's secret. ADMIN and OPERATOR can use the hard reset; a "
+        "client that resets itself can use only the smooth reset."
     )
     def viewer_can_reset_secret(self) -> bool:
         return self._viewer_can(Role.OPERATOR) or self._viewer_resets_itself()

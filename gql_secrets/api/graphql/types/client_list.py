@@ -111,7 +111,7 @@ class Overview:
     due_for_rotation: int = strawberry.field(
         description="The number of clients whose current secret has reached its maximum age, or 90 days if it has none."
     )
-    never_used: int = strawberry.field(description="The number of clients of which no secret was ever used.")
+    never_used: int = strawberry.field(description="The number of clients whose secrets were never used.")
     total: int = strawberry.field(description="The number of clients that are not deleted.")
 
     @classmethod

@@ -104,22 +104,24 @@ class ClientSecret(Node):
         return (await info.context.loaders.totals.load(self.key)).last_used_at
 
     @strawberry.field(
-        description="How often the secret was used. Delayed by at most a minute, and never above 2147483647.",
+        description="How often the secret was used, including attempts refused only because of the allow list. Delayed "
+        "by at most a minute, and never above 2147483647.",
         metadata=_FROM_TOTALS,
     )
     async def use_count(self, info: Info) -> int:
         return min((await info.context.loaders.totals.load(self.key)).use_count, MAX_INT)
 
     @strawberry.field(
-        description="How often the secret was tried after it had ended, which means that a copy of the application "
-        "still has it. Delayed by at most a minute.",
+        description="How often the secret was tried after it had ended, or while its client was disabled: a copy of "
+        "the application still has it. Delayed by at most a minute.",
         metadata=_FROM_TOTALS,
     )
     async def refused_attempts(self, info: Info) -> int:
         return min((await info.context.loaders.totals.load(self.key)).refused_attempts, MAX_INT)
 
     @strawberry.field(
-        description="When the secret was last tried after it had ended. Delayed by at most a minute.",
+        description="When the secret was last tried after it had ended, or while its client was disabled. Delayed by "
+        "at most a minute.",
         metadata=_FROM_TOTALS,
     )
     async def last_refused_at(self, info: Info) -> datetime | None:

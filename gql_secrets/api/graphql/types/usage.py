@@ -23,8 +23,8 @@ class SecretUse:
     )
     count: int = strawberry.field(description="How often the source used the secret. Delayed by at most a minute.")
     refused: bool = strawberry.field(
-        description="Whether these are refused attempts, made after the secret had ended. The source still has the "
-        "secret."
+        description="Whether these are refused attempts, made after the secret had ended or while its client was "
+        "disabled. The source still has the secret."
     )
 
     @classmethod
@@ -43,8 +43,12 @@ class SecretUse:
 @strawberry.type(description="The use of a secret within one hour.")
 class UsageBucket:
     starts_at: datetime = strawberry.field(description="When the hour starts.")
-    count: int = strawberry.field(description="How often the secret was accepted.")
-    refused: int = strawberry.field(description="How often the secret was tried after it had ended.")
+    count: int = strawberry.field(
+        description="How often the secret was used, including attempts refused only because of the allow list."
+    )
+    refused: int = strawberry.field(
+        description="How often the secret was tried after it had ended, or while its client was disabled."
+    )
 
     @classmethod
     def of(cls, bucket: usage.UsageBucket) -> Self:

@@ -13,7 +13,7 @@ from gql_secrets.service.webhooks.management import MAX_DELIVERIES
 from gql_secrets.storage import webhook_models
 
 
-@strawberry.type(description="One event on its way to one webhook.")
+@strawberry.type(description="The delivery of one event to one webhook.")
 class WebhookDelivery:
     number: int = strawberry.field(description="The number of the delivery.")
     id: strawberry.ID = strawberry.field(description="The global id of the delivery.")
@@ -36,7 +36,7 @@ class WebhookDelivery:
     created_at: datetime = strawberry.field(
         description="When the delivery was created, or was last requested with redeliverWebhook."
     )
-    delivered_at: datetime | None = strawberry.field(description="When the endpoint took the event.")
+    delivered_at: datetime | None = strawberry.field(description="When the endpoint accepted the event.")
 
     @classmethod
     def of(cls, row: webhook_models.WebhookDelivery) -> Self:
