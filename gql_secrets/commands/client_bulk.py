@@ -83,12 +83,14 @@ async def revoke_safe(installation: Installation, *, as_json: bool) -> None:
     await _revoke_each(map(installation.revoke_if_safe, batches), as_json=as_json)
 
 
-async def revoke_all(installation: Installation, reason: str | None, *, as_json: bool) -> None:
+async def revoke_all(installation: Installation, reason: str | None, *, yes: bool, as_json: bool) -> None:
     """Revoke the old secret of every client that has one."""
     from gql_secrets.service.client_filter import ClientFilter
 
     in_rollover = ClientFilter(in_rollover=True)
     client_ids = [str(data["clientId"]) async for data in installation.each_client(None, in_rollover)]
+    if client_ids and not yes:
+        confirm(f"Old secrets: {len(client_ids)}. Revoke all of them now, including those that are still in use?")
     batches = _batches(client_ids, _REVOKED_TOGETHER)
     await _revoke_each((installation.revoke_old_secrets(batch, reason=reason) for batch in batches), as_json=as_json)
 

@@ -34,11 +34,11 @@ async def reset(
     ] = None,
     ids: Annotated[
         typer.FileText | None,
-        typer.Option("--ids", metavar="FILE", help="Reset the clients of this file, one id a line; - for stdin."),
+        typer.Option("--ids", metavar="FILE", help="Reset the clients of this file: one id per line; - for stdin."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="With --ids: where each new secret is written, in its own file."),
+        typer.Option("--out", metavar="DIR", help="With --ids: the directory for the new secrets, one file each."),
     ] = None,
     end_active_rollover: Annotated[
         bool, typer.Option("--end-active-rollover", help="Reset even if a rollover is in progress.")
@@ -107,6 +107,7 @@ async def revoke_old(
     ] = False,
     if_generation: _Generation = None,
     reason: Reason = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Revoke the old secret now. The current secret is not affected."""
@@ -118,7 +119,7 @@ async def revoke_old(
         await revoke_safe(installation, as_json=as_json)
         return
     if client_id is None:
-        await revoke_all(installation, reason, as_json=as_json)
+        await revoke_all(installation, reason, yes=yes, as_json=as_json)
         return
     done = await installation.revoke_old_secret(client_id, if_generation=if_generation, reason=reason)
     if not done.already_ended:
@@ -142,7 +143,7 @@ async def change_retention(
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change when the old secret expires, to at most 168 hours after its reset."""
+    """Change when the old secret expires. That is at most 168 hours after its reset."""
     until, clamped, effect = await installation.change_retention(
         client_id, Retention(hours, minimum=1), if_generation=if_generation, reason=reason
     )
@@ -161,7 +162,7 @@ async def cancel_rollover(
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
-    """Undo a reset, provided that the new secret has not been used."""
+    """Undo a reset whose new secret was never used."""
     current, withdrawn, effect = await installation.cancel_rollover(
         client_id, if_generation=if_generation, reason=reason
     )

@@ -89,11 +89,27 @@ def test_revoke_all_ends_every_old_secret_and_no_current_one(run: RunCommand, se
     made = [create(run, f"Shop {number}") for number in range(3)]
     new = [run("client", "reset", each["clientId"], "--hours", "24", "--json").data["newSecret"] for each in made]
 
-    ended = run("client", "revoke-old", "--all", "--json")
+    ended = run("client", "revoke-old", "--all", "--yes", "--json")
     assert {each["clientId"] for each in ended.data} == {each["clientId"] for each in made}
     for each, secret in zip(made, new, strict=True):
         assert are_valid(settings, each["clientId"], each["secret"], secret) == [False, True]
     assert run("client", "revoke-old", "--all").out == ""
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("stdin", ["n\n", "\n", ""])
+def test_to_revoke_all_asks_first(run: RunCommand, settings: Settings, stdin: str) -> None:
+    """It ends secrets that are in use, and those of every client."""
+    made = create(run)
+    new = run("client", "reset", made["clientId"], "--hours", "24", "--json").data["newSecret"]
+
+    refused = run("client", "revoke-old", "--all", stdin=stdin)
+    assert (refused.code, refused.out) == (1, "")
+    assert "Old secrets: 1. Revoke all of them now, including those that are still in use? [y/N]" in refused.err
+    assert are_valid(settings, made["clientId"], made["secret"], new) == [True, True]
+
+    assert run("client", "revoke-old", "--all", stdin="y\n").out == f"{made['clientId']}\n"
+    assert are_valid(settings, made["clientId"], made["secret"], new) == [False, True]
 
 
 def test_to_revoke_all_says_once_that_a_node_may_not_follow(run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +120,7 @@ def test_to_revoke_all_says_once_that_a_node_may_not_follow(run: RunCommand, mon
         return Effect(everywhere=False, reason="A node did not confirm it.")
 
     monkeypatch.setattr(Fence, "wait", fail)
-    outcome = run("client", "revoke-old", "--all", "--json")
+    outcome = run("client", "revoke-old", "--all", "--yes", "--json")
     assert [each["effectiveEverywhere"] for each in outcome.data] == [False] * 3
     assert outcome.err.count("A node did not confirm it.") == 1
 
@@ -122,7 +138,7 @@ def test_what_was_revoked_is_reported_even_if_the_rest_fails(run: RunCommand, mo
 
     monkeypatch.setattr(LocalInstallation, "revoke_old_secrets", revoke_one)
     monkeypatch.setattr(client_bulk, "_REVOKED_TOGETHER", 1)
-    outcome = run("client", "revoke-old", "--all")
+    outcome = run("client", "revoke-old", "--all", "--yes")
     assert (outcome.code, outcome.out) == (1, f"{made[1]['clientId']}\n")  # the newest is the first
     assert "Old secrets revoked: 1." in outcome.err
     assert "The database is unavailable." in outcome.err
@@ -172,7 +188,7 @@ def test_the_audit_has_the_reason_of_every_change(run: RunCommand, settings: Set
         ("change-retention", "--hours", "2"),
         ("revoke-old",),
         ("reset", "--hours", "24"),
-        ("revoke-old", "--all"),
+        ("revoke-old", "--all", "--yes"),
         ("reset", "--hours", "0"),
         ("disable",),
         ("enable",),
