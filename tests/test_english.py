@@ -171,6 +171,22 @@ def test_the_help_of_every_command_and_option_is_plain_english() -> None:
     assert [name for name, text in helps if not text and not name.endswith(" help")] == []
 
 
+def test_a_list_of_commands_shows_whole_sentences() -> None:
+    """Such a list shows the first sentence of each command's help, and cuts it off where the line ends."""
+    pages = list(command_lists_of(typer.main.get_command(app), "gql-secrets"))
+    assert len(pages) == 9
+    assert [line for page in pages for line in page.splitlines() if line.endswith("...")] == []
+
+
+def command_lists_of(command: Any, name: str) -> Iterator[str]:
+    commands = getattr(command, "commands", {})
+    if commands:
+        page = command.get_help(typer.Context(command, info_name=name, terminal_width=78))  # of a line of 80
+        yield page.partition("Commands:")[2]
+    for each in commands.values():
+        yield from command_lists_of(each, each.name)
+
+
 @pytest.mark.parametrize(
     "text",
     [

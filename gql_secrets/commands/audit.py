@@ -51,7 +51,7 @@ async def accept(
     reason: Annotated[str, typer.Option(help="Why the edited audit log is accepted: at most 200 characters.")],
     as_json: AsJson = False,
 ) -> None:
-    """Accept an audit log that was edited outside gql-secrets, and sign it again. The audit log records it."""
+    """Accept an audit log that was edited, and sign it again. The audit log records it."""
     from gql_secrets.service.audit_acceptance import accept_audit
 
     problem = await accept_audit(services.changes, by=cli_caller(), reason=reason)
@@ -68,7 +68,9 @@ async def export(
         Path | None,
         typer.Option(help="A file to append to; the export continues after its last event. Default: stdout."),
     ] = None,
-    after: Annotated[int, typer.Option(help="Start after this revision (without --output).", min=0)] = 0,
+    after: Annotated[
+        int, typer.Option(metavar="REVISION", help="Start after this revision (without --output).", min=0)
+    ] = 0,
 ) -> None:
     """Write the events as JSON lines, oldest first."""
     from gql_secrets.service.audit_export import last_revision_of
@@ -96,7 +98,9 @@ async def prune(
     services: "Services",
     before: Annotated[
         datetime,
-        typer.Option(formats=["%Y-%m-%d"], help="Prune the events before this day (UTC), such as 2026-01-31."),
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="DAY", help="Prune the events before this day (UTC), such as 2026-01-31."
+        ),
     ],
     export: Annotated[
         Path, typer.Option(help="A new file for the events. Keep it: afterwards, nothing else has them.")

@@ -24,7 +24,7 @@ _Backup = Annotated[Path, typer.Argument(metavar="FILE", help="What gql-secrets 
 
 @with_services
 async def backup(services: "Services", file: _NewFile, as_json: AsJson = False) -> None:
-    """Write the whole database to a new file while the server runs, and verify the file. The pepper is not in it."""
+    """Write the whole database to a new file, and verify it. The server can run. The pepper is not in the file."""
     from gql_secrets.service.backup import back_up
 
     copied = await back_up(services.database, services.changes.pepper, file)
@@ -62,7 +62,7 @@ def restore(settings: Settings, file: _Backup, as_json: AsJson = False) -> None:
     say(
         "What was changed after the backup is lost. Each node that knows of such changes says so when it starts: the "
         "clients that they are about are not verified, and only changes that end something are made, until you run "
-        "gql-secrets restore accept. Where no node has its journal, secrets that were revoked after the backup are "
+        "gql-secrets restore accept. If no node has its journal, secrets that were revoked after the backup are "
         "valid again: run gql-secrets client revoke-old --all, and reset each client that was reset after the backup."
     )
     write(copied_data(copied), as_json=as_json, done=done)
@@ -75,20 +75,23 @@ async def accept(
     services: "Services",
     reason: Annotated[str, typer.Option(help="Why the restored database is accepted: at most 200 characters.")],
     end_retained: Annotated[
-        bool, typer.Option("--end-retained", help="End the old secret of every client in a rollover first.")
+        bool, typer.Option("--end-retained", help="First end the old secret of every client in a rollover.")
     ] = False,
     as_it_is: Annotated[
         bool, typer.Option("--as-it-is", help="End nothing: a secret that had ended may be valid again.")
     ] = False,
     replay: Annotated[
-        bool, typer.Option("--replay", help="End again what the lost changes in the nodes' journals had ended.")
+        bool, typer.Option("--replay", help="First end again what the lost changes in the nodes' journals had ended.")
     ] = False,
     export: Annotated[
         Path | None, typer.Option(help="With --replay: an exported audit, for changes that no journal has.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accept a database that went back in time: all clients are verified and can be changed again. This is audited."""
+    """Accept a database that went back in time. Then all clients are verified and can be changed again.
+
+    The audit log records it.
+    """
     from gql_secrets.service.restore_acceptance import Acceptance, accept_restore
 
     if end_retained + as_it_is + replay != 1:

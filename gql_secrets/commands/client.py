@@ -195,7 +195,7 @@ async def update(
 async def enable(
     installation: Installation, client_id: ClientId, reason: Reason = None, as_json: AsJson = False
 ) -> None:
-    """Accept the client's secrets again, except those that have ended."""
+    """Accept a client's secrets again. Those that have ended stay ended."""
     await _set_enabled(installation, client_id, enabled=True, reason=reason, as_json=as_json)
 
 
@@ -204,7 +204,7 @@ async def enable(
 async def disable(
     installation: Installation, client_id: ClientId, reason: Reason = None, as_json: AsJson = False
 ) -> None:
-    """Refuse the client's secrets until it is enabled. An old secret still expires on time."""
+    """Refuse a client's secrets until it is enabled. An old secret still expires on time."""
     await _set_enabled(installation, client_id, enabled=False, reason=reason, as_json=as_json)
 
 

@@ -13,7 +13,7 @@ app = typer.Typer(help="Show the nodes that run on the database.", no_args_is_he
 @app.command()
 @with_installation
 async def status(installation: Installation, as_json: AsJson = False) -> None:
-    """List the nodes, whether each may verify from memory, and how many changes it is behind."""
+    """List the nodes. The output says whether each may verify from memory, and how many changes it is behind."""
     cluster = await installation.cluster()
     if as_json:
         write_text(f"{to_json(cluster)}\n")

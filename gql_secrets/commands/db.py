@@ -46,7 +46,7 @@ _AFTER_RESUME: Final[Mapping[ChangesPause, str]] = {
 @app.command()
 @with_settings
 def upgrade(settings: Settings, as_json: AsJson = False) -> None:
-    """Apply pending migrations, and create the database if there is none. The server does this when it starts."""
+    """Apply pending migrations. A database that does not exist is created. The server does both when it starts."""
     applied = run_to_end(_upgrade(settings))
     say(f"Applied: {', '.join(applied)}." if applied else "The database is up to date.")
     if as_json:
@@ -56,7 +56,7 @@ def upgrade(settings: Settings, as_json: AsJson = False) -> None:
 @app.command()
 @with_settings
 def check(settings: Settings, as_json: AsJson = False) -> None:
-    """Check that the database is up to date, belongs to this pepper, and is consistent."""
+    """Check that the database is consistent. It must also be up to date, and belong to this pepper."""
     require_database(settings)
     figures, damage = run_to_end(_check(settings))
     write(figures | {"damage": damage}, as_json=as_json)
@@ -77,19 +77,15 @@ async def copy(
     ] = None,
     online: Annotated[
         bool,
-        typer.Option(
-            "--online", help="Copy while the servers run. In the end both databases pause changes, and are verified."
-        ),
+        typer.Option("--online", help="Copy while the servers run. At the end, changes are paused on both databases."),
     ] = False,
     finish: Annotated[
         bool,
-        typer.Option(
-            "--finish", help="End the pause on the new database: every server was moved to it after --online."
-        ),
+        typer.Option("--finish", help="End the pause on the new database, after every server was moved to it."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy everything into an empty database of either kind, and verify the copy. Stop the servers, or use --online."""
+    """Copy everything into an empty database of either kind. It is verified. Stop the servers, or use --online."""
     from gql_secrets.service.database_copy import copy_database
 
     if (to is None) == (to_file is None):
@@ -118,11 +114,12 @@ async def copy(
 async def resume(
     services: "Services",
     after_move: Annotated[
-        bool, typer.Option("--after-move", help="Also on a database that was moved: the new one is never used again.")
+        bool,
+        typer.Option("--after-move", help="Also on a database that was moved, if the new one is abandoned."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Accept changes again after db copy --online: on the old database, this discards the copy."""
+    """Accept changes again after db copy --online. On the old database, this discards the copy."""
     from gql_secrets.service.changes_pause import resume_changes
 
     pause = await resume_changes(services.changes, by=cli_caller(), after_move=after_move)

@@ -12,16 +12,14 @@ if TYPE_CHECKING:
     from gql_secrets.service.pepper_status import KeyStatus
     from gql_secrets.wiring import Services
 
-app = typer.Typer(
-    help="Show what depends on each key of the pepper, and move secrets to a new one.", no_args_is_help=True
-)
+app = typer.Typer(help="Move secrets to a new key of the pepper.", no_args_is_help=True)
 
 _MAX_CLIENTS: Final = 1000
 
 
 @app.callback()
 def group() -> None:
-    """Show what depends on each key of the pepper, and move secrets to a new one."""
+    """Move secrets to a new key of the pepper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class _Dependent:
 @app.command()
 @with_services
 async def status(services: "Services", as_json: AsJson = False) -> None:
-    """Show what depends on each key, when it may be removed from the pepper, and what is lost with it."""
+    """Show what depends on each key. The output says when it may be removed, and what is lost with it."""
     from gql_secrets.service.pepper_migration import find_migration
     from gql_secrets.service.pepper_status import clients_of_older_keys, key_statuses
 
@@ -82,9 +80,9 @@ async def status(services: "Services", as_json: AsJson = False) -> None:
 @app.command()
 @with_services
 async def migrate(services: "Services", as_json: AsJson = False) -> None:
-    """Move each secret that is verified from now on to the first key of the pepper. The audit log records it.
+    """Move secrets to the first key of the pepper. Each is moved when it is next verified. The audit log records it.
 
-    Every running node must have the same first key. Nothing changes if this migration has begun already.
+    Every running node must have the same first key. If this migration has already begun, nothing changes.
     """
     from gql_secrets.service.pepper_migration import begin_migration
 

@@ -14,7 +14,7 @@ app = typer.Typer(help="List and end the sessions of people, and void sign-in li
 @app.command("list")
 @with_installation
 async def list_sessions(installation: Installation, as_json: AsJson = False) -> None:
-    """List the sessions of people who are signed in, and the sign-in links that nobody has used yet."""
+    """List the sessions of people who are signed in. Sign-in links that nobody has used yet are listed too."""
     sessions = await installation.sessions()
     links = await installation.unused_links()
     if links is None:
@@ -61,7 +61,7 @@ async def end(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """End sessions now, and the sessions and unused links that come from them."""
+    """End sessions now. The sessions and unused links that come from them end too."""
     if [number is not None, actor is not None, all_sessions].count(True) != 1:
         raise typer.BadParameter("Pass the number of a session, --actor, or --all.")
     if actor is not None:

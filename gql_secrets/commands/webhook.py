@@ -22,7 +22,7 @@ async def create(
     installation: Installation,
     url: Annotated[str, typer.Argument(help="The https URL of the endpoint.")],
     event: Annotated[list[str], typer.Option("--event", help=f"{_EVENTS} Default: all.")] = [],  # noqa: B006
-    description: Annotated[str | None, typer.Option("--description", help="What the endpoint is.")] = None,
+    description: Annotated[str | None, typer.Option("--description", help="What the endpoint is for.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a webhook and show its signing secret once."""
@@ -115,7 +115,7 @@ async def send_test(installation: Installation, number: Number, as_json: AsJson 
 @app.command()
 @with_installation
 async def deliveries(installation: Installation, number: Number, as_json: AsJson = False) -> None:
-    """List the newest 50 deliveries of a webhook, the newest first."""
+    """List the newest 50 deliveries of a webhook. The newest is first."""
     rows = await installation.deliveries(number)
     if as_json:
         write_text(f"{to_json(rows)}\n")
