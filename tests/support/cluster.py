@@ -287,7 +287,11 @@ class Cluster:
         number = chance.randrange(NODES)
         await fault.begin(self, number)
         began = time.monotonic()
-        effect = await self._end(client.id, way)
+        try:
+            effect = await self._end(client.id, way)
+        except Exception as error:
+            error.add_note(f"while this was wrong: {fault.name}")
+            raise
         acknowledged = time.monotonic()
         self.history.endings.append(Ending(client, began, acknowledged, fault.name, effect))
         await asyncio.sleep(after / 2)

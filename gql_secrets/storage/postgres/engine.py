@@ -16,6 +16,7 @@ from tortoise.exceptions import OperationalError
 
 from gql_secrets.storage.postgres.connection import PooledConnection
 from gql_secrets.storage.postgres.pool import ConnectionPool
+from gql_secrets.storage.postgres.stopped_sessions import StoppedSessions
 from gql_secrets.storage.urgency import CLIENT_TO_LOCK, IS_URGENT
 
 
@@ -51,10 +52,12 @@ class SharedPoolContext(TransactionContextPooled):
         connection = await self._pool.acquire(for_verification=IS_URGENT.get())
         self.client._connection = connection  # noqa: SLF001
         client_id = CLIENT_TO_LOCK.get()
+        self._look = cast("SharedPoolClient", self.client._parent).stopped_sessions.look_later()  # noqa: SLF001
         try:
             if await connection.begin(client_id):
                 self.client.locked_client = client_id
         except BaseException as error:
+            self._look.cancel()
             await self._roll_back(connection, error)
             await self._pool.release(connection)
             raise
@@ -63,6 +66,7 @@ class SharedPoolContext(TransactionContextPooled):
 
     async def __aexit__(self, exc_type: object, exc_val: object, exc_tb: object) -> None:
         connection = cast("PooledConnection", self.client._connection)  # noqa: SLF001
+        self._look.cancel()
         try:
             if exc_type is not None:
                 if not connection.is_closed():
@@ -89,6 +93,7 @@ class SharedPoolClient(AsyncpgDBClient):
     async def create_connection(self, with_db: bool) -> None:  # noqa: ARG002  Tortoise's signature
         """Use the pool, once a first connection could be made."""
         self._pool = cast("ConnectionPool", self.extra["pool"])
+        self.stopped_sessions = StoppedSessions(self._pool)
         await self._pool.release(await self._pool.acquire())
 
     def _in_transaction(self) -> TransactionContext:
@@ -97,6 +102,7 @@ class SharedPoolClient(AsyncpgDBClient):
     async def _close(self) -> None:
         if self._pool:
             await self._pool.close()
+            await self.stopped_sessions.close()
             self._pool = None
 
 
