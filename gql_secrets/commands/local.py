@@ -18,6 +18,7 @@ from gql_secrets.commands.installation import (
     RevokeDone,
     RunningRollover,
 )
+from gql_secrets.commands.interruption import uninterrupted
 from gql_secrets.commands.local_people import LocalPeople
 from gql_secrets.commands.output import client_data, instant, secret_data
 from gql_secrets.domain.access import Feature
@@ -69,6 +70,7 @@ class LocalInstallation(LocalPeople):
                 return True
         return False
 
+    @uninterrupted
     async def create_client(self, given: ClientEdit) -> CreatedClient:
         details = ClientDetails.parse(
             contact=given.contact, labels=list(given.labels or ()), maximum_age_days=given.maximum_age_days
@@ -84,6 +86,7 @@ class LocalInstallation(LocalPeople):
         )
         return CreatedClient(made.client.client_id, made.client.name, made.secret)
 
+    @uninterrupted
     async def update_client(self, client_id: str, given: ClientEdit) -> tuple[Fields, Effect]:
         edit = await self.services.clients.update_client(
             client_id,
@@ -102,16 +105,19 @@ class LocalInstallation(LocalPeople):
         )
         return (await self._described([edit.client]))[0], edit.effect
 
+    @uninterrupted
     async def set_client_enabled(self, client_id: str, *, enabled: bool, reason: str | None) -> tuple[bool, Effect]:
         edit = await self.services.clients.set_client_enabled(
             client_id, enabled=enabled, by=cli_caller(), reason=reason
         )
         return edit.client.enabled, edit.effect
 
+    @uninterrupted
     async def delete_client(self, client_id: str, *, reason: str | None) -> tuple[str, Effect]:
         deleted = await self.services.clients.delete_client(client_id, by=cli_caller(), reason=reason)
         return deleted.client_id, deleted.effect
 
+    @uninterrupted
     async def reset_secret(
         self,
         client_id: str,
@@ -142,6 +148,7 @@ class LocalInstallation(LocalPeople):
             effect=done.effect,
         )
 
+    @uninterrupted
     async def revoke_old_secret(
         self,
         client_id: str,
@@ -160,6 +167,7 @@ class LocalInstallation(LocalPeople):
             )
         )
 
+    @uninterrupted
     async def change_retention(
         self, client_id: str, retention: Retention, *, if_generation: int | None, reason: str | None
     ) -> tuple[str, bool, Effect]:
@@ -168,6 +176,7 @@ class LocalInstallation(LocalPeople):
         )
         return instant(done.old_secret.expires_at) or "", done.clamped, done.effect
 
+    @uninterrupted
     async def cancel_rollover(
         self, client_id: str, *, if_generation: int | None, reason: str | None
     ) -> tuple[Fields, Fields, Effect]:
@@ -176,6 +185,7 @@ class LocalInstallation(LocalPeople):
         )
         return secret_data(done.current_secret) or {}, secret_data(done.withdrawn_secret) or {}, done.effect
 
+    @uninterrupted
     async def reset_secrets(
         self, client_ids: Sequence[str], retention: Retention, *, idempotency_key: str
     ) -> list[BulkReset]:
@@ -195,6 +205,7 @@ class LocalInstallation(LocalPeople):
                 results.append(BulkReset(outcome.client_id, made.new_secret, until, effect=made.effect))
         return results
 
+    @uninterrupted
     async def revoke_old_secrets(self, client_ids: Sequence[str], *, reason: str | None) -> list[BulkRevoke]:
         wait = OneWait(self.services.changes.fence)
         outcomes = []
@@ -224,6 +235,7 @@ class LocalInstallation(LocalPeople):
                 return targets
             after = page.cursors[-1]
 
+    @uninterrupted
     async def revoke_if_safe(self, targets: Sequence[OldSecret]) -> list[BulkRevoke]:
         outcomes = await self.services.bulk.revoke_old_secrets(
             [RevokeTarget(each.client_id, int(each.secret_id)) for each in targets], by=cli_caller()

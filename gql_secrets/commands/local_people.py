@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gql_secrets.commands.context import cli_caller
 from gql_secrets.commands.installation import CreatedLink, Fields, SigningSecret
+from gql_secrets.commands.interruption import uninterrupted
 from gql_secrets.commands.output import instant
 from gql_secrets.commands.sign_in_address import address_of
 from gql_secrets.domain.access import Role
@@ -30,18 +31,23 @@ class LocalPeople:
     async def unused_links(self) -> list[Fields] | None:
         return [_link_data(row) for row in await self.services.sessions.unspent_links()]
 
+    @uninterrupted
     async def end_session(self, number: int) -> bool:
         return await self.services.sessions.end(number, by=cli_caller())
 
+    @uninterrupted
     async def end_sessions_of(self, actor: str) -> int:
         return await self.services.sessions.end_all_of(actor, by=cli_caller())
 
+    @uninterrupted
     async def end_all_sessions(self) -> tuple[int, int]:
         return await self.services.sessions.end_all(by=cli_caller())
 
+    @uninterrupted
     async def void_link(self, number: int) -> bool:
         return await self.services.sessions.void_link(number, by=cli_caller())
 
+    @uninterrupted
     async def create_sign_in_link(self, name: str, role: Role) -> CreatedLink:
         link = await self.services.sessions.create_sign_in_link(name, role, by=cli_caller())
         url = link_url(address_of(self._settings), link.token)
@@ -64,12 +70,14 @@ class LocalPeople:
     async def webhooks(self) -> list[Fields]:
         return [_webhook_data(row) for row in await self.services.webhooks.all()]
 
+    @uninterrupted
     async def create_webhook(
         self, url: str, events: Sequence[WebhookEventType], *, description: str | None
     ) -> SigningSecret:
         made = await self.services.webhooks.create(url, events, description=description, by=cli_caller())
         return _signing_secret(made)
 
+    @uninterrupted
     async def update_webhook(
         self,
         number: int,
@@ -84,18 +92,22 @@ class LocalPeople:
         )
         return _webhook_data(row)
 
+    @uninterrupted
     async def delete_webhook(self, number: int) -> None:
         await self.services.webhooks.delete(number, by=cli_caller())
 
+    @uninterrupted
     async def rotate_webhook_secret(self, number: int) -> SigningSecret:
         return _signing_secret(await self.services.webhooks.rotate_secret(number, by=cli_caller()))
 
+    @uninterrupted
     async def test_webhook(self, number: int) -> Fields:
         return _delivery_data(await self.services.webhooks.send_test(number, by=cli_caller()))
 
     async def deliveries(self, number: int) -> list[Fields]:
         return [_delivery_data(row) for row in await self.services.webhooks.newest_deliveries(number)]
 
+    @uninterrupted
     async def redeliver(self, delivery: int) -> Fields:
         return _delivery_data(await self.services.webhooks.redeliver(delivery, by=cli_caller()))
 

@@ -9,6 +9,7 @@ from aiohttp import hdrs
 
 from gql_secrets import __version__
 from gql_secrets.commands.installation import RefusedByServer
+from gql_secrets.commands.interruption import uninterrupted
 from gql_secrets.domain.credentials import PlaintextSecret
 from gql_secrets.domain.errors import NOT_EVALUATED, Failure, Unavailable
 
@@ -73,6 +74,7 @@ class Connection:
             raise _failure_of(errors[0])
         return dict(data)
 
+    @uninterrupted
     async def change(self, document: str, **variables: object) -> dict[str, Any]:
         """Return the payload of a change.
 

@@ -23,6 +23,7 @@ from gql_secrets.commands.installation import (
     RunningRollover,
     given_only,
 )
+from gql_secrets.commands.interruption import uninterrupted
 from gql_secrets.commands.remote.people import RemotePeople
 from gql_secrets.domain.access import Feature, parse_features
 from gql_secrets.domain.credentials import PlaintextSecret
@@ -222,6 +223,7 @@ class RemoteInstallation(RemotePeople):
                 yield line
             after = int(json.loads(lines[-1])["revision"])
 
+    @uninterrupted
     async def _until_answered(self, document: str, **variables: object) -> dict[str, Any]:
         """Make a change that has an idempotency key; ask again where the answer is lost."""
         for _ in range(_ATTEMPTS - 1):
