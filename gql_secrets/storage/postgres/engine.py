@@ -58,8 +58,10 @@ class SharedPoolContext(TransactionContextPooled):
                 self.client.locked_client = client_id
         except BaseException as error:
             self._look.cancel()
-            await self._roll_back(connection, error)
-            await self._pool.release(connection)
+            try:
+                await self._roll_back(connection, error)
+            finally:  # it may be cancelled
+                await self._pool.release(connection)
             raise
         self.token = get_connections().set(self.connection_name, self.client)
         return self.client

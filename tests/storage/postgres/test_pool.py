@@ -12,12 +12,15 @@ from support.callers import ADMIN, DAY, HARD, Made, is_good, use, verify
 from support.databases import PostgresServer, name_in
 from support.installation import OpenNode
 from support.stopwatches import measured
+from tortoise.transactions import in_transaction
 
 from gql_secrets.domain.errors import Conflict, Unavailable
 from gql_secrets.settings import Settings
+from gql_secrets.storage.postgres.connection import PooledConnection
 from gql_secrets.storage.postgres.dialect import PostgresDialect
 from gql_secrets.storage.postgres.pool import ConnectionPool
 from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.urgency import CLIENT_TO_LOCK, IS_BRIEF
 from gql_secrets.wiring import Services
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -90,6 +93,42 @@ async def test_connections_that_were_cut_while_idle_cost_no_answer(
     for _ in range(10):
         assert await is_good(services, client.id, client.secret)
         assert await services.queries.find_client(client.id)
+
+
+async def test_a_begin_that_is_cancelled_while_it_is_undone_gives_its_connection_back(
+    services: Services, settings: Settings, open_node: OpenNode, client: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place in the pool was lost: after ten of them, a node had no connections."""
+    node = await open_node(settings=replace(settings, database_pool_size=1))
+    undoing, execute = asyncio.Event(), PooledConnection.execute
+
+    async def hangs(connection: PooledConnection, query: str, **options: float | None) -> str:
+        if query == "ROLLBACK":
+            undoing.set()
+            await asyncio.Event().wait()
+        return await execute(connection, query, **options)
+
+    async def begin() -> None:
+        async with in_transaction(node.database.dialect.writer):
+            pass
+
+    context = node.database.context
+    context.run(CLIENT_TO_LOCK.set, client.id)
+    context.run(IS_BRIEF.set, True)
+
+    async def cancel_another(tx: Transaction) -> None:
+        await tx.lock_for_change(client.id)
+        with monkeypatch.context() as patched:
+            patched.setattr(PooledConnection, "execute", hangs)
+            beginning = asyncio.get_running_loop().create_task(begin(), context=context)
+            await undoing.wait()
+            beginning.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await beginning
+
+    await services.database.run_tx(cancel_another)
+    async with asyncio.timeout(5):
+        assert await node.queries.find_client(client.id)
 
 
 # Locks of a node that was stopped
