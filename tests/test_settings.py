@@ -103,6 +103,15 @@ def test_an_unknown_or_invalid_setting_is_refused_with_a_sentence(name: str, val
     assert f"GQL_SECRETS_{name}" in str(refused.value) or name == "HOST"
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"), [("PROT", "Did you mean GQL_SECRETS_PORT?"), ("PASWORD", "The settings are: GQL_SECRETS_")]
+)
+def test_the_name_of_an_unknown_setting_is_compared_with_the_others(name: str, hint: str) -> None:
+    with pytest.raises(SetupError) as refused:
+        read(**{name: "1"})
+    assert str(refused.value).startswith(f"GQL_SECRETS_{name} is not a setting. {hint}")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_no_certificate(host: str) -> None:
     assert read(HOST=host).host == host

@@ -1,9 +1,10 @@
 """Settings: read from the environment and a file; an unknown or invalid one is refused with a sentence."""
 
+import difflib
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -146,7 +147,7 @@ class Settings:
             if variable in FOR_REMOTE_SERVERS:
                 continue
             if variable not in known:
-                raise SetupError(f"{variable} is not a setting. The settings are: {', '.join(known)}.")
+                raise SetupError(f"{variable} is not a setting. {_hint(variable.removeprefix(PREFIX), names)}")
             values[known[variable]] = _parsed(variable, known[variable], text.strip())
         for name in _READ_FROM_FILES:
             if f"{name}_file" in values and given.get(name) is None:
@@ -329,6 +330,14 @@ class Settings:
         finally:
             part.unlink(missing_ok=True)
         return pepper
+
+
+def _hint(unknown: str, names: Sequence[str]) -> str:
+    """Return the sentence that helps to correct the name of a setting."""
+    alike = difflib.get_close_matches(unknown.lower(), names, n=1, cutoff=0.7)
+    if alike:
+        return f"Did you mean {PREFIX}{alike[0].upper()}?"
+    return f"The settings are: {', '.join(f'{PREFIX}{name.upper()}' for name in names)}."
 
 
 def _read_file_of(name: str, values: Mapping[str, object]) -> str:
