@@ -172,6 +172,11 @@ def test_credentials_go_to_no_other_address(credentials: RunCommand) -> None:
         (200, "<html>", "answered with status 200, and not as gql-secrets does"),
         (502, "Bad Gateway", "answered with status 502"),
         (404, "[]", "answered with status 404"),
+        (404, '{"message": "Not Found"}', "answered with status 404"),
+        (200, '{"data": null}', "answered with status 200"),
+        (401, '{"errors": ["Sign in."]}', "answered with status 401"),
+        (403, '{"errors": {"code": 1}}', "answered with status 403"),
+        (503, '{"errors": [{"status": "503"}]}', "answered with status 503"),
     ],
 )
 def test_an_answer_of_something_else_is_one_sentence(
@@ -190,6 +195,17 @@ def test_a_server_that_is_not_there_is_one_sentence_and_exit_code_1(credentials:
     outcome = credentials("--url", f"http://127.0.0.1:{port}", "client", "disable", "x")
     assert (outcome.code, outcome.out, len(outcome.err.splitlines())) == (1, "", 1)
     assert "cannot be reached" in outcome.err
+
+
+@pytest.mark.parametrize(("client_id", "secret"), [("a:b", SECRET), ("caf\udce9", SECRET), ("me", "gqls_\udce9")])
+def test_credentials_that_cannot_be_sent_are_one_sentence(
+    bare: RunCommand, monkeypatch: pytest.MonkeyPatch, client_id: str, secret: str
+) -> None:
+    monkeypatch.setenv("GQL_SECRETS_CLIENT_SECRET", secret)
+    outcome = bare("--url", "http://127.0.0.1:1", "--client-id", client_id, "client", "list")
+    assert (outcome.code, len(outcome.err.splitlines())) == (1, 1)
+    assert client_id not in outcome.err
+    assert secret not in outcome.err
 
 
 @REMOTELY
@@ -308,6 +324,25 @@ def test_a_change_whose_answer_is_lost_says_that_it_may_have_been_made(
     monkeypatch.setattr(Connection, "query", lose)
     outcome = run("client", "disable", client_id)
     assert (outcome.code, "Whether the change was made is not known" in outcome.err) == (1, True)
+
+
+def test_a_reset_that_a_proxy_answers_with_json_of_its_own_is_sent_again(
+    credentials: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "_SECONDS_BETWEEN_ATTEMPTS", 0.0)
+    sent: list[object] = []
+    query = Connection.query
+
+    async def note(self: Connection, document: str, **variables: object) -> dict[str, Any]:
+        sent.append(variables["idempotencyKey"])
+        return await query(self, document, **variables)
+
+    monkeypatch.setattr(Connection, "query", note)
+    with answering(503, '{"message": "no healthy upstream"}') as url:
+        outcome = credentials("--url", url, "client", "reset", "x", "--hours", "0", "--yes")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "Whether the change was made is not known" in outcome.err
+    assert (len(sent), len(set(sent))) == (5, 1)
 
 
 @REMOTELY

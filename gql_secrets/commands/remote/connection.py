@@ -64,15 +64,13 @@ class Connection:
             raise Unavailable(f"{self._url} cannot be reached: {_reason_of(error)}.") from error
         if status in _REDIRECTS:
             raise Failure(f"{self._url} redirects, and credentials are sent to no other address. Use its own URL.")
-        try:
-            content = json.loads(body)
-            data, errors = content.get("data"), content.get("errors") or []
-        except (ValueError, AttributeError):
+        content = _content_of(body)
+        if content is None:
             kind = Unavailable if status in _UNAVAILABLE else Failure
-            raise kind(f"{self._url} answered with status {status}, and not as gql-secrets does.") from None
-        if errors:
-            raise _failure_of(errors[0])
-        return dict(data)
+            raise kind(f"{self._url} answered with status {status}, and not as gql-secrets does.")
+        if content.get("errors"):
+            raise _failure_of(content["errors"][0])
+        return dict(content["data"])
 
     @uninterrupted
     async def change(self, document: str, **variables: object) -> dict[str, Any]:
@@ -95,6 +93,23 @@ class Connection:
         for error in payload["userErrors"]:
             raise RefusedByServer(error["code"], error["message"])
         return dict(payload)
+
+
+def _content_of(body: bytes) -> dict[str, Any] | None:
+    """Return the answer to a document, with errors or data; None for what else a proxy answers, also as JSON."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(content, dict):
+        return None
+    errors = content.get("errors")
+    if not errors:
+        return content if isinstance(content.get("data"), dict) else None
+    is_ours = isinstance(errors, list) and all(
+        isinstance(each, dict) and "message" in each and isinstance(each.get("extensions", {}), dict) for each in errors
+    )
+    return content if is_ours else None
 
 
 def _failure_of(error: dict[str, Any]) -> Failure:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
-from gql_secrets.domain.credentials import PlaintextSecret
+from gql_secrets.domain.credentials import PlaintextSecret, is_client_id
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.settings import FOR_REMOTE_SERVERS
 from gql_secrets.settings.addresses import is_loopback
@@ -60,7 +60,7 @@ class Remote:
                 f"A remote server needs credentials, and the {missing} is missing. Pass --client-id and set "
                 f"{_CLIENT_SECRET}, or pass --profile with a file that only you can read."
             )
-        return cls(_checked(url), client_id.strip(), PlaintextSecret(secret.strip()))
+        return cls(_checked(url), _checked_id(client_id.strip()), PlaintextSecret(_checked_secret(secret.strip())))
 
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator["Connection"]:
@@ -83,6 +83,21 @@ def _checked(url: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise SetupError(f"http would send the secret to {host} in cleartext. Use https.")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _checked_id(client_id: str) -> str:
+    if not is_client_id(client_id):
+        # It is not repeated: it may be the secret.
+        raise SetupError("The client id has characters that no client id has. Check --client-id and the profile.")
+    return client_id
+
+
+def _checked_secret(secret: str) -> str:
+    try:
+        secret.encode()
+    except UnicodeEncodeError:
+        raise SetupError(f"{_CLIENT_SECRET} is not UTF-8 text.") from None
+    return secret
 
 
 def _read(path: Path) -> dict[str, str]:
