@@ -12,6 +12,7 @@ import pytest
 from support.audits import events_of
 from support.callers import ADMIN, DAY, HARD, Made, is_good
 from support.clocks import HOUR, MINUTE, SECOND, Clock
+from support.commands import BOTH_WAYS, RunCommand, ask_services, create
 from support.installation import PEPPER, OpenNode
 
 from gql_secrets.commands import client_wait
@@ -175,10 +176,29 @@ async def test_a_restart_of_the_database_does_not_end_the_wait(
     assert isinstance(await wait, RunningRollover)
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_rollover_that_is_cancelled_while_waiting_is_no_success(
+    run: RunCommand, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old secret is the current one again: a script must not go on as if nobody needed it."""
+    client_id = create(run)["clientId"]
+    assert run("client", "reset", client_id, "--hours", "24").code == 0
+
+    def cancel(_: str) -> None:
+        monkeypatch.setattr(client_wait, "say", lambda _: None)
+        ask_services(settings, lambda services: services.rotation.cancel_rollover(client_id, by=ADMIN))
+
+    monkeypatch.setattr(client_wait, "say", cancel)
+    outcome = run("client", "wait-unused", client_id, "--timeout", "1m", "--json")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "NO_ROLLOVER" in outcome.err
+
+
 # The command itself, on SQLite and with the machine's clock
 
 
-def run(data_dir: Path, *arguments: str, code: int = 0) -> str:
+def run_apart(data_dir: Path, *arguments: str, code: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "gql_secrets.cli", "client", *arguments],
         capture_output=True,
@@ -197,7 +217,7 @@ async def test_the_command_revokes_with_the_option_revoke(
 ) -> None:
     clock.set(datetime.now(UTC) - 2 * HOUR)
     new = await begin_rollover(services, client)
-    execute: Callable[..., str] = run
+    execute: Callable[..., str] = run_apart
     assert await asyncio.to_thread(execute, data_dir, "wait-unused", client.id, "--timeout", "1s", code=3) == ""
     assert await is_good(services, client.id, new)
     finish = ("wait-unused", client.id, "--quiet", "15m", "--revoke")

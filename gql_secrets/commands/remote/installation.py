@@ -213,7 +213,9 @@ class RemoteInstallation(RemotePeople):
         if client is None:
             raise ClientNotFound
         for secret in client["secrets"]["nodes"]:
-            if secret.pop("id") == secret_id or (secret_id is None and secret["replacedAt"]):
+            is_wanted = secret.pop("id") == secret_id or secret_id is None
+            # After a cancelled rollover, the secret that was old is the current one again, and was never replaced.
+            if is_wanted and secret["replacedAt"]:
                 return EndedOldSecret(secret)
         raise NoRollover
 
