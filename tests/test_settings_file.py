@@ -40,6 +40,13 @@ def test_the_environment_and_then_the_command_line_take_precedence(path: Path) -
     assert Settings.from_environment(environment, port=92).port == 92
 
 
+def test_the_variable_of_a_kubernetes_service_takes_no_precedence(path: Path) -> None:
+    """A Service named gql-secrets makes one with the name of a setting."""
+    path.write_text("GQL_SECRETS_PORT=81\n")
+    settings = read(path, PORT="tcp://10.96.4.7:8080")
+    assert (settings.port, settings.ignored_variables) == (81, ("GQL_SECRETS_PORT",))
+
+
 def test_a_variable_takes_precedence_over_the_other_form_of_it_in_the_file(path: Path, tmp_path: Path) -> None:
     """Without this, the file's line would be refused as given twice."""
     (tmp_path / "url").write_text("sqlite:///b\n")

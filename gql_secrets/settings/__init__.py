@@ -137,14 +137,11 @@ class Settings:
         names = [name for name in cls.__dataclass_fields__ if name not in _NOT_VARIABLES]
         known = {f"{PREFIX}{name.upper()}": name for name in names}
         values: dict[str, object] = {}
-        ignored = []
-        for variable, text in with_settings_file(environment).items():
-            if not variable.startswith(PREFIX):
-                continue
-            if is_service_link(variable, text):
-                ignored.append(variable)
-                continue
-            if variable in FOR_REMOTE_SERVERS:
+        # Left out first: one that has the name of a setting must not take the place of that setting in the file.
+        ignored = [name for name, text in environment.items() if is_service_link(name, text)]
+        own = {name: text for name, text in environment.items() if name not in ignored}
+        for variable, text in with_settings_file(own).items():
+            if not variable.startswith(PREFIX) or variable in FOR_REMOTE_SERVERS:
                 continue
             if variable not in known:
                 raise SetupError(f"{variable} is not a setting. {_hint(variable.removeprefix(PREFIX), names)}")
