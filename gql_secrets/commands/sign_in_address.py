@@ -19,7 +19,8 @@ def address_of(settings: Settings) -> str:
     """Return the public URL, or else the address on which the server last listened."""
     if not settings.public_url:
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            return _address_file(settings).read_text("ascii").strip()
+            # A server on a full disk left an empty file.
+            return _address_file(settings).read_text("ascii").strip() or settings.address_url
     return settings.address_url
 
 

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +12,9 @@ import pytest
 from support.browsers import COOKIE
 from support.databases import temporary_directory
 from support.serving import PROGRAM, Serving, environment, serving
+
+from gql_secrets.commands.sign_in_address import address_of, remember_address
+from gql_secrets.settings import Settings
 
 LINK = re.compile(r"http://127\.0\.0\.1:(\d+)/sign-in#([\w-]{43})")
 
@@ -120,3 +124,12 @@ def test_no_link_is_logged(server: Serving):
     viewer_of(url)
 
     assert urlsplit(url).fragment not in server.stderr
+
+
+def test_the_link_of_a_server_that_could_not_write_its_address_has_the_one_of_the_settings(tmp_path: Path) -> None:
+    """On a full disk, the file is empty."""
+    settings = Settings(data_dir=tmp_path, port=8081)
+    remember_address(settings)
+    assert address_of(replace(settings, port=8080)) == "http://127.0.0.1:8081"
+    (tmp_path / "server.url").write_text("")
+    assert address_of(settings) == "http://127.0.0.1:8081"
