@@ -11,7 +11,7 @@ from gql_secrets.commands.installation import ClientEdit, Fields, Installation
 from gql_secrets.commands.output import AsJson, effect_data, printable, say, to_json, write, write_text
 from gql_secrets.domain.access import Feature
 from gql_secrets.domain.audit import MAX_REASON
-from gql_secrets.domain.details import parse_labels
+from gql_secrets.domain.details import parse_contact, parse_labels
 from gql_secrets.domain.errors import ClientNotFound, Failure
 from gql_secrets.domain.policies import RotationState, rotation_state
 
@@ -108,7 +108,7 @@ async def list_clients(
     from gql_secrets.service.client_filter import ClientFilter
 
     wanted = ClientFilter(
-        in_rollover=in_rollover, due_within_days=due, labels=parse_labels(label), contact=contact or None
+        in_rollover=in_rollover, due_within_days=due, labels=parse_labels(label), contact=parse_contact(contact)
     )
     now = await installation.now()
     heading = "OLD SECRET EXPIRES AT" if due is None else "ROTATION"
@@ -232,11 +232,20 @@ def confirm(question: str) -> None:
     """Ask on stderr, because stdout is for data; pass if the answer is yes.
 
     Raises:
-        Failure: the answer is anything else, or stdin is empty.
+        Failure: the answer is anything else, or stdin is empty or closed.
     """
     say(f"{printable(question)} [y/N] ", end="")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if _answer().strip().lower() not in ("y", "yes"):
         raise Failure("Nothing was changed. To skip the question, pass --yes.")
+
+
+def _answer() -> str:
+    if sys.stdin is None:  # closed by the parent process
+        return ""
+    try:
+        return sys.stdin.readline()
+    except (OSError, ValueError):  # it cannot be read, or is not text
+        return ""
 
 
 async def _find(installation: Installation, client_id: str) -> Fields:

@@ -140,11 +140,11 @@ def _ids_of(file: IO[str]) -> list[str]:
     """Return the client ids of the file, one a line; blank lines and lines that begin with # are left out.
 
     Raises:
-        Failure: a line is not a client id or a repetition, or there is none.
+        Failure: a line is not a client id or a repetition, or there is none; or the file cannot be read.
     """
     client_ids: list[str] = []
     seen = set()
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(_lines_of(file), start=1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -157,6 +157,14 @@ def _ids_of(file: IO[str]) -> list[str]:
     if not client_ids:
         raise Failure("Nothing was changed: the file has no client ids. Write one on each line.")
     return client_ids
+
+
+def _lines_of(file: IO[str]) -> list[str]:
+    try:
+        return file.readlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise Failure(f"Nothing was changed: cannot read the file of client ids: {why}.") from error
 
 
 def _open_run(directory: Path, hours: int) -> str:

@@ -6,7 +6,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gql_secrets.domain.access import Role
 from gql_secrets.domain.credentials import PlaintextSecret
@@ -17,6 +17,9 @@ from gql_secrets.domain.webhooks import WebhookEventType
 
 if TYPE_CHECKING:
     from gql_secrets.service.client_filter import ClientFilter
+
+# The highest number that a database gives to a row.
+MAX_NUMBER: Final = 2**63 - 1
 
 # What a command writes.
 Fields = dict[str, Any]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gql_secrets.commands.context import with_installation
-from gql_secrets.commands.installation import Installation
+from gql_secrets.commands.installation import MAX_NUMBER, Installation
 from gql_secrets.commands.output import AsJson, printable, say, to_json, write, write_text
 
 app = typer.Typer(help="List and end the sessions of people, and void sign-in links.", no_args_is_help=True)
@@ -50,7 +50,10 @@ async def list_sessions(installation: Installation, as_json: AsJson = False) -> 
 async def end(
     installation: Installation,
     number: Annotated[
-        int | None, typer.Argument(metavar="[ID]", help="The number of the session; or pass --actor or --all.")
+        int | None,
+        typer.Argument(
+            metavar="[ID]", min=1, max=MAX_NUMBER, help="The number of the session; or pass --actor or --all."
+        ),
     ] = None,
     actor: Annotated[
         str | None,
@@ -86,7 +89,9 @@ async def end(
 @with_installation
 async def void_link(
     installation: Installation,
-    number: Annotated[int, typer.Argument(help="The number of the sign-in link, as in the list.")],
+    number: Annotated[
+        int, typer.Argument(min=1, max=MAX_NUMBER, help="The number of the sign-in link, as in the list.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Void a sign-in link that nobody has used yet."""

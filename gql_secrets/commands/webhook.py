@@ -1,18 +1,17 @@
 """`gql-secrets webhook …`: manage the endpoints that events are delivered to."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from gql_secrets.commands.context import with_installation
-from gql_secrets.commands.installation import Installation
+from gql_secrets.commands.installation import MAX_NUMBER, Installation
 from gql_secrets.commands.output import AsJson, printable, say, to_json, write, write_text
 from gql_secrets.domain.webhooks import InvalidWebhook, WebhookEventType
 
 app = typer.Typer(help="Manage the endpoints that events are delivered to.", no_args_is_help=True)
 
-_MAX_NUMBER: Final = 2**63 - 1
-Number = Annotated[int, typer.Argument(metavar="NUMBER", min=1, max=_MAX_NUMBER, help="The number of the webhook.")]
+Number = Annotated[int, typer.Argument(metavar="NUMBER", min=1, max=MAX_NUMBER, help="The number of the webhook.")]
 _EVENTS = f"One of {', '.join(WebhookEventType)}. Repeat the option for more."
 
 
@@ -138,7 +137,7 @@ async def deliveries(installation: Installation, number: Number, as_json: AsJson
 async def redeliver(
     installation: Installation,
     delivery: Annotated[
-        int, typer.Argument(metavar="DELIVERY", min=1, max=_MAX_NUMBER, help="The number of the delivery.")
+        int, typer.Argument(metavar="DELIVERY", min=1, max=MAX_NUMBER, help="The number of the delivery.")
     ],
     as_json: AsJson = False,
 ) -> None:

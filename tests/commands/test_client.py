@@ -1,12 +1,16 @@
 """`gql-secrets client …`: register, list, edit and delete clients, on both databases."""
 
 import getpass
+import io
 import re
+import sys
 
 import pytest
 from support.callers import ADMIN, DAY
 from support.commands import BOTH_WAYS, RunCommand, are_valid, ask_services, create, owner_of, revision
 
+from gql_secrets.commands.client import confirm
+from gql_secrets.domain.errors import Failure
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services
 
@@ -231,3 +235,19 @@ def test_an_overdue_secret_is_listed_as_such(run: RunCommand, settings: Settings
 
     ask_services(settings, grow_old)
     assert "overdue since" in run("client", "list", "--due", "0").out
+
+
+@pytest.mark.parametrize("stdin", [None, io.TextIOWrapper(io.BytesIO(b"\xe9\n"), "utf-8"), io.StringIO()])
+def test_a_question_that_gets_no_answer_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOBase | None
+) -> None:
+    """Python has no stdin where the parent process closed it."""
+    monkeypatch.setattr(sys, "stdin", stdin)
+    with pytest.raises(Failure, match="Nothing was changed"):
+        confirm("Delete Shop permanently?")
+
+
+def test_a_contact_that_no_client_can_have_is_one_sentence(run: RunCommand) -> None:
+    outcome = run("client", "list", "--contact", "caf\udce9")  # as Python has an argument that is not UTF-8
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "INVALID_CONTACT" in outcome.err

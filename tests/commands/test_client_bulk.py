@@ -112,6 +112,13 @@ def test_a_file_that_is_not_a_list_of_client_ids_changes_nothing(
     assert (refused.code, why in refused.err, out.exists()) == (1, True, False)
 
 
+def test_a_file_of_client_ids_that_is_not_text_changes_nothing(run: RunCommand, tmp_path: Path, out: Path) -> None:
+    (tmp_path / "ids").write_bytes(b"caf\xe9\n")
+    refused = run("client", "reset", "--ids", str(tmp_path / "ids"), "--hours", "24", "--out", str(out))
+    assert (refused.code, out.exists()) == (1, False)
+    assert refused.err == "gql-secrets: Nothing was changed: cannot read the file of client ids: it is not text.\n"
+
+
 def test_owners_among_the_clients_are_asked_about(run: RunCommand, tmp_path: Path, out: Path) -> None:
     ids = ids_file(tmp_path, owner_of(run))
     refused = run("client", "reset", "--ids", ids, "--hours", "24", "--out", str(out), stdin="n\n")

@@ -111,6 +111,7 @@ def test_a_port_in_use_is_a_sentence_and_creates_nothing(
     [
         (("--host", "192.0.2.1", "--insecure"), "Cannot listen on 192.0.2.1: it is not an address of this machine"),
         (("--host", "no.such.host.invalid", "--insecure"), "Cannot listen on no.such.host.invalid"),
+        (("--host", "127..0.0.1", "--insecure"), "Cannot listen on 127..0.0.1: it is not the name of a host"),
         (("--host", "192.0.2.1"), "pass --insecure"),
         (("--data-dir", "file"), "Cannot create the data directory file"),
         (("--database-url", "mysql://x"), "sqlite:/// or postgres://"),

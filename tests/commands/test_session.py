@@ -1,5 +1,6 @@
 """`gql-secrets session`: who is signed in, and ending that."""
 
+import pytest
 from support.audits import events_of
 from support.commands import BOTH_WAYS, RunCommand, ask_services
 
@@ -104,3 +105,10 @@ def test_what_does_not_exist_or_is_not_given_is_refused(run: RunCommand) -> None
     assert run("session", "end").code == 2
     assert run("session", "end", "1", "--all").code == 2
     assert run("session", "end", "--actor", "user:link/1", "--all").code == 2
+
+
+@pytest.mark.parametrize("command", ["end", "void-link"])
+def test_a_number_that_no_session_and_no_link_can_have_is_an_invalid_option(run: RunCommand, command: str) -> None:
+    outcome = run("session", command, str(2**63))
+    assert (outcome.code, "Traceback" in outcome.err) == (2, False)
+    assert run("session", command, str(2**63 - 1)).code == 1

@@ -33,10 +33,9 @@ def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
         failure: OSError | None = None
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except OSError as error:
-            raise SetupError(
-                f"Cannot listen on {host}: {error.strerror}. Choose another address with --host."
-            ) from error
+        except (OSError, UnicodeError) as error:  # the latter of a name that has an empty part, or one that is too long
+            why = getattr(error, "strerror", None) or "it is not the name of a host"
+            raise SetupError(f"Cannot listen on {host}: {why}. Choose another address with --host.") from error
         for family, _, _, _, address in dict.fromkeys(addresses):
             try:
                 own = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
