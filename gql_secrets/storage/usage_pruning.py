@@ -7,9 +7,11 @@ Hours serve the chart of a rollover. Sources are addresses and user agents of ca
 from datetime import datetime, timedelta
 from typing import Final
 
+from gql_secrets.domain.errors import Conflict
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.transaction import Transaction
+from gql_secrets.storage.urgency import waiting_briefly
 from gql_secrets.storage.usage import BUCKET, MAX_KEPT, CountedSecret, add_totals
 
 _MIN_KEPT: Final = 24 * BUCKET
@@ -37,6 +39,8 @@ class Pruning:
         self._source_retention = source_retention
         self._looked_at_until = (0, 0)
         self._sources_read_at: datetime | None = None
+        # Ranges of secrets with old sources, that a lock kept: after which secret, and until which one.
+        self._locked: list[tuple[int, int]] = []
 
     async def prune_hours(self, now: datetime) -> None:
         """Delete hours older than 192, and hours older than a day of clients without a reset in the last 192.
@@ -77,17 +81,32 @@ class Pruning:
             self._looked_at_until = until
 
     async def prune_sources(self, now: datetime) -> None:
-        """Delete the sources that were last seen before the retention time, but keep their counts in the totals."""
-        if self._sources_read_at is not None and abs(now - self._sources_read_at) < _READ_SOURCES_EVERY:
-            return
+        """Delete the sources that were last seen before the retention time, but keep their counts in the totals.
+
+        Where a change, or another session, holds a secret, the sources of the others are deleted, and its own in a
+        later run. Only the first lock is waited for as long as by a change.
+        """
         limit = to_microseconds(now - self._source_retention)
+        ranges, self._locked = self._locked, []
+        if self._sources_read_at is None or abs(now - self._sources_read_at) >= _READ_SOURCES_EVERY:
+            ranges = await self._ranges_with_sources_before(limit)
+            self._sources_read_at = now
+        for after, until in ranges:
+            try:
+                with waiting_briefly(bool(self._locked)):
+                    await self._drop_sources(after, until, limit)
+            except Conflict:
+                self._locked.append((after, until))
+
+    async def _ranges_with_sources_before(self, limit: int) -> list[tuple[int, int]]:
+        ranges = []
         after = _BEFORE_ALL
         while rows := await self._database.fetch(_OLDEST_SOURCES, [after, _SECRETS]):
             until = rows[-1]["secret_id"]
             if any(row["oldest"] < limit for row in rows):
-                await self._drop_sources(after, until, limit)
+                ranges.append((after, until))
             after = until
-        self._sources_read_at = now
+        return ranges
 
     async def _drop_sources(self, after: int, until: int, limit: int) -> None:
         async def work(tx: Transaction) -> None:

@@ -13,6 +13,7 @@ from gql_secrets.domain.rotation import Retention
 from gql_secrets.service.usage.tallies import Source
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.urgency import BRIEF_LOCK_SECONDS, LOCK_SECONDS, lock_seconds
+from gql_secrets.storage.usage_pruning import Pruning
 from gql_secrets.wiring import Services
 
 
@@ -125,6 +126,43 @@ async def test_sources_are_deleted_after_the_retention_time_and_their_counts_rem
     clock.move(12 * HOUR)
     await services.maintenance.prune()
     assert await totals(services, ids[0]) == before[0]
+
+
+async def test_a_locked_secret_keeps_only_the_old_sources_next_to_it(
+    services: Services, make_client: MakeClient, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise one client that a session holds would keep the personal data of all, and all would be read again."""
+    monkeypatch.setattr("gql_secrets.storage.usage_pruning._SECRETS", 1)
+    clients = [await make_client(name=f"client {number}") for number in range(4)]
+    ids = [await first_id(services, client) for client in clients]
+    for client in clients:
+        await call(services, client)
+    await services.usage.flush()
+    clock.move(timedelta(days=90) + MINUTE)
+    drop, waits, is_locked = Pruning._drop_sources, list[float](), True
+
+    async def drop_or_wait(self: Pruning, after: int, until: int, limit: int) -> None:
+        async def seconds(_: Transaction) -> float:
+            return lock_seconds()
+
+        waits.append(await services.database.run_tx(seconds))
+        if is_locked and until in ids[1:3]:
+            raise Conflict("busy")
+        await drop(self, after, until, limit)
+
+    async def kept() -> list[int]:
+        return [len(await uses(services, secret_id)) for secret_id in ids]
+
+    monkeypatch.setattr(Pruning, "_drop_sources", drop_or_wait)
+    await services.maintenance.prune()
+    assert await kept() == [0, 1, 1, 0]
+    assert waits == [LOCK_SECONDS] * 2 + [BRIEF_LOCK_SECONDS] * 2
+    waits.clear()
+    await services.maintenance.prune()
+    assert (await kept(), len(waits)) == ([0, 1, 1, 0], 2)
+    is_locked = False
+    await services.maintenance.prune()
+    assert await kept() == [0, 0, 0, 0]
 
 
 async def test_secrets_that_expired_at_the_same_time_are_written_without_a_pause_by_nodes_that_share_the_work(
