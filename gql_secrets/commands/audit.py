@@ -76,6 +76,8 @@ async def export(
     from gql_secrets.service.audit_export import last_revision_of
 
     if output is None:
+        if (reconfigure := getattr(sys.stdout, "reconfigure", None)) is not None:
+            reconfigure(encoding="utf-8")  # as in a file: the terminal's own encoding may lack characters
         async for line in installation.audit_lines(after=after):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

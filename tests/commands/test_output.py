@@ -199,3 +199,17 @@ def test_a_terminal_without_unicode_gets_escapes(execute: RunProgram) -> None:
     as_text = execute("PYTHONIOENCODING=ascii gql-secrets client create Größe")
     assert as_text.returncode == 0
     assert "secret: gqls_" in as_text.stdout
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_export_of_the_audit_can_be_verified_whatever_stdout_can_show(
+    run: RunCommand, execute: RunProgram, tmp_path: Path, encoding: str
+) -> None:
+    """What Windows redirects to a file is not UTF-8 either."""
+    made = create(run)
+    assert run("client", "disable", made["clientId"], "--reason", "Größe 😀").code == 0
+    file = tmp_path / "audit.jsonl"
+    assert execute(f"PYTHONIOENCODING={encoding} gql-secrets audit export > {file}").returncode == 0
+    assert "Größe 😀" in file.read_text("utf-8")
+    assert run("audit", "verify", "--against", str(file)).code == 0
