@@ -38,8 +38,10 @@ _SECONDS_BETWEEN_CHECKS: Final = 0.4
 _SECONDS_TO_EXPIRE: Final = 0.2
 _SECONDS_AFTER_FAILURE: Final = 1.0
 _PAGE: Final = 500
-# A use is committed at most this long after its instant was read. The uses delivered within this time are remembered.
-_USE_WINDOW: Final = timedelta(seconds=15)
+# A first use is committed at most this long after its instant was read; a refused attempt is counted for up to 60 s,
+# the longest GQL_SECRETS_USAGE_FLUSH, before that. Those delivered within this time are remembered.
+_FIRST_USE_WINDOW: Final = timedelta(seconds=15)
+_REFUSAL_WINDOW: Final = timedelta(seconds=75)
 _STEP: Final = timedelta(seconds=1)
 
 _OVERRUN: Final = "Events were dropped because they were not read in time. Read the current state and subscribe again."
@@ -287,7 +289,7 @@ class Feed:
 
 
 class _Cursor:
-    """How far a feed has read: its position in the change log, and the uses of the last seconds."""
+    """How far a feed has read: its position in the change log, and the latest uses."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -346,9 +348,8 @@ class _Cursor:
 
     async def _uses(self) -> list[ClientEvent]:
         now = await self._database.now()
-        since = now - _USE_WINDOW
-        first_uses = await self._instants("first_used_at", since)
-        refusals = await self._instants("last_refused_at", since)
+        first_uses = await self._instants("first_used_at", now - _FIRST_USE_WINDOW)
+        refusals = await self._instants("last_refused_at", now - _REFUSAL_WINDOW)
         # After the clock was set back, uses of long ago would be delivered again.
         is_known = self._now is not None and now >= self._now - _STEP
         self._now = now

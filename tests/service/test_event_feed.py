@@ -262,6 +262,21 @@ async def test_refused_attempts_are_told_when_they_are_counted(services: Service
     assert event.secret_id is not None
 
 
+async def test_a_refused_attempt_is_reported_though_its_count_is_written_a_minute_later(
+    services: Services, open_node: OpenNode, client: Made, clock: Clock
+) -> None:
+    """As long as `GQL_SECRETS_USAGE_FLUSH` may be: a node that counts many secrets writes them that late."""
+    other = await open_node()
+    await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
+    stream = await services.feed.subscribe(client.id, by=VIEWER)
+
+    assert not await is_good(other, client.id, client.secret)
+    clock.move(MINUTE)
+    await other.usage.flush()
+
+    assert [event.kind for event in await take(stream, 1)] == [K.REFUSED_ATTEMPT]
+
+
 async def test_an_expiry_is_told_though_nobody_asks_and_nobody_tidies(services: Services, client: Made, clock: Clock):
     await in_rollover(services, client)
     stream = await services.feed.subscribe(client.id, by=VIEWER)

@@ -213,8 +213,8 @@ _describe(
     CANCELLED="The client's rollover was cancelled. secretId is the old secret, which is current again.",
     FIRST_USED="A secret was used for the first time.",
     EXPIRED="The client's old secret expired.",
-    REFUSED_ATTEMPT="An ended secret or a secret of a disabled client was tried. Attempts within a few seconds are "
-    "reported as one event.",
+    REFUSED_ATTEMPT="An ended secret or a secret of a disabled client was tried. Attempts within a short time, at "
+    "most a minute, are reported as one event.",
 )
 _describe(
     WebhookEventType,

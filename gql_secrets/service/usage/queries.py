@@ -1,6 +1,6 @@
 """Who uses which secret, and the advice that follows for a rollover: from stored counts and those not yet written.
 
-Uses that other processes have counted but not written are missing: as a rule, those of the last five seconds.
+Uses that other processes have counted but not written are missing: those of the last `GQL_SECRETS_USAGE_FLUSH` at most.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence

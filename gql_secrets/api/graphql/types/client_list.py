@@ -18,22 +18,22 @@ class ClientFilter:
     locked_out: bool | None = strawberry.field(
         default=None,
         description="Whether an ended secret of the client was tried in the last 24 hours: a source may be locked "
-        "out. Attempts of the last seconds may be missing.",
+        "out. Attempts of the last minute may be missing.",
     )
     ending_soon: bool | None = strawberry.field(
         default=None,
         description="Whether the old secret expires within 24 hours, was used since the reset, and is not yet safe to "
-        "revoke. Uses of the last seconds may be missing.",
+        "revoke. Uses of the last minute may be missing.",
     )
     safe_to_revoke: bool | None = strawberry.field(
         default=None,
         description="Whether a rollover of the client is in progress, and its advice is REVOKE. Uses of the last "
-        "seconds may be missing.",
+        "minute may be missing.",
     )
     waiting: bool | None = strawberry.field(
         default=None,
         description="Whether a rollover of the client is in progress, and its advice is WAIT_FOR_NEW or "
-        "WAIT_FOR_QUIET. Uses of the last seconds may be missing.",
+        "WAIT_FOR_QUIET. Uses of the last minute may be missing.",
     )
     due_for_rotation: bool | None = strawberry.field(
         default=None, description="Whether the current secret has reached its maximum age, or 90 days if it has none."
