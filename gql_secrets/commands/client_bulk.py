@@ -246,7 +246,7 @@ def _report(rows: Sequence[_Row], directory: Path, *, as_json: bool) -> None:
         text = to_json({**counts, "rows": [_data(row) for row in rows]}) + "\n"
     else:
         text = "".join(f"{row.outcome:<7}  {row.client_id}{_note(row)}\n" for row in rows)
-    write_text(text, done=f"The run was done: {summary}. Running it again skips clients whose file is there.")
+    write_text(text, done=f"The run was done: {summary}. Running it again skips clients that already have a file.")
 
 
 def _say_once(effects: Sequence[Effect]) -> None:

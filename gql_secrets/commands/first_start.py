@@ -33,7 +33,7 @@ gql-secrets is set up{where}. It has one client, the owner. Its credentials are 
   client id  {client_id}
   secret     {secret}
 
-Try a rollover. Paste into another terminal:
+Try a rollover. Paste this into another terminal:
 
 OWNER={shlex.quote(f"{client_id}:{secret}")}
 API={shlex.quote(url)}

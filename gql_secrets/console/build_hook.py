@@ -42,7 +42,7 @@ class ConsoleBuildHook(BuildHookInterface[Any]):
         except (OSError, subprocess.SubprocessError, ImportError) as failure:
             shutil.rmtree(console / "built", ignore_errors=True)
             self.app.display_warning(
-                "The browser console was not built, everything else works: "
+                "The browser console was not built; everything else works: "
                 f"{_describe(failure)} Install again with access to the npm registry to get it."
             )
 

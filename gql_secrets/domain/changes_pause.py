@@ -8,7 +8,7 @@ from gql_secrets.domain.errors import Unavailable
 
 
 class ChangesPause(StrEnum):
-    """Why a database accepts no changes, and what ends that. It is verified all the same, except for PARTIAL."""
+    """Why a database accepts no changes, and what ends that. Verification goes on, except for PARTIAL."""
 
     NONE = "NONE"
     # The rest of the database is being copied. It ends on its own where the copy does not go on.

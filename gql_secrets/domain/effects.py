@@ -4,9 +4,9 @@ from typing import Final, NamedTuple
 
 
 class Effect(NamedTuple):
-    """Whether a committed change is effective on every node; None where nothing was changed.
+    """Whether a committed change is effective on every node; None if nothing was changed.
 
-    False does not mean that it was not made: it says, with a reason, that some node may not follow it yet.
+    False means that some node may not follow the change yet, for this reason; the change was still made.
     """
 
     everywhere: bool | None = None

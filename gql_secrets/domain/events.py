@@ -31,7 +31,7 @@ class ClientEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClientEvent:
-    """One thing that happened to a client; it never has a secret in it.
+    """One thing that happened to a client; it never contains a secret.
 
     Attributes:
         kind: what happened.

@@ -1,6 +1,6 @@
 """People who sign in with the access token of an identity provider: the meaning of its claims.
 
-The claims are those of RFC 9068 and RFC 7519. Whether the signature is valid is decided elsewhere, before.
+The claims are those of RFC 9068 and RFC 7519. The signature was checked before, elsewhere.
 """
 
 from collections.abc import Iterable, Mapping
@@ -68,7 +68,7 @@ class TokenPerson(NamedTuple):
 
     Attributes:
         name: the issuer without its scheme, `/` and the subject: unique and permanent.
-        display_name: how people know the person; it is neither.
+        display_name: how people know the person; neither unique nor permanent.
         role: the most powerful role that the token gives, or None.
         expires_at: the token's end.
     """

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 
 def rfc3339(instant: datetime) -> str:
-    """Return the instant with its microseconds, where it has any."""
+    """Return the instant with its microseconds, if it has any."""
     in_utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
     return in_utc.replace(tzinfo=None).isoformat() + "Z"  # an offset would take as long as the rest
 
 
 def rfc3339_seconds(instant: datetime) -> str:
-    """Return the instant in whole seconds, cut off, not rounded."""
+    """Return the instant, truncated to whole seconds."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

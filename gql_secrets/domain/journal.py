@@ -32,7 +32,7 @@ class RestoreNotAccepted(Unavailable):
 
 
 class ClientUncertain(RestoreNotAccepted):
-    """The database lost changes of this client, so nobody knows whether a credential of it is valid."""
+    """The database lost changes of this client, so it is unknown whether a credential of it is valid."""
 
 
 class JournaledChange(NamedTuple):

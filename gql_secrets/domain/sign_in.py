@@ -56,7 +56,7 @@ class RoleSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderTokens:
-    """With what the role is looked at again. The tokens show in no repr.
+    """The tokens with which the role is read again. No repr shows them.
 
     Attributes:
         access: the access token.
@@ -79,7 +79,7 @@ class ProviderPerson:
         display_name: how people know the person; None if the provider gives no name.
         role: the most powerful role that it gives, or None.
         provider_session: the provider's own session (`sid`), which its log-outs name; None if it names none.
-        tokens: with what the role is looked at again; None if it cannot be.
+        tokens: the tokens with which the role is read again; None if there are none.
     """
 
     issuer: str
@@ -95,7 +95,7 @@ class Authorization:
     """A sign-in that somebody began in one browser, which keeps this in an encrypted cookie.
 
     Attributes:
-        issuer: where.
+        issuer: the identity provider.
         return_path: where the browser goes afterwards.
         session_id: the session that the browser has; it is replaced, or renewed by a silent sign-in.
         is_silent: whether the provider may not ask the person anything (`prompt=none`).
@@ -129,7 +129,7 @@ class Authorization:
 
     @property
     def state_digest(self) -> bytes:
-        """Under which the session that it began remembers it."""
+        """The digest by which the session that it began is recognized."""
         return sha256_of_parts("sign-in state", self.state)
 
     def has_expired(self, now: datetime) -> bool:

@@ -102,7 +102,7 @@ class Document:
         for operation in self.operations:
             if operation.name == name:
                 return operation
-        raise DocumentRefused.because("The document has no operation of the name in `operationName`.")
+        raise DocumentRefused.because("The document has no operation with the name in `operationName`.")
 
 
 class DocumentCache:

@@ -1,7 +1,7 @@
 """Backing up an installation into one file while it is in use, and restoring it into an empty database.
 
 A backup is a SQLite database of the same schema, from either kind of database, so it can also be restored into the
-other kind. The pepper is not in it: without that, nobody can use what is.
+other kind. The pepper is not in it, and without the pepper no secret in it can be verified.
 """
 
 import asyncio

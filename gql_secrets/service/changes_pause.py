@@ -3,8 +3,8 @@
 The pause is a mark in the installation's row, which every change locks and reads: a change that was made before the
 mark is committed is in what is copied after it, and none is made later. Verification does not read it.
 
-The mark of a copy in progress is over by the clock where the copy does not move its end on, so that a command that was
-killed leaves nothing paused. Whether a change was made all the same does not depend on any clock: the revision tells.
+The mark of a copy in progress expires unless the copy keeps extending it, so a command that was killed leaves nothing
+paused. The revision shows whether a change was made nevertheless, so that does not depend on any clock.
 """
 
 import asyncio
@@ -48,14 +48,14 @@ class Pause:
         self._revision = revision
 
     async def keep(self) -> None:
-        """Let it last until this is cancelled. What cannot be written is tried again: the copy checks in the end."""
+        """Extend the pause until this is cancelled. A write that fails is tried again; the copy checks in the end."""
         while True:
             await asyncio.sleep(_SECONDS_BETWEEN)
             with contextlib.suppress(Failure):
                 await self._move_end(ChangesPause.COPYING)
 
     async def complete(self) -> None:
-        """Let it last until it is ended: the copy has everything.
+        """Keep the pause until it is ended, since the copy has everything.
 
         Raises:
             Failure: a change was made, which the copy does not have, or the pause was ended.
@@ -64,7 +64,7 @@ class Pause:
             raise Failure("The pause of changes ended before the copy was complete, so nothing was copied. Copy again.")
 
     async def abandon(self) -> None:
-        """End it, if it has not ended: the database goes on as if there had been no copy."""
+        """End the pause if it has not ended: the database goes on as if there had been no copy."""
         await _end(self._changes, self._by, only=self.id)
 
     async def _move_end(self, to: ChangesPause) -> bool:

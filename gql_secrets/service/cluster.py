@@ -80,7 +80,7 @@ class ClusterNodes:
         return self._membership.lag if self._membership is not None else None
 
     async def members(self) -> list[ClusterMember]:
-        """Return the nodes, the one that started first first.
+        """Return the nodes in the order in which they started.
 
         SQLite keeps no list of them: a server sees only itself with all its workers, and a command sees none.
 

@@ -2,7 +2,7 @@
 
 Each process has one feed. It asks the change log what came after the position it knows, so a change by another process
 is delivered like one of our own. It asks only while there are subscribers. Before it delivers anything it authorizes
-the subscribers again: a stream ends when its session, credential or role does, also if nothing happens to clients.
+the subscribers again: a stream ends when its session, credential or role does, even if nothing happens to clients.
 """
 
 import asyncio

@@ -145,7 +145,7 @@ async def _check_pepper(connection: BaseDBAsyncClient, pepper: Pepper) -> list[P
         if await _is_needed(connection, key_id):
             raise SetupError(
                 f"Valid secrets depend on the pepper key {key_id}, which is missing from the pepper. Restore it after "
-                "the first key, and keep it until all of these secrets have been reset."
+                "the first key, and keep it until gql-secrets pepper status says that it may be removed."
             )
     return [key for key in pepper.keys if key.key_id not in known]
 

@@ -40,7 +40,7 @@ class PageRequest:
             if size is not None and not 0 <= size <= MAX_PAGE:
                 raise BadRequest(f"{name} must be between 0 and {MAX_PAGE}.", argument=name)
         if self.first is not None and self.last is not None:
-            raise BadRequest("Use either first or last.", argument="last")
+            raise BadRequest("Pass either first or last, not both.", argument="last")
         if self.last is not None and self.after is not None:
             raise BadRequest("Use after with first, and before with last.", argument="after")
         if self.last is None and self.before is not None:

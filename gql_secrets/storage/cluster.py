@@ -66,7 +66,7 @@ _MEMBERS: Final = """
     SELECT m.id, m.version, m.serves_from, m.started_at, m.last_seen_at, m.applied_revision, i.revision
     FROM cluster_member m CROSS JOIN installation i ORDER BY m.started_at, m.id
 """
-_TOO_SLOW: Final = f"It was not confirmed within {_MAX_WAIT_SECONDS:.0f} seconds that every node follows the change."
+_TOO_SLOW: Final = f"Not every node confirmed the change within {_MAX_WAIT_SECONDS:.0f} seconds."
 _LOST: Final = (
     "The database stopped answering after the change was committed, so it is not confirmed that every node follows it."
 )

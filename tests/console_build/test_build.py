@@ -115,7 +115,7 @@ def test_a_failed_build_is_one_warning_and_no_assets(build: Build, failure: Exce
     told = build()
 
     assert len(told.warnings) == 1
-    assert told.warnings[0].startswith("The browser console was not built, everything else works: ")
+    assert told.warnings[0].startswith("The browser console was not built; everything else works: ")
     assert not (build.console / "built").exists()
 
 

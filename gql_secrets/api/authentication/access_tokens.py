@@ -44,7 +44,7 @@ class AccessTokens:
         issuer = claims.get("iss")
         provider = self.providers.get(issuer) if isinstance(issuer, str) else None
         if provider is None:
-            raise InvalidToken("The token is from another issuer than those of this server.", reason="ISSUER")
+            raise InvalidToken("This server does not accept tokens of this issuer.", reason="ISSUER")
         await require_signature(signed, provider)
         check_claims(claims, provider.issuer, now)
         return read_person(

@@ -21,7 +21,7 @@ _PAGE: Final = (_HERE / "page.html").read_text("utf-8").replace("/*style*/", _ST
 _PROBLEMS: Final = {
     SignInProblem.STATE: "This sign-in was not started in this browser, or it has already ended. Start again.",
     SignInProblem.EXPIRED: "The sign-in took too long. Start again.",
-    SignInProblem.ISSUER: "The answer came from a different identity provider than was asked. Start again.",
+    SignInProblem.ISSUER: "The answer came from a different identity provider than the one asked. Start again.",
     SignInProblem.DENIED: "The identity provider did not sign you in.",
     SignInProblem.TOKEN: "The identity provider's answer is not valid. Start again; if it happens again, tell the "
     "operator of this server, whose log has the reason.",

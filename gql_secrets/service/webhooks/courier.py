@@ -67,7 +67,7 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether the endpoint took the event."""
+        """Whether the endpoint accepted the event."""
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004  the class of a status
 
 

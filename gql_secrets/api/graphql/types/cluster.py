@@ -39,7 +39,8 @@ class ClusterMember:
 @strawberry.type(description="The nodes that run on the installation's database.")
 class Cluster:
     members: list[ClusterMember] = strawberry.field(
-        description="The nodes, in the order in which they started. On SQLite, only the node that answered."
+        description="The nodes, in the order in which they started. On SQLite, only the server that answered, with its "
+        "workers."
     )
     uncertain_clients: UncertainClients = strawberry.field(
         description="Which clients are not verified, because the database lost changes and no administrator has "

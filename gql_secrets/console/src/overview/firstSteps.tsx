@@ -11,7 +11,7 @@ export function FirstSteps({ onCreate }: { onCreate: (() => void) | null }) {
       <ol>
         <li>
           <h3>Create a client</h3>
-          <p>One for each application that calls your APIs. Its id and secret are shown once.</p>
+          <p>One for each application that calls your APIs. Its secret is shown once.</p>
           {onCreate ? (
             <Button kind="primary" onClick={onCreate}>
               Create your first client

@@ -79,7 +79,7 @@ export const LATER: readonly TileWords[] = [
     show: "never-used",
     sort: "oldest",
     title: "Never used",
-    hint: "No secret of the client was ever used",
+    hint: "None of the client’s secrets was ever used",
     tone: "calm",
     icon: "pause",
   },

@@ -38,7 +38,7 @@ function ApiDialog({ operations, command, close }: ApiProps & { close: () => voi
   const text = textIn(form, operation, command);
   return (
     <Dialog title="API" onDismiss={close}>
-      <p class="dialog-lead">What this page shows, as a program asks for it.</p>
+      <p class="dialog-lead">How a program reads what this page shows.</p>
       <div class="api-tools">
         {operations.length > 1 && form !== "CLI" && (
           <>
