@@ -5,7 +5,7 @@ The claims are those of RFC 9068 and RFC 7519. The signature was checked before,
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeGuard
 
 from gql_secrets.domain.access import Role
@@ -20,6 +20,8 @@ DEFAULT_ROLES_CLAIM: Final = "roles,groups,realm_access.roles"
 DEFAULT_NAME_CLAIM: Final = "preferred_username,email,sub"
 DEFAULT_SCOPES: Final = "openid profile email"
 DEFAULT_ADMIN_ROLES: Final = "IONAPI-Admin,IONAPI-Administrator"
+# How far a provider's clock and the database's may differ: for `nbf`, `iat` and log-outs. No token outlives its `exp`.
+CLOCK_LEEWAY: Final = timedelta(seconds=60)
 
 # The header's `typ` of an access token: RFC 9068, and the plain JWT of providers that do not follow it.
 _TOKEN_TYPES: Final = frozenset(("jwt", "at+jwt", "application/jwt", "application/at+jwt"))

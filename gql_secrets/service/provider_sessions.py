@@ -10,7 +10,7 @@ from tortoise.expressions import Q
 
 from gql_secrets.domain.access import Role, rank
 from gql_secrets.domain.changes_pause import require_no_pause
-from gql_secrets.domain.identity import identity_at
+from gql_secrets.domain.identity import CLOCK_LEEWAY, identity_at
 from gql_secrets.domain.sessions import MAX_IDLE, MAX_SESSION, SessionEndReason, is_token
 from gql_secrets.domain.sign_in import ProviderPerson, ProviderTokens, RoleSource, SignInProblem, SignInRefused
 from gql_secrets.service.changes import Change, Changes
@@ -37,8 +37,6 @@ CLAIM: Final = timedelta(seconds=60)
 SECONDS_AFTER_FAILURE: Final = timedelta(seconds=30)
 _BATCH: Final = 100
 _PURPOSE: Final = "tokens of identity providers"
-# Clocks differ: a session that began this long after the provider says that it logged the person out may be older.
-_LEEWAY: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,8 +309,9 @@ class ProviderSessions:
             await note_log_out(
                 change.connection, issuer, subject=subject, provider_session=provider_session, now=change.now
             )
+            # A session that began a little after that, by the database's clock, may be older.
             rows = await Session.filter(
-                named, issuer=issuer, ended_at=None, created_at__lte=issued_at + _LEEWAY
+                named, issuer=issuer, ended_at=None, created_at__lte=issued_at + CLOCK_LEEWAY
             ).using_db(change.connection)
             return await end_sessions(change, rows, SessionEndReason.PROVIDER_ENDED)
 

@@ -1,7 +1,7 @@
 """Access tokens: JWTs that an identity provider signed (RFC 7519, RFC 9068, RFC 8725)."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib import import_module
 from typing import Final
 
@@ -10,9 +10,6 @@ from aiohttp import web
 from gql_secrets.api.authentication.identity_providers import IdentityProvider
 from gql_secrets.domain.errors import InvalidToken
 from gql_secrets.domain.identity import Issuer, TokenPerson, read_person
-
-# How far the provider's clock may be ahead of the database's: of `nbf` and `iat`. Nothing is valid after its `exp`.
-LEEWAY: Final = timedelta(seconds=60)
 
 
 class AccessTokens:

@@ -14,9 +14,8 @@ from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
 from joserfc.jwt import JWTClaimsRegistry
 
-from gql_secrets.api.authentication.access_tokens import LEEWAY
 from gql_secrets.domain.errors import InvalidToken, Unavailable
-from gql_secrets.domain.identity import Issuer, expiry_of, is_time, require_unexpired
+from gql_secrets.domain.identity import CLOCK_LEEWAY, Issuer, expiry_of, is_time, require_unexpired
 
 if TYPE_CHECKING:
     from gql_secrets.api.authentication.identity_providers import IdentityProvider
@@ -144,7 +143,7 @@ def check_claims(claims: Mapping[str, Any], issuer: Issuer, now: datetime) -> No
             raise InvalidToken(f"The `{claim}` of the token is not a time.", reason="MALFORMED")
     registry = JWTClaimsRegistry(
         now=int(now.timestamp()),
-        leeway=int(LEEWAY.total_seconds()),
+        leeway=int(CLOCK_LEEWAY.total_seconds()),
         iss={"essential": True, "value": issuer.url},
         aud={"essential": True, "values": sorted(issuer.audiences)},
         exp={"essential": True},

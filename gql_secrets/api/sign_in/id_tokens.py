@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from gql_secrets.api.authentication.access_tokens import LEEWAY
 from gql_secrets.api.authentication.identity_providers import IdentityProvider
 from gql_secrets.domain import base64url
 from gql_secrets.domain.errors import InvalidToken
-from gql_secrets.domain.identity import Issuer, expiry_of, is_time, read_subject, require_unexpired
+from gql_secrets.domain.identity import CLOCK_LEEWAY, Issuer, expiry_of, is_time, read_subject, require_unexpired
 
 _LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _ALGORITHM: Final = re.compile(r"[A-Za-z0-9-]{1,24}")
@@ -109,7 +108,7 @@ def _issued_at(claims: Mapping[str, Any], now: datetime) -> datetime:
     issued_at = claims.get("iat")
     if not is_time(issued_at):
         raise InvalidToken("The token has no valid `iat`.", reason="MALFORMED")
-    if issued_at > (now + LEEWAY).timestamp():
+    if issued_at > (now + CLOCK_LEEWAY).timestamp():
         raise InvalidToken("The token is not valid yet.", reason="NOT_YET_VALID")
     return datetime.fromtimestamp(max(issued_at, 0), UTC)
 
