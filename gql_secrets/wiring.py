@@ -15,7 +15,7 @@ from gql_secrets.service.audit_archive import AuditArchive
 from gql_secrets.service.background import repeat
 from gql_secrets.service.bulk import BulkRotation
 from gql_secrets.service.changes import Changes
-from gql_secrets.service.clients import Clients, Registration
+from gql_secrets.service.clients import Clients
 from gql_secrets.service.cluster import ClusterNodes
 from gql_secrets.service.digest_moves import DigestMoves
 from gql_secrets.service.event_feed import Feed
@@ -23,6 +23,7 @@ from gql_secrets.service.figures import FigureQueries
 from gql_secrets.service.history import History
 from gql_secrets.service.installation import is_installed, prepare
 from gql_secrets.service.maintenance import Maintenance
+from gql_secrets.service.new_clients import Registration
 from gql_secrets.service.overview import Overviews
 from gql_secrets.service.provider_sessions import ProviderSessions
 from gql_secrets.service.queries import Queries

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Final
 
-from gql_secrets.service.clients import Registration
+from gql_secrets.service.new_clients import Registration
 
 _CREATE: Final = r"mutation { createClient(name: \"My app\") { client { clientId } secret userErrors { message } } }"
 _RESET: Final = (

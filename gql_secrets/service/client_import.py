@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self, TypeAlias, TypeVar
 
-from gql_secrets.domain.access import Caller, Feature, Role, parse_features, require_role
+from gql_secrets.domain.access import Caller, Role, parse_features, require_role
 from gql_secrets.domain.audit import AuditAction, AuditEntry
 from gql_secrets.domain.clients import name_from, parse_description, parse_name
 from gql_secrets.domain.credentials import Pepper, PlaintextSecret, is_client_id
@@ -27,7 +27,8 @@ from gql_secrets.domain.rotation import SecretState, SecretStatus, evaluate
 from gql_secrets.domain.strength import MIN_BITS, MIN_STRONG, is_weak
 from gql_secrets.service.changes import Change, Changes
 from gql_secrets.service.client_details import values_of_labels
-from gql_secrets.service.clients import (
+from gql_secrets.service.new_clients import (
+    NewClient,
     values_of_client,
     values_of_features,
     values_of_listing,
@@ -80,19 +81,12 @@ class RowRefused(Failure):
     """A client cannot be imported; the message gives the reason, and never has the secret in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedClient:
-    """A client of another system, checked."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedClient(NewClient):
+    """A client of another system with its secret, checked."""
 
-    client_id: str
     secret: PlaintextSecret
-    name: str
-    description: str | None
-    features: frozenset[Feature]
-    allow_list: AllowList
     is_weak: bool
-    self_reset: bool = False
-    details: ClientDetails = NO_DETAILS
 
     @classmethod
     def of(
@@ -122,14 +116,14 @@ class ImportedClient:
         kept = parse_description(description)
         return cls(
             client_id,
-            PlaintextSecret(secret),
             parse_name(name_from(kept) if kept else client_id),
             kept,
             parse_features(features),
             allow_list,
-            is_weak(secret),
-            self_reset,
-            details,
+            self_reset=self_reset,
+            details=details,
+            secret=PlaintextSecret(secret),
+            is_weak=is_weak(secret),
         )
 
 
@@ -344,8 +338,8 @@ async def _write(change: Change, rows: Sequence[ImportedClient]) -> None:
     secret_ids = await change.tx.dialect.new_secret_ids(change.connection, len(rows))
     # The database writes the rows of one table while those of the next one are computed.
     async with change.tx.inserting() as insertions:
-        await insertions.begin(Client, [_values_of_client(change, row) for row in rows])
-        listing = await _each(lambda row: values_of_listing(row.client_id, row.name, row.description), rows)
+        await insertions.begin(Client, [values_of_client(change, row) for row in rows])
+        listing = await _each(values_of_listing, rows)
         await insertions.begin(ClientListing, listing)
         features = [each for row in rows for each in values_of_features(row.client_id, row.features)]
         await insertions.begin(ClientFeature, features)
@@ -382,16 +376,4 @@ def _entry(change: Change, place: int, secret_id: int, row: ImportedClient) -> A
         generation_after=1,
         secret_id=secret_id,
         weak_secret=row.is_weak,
-    )
-
-
-def _values_of_client(change: Change, row: ImportedClient) -> dict[str, object]:
-    return values_of_client(
-        change,
-        row.client_id,
-        row.name,
-        row.description,
-        row.allow_list,
-        self_reset=row.self_reset,
-        details=row.details,
     )

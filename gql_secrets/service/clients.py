@@ -1,7 +1,6 @@
 """The changes of clients: register, edit, enable, disable, delete."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -19,21 +18,26 @@ from gql_secrets.domain.access import (
 )
 from gql_secrets.domain.audit import AuditAction, parse_reason
 from gql_secrets.domain.clients import parse_description, parse_name
-from gql_secrets.domain.credentials import PlaintextSecret, mint_client_id
+from gql_secrets.domain.credentials import mint_client_id
 from gql_secrets.domain.details import NO_DETAILS, ClientDetails
-from gql_secrets.domain.errors import Conflict, InvalidAllowList, LastOwner
+from gql_secrets.domain.errors import InvalidAllowList, LastOwner
 from gql_secrets.domain.networks import EVERYWHERE, AllowList
 from gql_secrets.domain.rotation import End, SecretEndReason
 from gql_secrets.domain.search import search_text
 from gql_secrets.domain.sessions import SessionEndReason
 from gql_secrets.domain.texts import folded
 from gql_secrets.service.changes import Change, Changes, ClientChange
-from gql_secrets.service.client_details import COLUMNS, NO_EDIT, DetailsEdit, values_of_details, values_of_labels
+from gql_secrets.service.client_details import COLUMNS, NO_EDIT, DetailsEdit
 from gql_secrets.service.client_results import Deletion, Edit
-from gql_secrets.service.secret_store import store_secret
+from gql_secrets.service.new_clients import (
+    NewClient,
+    Registration,
+    register,
+    values_of_features,
+    values_of_networks,
+)
 from gql_secrets.service.session_ends import end_what_client_made
-from gql_secrets.storage.errors import IntegrityError
-from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientLabel, ClientListing, ClientNetwork
+from gql_secrets.storage.models import MAX_FOLDED, Client, ClientFeature, ClientListing, ClientNetwork
 from gql_secrets.storage.urgency import ending
 
 
@@ -44,14 +48,6 @@ class Unchanged(Enum):
 
 
 UNCHANGED: Final = Unchanged.UNCHANGED
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """A new client with its first secret. `secret` is the only copy of the plaintext."""
-
-    client: Client
-    secret: PlaintextSecret
 
 
 class Clients:
@@ -79,27 +75,24 @@ class Clients:
             Forbidden: the caller is not ADMIN, or signed in with an old secret and grants a role or `self_reset`.
         """
         require_role(by, Role.ADMIN)
-        name, description = parse_name(name), parse_description(description)
-        wanted = parse_features(features)
-        networks = AllowList.parse(allow_list) if allow_list is not None else None
+        new = NewClient(
+            mint_client_id(),
+            parse_name(name),
+            parse_description(description),
+            parse_features(features),
+            AllowList.parse(allow_list) if allow_list is not None else EVERYWHERE,
+            self_reset=self_reset,
+            details=details,
+        )
 
         async def work(change: Change) -> Registration:
             require_role(change.caller, Role.ADMIN)
-            require_current_secret(change.caller, wanted, argument="features")
-            if Feature.ACTS_FOR_USERS in wanted:
+            require_current_secret(change.caller, new.features, argument="features")
+            if Feature.ACTS_FOR_USERS in new.features:
                 require_no_old_secret(change.caller, argument="features")
-            if self_reset:
+            if new.self_reset:
                 require_no_old_secret(change.caller, argument="self_reset")
-            return await register(
-                change,
-                mint_client_id(),
-                name,
-                description,
-                wanted,
-                networks,
-                self_reset=self_reset,
-                details=details,
-            )
+            return await register(change, new)
 
         return await self._changes.change_installation(by, work)
 
@@ -234,114 +227,6 @@ def _edit(client: Client, **values: str | bool | Unchanged | None) -> list[str]:
             edited.append(first + "".join(map(str.capitalize, others)))
     client.name_folded = folded(client.name)[:MAX_FOLDED]
     return edited
-
-
-async def register(
-    change: Change,
-    client_id: str,
-    name: str,
-    description: str | None,
-    features: frozenset[Feature],
-    allow_list: AllowList | None,
-    *,
-    self_reset: bool = False,
-    details: ClientDetails = NO_DETAILS,
-) -> Registration:
-    """Write a new client with a new secret, as a part of a change.
-
-    Raises:
-        Conflict: the client id is in use, or was used by a deleted client.
-    """
-    plaintext = PlaintextSecret.mint()
-    client = await write_client(
-        change, client_id, name, description, features, allow_list, self_reset=self_reset, details=details
-    )
-    secret = await store_secret(change, client, plaintext)
-    await change.record(
-        AuditAction.CLIENT_CREATED,
-        client_id=client_id,
-        generation_before=0,
-        generation_after=client.generation,
-        secret_id=secret.id,
-    )
-    return Registration(client, plaintext)
-
-
-async def write_client(
-    change: Change,
-    client_id: str,
-    name: str,
-    description: str | None,
-    features: frozenset[Feature],
-    allow_list: AllowList | None,
-    *,
-    self_reset: bool = False,
-    details: ClientDetails = NO_DETAILS,
-) -> Client:
-    """Write the rows of a new client without a secret, as a part of a change.
-
-    Raises:
-        Conflict: the client id is in use, or was used by a deleted client.
-    """
-    client = Client(
-        **values_of_client(change, client_id, name, description, allow_list, self_reset=self_reset, details=details)
-    )
-    try:
-        await client.save(using_db=change.connection, force_create=True)
-    except IntegrityError as error:
-        raise Conflict(
-            "This client id is in use, or was used by a deleted client: ids are never reused.", argument="client_id"
-        ) from error
-    await change.tx.insert(ClientListing, [values_of_listing(client_id, name, description)])
-    await change.tx.insert(ClientFeature, values_of_features(client_id, features))
-    await change.tx.insert(ClientNetwork, values_of_networks(client_id, allow_list))
-    await change.tx.insert(ClientLabel, values_of_labels(client_id, details.labels))
-    return client
-
-
-def values_of_client(
-    change: Change,
-    client_id: str,
-    name: str,
-    description: str | None,
-    allow_list: AllowList | None,
-    *,
-    self_reset: bool,
-    details: ClientDetails,
-) -> dict[str, object]:
-    """Return the row of a new client."""
-    return {
-        "client_id": client_id,
-        "client_id_folded": folded(client_id)[:MAX_FOLDED],
-        "name": name,
-        "name_folded": folded(name)[:MAX_FOLDED],
-        "description": description,
-        "is_restricted": allow_list is not None and not allow_list.is_everywhere,
-        "self_reset": self_reset,
-        "generation": 1,
-        "created_at": change.now,
-        **values_of_details(details),
-    }
-
-
-def values_of_listing(client_id: str, name: str, description: str | None) -> dict[str, object]:
-    """Return the row by which lists find a new client."""
-    return {"client_id": client_id, "search_text": search_text(name, client_id, description)}
-
-
-def values_of_features(client_id: str, features: frozenset[Feature]) -> list[dict[str, object]]:
-    """Return the rows of a client's features."""
-    return [{"client_id": client_id, "feature": feature.value} for feature in sorted(features)]
-
-
-def values_of_networks(client_id: str, allow_list: AllowList | None) -> list[dict[str, object]]:
-    """Return the rows of a client's allow list; none if every address is allowed."""
-    if allow_list is None or allow_list.is_everywhere:
-        return []
-    return [
-        {"client_id": client_id, "position": position, "network": text}
-        for position, text in enumerate(allow_list.texts)
-    ]
 
 
 def _listing_of(change: ClientChange) -> QuerySet[ClientListing]:

@@ -13,7 +13,7 @@ from gql_secrets.domain.credentials import Pepper, PepperKey, mint_client_id
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.service.audit_events import sign_head
 from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes, lock_installation
-from gql_secrets.service.clients import Registration, register
+from gql_secrets.service.new_clients import NewClient, Registration, register
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
 from gql_secrets.storage.models import AuditEvent, Client, ClientFeature, ClientSecret, Installation, PepperFingerprint
@@ -79,7 +79,7 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
         if not with_owner or await _has_owner(tx.connection):
             return None
         change = Change(tx, now, system_caller(), installation, pepper)
-        return await register(change, mint_client_id(), OWNER_NAME, None, frozenset({Feature.OWNER}), None)
+        return await register(change, NewClient(mint_client_id(), OWNER_NAME, features=frozenset({Feature.OWNER})))
 
     return await changes.database.run_tx(work)
 

@@ -34,7 +34,7 @@ from gql_secrets.domain.rotation import Retention
 from gql_secrets.logs import LineFormatter
 from gql_secrets.service import changes as change_module
 from gql_secrets.service.changes import Change
-from gql_secrets.service.clients import write_client
+from gql_secrets.service.new_clients import NewClient, write_client
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.service.secret_store import store_secret
 from gql_secrets.settings import DATABASE_FILE, Settings
@@ -584,7 +584,7 @@ async def test_no_part_of_a_long_secret_or_client_id_is_ignored(api: Api, servic
     client_id, secret = "c" * 120, "s" * 60 + PlaintextSecret.mint().reveal()
 
     async def import_it(change: Change) -> None:
-        client = await write_client(change, client_id, "Long", None, frozenset({Feature.OWNER}), None)
+        client = await write_client(change, NewClient(client_id, "Long", features=frozenset({Feature.OWNER})))
         await store_secret(change, client, PlaintextSecret(secret))
         await change.record(AuditAction.CLIENT_IMPORTED, client_id=client_id, generation_before=0, generation_after=1)
 

@@ -22,7 +22,7 @@ from gql_secrets.domain.errors import (
 )
 from gql_secrets.service.audit_events import entry_of
 from gql_secrets.service.changes import Change
-from gql_secrets.service.clients import register
+from gql_secrets.service.new_clients import NewClient, register
 from gql_secrets.service.pages import PageRequest
 from gql_secrets.storage.models import AuditEvent
 from gql_secrets.wiring import Services
@@ -144,7 +144,7 @@ async def test_a_deleted_clients_id_is_never_used_again(services: Services, clie
     await services.clients.delete_client(client.id, by=ADMIN)
 
     async def again(change: Change) -> object:
-        return await register(change, client.id, "Again", None, frozenset(), None)
+        return await register(change, NewClient(client.id, "Again"))
 
     with pytest.raises(Conflict) as refused:
         await services.changes.change_installation(ADMIN, again)
@@ -205,7 +205,7 @@ async def test_no_two_clients_have_one_id(services: Services) -> None:
     taken = mint_client_id()
 
     async def make(change: Change) -> object:
-        return await register(change, taken, "One", None, frozenset({Feature.VIEWER}), None)
+        return await register(change, NewClient(taken, "One", features=frozenset({Feature.VIEWER})))
 
     await services.changes.change_installation(ADMIN, make)
     with pytest.raises(Conflict):

@@ -15,7 +15,7 @@ from gql_secrets.domain.effects import Effect
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.sessions import link_url
 from gql_secrets.service.client_results import Deletion, Edit
-from gql_secrets.service.clients import Registration
+from gql_secrets.service.new_clients import Registration
 from gql_secrets.service.rotation import Cancellation, Reset, RetentionChange, Revoke
 from gql_secrets.service.sessions import NewSignInLink
 
