@@ -1,6 +1,8 @@
 """What the first start creates, and what every start checks."""
 
 import hmac
+from datetime import datetime
+from functools import partial
 from typing import Final
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -35,53 +37,62 @@ async def prepare(changes: Changes, *, with_owner: bool) -> Registration | None:
         SetupError: the database belongs to another pepper, or is a copy that is not complete.
     """
     pepper = changes.pepper
-
-    async def is_prepared(connection: BaseDBAsyncClient) -> bool:
-        installation = await Installation.get_or_none(id=1, using_db=connection)
-        if installation is not None and installation.changes_pause == ChangesPause.PARTIAL:
-            raise SetupError(
-                "This database was left by a copy that did not finish. Use the database that it was copied from, and "
-                "copy that again, into a new one."
-            )
-        if installation is None or await _check_pepper(connection, pepper):
-            return False
-        _require_audit_key(installation, pepper)
-        return not with_owner or await _has_owner(connection)
-
-    if await changes.database.read(is_prepared):
+    if await changes.database.read(partial(_is_prepared, pepper=pepper, with_owner=with_owner)):
         return None
+    return await changes.database.run_tx(partial(_prepare, pepper=pepper, with_owner=with_owner))
 
-    async def work(tx: Transaction) -> Registration | None:
-        now = await tx.now()
-        if not await _is_in_use(tx):
-            await tx.execute(
-                """
-                INSERT INTO installation (id, revision, audit_head, audit_mac, audit_key_id, created_at)
-                VALUES (1, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-                """,
-                FIRST_HASH,
-                sign_head(pepper, 0, FIRST_HASH),
-                pepper.first.key_id,
-                to_microseconds(now),
-            )
-        elif not await Installation.exists(id=1, using_db=tx.connection):
-            raise SetupError(
-                "The row of the installation is missing, but there are clients or audit events: the database was "
-                "edited. Restore it from a backup."
-            )
-        installation = await lock_installation(tx)
-        # All keys, so that another key under the same id is refused on every node, also before it digests secrets.
-        for key in await _check_pepper(tx.connection, pepper):
-            await PepperFingerprint.create(
-                using_db=tx.connection, key_id=key.key_id, fingerprint=key.fingerprint, created_at=await tx.now()
-            )
-        _require_audit_key(installation, pepper)
-        if not with_owner or await _has_owner(tx.connection):
-            return None
-        change = Change(tx, now, system_caller(), installation, pepper)
-        return await register(change, NewClient(mint_client_id(), OWNER_NAME, features=frozenset({Feature.OWNER})))
 
-    return await changes.database.run_tx(work)
+async def _is_prepared(connection: BaseDBAsyncClient, *, pepper: Pepper, with_owner: bool) -> bool:
+    installation = await Installation.get_or_none(id=1, using_db=connection)
+    if installation is not None and installation.changes_pause == ChangesPause.PARTIAL:
+        raise SetupError(
+            "This database was left by a copy that did not finish. Use the database that it was copied from, and copy "
+            "that again, into a new one."
+        )
+    if installation is None or await _check_pepper(connection, pepper):
+        return False
+    _require_audit_key(installation, pepper)
+    return not with_owner or await _has_owner(connection)
+
+
+async def _prepare(tx: Transaction, *, pepper: Pepper, with_owner: bool) -> Registration | None:
+    now = await tx.now()
+    await _require_row(tx, pepper, now)
+    installation = await lock_installation(tx)
+    # All keys, so that another key under the same id is refused on every node, also before it digests secrets.
+    for key in await _check_pepper(tx.connection, pepper):
+        await PepperFingerprint.create(
+            using_db=tx.connection, key_id=key.key_id, fingerprint=key.fingerprint, created_at=await tx.now()
+        )
+    _require_audit_key(installation, pepper)
+    if not with_owner or await _has_owner(tx.connection):
+        return None
+    change = Change(tx, now, system_caller(), installation, pepper)
+    return await register(change, NewClient(mint_client_id(), OWNER_NAME, features=frozenset({Feature.OWNER})))
+
+
+async def _require_row(tx: Transaction, pepper: Pepper, now: datetime) -> None:
+    """Create the installation's row in a database that is not in use.
+
+    Raises:
+        SetupError: the database is in use and has no such row.
+    """
+    if not await _is_in_use(tx):
+        await tx.execute(
+            """
+            INSERT INTO installation (id, revision, audit_head, audit_mac, audit_key_id, created_at)
+            VALUES (1, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+            """,
+            FIRST_HASH,
+            sign_head(pepper, 0, FIRST_HASH),
+            pepper.first.key_id,
+            to_microseconds(now),
+        )
+    elif not await Installation.exists(id=1, using_db=tx.connection):
+        raise SetupError(
+            "The row of the installation is missing, but there are clients or audit events: the database was edited. "
+            "Restore it from a backup."
+        )
 
 
 async def is_installed(database: Database) -> bool:
