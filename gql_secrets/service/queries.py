@@ -24,7 +24,7 @@ from gql_secrets.storage.allowed_uses import conditions_at
 from gql_secrets.storage.audit_rows import Condition
 from gql_secrets.storage.change_log import ChangeLog
 from gql_secrets.storage.client_conditions import Conditions
-from gql_secrets.storage.client_lists import Order
+from gql_secrets.storage.client_lists import Order, Place
 from gql_secrets.storage.client_rows import WHOLE_CLIENT, ClientPart, ClientRow
 from gql_secrets.storage.client_search import ClientSearch
 from gql_secrets.storage.database import Database
@@ -137,6 +137,33 @@ class Queries:
         beyond = page.parse_place(order.field)
         if search and term is None:
             return Page([], cursor_by("client_id"), has_next=False, has_previous=False, count=_none)
+        found = await self._places_of_clients(page, filter, term, order, beyond)
+        by_id = await self.find_clients([place.client_id for place in found.rows], parts)
+        # A client that was deleted between the two reads is left out.
+        rows = [row for place in found.rows if (row := by_id.get(place.client_id))]
+        if found.rows and not rows:
+            # Without a row, the page would have no cursor that leads on.
+            return await self.page_of_clients(
+                page.beyond(found.cursors), search=search, filter=filter, order=order, parts=parts
+            )
+        cursors = dict(zip([place.client_id for place in found.rows], found.cursors, strict=True))
+        return Page(
+            rows,
+            lambda row: cursors[row.client_id],
+            has_next=found.has_next,
+            has_previous=found.has_previous,
+            count=found.count,
+        )
+
+    async def _places_of_clients(
+        self,
+        page: PageRequest,
+        filter: ClientFilter,  # noqa: A002  its name in GraphQL
+        term: str | None,
+        order: Order,
+        beyond: Place | None,
+    ) -> Page[Place]:
+        """Return where in the order the clients are that meet the conditions."""
         now = await self._database.now()
         conditions = filter.conditions(
             await conditions_at(self._database, now, self._quiet_time, self._policy)
@@ -154,27 +181,11 @@ class Queries:
             is_backward=page.is_backward,
             limit=page.size + 1,
         )
-        found = Page.of(
+        return Page.of(
             page,
             places,
             lambda place: cursor_of_place(order.field, place),
             count=lambda: client_lists.count_places(self._database, conditions),
-        )
-        by_id = await self.find_clients([place.client_id for place in found.rows], parts)
-        # A client that was deleted between the two reads is left out.
-        rows = [row for place in found.rows if (row := by_id.get(place.client_id))]
-        if found.rows and not rows:
-            # Without a row, the page would have no cursor that leads on.
-            return await self.page_of_clients(
-                page.beyond(found.cursors), search=search, filter=filter, order=order, parts=parts
-            )
-        cursors = dict(zip([place.client_id for place in found.rows], found.cursors, strict=True))
-        return Page(
-            rows,
-            lambda row: cursors[row.client_id],
-            has_next=found.has_next,
-            has_previous=found.has_previous,
-            count=found.count,
         )
 
     async def _newest_clients(self, page: PageRequest, parts: ClientPart) -> Page[ClientRow]:
