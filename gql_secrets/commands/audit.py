@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gql_secrets.commands.context import cli_caller, with_installation, with_services
+from gql_secrets.commands.caller import cli_caller
+from gql_secrets.commands.context import with_installation, with_services
 from gql_secrets.commands.installation import Installation
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure

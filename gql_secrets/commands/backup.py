@@ -7,7 +7,8 @@ import typer
 from typer.core import TyperGroup
 
 from gql_secrets.commands.audit import exported_lines
-from gql_secrets.commands.context import cli_caller, run_to_end, with_services, with_settings
+from gql_secrets.commands.caller import cli_caller
+from gql_secrets.commands.context import run_to_end, with_services, with_settings
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.errors import Failure, SetupError
 from gql_secrets.domain.instants import rfc3339

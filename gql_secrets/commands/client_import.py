@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from gql_secrets.commands.context import cli_caller, with_services
+from gql_secrets.commands.caller import cli_caller
+from gql_secrets.commands.context import with_services
 from gql_secrets.commands.output import AsJson
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-"""What every command needs: the settings, the services of the installation, and the caller for the audit."""
+"""What every command needs: the settings, and the services of the installation."""
 
 import asyncio
 import contextlib
 import functools
-import getpass
 import inspect
 import os
 import re
@@ -17,7 +16,6 @@ import typer
 from gql_secrets.commands.installation import Installation, NeedsDatabase
 from gql_secrets.commands.output import require_stdout, say
 from gql_secrets.commands.remote.profile import Remote
-from gql_secrets.domain.access import ActorKind, Caller, Role, Surface
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.logs import set_up_logging
 from gql_secrets.settings import Settings
@@ -207,21 +205,3 @@ def require_database(settings: Settings) -> None:
             f"There is no database at {path}. Pass the right directory with --data-dir, or create one with: "
             "gql-secrets db upgrade"
         )
-
-
-def cli_caller() -> Caller:
-    """Return the caller of every command: the system user, whose authority is access to database and pepper."""
-    return Caller(f"cli:{system_user()}", ActorKind.CLI, Role.ADMIN, Surface.CLI)
-
-
-def system_user() -> str:
-    """Return the name of the system user who runs this process."""
-    if not hasattr(os, "getuid"):
-        return getpass.getuser()
-    import pwd  # no such module on Windows
-
-    # By user id: anyone can set the variable LOGNAME to another name.
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from gql_secrets.commands.backup import copied_data, require_sound
-from gql_secrets.commands.context import (
-    cli_caller,
-    require_database,
-    run_to_end,
-    warn_of_password,
-    with_services,
-    with_settings,
-)
+from gql_secrets.commands.caller import cli_caller
+from gql_secrets.commands.context import require_database, run_to_end, warn_of_password, with_services, with_settings
 from gql_secrets.commands.output import AsJson, say, write
 from gql_secrets.domain.changes_pause import ChangesPause
 from gql_secrets.domain.errors import Failure, SetupError

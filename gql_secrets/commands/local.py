@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from gql_secrets.commands.context import cli_caller
+from gql_secrets.commands.caller import cli_caller
 from gql_secrets.commands.installation import (
     BulkReset,
     BulkRevoke,

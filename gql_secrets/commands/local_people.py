@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gql_secrets.commands.context import cli_caller
+from gql_secrets.commands.caller import cli_caller
 from gql_secrets.commands.installation import CreatedLink, Fields, SigningSecret
 from gql_secrets.commands.interruption import uninterrupted
 from gql_secrets.commands.output import instant

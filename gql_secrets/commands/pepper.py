@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from gql_secrets.commands.context import cli_caller, with_services
+from gql_secrets.commands.caller import cli_caller
+from gql_secrets.commands.context import with_services
 from gql_secrets.commands.output import AsJson, instant, printable, say, to_json, write, write_text
 
 if TYPE_CHECKING:

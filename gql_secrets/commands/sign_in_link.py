@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gql_secrets.commands.context import cli_caller, system_user, with_installation
+from gql_secrets.commands.caller import cli_caller, system_user
+from gql_secrets.commands.context import with_installation
 from gql_secrets.commands.installation import Installation
 from gql_secrets.commands.output import AsJson, say, write, write_text
 from gql_secrets.domain.access import Role
