@@ -17,7 +17,6 @@ have the same caller, whose operations ours executes one at a time; with `--call
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
 import tempfile
@@ -48,9 +47,8 @@ from benchmarks.peer_servers import (
     peer_servers,
 )
 from benchmarks.reset_rate import postgres, quartiles, shuffled
-from support.databases import PostgresServer
-
-TICKS = os.sysconf("SC_CLK_TCK")
+from support.databases import PostgresServer, postmaster_in
+from support.processes import cpu_seconds_of_tree
 
 # The connections of each kind of request.
 CONNECTIONS = {TYPENAME: (16,), ONE: (16,), LIST: (16,), RESET: (1, 32)}
@@ -130,45 +128,17 @@ async def ask(server: Server, kind: str, connections: int, seconds: float) -> in
     return sum(await asyncio.gather(*answers))
 
 
-def cpu_of_tree(root: int | None) -> float:
-    """Return the processor time of a process, its children, and those of them that have ended."""
-    if root is None:
-        return 0.0
-    times: dict[int, float] = {}
-    children: dict[int, list[int]] = {}
-    for directory in Path("/proc").iterdir():
-        if not directory.name.isdigit():
-            continue
-        try:
-            fields = (directory / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        times[int(directory.name)] = sum(map(int, fields[11:15])) / TICKS
-        children.setdefault(int(fields[1]), []).append(int(directory.name))
-    total, left = 0.0, [root]
-    while left:
-        process = left.pop()
-        total += times.get(process, 0.0)
-        left += children.get(process, [])
-    return total
-
-
-async def measure(server: Server, kind: str, connections: int, seconds: float, postmaster: int | None) -> None:
-    before, database = cpu_of_tree(server.process.pid), cpu_of_tree(postmaster)
+async def measure(server: Server, kind: str, connections: int, seconds: float, postmaster: int) -> None:
+    before, database = cpu_seconds_of_tree(server.process.pid), cpu_seconds_of_tree(postmaster)
     count = await ask(server, kind, connections, seconds)
-    cost = Cost((cpu_of_tree(server.process.pid) - before) / count, (cpu_of_tree(postmaster) - database) / count)
+    cost = Cost(
+        (cpu_seconds_of_tree(server.process.pid) - before) / count,
+        (cpu_seconds_of_tree(postmaster) - database) / count,
+    )
     server.costs.setdefault((kind, connections), []).append(cost)
 
 
-def postmaster_of(server: PostgresServer) -> int | None:
-    for path in server.directory.rglob("postmaster.pid"):
-        return int(path.read_text().splitlines()[0])
-    return None
-
-
-async def turns(
-    servers: list[Server], kinds: Sequence[str], rounds: int, seconds: float, postmaster: int | None
-) -> None:
+async def turns(servers: list[Server], kinds: Sequence[str], rounds: int, seconds: float, postmaster: int) -> None:
     asked = [
         (server, kind, connections)
         for kind in kinds
@@ -238,7 +208,7 @@ def compare(
         if with_peers:
             servers += peer_servers(stack, directory / "peers", server, kinds)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(turns(servers, kinds, rounds, seconds, postmaster_of(server)))
+            runner.run(turns(servers, kinds, rounds, seconds, postmaster_in(server.directory)))
         return report(servers, kinds)
 
 

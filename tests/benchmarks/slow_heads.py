@@ -28,6 +28,7 @@ from typing import cast
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.processes import own_memory
 from support.serving import serving
 
 MAX_LIFE = 12.0
@@ -127,11 +128,6 @@ def attack(port: int, count: int, begin: float, told: "multiprocessing.Queue[tup
 
 def p99(latencies: list[float]) -> float:
     return statistics.quantiles(latencies, n=100)[98] * 1000
-
-
-def own_memory(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
 def open_files(pid: int) -> int:

@@ -23,11 +23,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.databases import temporary_directory
+from support.processes import cpu_seconds
 from support.serving import PROGRAM, environment, serving
 
 BARS = {"start until it listens, s": 0.8, "memory of a server, MB": 80.0, "client show, s": 0.5}
 PAGE = os.sysconf("SC_PAGE_SIZE")
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 def run(folder: Path, *arguments: str) -> bytes:
@@ -39,11 +39,6 @@ def run(folder: Path, *arguments: str) -> bytes:
 def processor_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def processor_seconds_of(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:13])) / TICK
 
 
 def time_command(folder: Path, name: str, *arguments: str) -> dict[str, float]:
@@ -60,7 +55,7 @@ def measure(folder: Path, client_id: str) -> dict[str, float]:
     began = time.perf_counter()
     with serving(folder, data_dir=str(folder)) as server:
         started = time.perf_counter() - began
-        processor = processor_seconds_of(server.process.pid)
+        processor = cpu_seconds(server.process.pid)
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         connection.request("GET", "/healthz")
         connection.getresponse().read()

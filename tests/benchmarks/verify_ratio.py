@@ -15,7 +15,7 @@ verify / bare of the requests per second, within one round; the table shows medi
 
 With `--postgres` the databases are on a PostgreSQL of the benchmark's own, and the servers verify from memory. It fails
 under 0.70 of the requests per second. It prints PostgreSQL's own processor time and transactions while the servers are
-asked and nobody changes anything, and how much memory a remembered secret takes.
+asked and nobody changes anything.
 
 With `--postgres --misses` no secret is asked for twice, so that none is remembered, and each verification reads the
 database. The bare handler then sends one prepared statement, which finds a secret by its digest, over asyncpg's own
@@ -25,7 +25,6 @@ pool, and answers 204. It fails under 0.85 of the requests per second. Give it e
 import argparse
 import asyncio
 import base64
-import hashlib
 import itertools
 import os
 import random
@@ -35,7 +34,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,21 +43,16 @@ from typing import cast
 
 import asyncpg
 import uvloop
-from aiohttp import web
 from aiohttp.test_utils import unused_port
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.verified_clients import PEPPER, client_id, fill_postgres, fill_sqlite, secret
-from support.cluster import children_of
-from support.databases import PostgresServer, apart, name_in
+from support.databases import PostgresServer, apart, name_in, postmaster_in
+from support.processes import cpu_seconds, cpu_seconds_of_tree, own_memory
 
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.domain.rotation import SecretState
 from gql_secrets.settings import DATABASE_FILE, Settings
-from gql_secrets.storage.change_log import Position
-from gql_secrets.storage.secret_index.memory import SecretMemory
-from gql_secrets.storage.secret_index.stored_secret import StoredSecret
 from gql_secrets.wiring import open_services
 
 SMALL = 10_000
@@ -67,18 +61,11 @@ POSTGRES_BAR = 0.70
 SHORT = (1, 0.5, 8)  # rounds, seconds, connections
 SHORT_CLIENTS, SHORT_MISSES = 5000, 50_000
 MISSES_BAR = 0.85
-MAX_BYTES = 300  # of memory for a remembered secret
-REMEMBERED = 1_000_000
 WARM_SECONDS = 2.0
 MAX_READ_AHEAD = 180.0
 MAX_REQUESTS = 400_000
 FLUSH_SECONDS = 5  # the shortest that can be set: a run need not wait for a minute
 IDLE = 0.05  # seconds of processor time within a second
-TICKS = os.sysconf("SC_CLK_TCK")
-READ = """
-    SELECT s.id, s.client_id, s.state, s.expires_at, c.enabled FROM client_secret s JOIN client c USING (client_id)
-    WHERE s.digest = $1
-"""
 
 
 async def install(settings: Settings) -> None:
@@ -102,13 +89,10 @@ class Server:
     rate: list[float] = field(default_factory=list)
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu_seconds(self.process.pid)
 
     def own_memory(self) -> int:
-        """Bytes that are the process's own: not the pages of the file that it maps."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+        return own_memory(self.process.pid)
 
 
 @dataclass(slots=True)
@@ -121,14 +105,7 @@ class Postgres:
     transactions: list[float] = field(default_factory=list)
 
     def cpu_seconds(self) -> float:
-        """Of all its processes, those that ended included."""
-        first = int((self.server.directory / "postmaster.pid").read_text().split()[0])
-        fields = Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()
-        ticks = sum(int(each) for each in fields[11:15])
-        for child in children_of(first):
-            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICKS
+        return cpu_seconds_of_tree(postmaster_in(self.server.directory))
 
     async def committed(self) -> int:
         connection = await asyncpg.connect(self.url)
@@ -137,23 +114,6 @@ class Postgres:
             return int(await connection.fetchval(counted, name_in(self.url)))
         finally:
             await connection.close()
-
-
-def bytes_per_secret() -> float:
-    """Memory of one remembered secret; in a process of its own."""
-
-    def own_memory() -> int:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
-
-    memory = SecretMemory()
-    memory.start_at(Position(1, None))
-    before = own_memory()
-    for number in range(REMEMBERED):
-        digest = hashlib.sha256(b"%d" % number).digest()
-        stored = StoredSecret(10_000 + number, client_id(number), SecretState.CURRENT, None, True, True, None)
-        memory.remember(digest, stored, revision=1, epoch=memory.epoch)
-    return (own_memory() - before) / len(memory)
 
 
 @contextmanager
@@ -290,41 +250,8 @@ def requests_of(clients: int) -> list[bytes]:
     return [request(f"Basic {each.decode()}") for each in basic]
 
 
-def serve_bare(port: int) -> None:
-    async def nothing(_: web.Request) -> web.Response:
-        return web.Response(status=204)
-
-    app = web.Application()
-    app.router.add_route("*", "/verify", nothing)
-    web.run_app(app, host="127.0.0.1", port=port, access_log=None, loop=uvloop.new_event_loop(), print=None)
-
-
-def serve_reads(port: int, url: str) -> None:
-    """Answer 204 after one prepared read of the secret whose digest is in the request."""
-    pool = web.AppKey("pool", asyncpg.Pool)
-
-    async def read(request: web.Request) -> web.Response:
-        digest = bytes.fromhex(request.headers["Authorization"].removeprefix("Bearer "))
-        async with request.app[pool].acquire() as connection:
-            if await connection.fetchrow(READ, digest) is None:
-                raise web.HTTPUnauthorized
-        return web.Response(status=204)
-
-    async def keep_pool(app: web.Application) -> AsyncIterator[None]:
-        async with asyncpg.create_pool(url, min_size=10, max_size=10, reset=_reset_nothing) as app[pool]:
-            yield
-
-    app = web.Application()
-    app.cleanup_ctx.append(keep_pool)
-    app.router.add_route("*", "/verify", read)
-    web.run_app(app, host="127.0.0.1", port=port, access_log=None, loop=uvloop.new_event_loop(), print=None)
-
-
-async def _reset_nothing(_: object) -> None:
-    """Spare the statement by which asyncpg's pool resets a connection that is given back."""
-
-
 SERVE = ("-m", "gql_secrets.cli", "serve", "--data-dir")
+BARE = str(Path(__file__).with_name("bare_handlers.py"))
 
 
 @contextmanager
@@ -362,7 +289,7 @@ def compare(
     sizes: Sequence[int], rounds: int, seconds: float, connections: int, database: PostgresServer | None
 ) -> int:
     with ExitStack() as stack:
-        servers = [stack.enter_context(started("bare 204", 0, [__file__, "--bare"], [request("Basic " + "a" * 120)]))]
+        servers = [stack.enter_context(started("bare 204", 0, [BARE], [request("Basic " + "a" * 120)]))]
         empty: dict[int, int] = {}
         for clients in sizes:
             server = stack.enter_context(on_postgres(clients, database) if database else on_sqlite(clients))
@@ -382,7 +309,7 @@ def compare_misses(clients: int, rounds: int, seconds: float, connections: int, 
             request(f"Bearer {key.digest(client_id(number), secret(number, 1)).hex()}")
             for number in random.sample(range(clients), min(clients, SMALL))
         ]
-        with started("bare asyncpg", 0, [__file__, "--reads", server.postgres.url], reads) as bare:
+        with started("bare asyncpg", 0, [BARE, "--reads", server.postgres.url], reads) as bare:
             take_turns([bare, server], rounds, seconds, connections)
             return report([bare, server], empty, MISSES_BAR)
 
@@ -435,20 +362,7 @@ def main() -> int:
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL, from memory")
     parser.add_argument("--misses", action="store_true", help="with --postgres: ask for each secret once")
     parser.add_argument("--short", action="store_true", help="check only that it works")
-    parser.add_argument("--reads", default="", help=argparse.SUPPRESS)
-    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--remember", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.remember:
-        print(bytes_per_secret())
-        return 0
-    if chosen.bare:
-        serve_bare(chosen.port)
-        return 0
-    if chosen.reads:
-        serve_reads(chosen.port, chosen.reads)
-        return 0
     given = chosen.clients, chosen.rounds, chosen.seconds, chosen.connections
     if not chosen.postgres and not chosen.short:
         return compare(*given, None)
@@ -461,12 +375,9 @@ def main() -> int:
             return 0
         if chosen.misses:
             return compare_misses(chosen.clients[-1], *given[1:], database)
-        failed = compare(*given, database)
+        return compare(*given, database)
     finally:
         database.stop()
-    size = float(subprocess.check_output([sys.executable, __file__, "--remember"]))
-    print(f"{REMEMBERED:,} remembered secrets: {size:.0f} bytes each")
-    return failed + (size > MAX_BYTES)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.callers import ADMIN
-from support.cluster import children_of
 from support.databases import PostgresServer, temporary_directory
+from support.processes import children_of, cpu_seconds_of_tree, idle_seconds
 from support.processor_shares import NoControlGroups, limited
 from support.serving import Serving, serving
 
@@ -47,7 +47,6 @@ CONNECTIONS = 16
 CALLERS = 256
 WARMING_SECONDS = 1.0
 QUERY = "query ($id: ID!) { client(clientId: $id) { name generation currentSecret { state hint } } }"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Measured(NamedTuple):
@@ -95,24 +94,12 @@ def write_script(requests: Sequence[bytes], path: Path) -> None:
     )
 
 
-def cpu_seconds(server: Serving) -> float:
-    """Return the processor time of the server and its workers."""
-    pids = (server.process.pid, *children_of(server.process.pid))
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
-
-
-def idle_seconds() -> float:
-    """Return for how long all processors of the machine were idle, each counted for itself."""
-    return int(Path("/proc/stat").read_text().split()[4]) / TICKS
-
-
 @contextlib.contextmanager
 def sharing(server: Serving, share: float) -> Iterator[None]:
     """Give each process that serves this share of a processor; 0 for as much as there is."""
     with contextlib.ExitStack() as stack:
         # A single process has no children; the supervisor of several does next to nothing.
-        for pid in (list(children_of(server.process.pid)) or [server.process.pid]) if share else ():
+        for pid in (children_of(server.process.pid) or [server.process.pid]) if share else ():
             stack.enter_context(limited(pid, share))
         yield
 
@@ -134,11 +121,12 @@ def ask(port: int, script: Path, seconds: float) -> int:
 def measure(server: Serving, script: Path, seconds: float) -> Measured:
     """Ask for some seconds, once the server is warm."""
     ask(server.port, script, WARMING_SECONDS)
-    before, idle, began = cpu_seconds(server), idle_seconds(), time.monotonic()
+    pid = server.process.pid
+    before, idle, began = cpu_seconds_of_tree(pid), idle_seconds(), time.monotonic()
     count = ask(server.port, script, seconds)
     took = time.monotonic() - began
     unused = (idle_seconds() - idle) / took / (os.cpu_count() or 1)
-    return Measured(count / took, (cpu_seconds(server) - before) / count * 1e6, unused)
+    return Measured(count / took, (cpu_seconds_of_tree(pid) - before) / count * 1e6, unused)
 
 
 @contextlib.contextmanager

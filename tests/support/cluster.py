@@ -13,14 +13,15 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gql_secrets.wiring import Services
 from support.callers import ADMIN, DAY, HARD, Made
-from support.databases import PostgresServer, name_in
+from support.databases import PostgresServer, name_in, postmaster_in
 from support.installation import PEPPER
+from support.processes import children_of
 from support.serving import Serving, start, wait_for_url
 from support.standbys import PROGRAMS, Standby, socket_of, url_on
 
@@ -318,7 +319,7 @@ class Cluster:
 
     def pids_of_database(self) -> list[int]:
         """The processes of PostgreSQL, the first one first."""
-        first = int((self._database.directory / "postmaster.pid").read_text().split()[0])
+        first = postmaster_in(self._database.directory)
         return [first, *children_of(first)]
 
     def signal_database(self, number: int) -> None:
@@ -352,14 +353,6 @@ class Cluster:
             [PROGRAMS / "pg_ctl", "-D", directory, "-m", "fast", "-l", directory / "log", "-w", "restart"],
             cwd=directory, check=True, stdout=subprocess.DEVNULL, **owner,
         )  # type: ignore[call-overload]  # fmt: skip
-
-
-def children_of(pid: int) -> Iterable[int]:
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            after_name = path.read_text().rpartition(")")[2].split()
-            if int(after_name[1]) == pid:
-                yield int(path.parent.name)
 
 
 class Fault:

@@ -70,6 +70,11 @@ class SqliteTemplate:
         return f"sqlite:///{target}"
 
 
+def postmaster_in(directory: Path) -> int:
+    """Return the first process of the PostgreSQL whose data is here; all others are its children."""
+    return int((directory / "postmaster.pid").read_text().split()[0])
+
+
 class PostgresServer:
     """One PostgreSQL for all tests, with a migrated database that new ones are copied from."""
 

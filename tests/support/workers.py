@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import re
 import time
 from base64 import b64encode
@@ -26,15 +25,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def pids(server: Serving) -> dict[str, int]:
     """The process of each worker, the newest."""
     return {number: int(pid) for number, pid in re.findall(r"worker_started worker=(\d+) pid=(\d+)", server.stderr)}
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process; one that ended and that nobody waited for is not running."""
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
 
 
 @contextmanager

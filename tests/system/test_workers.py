@@ -19,8 +19,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.databases import PostgresServer
 from support.installation import PEPPER
+from support.processes import is_running
 from support.serving import PROGRAM, SECONDS_TO_START, Serving, environment, start
-from support.workers import COUNT, Asking, asking_each, is_running, pids, wait_until, workers
+from support.workers import COUNT, Asking, asking_each, pids, wait_until, workers
 
 CREATE = 'mutation { createClient(name: "Shop") { client { clientId } secret } }'
 RESET = "mutation ($id: ID!) { resetSecret(clientId: $id, hoursToLive: 24) { newSecret } }"
