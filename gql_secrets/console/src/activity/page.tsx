@@ -14,7 +14,7 @@ import { ApiButton } from "../ui/api";
 import { At, Empty } from "../ui/basics";
 import { LoadingTable } from "../ui/bones";
 import { Choice } from "../ui/choice";
-import { FailureNote, Note } from "../ui/notes";
+import { PageFailure } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
 import { Export } from "./export";
 import { EventSentence } from "./sentence";
@@ -73,14 +73,7 @@ export function ActivityPage({ view }: { view: ActivityView }) {
           {events && plural(events.totalCount, "event")}
         </p>
       </div>
-      {forbidden && (
-        <Note tone="warn" title="Only administrators see the audit log.">
-          <p>Ask an administrator to sign you in with the role Admin.</p>
-        </Note>
-      )}
-      {asked.failure && !forbidden && asked.failure.kind !== "signed-out" && (
-        <FailureNote failure={asked.failure} retry={asked.reload} />
-      )}
+      <PageFailure asked={asked} forbidden={forbidden && "the audit log"} />
       {!events && !asked.failure && <LoadingTable what="the events" />}
       {events && (
         <div class={`panel flush ${asked.waiting ? "waiting" : ""}`} aria-busy={asked.waiting}>
@@ -102,16 +95,7 @@ export function ActivityPage({ view }: { view: ActivityView }) {
         </div>
       )}
       <div class="below-table">
-        {events && (
-          <Pager
-            paging={paging}
-            size={PAGE_SIZE}
-            shown={events.nodes.length}
-            total={events.totalCount}
-            pageInfo={events.pageInfo}
-            what="events"
-          />
-        )}
+        {events && <Pager paging={paging} size={PAGE_SIZE} connection={events} what="events" />}
       </div>
     </>
   );

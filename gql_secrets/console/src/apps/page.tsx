@@ -15,7 +15,7 @@ import { ApiButton } from "../ui/api";
 import { Button } from "../ui/basics";
 import { LoadingTable } from "../ui/bones";
 import { openDialog } from "../ui/dialog";
-import { FailureNote, Note } from "../ui/notes";
+import { Note, PageFailure } from "../ui/notes";
 import { Pager, type Place, usePaging } from "../ui/paging";
 import { Filters } from "./filters";
 import { Nothing } from "./nothing";
@@ -106,7 +106,7 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
           <p>It was not sent. Search by name or client id instead; you never need a secret here.</p>
         </Note>
       )}
-      {apps.failure && apps.failure.kind !== "signed-out" && <FailureNote failure={apps.failure} retry={apps.reload} />}
+      <PageFailure asked={apps} />
       {!clients && !apps.failure && <LoadingTable what="the clients" />}
       {clients && (
         <div class={`panel flush ${apps.waiting ? "waiting" : ""}`} aria-busy={apps.waiting}>
@@ -132,16 +132,7 @@ export function AppsPage({ viewer, view }: { viewer: Viewer; view: ListView }) {
         onDone={apps.reload}
       />
       <div class="below-table">
-        {clients && (
-          <Pager
-            paging={paging}
-            size={PAGE_SIZE}
-            shown={rows.length}
-            total={clients.totalCount}
-            pageInfo={clients.pageInfo}
-            what="clients"
-          />
-        )}
+        {clients && <Pager paging={paging} size={PAGE_SIZE} connection={clients} what="clients" />}
       </div>
     </>
   );

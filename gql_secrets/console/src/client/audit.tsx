@@ -9,7 +9,7 @@ import { Actor } from "../ui/actor";
 import { At, Panel, Scrolled } from "../ui/basics";
 import { Loading } from "../ui/bones";
 import { FailureNote } from "../ui/notes";
-import { Pager, type Paging, usePaging } from "../ui/paging";
+import { type Connection, Pager, type Paging, usePaging } from "../ui/paging";
 
 const PAGE_SIZE = 10;
 
@@ -37,14 +37,7 @@ export function DeletedAudit({ clientId }: { clientId: string }) {
 
 interface AuditPanelProps {
   asked: Pick<Asked<unknown>, "answer" | "failure" | "reload">;
-  events:
-    | {
-        readonly totalCount: number;
-        readonly nodes: readonly AuditEntry[];
-        readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
-      }
-    | null
-    | undefined;
+  events: Connection<AuditEntry> | null | undefined;
   paging: Paging;
 }
 
@@ -98,16 +91,7 @@ function AuditPanel({ asked, events, paging }: AuditPanelProps) {
         </Scrolled>
       )}
       <div class="panel-foot">
-        {events && (
-          <Pager
-            paging={paging}
-            size={PAGE_SIZE}
-            shown={events.nodes.length}
-            total={events.totalCount}
-            pageInfo={events.pageInfo}
-            what="audit events"
-          />
-        )}
+        {events && <Pager paging={paging} size={PAGE_SIZE} connection={events} what="audit events" />}
       </div>
     </Panel>
   );

@@ -86,16 +86,7 @@ export function History({ clientId, follow }: HistoryProps) {
         </Scrolled>
       )}
       <div class="panel-foot">
-        {secrets && (
-          <Pager
-            paging={paging}
-            size={PAGE_SIZE}
-            shown={secrets.nodes.length}
-            total={secrets.totalCount}
-            pageInfo={secrets.pageInfo}
-            what="secrets"
-          />
-        )}
+        {secrets && <Pager paging={paging} size={PAGE_SIZE} connection={secrets} what="secrets" />}
       </div>
     </Panel>
   );

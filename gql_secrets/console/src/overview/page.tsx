@@ -11,7 +11,7 @@ import { useTitle } from "../shell/title";
 import { ApiButton } from "../ui/api";
 import { Button } from "../ui/basics";
 import { openDialog } from "../ui/dialog";
-import { FailureNote } from "../ui/notes";
+import { PageFailure } from "../ui/notes";
 import { Attention, Rollovers } from "./attention";
 import { FirstSteps } from "./firstSteps";
 import { Latest } from "./latest";
@@ -49,9 +49,7 @@ export function OverviewPage({ viewer }: { viewer: Viewer }) {
           {viewer.canCreateClient && <Button onClick={create}>Create client</Button>}
         </div>
       </div>
-      {asked.failure && asked.failure.kind !== "signed-out" && (
-        <FailureNote failure={asked.failure} retry={asked.reload} />
-      )}
+      <PageFailure asked={asked} />
       {!counts && !asked.failure && <LoadingOverview />}
       {view && isFirstRun && (
         <div class="overview-columns">

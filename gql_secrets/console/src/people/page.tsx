@@ -10,7 +10,7 @@ import { ApiButton } from "../ui/api";
 import { At, Button, Empty, Scrolled, When } from "../ui/basics";
 import { LoadingTable } from "../ui/bones";
 import { openDialog } from "../ui/dialog";
-import { FailureNote, Note } from "../ui/notes";
+import { PageFailure } from "../ui/notes";
 import { Pager, usePaging } from "../ui/paging";
 import { EndSessionDialog } from "./end";
 import { LinkDialog } from "./link";
@@ -45,14 +45,7 @@ export function PeoplePage({ viewer }: { viewer: Viewer }) {
           )}
         </div>
       </div>
-      {forbidden && (
-        <Note tone="warn" title="Only administrators see who is signed in.">
-          <p>Ask an administrator to sign you in with the role Admin.</p>
-        </Note>
-      )}
-      {asked.failure && !forbidden && asked.failure.kind !== "signed-out" && (
-        <FailureNote failure={asked.failure} retry={asked.reload} />
-      )}
+      <PageFailure asked={asked} forbidden={forbidden && "who is signed in"} />
       {!sessions && !asked.failure && !forbidden && <LoadingTable what="the sessions" rows={3} />}
       {sessions && (
         <div class={`panel flush ${asked.waiting ? "waiting" : ""}`} aria-busy={asked.waiting}>
@@ -64,16 +57,7 @@ export function PeoplePage({ viewer }: { viewer: Viewer }) {
         </div>
       )}
       <div class="below-table">
-        {sessions && (
-          <Pager
-            paging={paging}
-            size={PAGE_SIZE}
-            shown={sessions.nodes.length}
-            total={sessions.totalCount}
-            pageInfo={sessions.pageInfo}
-            what="sessions"
-          />
-        )}
+        {sessions && <Pager paging={paging} size={PAGE_SIZE} connection={sessions} what="sessions" />}
       </div>
     </>
   );

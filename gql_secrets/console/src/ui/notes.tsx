@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import type { RequestFailed } from "../graphql/client";
 import type { Problem } from "../graphql/mutations";
+import type { Asked } from "../graphql/useQuery";
 import { serverNow } from "../lib/clock";
 import { withLocalInstants } from "../lib/format";
 import { Button, type Tone } from "./basics";
@@ -43,6 +44,24 @@ export function FailureNote({ failure, retry }: { failure: RequestFailed; retry?
       </Note>
     </div>
   );
+}
+
+interface PageFailureProps {
+  asked: Pick<Asked<unknown>, "failure" | "reload">;
+  /** What the page shows, where the viewer may not see it. */
+  forbidden?: string | false;
+}
+
+/** Why a page could not be read; nothing where the viewer is signed out, which is shown in its place. */
+export function PageFailure({ asked: { failure, reload }, forbidden = false }: PageFailureProps) {
+  if (forbidden) {
+    return (
+      <Note tone="warn" title={`Only administrators see ${forbidden}.`}>
+        <p>Ask an administrator to sign you in with the role Admin.</p>
+      </Note>
+    );
+  }
+  return failure && failure.kind !== "signed-out" ? <FailureNote failure={failure} retry={reload} /> : null;
 }
 
 const NEXT_STEP: Partial<Record<Problem["code"], string>> = {

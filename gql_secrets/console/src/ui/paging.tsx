@@ -32,16 +32,23 @@ export function usePaging(scope = "", left?: { get(): Place; set(place: Place): 
   };
 }
 
+/** One page of a GraphQL connection. */
+export interface Connection<Row> {
+  readonly totalCount: number;
+  readonly nodes: readonly Row[];
+  readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
+}
+
 interface PagerProps {
   paging: Paging;
   size: number;
-  shown: number;
-  total: number;
-  pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
+  connection: Connection<unknown>;
   what: string;
 }
 
-export function Pager({ paging, size, shown, total, pageInfo, what }: PagerProps) {
+export function Pager({ paging, size, connection, what }: PagerProps) {
+  const { totalCount, pageInfo } = connection;
+  const shown = connection.nodes.length;
   if (paging.page === 0 && !pageInfo.hasNextPage) return null;
   const first = paging.page * size + 1;
   // The page before is still shown: its cursor would lead to the same page once more.
@@ -50,7 +57,7 @@ export function Pager({ paging, size, shown, total, pageInfo, what }: PagerProps
     <nav class="pager" aria-label={`Pages of ${what}`}>
       <span class="muted" role="status">
         {shown > 0
-          ? `${formatNumber(first)}–${formatNumber(first + shown - 1)} of ${formatNumber(total)}`
+          ? `${formatNumber(first)}–${formatNumber(first + shown - 1)} of ${formatNumber(totalCount)}`
           : "Empty page"}
       </span>
       <Button icon="left" disabled={paging.page === 0} onClick={paging.back}>

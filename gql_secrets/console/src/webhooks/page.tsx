@@ -14,7 +14,7 @@ import { ApiButton } from "../ui/api";
 import { At, Button, Chip, Empty, Panel } from "../ui/basics";
 import { LoadingTable } from "../ui/bones";
 import { openDialog } from "../ui/dialog";
-import { FailureNote, Note } from "../ui/notes";
+import { Note, PageFailure } from "../ui/notes";
 import { say } from "../ui/toast";
 import { DeleteWebhookDialog, EnableWebhookDialog, RotateDialog } from "./changes";
 import { Deliveries } from "./deliveries";
@@ -48,14 +48,7 @@ export function WebhooksPage() {
           </div>
         )}
       </div>
-      {forbidden && (
-        <Note tone="warn" title="Only administrators see webhooks.">
-          <p>Ask an administrator to sign you in with the role Admin.</p>
-        </Note>
-      )}
-      {asked.failure && !forbidden && asked.failure.kind !== "signed-out" && (
-        <FailureNote failure={asked.failure} retry={asked.reload} />
-      )}
+      <PageFailure asked={asked} forbidden={forbidden && "webhooks"} />
       {!webhooks && !asked.failure && !forbidden && <LoadingTable what="the webhooks" rows={3} />}
       {webhooks?.length === 0 && (
         <div class="panel">
