@@ -1,4 +1,4 @@
-"""The names of fields outside Python: an audit export and the command line use those of GraphQL."""
+"""The names of fields outside Python: the audit log and the command line use those of GraphQL."""
 
 
 def camel_case(name: str) -> str:

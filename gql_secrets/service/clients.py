@@ -21,6 +21,7 @@ from gql_secrets.domain.clients import parse_description, parse_name
 from gql_secrets.domain.credentials import mint_client_id
 from gql_secrets.domain.details import NO_DETAILS, ClientDetails
 from gql_secrets.domain.errors import InvalidAllowList, LastOwner
+from gql_secrets.domain.field_names import camel_case
 from gql_secrets.domain.networks import EVERYWHERE, AllowList
 from gql_secrets.domain.rotation import End, SecretEndReason
 from gql_secrets.domain.search import search_text
@@ -223,8 +224,7 @@ def _edit(client: Client, **values: str | bool | Unchanged | None) -> list[str]:
     for name, value in values.items():
         if value is not UNCHANGED and value != getattr(client, name):
             setattr(client, name, value)
-            first, *others = name.split("_")
-            edited.append(first + "".join(map(str.capitalize, others)))
+            edited.append(camel_case(name))
     client.name_folded = folded(client.name)[:MAX_FOLDED]
     return edited
 
