@@ -195,6 +195,13 @@ def test_values_are_trimmed() -> None:
         read(PEPPER=" \n")
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATA_DIR", "PEPPER"])
+def test_a_variable_that_was_not_filled_leads_to_no_other_installation(name: str) -> None:
+    """A server on a new SQLite file would refuse every secret."""
+    with pytest.raises(SetupError, match=f"GQL_SECRETS_{name} is set and empty"):
+        read(**{name: " "})
+
+
 # The database's URL
 
 
@@ -205,6 +212,7 @@ def test_values_are_trimmed() -> None:
         "sqlite://",
         "sqlite:///",
         "sqlite:///:memory:",
+        "sqlite://data/gql-secrets.db",
         "postgres://localhost",
         "postgres://localhost/",
         "postgres://user:hunter2-secret@localhost:http/name",

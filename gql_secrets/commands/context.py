@@ -27,16 +27,35 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+
+def _path(text: str) -> Path:
+    return Path(_filled(text))
+
+
+def _filled(text: str) -> str:
+    """Return the value of an option: what a script forgot to fill must not lead to another database."""
+    if not text.strip():
+        raise typer.BadParameter("It is empty. Give it a value, or leave the option out.")
+    return text
+
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
+        parser=_path,
+        metavar="<path>",
         help="The directory of the database and the pepper. [env: GQL_SECRETS_DATA_DIR; default: .gql-secrets]",
     ),
 ]
 DatabaseUrl = Annotated[
     str | None,
-    typer.Option("--database-url", help="postgres://… or sqlite:///…  [env: GQL_SECRETS_DATABASE_URL]"),
+    typer.Option(
+        "--database-url",
+        parser=_filled,
+        metavar="<str>",
+        help="postgres://… or sqlite:///…  [env: GQL_SECRETS_DATABASE_URL]",
+    ),
 ]
 
 # Where the options of the command line leave the remote server that they name.

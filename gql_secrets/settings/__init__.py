@@ -362,8 +362,8 @@ def _read_file_of(name: str, values: Mapping[str, object]) -> str:
 
 
 def _parsed(variable: str, name: str, text: str) -> object:
-    if not text and (name in ("data_dir", "pepper", "audit_archive") or name.endswith("_file")):
-        # A variable that a deployment forgot to fill must not lead to a new pepper, or to the working directory.
+    if not text and (name in ("data_dir", "database_url", "pepper", "audit_archive") or name.endswith("_file")):
+        # What a deployment forgot to fill must not lead to a new database or pepper, or to the working directory.
         raise SetupError(f"{variable} is set and empty. Give it a value, or unset it.")
     if name == "data_dir":
         return Path(text)

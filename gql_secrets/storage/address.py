@@ -77,7 +77,7 @@ class DatabaseAddress:
             ) from None
         if parts.scheme == "sqlite":
             path = unquote(parts.path).removeprefix("/")
-            if not path or path == ":memory:":
+            if parts.netloc or not path or path == ":memory:":
                 raise SetupError("A SQLite database needs a file: sqlite:///path/to/file.db")
             return cls("sqlite", Path(path))
         if parts.scheme not in ("postgres", "postgresql"):

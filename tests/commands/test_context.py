@@ -41,6 +41,17 @@ def test_a_mistyped_directory_creates_no_database(bare: RunCommand, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("option", ["--data-dir", "--database-url"])
+@pytest.mark.parametrize("before", [True, False])
+def test_an_option_that_a_script_did_not_fill_leads_to_no_other_database(
+    bare: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, *, before: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = bare(option, "", "db", "upgrade") if before else bare("db", "upgrade", option, "")
+    assert (outcome.code, "It is empty" in outcome.err) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_a_password_on_the_command_line_is_warned_about(bare: RunCommand, *, before: bool) -> None:
     option = ("--database-url", "postgres://nobody:hunter2-secret@127.0.0.1:1/nothing")
