@@ -18,7 +18,7 @@ def parse_name(text: str) -> str:
     name = text.strip()
     if not is_visible(name) or len(name) > MAX_NAME or not is_writable(name):
         raise InvalidName(
-            f"A name must have 1 to {MAX_NAME} characters, a visible one among them, and no control characters."
+            f"A name must have 1 to {MAX_NAME} characters, at least one of them visible, and no control characters."
         )
     return name
 

@@ -23,7 +23,7 @@ ERRORS: Final = "Why the change was refused. Empty on success."
 EFFECTIVE_EVERYWHERE: Final = (
     "Whether the change is effective on every node: no verification that starts after this answer accepts what the "
     "change ended, on any of them. False if that was not confirmed within 5 seconds; the change was still made. Null "
-    "if nothing was changed."
+    "if the change was refused, or if there was nothing to change and every earlier change is effective."
 )
 NOT_EFFECTIVE_REASON: Final = "Why effectiveEverywhere is false. Null otherwise."
 
