@@ -39,8 +39,8 @@ const SESSION_ENDS: Readonly<Record<NonNullable<AuditEntry["sessionEndReason"]>,
   SIGNED_OUT: "Signed out",
   REPLACED: "Signed in again with the same browser",
   ENDED_BY_ADMIN: "Ended by an administrator",
-  ROLE_LOST: "The client that created the sign-in link lost its role",
-  PROVIDER_ENDED: "Signed out at the identity provider",
+  ROLE_LOST: "The role was withdrawn",
+  PROVIDER_ENDED: "Ended by the identity provider",
   MAKER_ENDED: "The secret or session that created the sign-in link ended",
 };
 
