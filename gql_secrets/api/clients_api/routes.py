@@ -90,9 +90,9 @@ async def _stream(request: web.Request, pages: RowPages) -> web.StreamResponse:
             comma = b","
             page = await anext(pages, None)
         await response.write(b'],"stat":"ok"}')
-    except ConnectionError:
-        raise
-    except Exception:  # noqa: BLE001  too late for an error response
+    except Exception as failure:  # too late for an error response
+        if isinstance(failure, ConnectionError) and is_disconnected(request):
+            raise
         # Half a JSON object on an aborted connection cannot be mistaken for a complete one.
         _log.exception("list_aborted", extra={"request_id": request[REQUEST_ID]})
         if request.transport is not None:

@@ -102,16 +102,23 @@ async def test_list_returns_all_clients_beyond_one_page(call_clients: CallClient
 
 
 @on_sqlite
+@pytest.mark.parametrize("failure", [Unavailable, ConnectionResetError])
 async def test_an_aborted_list_is_not_a_complete_response(
-    api: TestClient[Any, Any], services: Services, owner: Made, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    api: TestClient[Any, Any],
+    services: Services,
+    owner: Made,
+    make_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: type[Exception],
 ) -> None:
+    """After a ConnectionError that was not the caller's, an error response followed within the list."""
     for number in range(150):
         await make_client(name=f"Client {number}")
     original = type(services.queries).page_of_clients
 
     async def page_of_clients(self: Any, page: PageRequest, **given: Any) -> Any:
         if page.after:
-            raise Unavailable
+            raise failure
         return await original(self, page, **given)
 
     monkeypatch.setattr(type(services.queries), "page_of_clients", page_of_clients)
