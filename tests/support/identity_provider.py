@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import hashlib
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from yarl import URL
 
@@ -58,7 +59,9 @@ class IdentityProvider:
         values = {"alg": default, "typ": ACCESS_TOKEN} | ({"kid": signing.kid} if signing.kid else {}) | (header or {})
         values = {name: value for name, value in values.items() if value is not None}
         registry = jws.JWSRegistry(algorithms=[values["alg"]], strict_check_header=False)
-        return jwt.encode(values, self.claims(**claims), signing, registry=registry, default_type=None)
+        # In ASCII, where every text can be written: joserfc's own writer fails on a lone surrogate.
+        content = json.dumps(self.claims(**claims)).encode()
+        return jws.serialize_compact(values, content, signing, registry=registry)
 
     def add_routes(self, app: web.Application) -> None:
         prefix = self.issuer.removeprefix(self.origin)

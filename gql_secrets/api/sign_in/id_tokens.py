@@ -11,6 +11,7 @@ from gql_secrets.api.authentication.identity_providers import IdentityProvider
 from gql_secrets.domain import base64url
 from gql_secrets.domain.errors import InvalidToken
 from gql_secrets.domain.identity import CLOCK_LEEWAY, Issuer, expiry_of, is_time, read_subject, require_unexpired
+from gql_secrets.domain.texts import is_writable
 
 _LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _ALGORITHM: Final = re.compile(r"[A-Za-z0-9-]{1,24}")
@@ -61,7 +62,8 @@ async def read_logout_token(
     names = [claims[name] for name in ("sub", "sid") if claims.get(name) is not None]
     if not isinstance(claims.get("jti"), str):
         raise InvalidToken("The logout token has no `jti`.", reason="MALFORMED")
-    if not names or not all(isinstance(name, str) for name in names) or now - issued_at > _MAX_LOGOUT_AGE:
+    are_texts = all(isinstance(name, str) and is_writable(name) for name in names)
+    if not names or not are_texts or now - issued_at > _MAX_LOGOUT_AGE:
         raise InvalidToken("The logout token names nobody, or is too old.", reason="MALFORMED")
     return claims, issued_at
 
@@ -114,4 +116,5 @@ def _issued_at(claims: Mapping[str, Any], now: datetime) -> datetime:
 
 
 def _is_same(given: object, expected: str) -> bool:
-    return isinstance(given, str) and hmac.compare_digest(given.encode(), expected.encode())
+    # JSON can name a lone surrogate, which UTF-8 cannot.
+    return isinstance(given, str) and hmac.compare_digest(given.encode(errors="surrogatepass"), expected.encode())

@@ -32,6 +32,7 @@ from gql_secrets.domain.sign_in import (
     SignInProblem,
     SignInRefused,
 )
+from gql_secrets.domain.texts import is_writable
 from gql_secrets.service.provider_sessions import Look
 
 _log: Final = logging.getLogger(__name__)
@@ -220,7 +221,7 @@ class ProviderClient:
             subject,
             find_display_name({**(user_info or {}), **id_claims}, self.issuer),
             roles.get(source),
-            sid if isinstance(sid, str) and 0 < len(sid) <= _MAX_SID else None,
+            sid if isinstance(sid, str) and 0 < len(sid) <= _MAX_SID and is_writable(sid) else None,
             ProviderTokens(response.access, response.refresh, source) if can_look else None,
         )
 

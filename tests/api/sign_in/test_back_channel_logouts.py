@@ -85,6 +85,8 @@ WRONG_LOGOUTS: dict[str, dict[str, Any]] = {
     "no event": {"events": {}},
     "an event without an object": {"events": {"http://schemas.openid.net/event/backchannel-logout": None}},
     "a session id that is a number": {"sub": "ada-1815", "sid": 5},
+    "a session id that is not text": {"sid": "\ud800"},
+    "a subject that is not text": {"sub": "\ud800"},
     "event of another kind": {"events": {"http://example.com/other": {}}},
     "a nonce, so an ID token": {"nonce": "n"},
     "no id": {"jti": None},

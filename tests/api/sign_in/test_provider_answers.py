@@ -30,6 +30,7 @@ async def test_a_repeated_parameter_is_no_answer(person: Person, provider: Ident
 WRONG: dict[str, dict[str, Any]] = {
     "nonce": {"nonce": "another"},
     "no nonce": {"nonce": None},
+    "a nonce that is not text": {"nonce": "\ud800"},
     "audience": {"aud": "another-client"},
     "no audience": {"aud": None},
     "authorized party": {"aud": [CLIENT_ID, "other"], "azp": "other"},
@@ -47,6 +48,11 @@ async def test_an_id_token_that_is_not_valid_signs_nobody_in(
     provider.sign_ins.id_token = WRONG[wrong]
     assert await person.sign_in(provider) == "/sign-in?problem=token"
     assert person.session is None
+
+
+async def test_a_session_id_that_is_not_text_is_none(person: Person, provider: IdentityProvider) -> None:
+    provider.sign_ins.id_token = {"sid": "\ud800"}
+    assert await person.sign_in(provider) == "/"
 
 
 async def test_an_id_token_of_another_key_signs_nobody_in(person: Person, provider: IdentityProvider) -> None:
