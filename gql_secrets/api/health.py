@@ -17,7 +17,9 @@ from gql_secrets.domain.errors import Unavailable
 from gql_secrets.domain.journal import UncertainClients
 from gql_secrets.service.audit_log import AuditLog
 from gql_secrets.service.changes_pause import are_changes_paused
+from gql_secrets.service.history import History
 from gql_secrets.service.replication import probe_replication
+from gql_secrets.storage.database import Database
 
 _log: Final = logging.getLogger(__name__)
 
@@ -65,16 +67,16 @@ async def _answer_ready(request: web.Request) -> web.Response:
     uncertain = UncertainClients.NONE.value
     try:
         await services.verifier.check()
-        changes = await services.database.probe_changes()
-        if changes == _OK and await are_changes_paused(services.database):
-            changes = _PAUSED
-        audit_head = await AuditLog(services.database, services.changes.pepper).probe_head()
-        replication = await probe_replication(services.database)
-        uncertain = (await services.history.uncertain_clients()).value
-        archive = await services.audit_archive.probe()
     except Unavailable as failure:
         verification = changes = audit_head = replication = uncertain = archive = _UNAVAILABLE
         _log.error("verification_unavailable", extra={"reason": str(failure)})
+    else:
+        # What cannot be read of these does not keep anybody from verifying.
+        changes = await _probe_changes(services.database)
+        audit_head = await AuditLog(services.database, services.changes.pepper).probe_head()
+        replication = await probe_replication(services.database)
+        uncertain = await _probe_uncertain_clients(services.history)
+        archive = await services.audit_archive.probe()
     if verification == _OK and changes not in (_OK, _PAUSED):
         _log.warning("changes_not_possible", extra={"changes": changes})
     _log_audit_head(request.app, audit_head)
@@ -91,6 +93,21 @@ async def _answer_ready(request: web.Request) -> web.Response:
         "lease": services.cluster.own_lease.value,
     }
     return web.json_response(report, status=200 if is_healthy else 503)
+
+
+async def _probe_changes(database: Database) -> str:
+    changes = await database.probe_changes()
+    try:
+        return _PAUSED if changes == _OK and await are_changes_paused(database) else changes
+    except Unavailable:
+        return _UNAVAILABLE
+
+
+async def _probe_uncertain_clients(history: History) -> str:
+    try:
+        return (await history.uncertain_clients()).value
+    except Unavailable:
+        return _UNAVAILABLE
 
 
 def _log_audit_head(app: web.Application, state: str) -> None:

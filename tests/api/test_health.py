@@ -282,6 +282,26 @@ async def test_a_lock_on_a_read_is_unavailability(
         await services.database.fetch("SELECT 1")
 
 
+@pytest.mark.parametrize(
+    ("read", "part"),
+    [
+        ("gql_secrets.api.health.are_changes_paused", "changes"),
+        ("gql_secrets.service.history.History.uncertain_clients", "uncertainClients"),
+    ],
+)
+async def test_what_cannot_be_read_next_to_verification_leaves_the_node_in_service(
+    api: Api, owner: Made, monkeypatch: pytest.MonkeyPatch, read: str, part: str
+) -> None:
+    """A read that failed between two that worked made every gateway's node unhealthy, and all was unavailable."""
+
+    async def fail(*_: object) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(read, fail)
+    assert await health(api) == (200, HEALTHY | {part: "unavailable"})
+    assert await status_of(api.get("/verify", headers=basic(owner))) == 200
+
+
 async def test_a_pause_of_changes_is_reported_and_leaves_the_node_in_service(api: Api) -> None:
     """A database that is moved to another one verifies all along."""
     assert api.app is not None
