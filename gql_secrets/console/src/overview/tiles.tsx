@@ -1,5 +1,6 @@
 /** The counts of the home page: each is a list with an address of its own. */
 
+import { useEffect, useRef } from "preact/hooks";
 import { BulkRevokeDialog } from "../dialogs/bulkRevoke";
 import { RequestFailed, request } from "../graphql/client";
 import { SAFE_TO_REVOKE } from "../graphql/overviewQueries";
@@ -111,6 +112,13 @@ export function Tile({ tile, count, children }: TileProps) {
 /** Read which ones there are now, and ask before any of them ends. */
 export function RevokeAll({ count, onDone }: { count: number; onDone: () => void }) {
   const action = useAction();
+  const gone = useRef(false);
+  useEffect(
+    () => () => {
+      gone.current = true;
+    },
+    [],
+  );
   const open = () =>
     action.run(async () => {
       try {
@@ -128,6 +136,7 @@ export function RevokeAll({ count, onDone }: { count: number; onDone: () => void
               ]
             : [],
         );
+        if (gone.current) return; // the person has gone to another page
         if (targets.length === 0) say("No old secret is safe to revoke any more.");
         else openDialog((close) => <BulkRevokeDialog targets={targets} close={close} onDone={onDone} />);
       } catch (failure) {

@@ -14,8 +14,12 @@ export function returnToHeading(): void {
   toHeading = true;
 }
 
-/** Show a dialog; its content calls `close` when it is done. */
+/**
+ * Show a dialog; its content calls `close` when it is done. One that is open stays: it may hold a new secret, and what
+ * comes late, after an answer of the server, must not replace it.
+ */
 export function openDialog(content: (close: () => void) => VNode): void {
+  if (opened.get()) return;
   count += 1;
   const key = count;
   opened.set({ key, content: content(() => opened.get()?.key === key && opened.set(null)) });

@@ -1,0 +1,73 @@
+"""An answer that comes late, or without everything, never costs a person what the server cannot give again."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Route, expect
+from support.console_window import Client, Window
+
+MakeClient = Callable[..., Client]
+
+
+def hold(window: Window, operation: str) -> list[Route]:
+    """Answer every operation but this one, and return the requests that wait."""
+    held: list[Route] = []
+
+    def answer(route: Route) -> None:
+        if operation in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    window.page.route("**/graphql", answer)
+    return held
+
+
+def safe_to_revoke(client: Client) -> dict[str, object]:
+    secret = {"id": "x", "hint": "abcd"}
+    rollover = {"advice": "REVOKE", "sourcesMoved": 1, "sourcesTotal": 1, "oldSecret": secret}
+    return {"data": {"clients": {"nodes": [{"clientId": client.id, "name": client.name, "rollover": rollover}]}}}
+
+
+def ask_for_what_is_safe_to_revoke(window: Window) -> list[Route]:
+    """Press the overview's button, and return the request that waits for its answer."""
+    held = hold(window, "query SafeToRevoke")
+
+    def count_one(route: Route) -> None:
+        if "query Overview" not in (route.request.post_data or ""):
+            return route.fallback()
+        found = route.fetch()
+        body = found.json()
+        body["data"]["overview"] |= {"safeToRevoke": 1, "total": 9}
+        return route.fulfill(response=found, json=body)
+
+    window.page.route("**/graphql", count_one)
+    window.page.goto(f"{window.server.url}/#/")
+    window.press("Revoke it")
+    window.wait_until(lambda: len(held) == 1)
+    return held
+
+
+def test_a_dialog_that_opens_late_does_not_replace_a_new_secret(window: Window, client: Client) -> None:
+    """The secret existed in that dialog alone, and was lost."""
+    [late] = ask_for_what_is_safe_to_revoke(window)
+    window.page.get_by_role("main").get_by_role("button", name="Create client", exact=True).click()
+    window.dialog.get_by_role("textbox", name="Name").fill("Made before the answer")
+    window.confirm("Create client")
+    expect(window.new_secret).to_be_visible()
+    with window.page.expect_response(lambda response: "SafeToRevoke" in (response.request.post_data or "")):
+        late.fulfill(json=safe_to_revoke(client))
+
+    assert window.take_secret().startswith("gqls_")
+
+
+def test_a_dialog_does_not_open_late_on_another_page(window: Window, client: Client) -> None:
+    [late] = ask_for_what_is_safe_to_revoke(window)
+    window.show_list()
+    expect(window.page.get_by_role("heading", level=1, name="Authorized Apps")).to_be_visible()
+    with window.page.expect_response(lambda response: "SafeToRevoke" in (response.request.post_data or "")):
+        late.fulfill(json=safe_to_revoke(client))
+    window.press("Create client")
+
+    expect(window.dialog.get_by_role("heading", name="Create client")).to_be_visible()
+    window.confirm("Cancel")
+    expect(window.dialog).to_have_count(0)
