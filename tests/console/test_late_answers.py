@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from playwright.sync_api import Route, expect
-from support.console_window import Client, Window
+from support.console_window import Client, Server, Window
 
 MakeClient = Callable[..., Client]
 
@@ -71,3 +71,32 @@ def test_a_dialog_does_not_open_late_on_another_page(window: Window, client: Cli
     expect(window.dialog.get_by_role("heading", name="Create client")).to_be_visible()
     window.confirm("Cancel")
     expect(window.dialog).to_have_count(0)
+
+
+def test_the_secret_of_a_client_that_could_not_be_read_again_is_shown(window: Window, server: Server) -> None:
+    """The dialog stayed as it was, as if nothing had been created, and the first secret was lost."""
+
+    def leave_out_the_client(route: Route) -> None:
+        found = route.fetch()
+        body = found.json()
+        if "createClient" in body.get("data", {}):
+            body["data"]["createClient"]["client"] = None
+        route.fulfill(response=found, json=body)
+
+    window.page.route(
+        "**/graphql",
+        lambda route: (
+            leave_out_the_client(route) if "mutation CreateClient" in route.request.post_data else route.continue_()
+        ),
+    )
+    window.press("Create client")
+    window.dialog.get_by_role("textbox", name="Name").fill("Created and not read")
+    window.confirm("Create client")
+    expect(window.dialog.get_by_text("It could not be read.")).to_be_visible()
+    window.look("new-secret-without-id")
+    secret = window.take_secret()
+
+    window.page.get_by_role("searchbox").fill("Created and not read")
+    window.page.get_by_role("link", name="Created and not read").click()
+    client_id = window.page.url.rpartition("/")[2]
+    assert server.is_good(client_id, secret)

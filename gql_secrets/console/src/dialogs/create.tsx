@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { CREATE_CLIENT } from "../graphql/mutations";
 import { labelsIn } from "../lib/labels";
-import { clientAddress } from "../lib/router";
+import { APPS_ADDRESS, clientAddress } from "../lib/router";
 import { ChangeDialog } from "./changeDialog";
 import { ClientForm, type ClientInput, daysIn, FORM_FIELDS, type Lack, lackIn, networksIn } from "./clientForm";
 import { NewSecret } from "./newSecret";
@@ -22,7 +22,8 @@ const EMPTY: ClientInput = {
 };
 
 interface Created {
-  readonly clientId: string;
+  /** Null where the client was created and could not be read afterwards. */
+  readonly clientId: string | null;
   readonly clientName: string;
   readonly secret: string;
 }
@@ -32,7 +33,7 @@ export function CreateDialog({ close }: { close: () => void }) {
   const [lack, setLack] = useState<Lack | null>(null);
   const [created, setCreated] = useState<Created | null>(null);
   const change = useChange(CREATE_CLIENT, ({ client, secret }) => {
-    if (client && secret) setCreated({ clientId: client.clientId, clientName: client.name, secret });
+    if (secret) setCreated({ clientId: client?.clientId ?? null, clientName: client?.name ?? variables.name, secret });
   });
   const variables = {
     name: input.name.trim(),
@@ -47,7 +48,7 @@ export function CreateDialog({ close }: { close: () => void }) {
 
   if (created) {
     const leave = () => {
-      location.hash = clientAddress(created.clientId);
+      location.hash = created.clientId === null ? APPS_ADDRESS : clientAddress(created.clientId);
       close();
     };
     return <NewSecret {...created} close={leave} />;

@@ -8,7 +8,7 @@ export interface ConsoleSettings {
   readonly identityProviders?: readonly { readonly name: string; readonly issuer: string }[];
 }
 
-interface Credentials {
+export interface Credentials {
   readonly clientId: string;
   readonly clientName: string;
   readonly secret: string;

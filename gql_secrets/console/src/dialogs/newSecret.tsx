@@ -8,11 +8,21 @@ import { formatMoment } from "../lib/format";
 import { Button, Hint } from "../ui/basics";
 import { CopyButton } from "../ui/copy";
 import { Dialog } from "../ui/dialog";
-import { asCurl, asEnv, asIonapi, asJson, type ConsoleSettings, fileNameFor, readConsoleSettings } from "./files";
+import {
+  asCurl,
+  asEnv,
+  asIonapi,
+  asJson,
+  type ConsoleSettings,
+  type Credentials,
+  fileNameFor,
+  readConsoleSettings,
+} from "./files";
 import { ShownOnceFoot, useShownOnce } from "./shownOnce";
 
 interface NewSecretProps {
-  clientId: string;
+  /** Null where it could not be read: the secret is shown all the same. */
+  clientId: string | null;
   clientName: string;
   secret: string;
   /** What else a reset did; absent for a created client. */
@@ -23,15 +33,10 @@ interface NewSecretProps {
 export function NewSecret({ clientId, clientName, secret, result, close }: NewSecretProps) {
   const once = useShownOnce<HTMLElement>(close);
   const [settings, setSettings] = useState<ConsoleSettings | null>(null);
-  const credentials = { clientId, clientName, secret, settings };
 
   useEffect(() => {
     readConsoleSettings().then(setSettings, () => setSettings(null)); // without it only one format is missing
   }, []);
-  const save = (extension: string, content: string, type: string) => {
-    download(`${fileNameFor(clientName)}${extension}`, content, type);
-    once.take();
-  };
 
   return (
     <Dialog title={`New secret for ${clientName}`} onDismiss={once.dismiss}>
@@ -41,8 +46,14 @@ export function NewSecret({ clientId, clientName, secret, result, close }: NewSe
       <dl class="credentials">
         <dt>Client id</dt>
         <dd>
-          <code>{clientId}</code>
-          <CopyButton text={clientId} label="Copy id" />
+          {clientId === null ? (
+            "It could not be read. Copy the secret, then look for the client by its name in Authorized Apps."
+          ) : (
+            <>
+              <code>{clientId}</code>
+              <CopyButton text={clientId} label="Copy id" />
+            </>
+          )}
         </dd>
         <dt id="new-secret-label">New secret</dt>
         <dd ref={once.copy}>
@@ -60,6 +71,22 @@ export function NewSecret({ clientId, clientName, secret, result, close }: NewSe
           <CopyButton text={secret} label="Copy secret" kind="primary" onCopied={once.take} autoFocus />
         </dd>
       </dl>
+      {clientId !== null && <Forms credentials={{ clientId, clientName, secret, settings }} take={once.take} />}
+      {result && <Aftermath result={result} />}
+      <Next smooth={Boolean(result?.oldSecretExpiresAt)} reset={result !== undefined} />
+      <ShownOnceFoot once={once} name="secret" loss="reset the secret once more" />
+    </Dialog>
+  );
+}
+
+/** The forms in which the credentials can be taken away together. */
+function Forms({ credentials, take }: { credentials: Credentials; take: () => void }) {
+  const save = (extension: string, content: string, type: string) => {
+    download(`${fileNameFor(credentials.clientName)}${extension}`, content, type);
+    take();
+  };
+  return (
+    <>
       <div class="downloads" role="group" aria-label="Download">
         <span class="muted">Download</span>
         <Button icon="download" onClick={() => save(".env", asEnv(credentials), "text/plain")}>
@@ -68,20 +95,17 @@ export function NewSecret({ clientId, clientName, secret, result, close }: NewSe
         <Button icon="download" onClick={() => save(".json", asJson(credentials), "application/json")}>
           JSON
         </Button>
-        {settings?.ionapiTemplate && (
+        {credentials.settings?.ionapiTemplate && (
           <Button icon="download" onClick={() => save(".ionapi", asIonapi(credentials), "application/json")}>
             .ionapi
           </Button>
         )}
       </div>
       <div class="downloads">
-        <CopyButton text={asCurl(credentials)} label="Copy as curl test" kind="plain" onCopied={once.take} />
+        <CopyButton text={asCurl(credentials)} label="Copy as curl test" kind="plain" onCopied={take} />
         <span class="muted">Run it where the application runs: it prints 200 if the secret works there.</span>
       </div>
-      {result && <Aftermath result={result} />}
-      <Next smooth={Boolean(result?.oldSecretExpiresAt)} reset={result !== undefined} />
-      <ShownOnceFoot once={once} name="secret" loss="reset the secret once more" />
-    </Dialog>
+    </>
   );
 }
 
