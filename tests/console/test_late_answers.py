@@ -7,6 +7,26 @@ from support.console_window import Client, Server, Window
 
 MakeClient = Callable[..., Client]
 
+# Every answer to this operation takes longer than the time between two changes of `CHANGES`.
+SLOW_LIST = """
+const ask = window.fetch;
+window.fetch = async (...given) => {
+  if (String(given[1]?.body).includes("query AuthorizedApps")) await new Promise((done) => setTimeout(done, 900));
+  return ask(...given);
+};
+"""
+CHANGES = """
+(clientId) => {
+  let count = 0;
+  window.changing = setInterval(() => {
+    count += 1;
+    const query = `mutation { updateClient(clientId: "${clientId}", description: "${count}") { userErrors { code } } }`;
+    const headers = { "Content-Type": "application/json" };
+    fetch("/graphql", { method: "POST", headers, body: JSON.stringify({ query }) });
+  }, 300);
+}
+"""
+
 
 def hold(window: Window, operation: str) -> list[Route]:
     """Answer every operation but this one, and return the requests that wait."""
@@ -100,3 +120,17 @@ def test_the_secret_of_a_client_that_could_not_be_read_again_is_shown(window: Wi
     window.page.get_by_role("link", name="Created and not read").click()
     client_id = window.page.url.rpartition("/")[2]
     assert server.is_good(client_id, secret)
+
+
+def test_a_page_is_up_to_date_while_changes_come_faster_than_answers(window: Window, make_client: MakeClient) -> None:
+    """Each change ended the request before it: the page showed the changes only once they were over."""
+    changing = make_client()
+    window.page.add_init_script(SLOW_LIST)
+    window.page.reload()
+    expect(window.page.get_by_role("link", name=changing.name)).to_be_visible()
+    expect(window.page.get_by_text("Live", exact=True)).to_be_visible()
+    window.page.evaluate(CHANGES, changing.id)
+    new = make_client()
+
+    expect(window.page.get_by_role("link", name=new.name)).to_be_visible()
+    window.page.evaluate("clearInterval(window.changing)")

@@ -38,23 +38,41 @@ export function useQuery<Result, Variables>(
   const [shown, setShown] = useState<{ key: string; answer: Answer<Result> } | null>(null);
   const [failure, setFailure] = useState<RequestFailed | null>(null);
   const [reloads, setReloads] = useState(0);
-  const reload = useCallback(() => setReloads((count) => count + 1), []);
+  const running = useRef<{ again: boolean } | null>(null);
+  /** Ask now: an answer that is on its way may never come. */
+  const restart = useCallback(() => setReloads((count) => count + 1), []);
+  /** Ask as soon as nothing is on its way: where answers are slow and news frequent, none would ever come. */
+  const reload = useCallback(() => {
+    if (running.current) running.current.again = true;
+    else restart();
+  }, [restart]);
   const live = useStore(liveness) === "live";
 
   useEffect(() => {
     const asking = new AbortController();
-    request(document, variables, asking.signal).then(
-      (answer) => {
-        if (asking.signal.aborted) return;
-        setShown({ key, answer });
-        setFailure(null);
-      },
-      (failed: unknown) => {
-        if (asking.signal.aborted) return;
-        setFailure(failed instanceof RequestFailed ? failed : new RequestFailed("failed", String(failed)));
-      },
-    );
-    return () => asking.abort();
+    const mine = { again: false };
+    running.current = mine;
+    request(document, variables, asking.signal)
+      .then(
+        (answer) => {
+          if (asking.signal.aborted) return;
+          setShown({ key, answer });
+          setFailure(null);
+        },
+        (failed: unknown) => {
+          if (asking.signal.aborted) return;
+          setFailure(failed instanceof RequestFailed ? failed : new RequestFailed("failed", String(failed)));
+        },
+      )
+      .finally(() => {
+        if (running.current !== mine) return;
+        running.current = null;
+        if (mine.again) restart();
+      });
+    return () => {
+      asking.abort();
+      if (running.current === mine) running.current = null;
+    };
   }, [document, key, reloads]);
 
   // Polling does not help where the viewer lacks the permission.
@@ -62,27 +80,33 @@ export function useQuery<Result, Variables>(
   const concerns = useRef(follow);
   concerns.current = follow;
   useEffect(() => {
-    let timers: ReturnType<typeof setTimeout>[] = [];
-    const forget = () => timers.forEach(clearTimeout);
+    let gathering: ReturnType<typeof setTimeout> | undefined;
+    let later: ReturnType<typeof setTimeout>[] = [];
     const stop = onNews((news) => {
-      if (news !== "missed" && !concerns.current(news)) return;
-      forget();
-      timers = [GATHER_NEWS, ...again].map((delay) => setTimeout(reload, delay));
+      if (news === "missed") return restart();
+      if (!concerns.current(news)) return;
+      gathering ??= setTimeout(() => {
+        gathering = undefined;
+        reload();
+      }, GATHER_NEWS);
+      later.forEach(clearTimeout);
+      later = again.map((delay) => setTimeout(reload, delay));
     });
     return () => {
-      forget();
+      clearTimeout(gathering);
+      later.forEach(clearTimeout);
       stop();
     };
-  }, [reload, again]);
+  }, [reload, restart, again]);
 
   useEffect(() => {
-    addEventListener("online", reload);
+    addEventListener("online", restart);
     const asking = polling ? setInterval(() => isAttended() && reload(), live ? POLL_LIVE : POLL_OTHERWISE) : undefined;
     return () => {
-      removeEventListener("online", reload);
+      removeEventListener("online", restart);
       clearInterval(asking);
     };
-  }, [live, polling, reload]);
+  }, [live, polling, reload, restart]);
 
   return { answer: shown?.answer ?? null, failure, waiting: shown?.key !== key && !failure, reload };
 }
