@@ -134,3 +134,21 @@ def test_a_page_is_up_to_date_while_changes_come_faster_than_answers(window: Win
 
     expect(window.page.get_by_role("link", name=new.name)).to_be_visible()
     window.page.evaluate("clearInterval(window.changing)")
+
+
+def test_enter_in_the_palette_opens_no_client_of_an_earlier_search(window: Window, make_client: MakeClient) -> None:
+    first, second = make_client(), make_client()
+    expect(window.page.get_by_role("button", name="Find")).to_be_visible()
+    window.page.keyboard.press("Control+k")
+    box = window.dialog.get_by_role("combobox")
+    box.fill(first.id)
+    expect(window.dialog.get_by_role("option", selected=True)).to_contain_text(first.name)
+    held = hold(window, "query FindClients")
+    box.fill(second.id)
+    window.page.keyboard.press("Enter")
+    window.wait_until(lambda: len(held) == 1)
+    held[0].continue_()
+    expect(window.dialog.get_by_role("option", selected=True)).to_contain_text(second.name)
+    window.page.keyboard.press("Enter")
+
+    expect(window.page.get_by_role("heading", level=1, name=second.name)).to_be_visible()

@@ -156,8 +156,11 @@ function useFound(typed: string) {
       asking.abort();
     };
   }, [wanted]);
+  // Until the answer comes, only those of the last one that fit: Enter must not open another client.
+  const fits = ({ name, clientId }: FoundClient) =>
+    [name, clientId].some((text) => text.toLowerCase().includes(wanted.toLowerCase()));
   return {
-    found: wanted === "" ? NOBODY : answer.found,
+    found: wanted === "" ? NOBODY : answer.wanted === wanted ? answer.found : answer.found.filter(fits),
     failed: wanted !== "" && answer.failed,
     searching: wanted !== "" && answer.wanted !== wanted,
   };
