@@ -237,3 +237,19 @@ def test_the_page_of_a_sign_in_link_looks_like_the_console(
 
     for name, value in zip(names, offer, strict=True):
         expect(window.page.get_by_role("button", name="Create client")).to_have_css(name, value)
+
+
+def test_a_secret_typed_as_a_filter_of_the_activity_goes_nowhere(window: Window, client: Client) -> None:
+    """It became a part of the address, which browsers keep, and was sent as an argument."""
+    sent: list[str] = []
+    window.page.on("request", lambda request: sent.append(request.post_data or ""))
+    window.page.goto(f"{window.server.url}/#/activity")
+    box = window.page.get_by_role("searchbox", name="Actor")
+    box.fill(client.secret)
+    window.page.wait_for_timeout(600)  # twice as long as typing may pause
+    expect(window.page.get_by_text("That looks like a secret. It was not sent.")).to_be_visible()
+    assert client.secret not in window.page.url
+    box.fill("nobody")
+    expect(window.page.get_by_text("No event matches these filters")).to_be_visible()
+
+    assert not any(client.secret in each for each in sent)

@@ -8,6 +8,7 @@ import { detailsOf } from "../lib/auditWords";
 import { useNow } from "../lib/clock";
 import { plural } from "../lib/format";
 import { ACTIVITY_ADDRESS, activityAddressOf, currentRoute, goTo } from "../lib/router";
+import { looksLikeSecret } from "../lib/secrets";
 import { ACTION_WORDS, SURFACE_WORDS } from "../lib/words";
 import { useTitle } from "../shell/title";
 import { ApiButton } from "../ui/api";
@@ -138,21 +139,28 @@ function Typed({ label, value, onChange }: FieldProps) {
   const [typed, setTyped] = useState(value);
   useEffect(() => setTyped(value), [value]);
   useEffect(() => {
-    if (typed === value) return undefined;
+    if (typed === value || looksLikeSecret(typed)) return undefined;
     const timer = setTimeout(() => onChange(typed), TYPING_PAUSE);
     return () => clearTimeout(timer);
   }, [typed]);
   return (
-    <input
-      type="search"
-      class="choice"
-      aria-label={label}
-      placeholder={label}
-      value={typed}
-      autocomplete="off"
-      spellcheck={false}
-      onInput={(event) => setTyped(event.currentTarget.value)}
-    />
+    <>
+      <input
+        type="search"
+        class="choice"
+        aria-label={label}
+        placeholder={label}
+        value={typed}
+        autocomplete="off"
+        spellcheck={false}
+        onInput={(event) => setTyped(event.currentTarget.value)}
+      />
+      {looksLikeSecret(typed) && (
+        <p class="error" role="alert">
+          That looks like a secret. It was not sent.
+        </p>
+      )}
+    </>
   );
 }
 
