@@ -239,6 +239,19 @@ def test_the_page_of_a_sign_in_link_looks_like_the_console(
         expect(window.page.get_by_role("button", name="Create client")).to_have_css(name, value)
 
 
+def test_unticking_the_last_feature_leaves_the_features_open(window: Window) -> None:
+    """They closed below the keyboard's focus."""
+    window.press("Create client")
+    window.dialog.get_by_text("Features", exact=True).first.click()
+    viewer = window.dialog.get_by_role("checkbox", name="viewer")
+    viewer.check()
+    viewer.press("Space")
+
+    expect(viewer).not_to_be_checked()
+    expect(viewer).to_be_focused()
+    expect(viewer).to_be_visible()
+
+
 def test_a_secret_typed_as_a_filter_of_the_activity_goes_nowhere(window: Window, client: Client) -> None:
     """It became a part of the address, which browsers keep, and was sent as an argument."""
     sent: list[str] = []

@@ -1,6 +1,6 @@
 /** The form for everything that describes a client, and for what it may do. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Problem } from "../graphql/mutations";
 import type { Feature } from "../graphql/queries";
 import { ADMINISTERS, FEATURES, featureName } from "../lib/words";
@@ -82,6 +82,7 @@ export function ClientForm(props: ClientFormProps) {
       features: on ? [...input.features, feature] : input.features.filter((had) => had !== feature),
     });
   const form = useFocusOnError(props);
+  const [hadFeatures] = useState(input.features.length > 0);
   return (
     <div class="client-form" ref={form}>
       <Field
@@ -127,7 +128,7 @@ export function ClientForm(props: ClientFormProps) {
         short
         hint="After this many days the secret is due for rotation. Leave it empty to use the installation’s."
       />
-      <details class="more" open={input.features.length > 0 || Boolean(error("features"))}>
+      <details class="more" open={hadFeatures || Boolean(error("features"))}>
         <summary>Features</summary>
         <p class="field-hint">Most clients need none: they only call your APIs.</p>
         <fieldset disabled={disabled}>
