@@ -239,6 +239,19 @@ def test_the_page_of_a_sign_in_link_looks_like_the_console(
         expect(window.page.get_by_role("button", name="Create client")).to_have_css(name, value)
 
 
+def test_a_client_whose_name_nobody_can_type_exactly_can_be_deleted(window: Window, server: Server) -> None:
+    """Its two blanks look like one, and the character after them like nothing."""
+    made = server.create_client("Night  \u200bbatch")
+    window.page.goto(f"{server.url}/#/apps/{made.id}")
+    window.press("Delete")
+    window.dialog.get_by_role("textbox", name="name to confirm").fill("Night batc")
+    expect(window.dialog.get_by_role("button", name="Delete client")).to_be_disabled()
+    window.dialog.get_by_role("textbox", name="name to confirm").fill("Night batch")
+    window.confirm("Delete client")
+
+    expect(window.page.get_by_role("heading", level=1, name="Authorized Apps")).to_be_visible()
+
+
 def test_unticking_the_last_feature_leaves_the_features_open(window: Window) -> None:
     """They closed below the keyboard's focus."""
     window.press("Create client")

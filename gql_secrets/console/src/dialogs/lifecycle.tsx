@@ -61,6 +61,14 @@ export function EnableDialog({ client, close }: LifecycleProps) {
   );
 }
 
+/** A name as people see and type it: without invisible characters, and with one blank where there are several. */
+const typedForm = (name: string): string =>
+  name
+    .normalize("NFKC")
+    .replace(/\p{Cf}/gu, "")
+    .replace(/\s+/g, " ")
+    .trim();
+
 export function DeleteDialog({ client, close }: LifecycleProps) {
   const [typed, setTyped] = useState("");
   const [reason, setReason] = useState("");
@@ -75,7 +83,7 @@ export function DeleteDialog({ client, close }: LifecycleProps) {
       title="Delete client"
       act="Delete client"
       danger
-      disabled={typed.trim() !== client.name.trim()}
+      disabled={typedForm(typed) !== typedForm(client.name)}
       change={change}
       onAct={() => change.send(variables)}
       close={close}
