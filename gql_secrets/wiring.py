@@ -235,7 +235,7 @@ async def open_services(
                 failures_per_client=settings.limit(settings.limit_failures_per_client),
                 sign_ins_per_address=settings.limit(settings.limit_sign_ins_per_address),
             ),
-            figures=FigureQueries(database, settings.wait_to_revoke),
+            figures=FigureQueries(database, changes.pepper, settings.wait_to_revoke),
             public_url=settings.address_url,
             maintenance=maintenance,
             audit_archive=AuditArchive(changes, settings.audit_directory, settings.audit_retention),

@@ -13,7 +13,10 @@ from typing import Final
 
 from gql_secrets.domain.advice import is_safe_to_revoke
 from gql_secrets.domain.audit import AuditAction
+from gql_secrets.domain.credentials import Pepper
 from gql_secrets.service.audit_archive import is_archive_failing
+from gql_secrets.service.audit_log import AuditLog
+from gql_secrets.service.replication import ASYNCHRONOUS, probe_replication
 from gql_secrets.storage.allowed_uses import find_only_refused
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import from_microseconds, to_microseconds
@@ -34,6 +37,16 @@ _STRAGGLERS: Final = """
     WHERE last_refused_at > ? AND state IN ('EXPIRED', 'REVOKED')
 """
 _OLDEST: Final = "SELECT min(created_at) FROM client_secret WHERE state = 'CURRENT'"
+# Changes that no delivery was written for count too: it may be that no node delivers.
+_UNDELIVERED: Final = """
+    SELECT min(x.at) FROM (
+        SELECT min(d.created_at) AS at FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id
+        WHERE d.state = 'PENDING' AND w.enabled
+        UNION ALL
+        SELECT min(e.at) FROM audit_event e
+        WHERE e.revision = (SELECT min(last_revision) + 1 FROM webhook WHERE enabled)
+    ) x
+"""
 _REVISION: Final = "SELECT revision FROM installation"
 _CHANGES: Final = "SELECT action, count(*) FROM audit_event WHERE revision > ? AND revision <= ? GROUP BY action"
 
@@ -51,6 +64,9 @@ class Figures:
         oldest_secret_age: the age of the oldest current secret, None without any.
         changes: how many changes there were of each kind since the first reading, by any node or command.
         archive_fails: whether old audit events cannot be moved to the archive.
+        is_head_invalid: whether the signature of the audit's head is not valid.
+        may_lose_changes: whether a failover of the database may lose changes that were already answered.
+        webhook_lag: how long the oldest event that a webhook has not got is waiting.
     """
 
     rollovers: int
@@ -60,14 +76,18 @@ class Figures:
     oldest_secret_age: timedelta | None
     changes: Mapping[str, int]
     archive_fails: bool = False
+    is_head_invalid: bool = False
+    may_lose_changes: bool = False
+    webhook_lag: timedelta = timedelta(0)
 
 
 class FigureQueries:
     """Reads the figures of one installation, and keeps them for 15 seconds."""
 
-    def __init__(self, database: Database, wait: timedelta) -> None:
+    def __init__(self, database: Database, pepper: Pepper, wait: timedelta) -> None:
         """Read from an open database; `wait` is how long an old secret must be unused to be safe to revoke."""
         self._database = database
+        self._audit_log = AuditLog(database, pepper)
         self._wait = wait
         self._one_reading = asyncio.Lock()
         self._kept: Figures | None = None
@@ -93,10 +113,20 @@ class FigureQueries:
         rollovers, ending_in_use, safe = await self._count_rollovers(now)
         [[stragglers]] = await self._database.fetch_rows(_STRAGGLERS, [to_microseconds(now - STRAGGLING)])
         [[created_at]] = await self._database.fetch_rows(_OLDEST)
+        [[undelivered_at]] = await self._database.fetch_rows(_UNDELIVERED)
         await self._count_changes()
-        age = None if created_at is None else max(timedelta(0), now - from_microseconds(created_at))
-        archive_fails = await is_archive_failing(self._database)
-        return Figures(rollovers, ending_in_use, safe, stragglers, age, dict(self._changes), archive_fails)
+        return Figures(
+            rollovers,
+            ending_in_use,
+            safe,
+            stragglers,
+            oldest_secret_age=_age(created_at, now),
+            changes=dict(self._changes),
+            archive_fails=await is_archive_failing(self._database),
+            is_head_invalid=await self._audit_log.probe_head() == "invalid",
+            may_lose_changes=await probe_replication(self._database) == ASYNCHRONOUS,
+            webhook_lag=_age(undelivered_at, now) or timedelta(0),
+        )
 
     async def _count_rollovers(self, now: datetime) -> tuple[int, int, int]:
         """Return how many there are, how many end soon although in use, and how many are safe to revoke."""
@@ -125,3 +155,7 @@ class FigureQueries:
             rows = await self._database.fetch_rows(_CHANGES, [self._revision, revision])
             self._changes.update({action: count for action, count in rows})  # noqa: C416  rows are not pairs to mypy
         self._revision = revision
+
+
+def _age(microseconds: int | None, now: datetime) -> timedelta | None:
+    return None if microseconds is None else max(timedelta(0), now - from_microseconds(microseconds))

@@ -34,6 +34,14 @@ class TableRows(NamedTuple):
     shared: Mapping[str, object] = MappingProxyType({})
 
 
+class ConnectionCounts(NamedTuple):
+    """How many connections to the database one process has: used, idle, and at most."""
+
+    in_use: int
+    idle: int
+    limit: int
+
+
 class NewRow(NamedTuple):
     """One row of a table: the values of these columns."""
 
@@ -93,6 +101,9 @@ class Dialect(Protocol):
 
     def connections(self) -> dict[str, Any]:
         """Return Tortoise's configuration of the connections."""
+
+    def count_connections(self) -> ConnectionCounts | None:
+        """Return how many connections this process has, or None if it has no pool of them."""
 
     async def require_durability(self, connection: BaseDBAsyncClient) -> None:
         """Pass if the database keeps what it commits, and isolates transactions as our rules require.

@@ -1,6 +1,7 @@
 """`/metrics`: what is counted under which labels."""
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,26 @@ async def test_an_unavailable_database_is_counted_and_leaves_the_figures_out(
     assert found["gql_secrets_ready"][()] == found["gql_secrets_changes_possible"][()] == 0
     assert "gql_secrets_rollovers" in before
     assert "gql_secrets_rollovers" not in found
+
+
+async def test_connections_and_the_lease_are_those_of_a_node_on_postgresql(
+    api: Api, metrics: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite there is no pool and no lease to watch."""
+    monkeypatch.setattr("gql_secrets.storage.node_lease._HELD_NANOSECONDS", 10**12)
+    membership = api.app[SERVICES].membership
+    if membership is not None:
+        membership.lease.extend(membership.lease.read_clocks(), time.time_ns() // 1000)
+    found = await read(metrics)
+    if membership is None:
+        assert not {"gql_secrets_database_connections", "gql_secrets_lease_held"} & found.keys()
+        return
+    connections = found["gql_secrets_database_connections"]
+    assert connections["in_use",] + connections["idle",] > 0
+    assert found["gql_secrets_database_connections_limit"][()] == 10
+    assert found["gql_secrets_lease_held"][()] == 1
+    membership.stop()
+    assert (await read(metrics))["gql_secrets_lease_held"][()] == 0
 
 
 async def test_an_operation_has_its_name_only_if_its_document_is_a_known_one(

@@ -153,7 +153,7 @@ async def test_a_failure_prunes_nothing_and_is_logged_and_reported_until_it_is_m
     assert (record.levelname, record.getMessage()) == ("ERROR", "audit_archive_failed")
     assert reason in caplog.text
     assert await archive.probe() == "failing"
-    assert (await FigureQueries(services.database, HOUR).read()).archive_fails
+    assert (await FigureQueries(services.database, services.changes.pepper, HOUR).read()).archive_fails
 
     mend(directory)
     assert files_in(directory) == []
@@ -161,7 +161,7 @@ async def test_a_failure_prunes_nothing_and_is_logged_and_reported_until_it_is_m
     assert await problem_of(services, directory) is None
     assert [file.name for file in files_in(directory)] == [f"audit-{1:012d}-{old:012d}.jsonl"]
     assert await archive.probe() == "ok"
-    assert not (await FigureQueries(services.database, HOUR).read()).archive_fails
+    assert not (await FigureQueries(services.database, services.changes.pepper, HOUR).read()).archive_fails
 
 
 async def test_a_failure_is_not_reported_after_nobody_has_tried_for_an_hour(

@@ -8,14 +8,16 @@ from support.clocks import DAYS, HOUR, MINUTE, Clock
 from support.installation import MakeClient, OpenNode
 
 from gql_secrets.domain.rotation import Retention
+from gql_secrets.domain.webhooks import WebhookEventType
 from gql_secrets.service.figures import FigureQueries, Figures
+from gql_secrets.service.webhooks.courier import Answer, Courier
 from gql_secrets.wiring import Services
 
 
 async def figures(services: Services) -> Figures:
     """Read them without what was kept."""
     await services.usage.flush()
-    return await FigureQueries(services.database, HOUR + MINUTE).read()
+    return await FigureQueries(services.database, services.changes.pepper, HOUR + MINUTE).read()
 
 
 async def reset(services: Services, client: Made, retention: Retention = DAY) -> Made:
@@ -104,3 +106,41 @@ async def test_the_database_is_asked_once_in_fifteen_seconds(services: Services,
     first = await services.figures.read()
     await reset(services, client)
     assert await services.figures.read() is first
+
+
+async def test_a_webhook_lags_until_its_oldest_event_has_arrived(
+    services: Services, make_client: MakeClient, clock: Clock
+) -> None:
+    """It does not matter whether no node delivers, or the endpoint fails: nobody hears of what happened."""
+    answer = Answer(503)
+
+    async def send(_url: str, _headers: dict[str, str], _body: bytes) -> Answer:
+        return answer
+
+    client = await make_client()
+    courier = Courier(services.database, services.changes.pepper, services.queries, services.occasions, send)
+    made = await services.webhooks.create("https://hooks.example.com", [WebhookEventType.SECRET_RESET], by=ADMIN)
+    assert (await figures(services)).webhook_lag == timedelta(0)
+    await reset(services, client)
+    clock.move(MINUTE)
+    assert (await figures(services)).webhook_lag == MINUTE  # no node has seen it yet
+    await courier.run()
+    clock.move(HOUR)
+    assert (await figures(services)).webhook_lag == HOUR  # it is tried again and again
+    answer = Answer(204)
+    while await courier.run() == 0:
+        pass
+    assert (await figures(services)).webhook_lag == timedelta(0)
+
+    await reset(services, client, HARD)
+    clock.move(HOUR)
+    assert (await figures(services)).webhook_lag == HOUR
+    await services.webhooks.update(made.webhook.id, enabled=False, by=ADMIN)
+    assert (await figures(services)).webhook_lag == timedelta(0)
+
+
+async def test_an_audit_head_that_was_edited_is_seen(services: Services, make_client: MakeClient) -> None:
+    await make_client()
+    assert not (await figures(services)).is_head_invalid
+    await services.database.run_tx(lambda tx: tx.execute("UPDATE installation SET audit_head = ?", bytes(32)))
+    assert (await figures(services)).is_head_invalid

@@ -63,7 +63,7 @@ async def compare(services: Services, clock: Clock) -> None:
         assert await found(services, **{name: True}) == wanted, name
         assert await found(services, **{name: False}) == everyone - wanted, name
         assert getattr(overview, name) == len(wanted), name
-    figures = await FigureQueries(services.database, WAIT).read()
+    figures = await FigureQueries(services.database, services.changes.pepper, WAIT).read()
     assert (figures.rollovers, figures.safe_to_revoke, figures.ending_in_use) == (
         len(rollovers),
         len(safe),

@@ -14,7 +14,9 @@ from prometheus_client.registry import Collector
 
 from gql_secrets import __version__
 from gql_secrets.api.metrics.counters import Counters
+from gql_secrets.domain.leases import LeaseState
 from gql_secrets.service.figures import Figures
+from gql_secrets.storage.dialect import ConnectionCounts
 
 PREFIX: Final = "gql_secrets_"
 # How the values of several processes on one port become one value: by the greatest or the least of them, others by
@@ -32,6 +34,9 @@ GREATEST: Final = frozenset(
                 "stragglers",
                 "oldest_secret_age_seconds",
                 "audit_archive_failing",
+                "audit_head_invalid",
+                "replication_asynchronous",
+                "webhook_lag_seconds",
                 "changes",
             )
         ),
@@ -40,7 +45,7 @@ GREATEST: Final = frozenset(
         "python_info",
     )
 )
-LEAST: Final = frozenset((f"{PREFIX}ready", f"{PREFIX}changes_possible"))
+LEAST: Final = frozenset((f"{PREFIX}ready", f"{PREFIX}changes_possible", f"{PREFIX}lease_held"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +61,8 @@ class Snapshot(Collector):
         sockets: how many WebSockets are open.
         failed_reads: how many reads failed because the database was unavailable.
         failed_writes: how many writes failed for this reason.
+        connections: how many connections to the database it has, None where it has no pool of them.
+        lease: the state of the lease with which it verifies from memory.
         revision_lag: how many changes this node had not followed at its last poll, None where it needs to follow none.
     """
 
@@ -67,6 +74,8 @@ class Snapshot(Collector):
     sockets: int
     failed_reads: int
     failed_writes: int
+    connections: ConnectionCounts | None
+    lease: LeaseState
     revision_lag: int | None
 
     def collect(self) -> Iterator[Metric]:
@@ -103,11 +112,26 @@ class Snapshot(Collector):
         errors.add_metric(["read"], self.failed_reads)
         errors.add_metric(["write"], self.failed_writes)
         yield errors
+        if self.connections is not None:
+            yield from _of_pool(self.connections)
         yield _gauge("event_streams", "Event streams that are open on this node, over any transport.", self.streams)
+        if self.lease is not LeaseState.NOT_NEEDED:
+            description = "1 while this node may verify from memory, else 0: it reads the database then."
+            yield _gauge("lease_held", description, self.lease is LeaseState.HELD)
         if self.revision_lag is not None:
             description = "Changes that this node had not followed at its last poll."
             yield _gauge("revision_lag", description, self.revision_lag)
         yield _gauge("websockets", "WebSockets that are open on this node.", self.sockets)
+
+
+def _of_pool(counts: ConnectionCounts) -> Iterator[Metric]:
+    connections = GaugeMetricFamily(
+        f"{PREFIX}database_connections", "Connections of this node to PostgreSQL by state.", labels=["state"]
+    )
+    connections.add_metric(["in_use"], counts.in_use)
+    connections.add_metric(["idle"], counts.idle)
+    yield connections
+    yield _gauge("database_connections_limit", "How many connections this node may have.", counts.limit)
 
 
 def _of_installation(figures: Figures) -> Iterator[Metric]:
@@ -127,6 +151,12 @@ def _of_installation(figures: Figures) -> Iterator[Metric]:
         )
     description = "1 while old audit events cannot be moved to the archive, else 0."
     yield _gauge("audit_archive_failing", description, figures.archive_fails)
+    description = "1 while the signature of the audit's head is not valid, else 0."
+    yield _gauge("audit_head_invalid", description, figures.is_head_invalid)
+    description = "1 while a failover of the database may lose changes that were already answered, else 0."
+    yield _gauge("replication_asynchronous", description, figures.may_lose_changes)
+    description = "How long the oldest event that an enabled webhook has not received is waiting."
+    yield _gauge("webhook_lag_seconds", description, figures.webhook_lag.total_seconds())
     changes = _counter("changes", "Changes of the installation by action, since this node began to count.", "action")
     for action, count in sorted(figures.changes.items()):
         changes.add_metric([action], count)

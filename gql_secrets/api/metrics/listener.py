@@ -68,6 +68,8 @@ async def _take_snapshot(served: web.Application, *, with_figures: bool) -> Snap
         sockets=len(served[SOCKETS]),
         failed_reads=services.database.failed_reads,
         failed_writes=services.database.failed_writes,
+        connections=services.database.dialect.count_connections(),
+        lease=services.cluster.own_lease,
         revision_lag=services.cluster.own_lag,
     )
 

@@ -17,7 +17,7 @@ from tortoise.exceptions import OperationalError
 
 from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
-from gql_secrets.storage.dialect import MustAwait, Statement, TableRows, Writes
+from gql_secrets.storage.dialect import ConnectionCounts, MustAwait, Statement, TableRows, Writes
 from gql_secrets.storage.errors import IntegrityError, translated
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.connection import (
@@ -132,6 +132,9 @@ class PostgresDialect:
 
     def connections(self) -> dict[str, Any]:  # noqa: D102
         return {self.writer: {"engine": "gql_secrets.storage.postgres.engine", "credentials": {"pool": self._pool}}}
+
+    def count_connections(self) -> ConnectionCounts | None:  # noqa: D102
+        return ConnectionCounts(self.pool.in_use, self.pool.idle, self.pool.capacity)
 
     async def require_durability(self, connection: BaseDBAsyncClient) -> None:  # noqa: D102
         isolation = await _setting(connection, "default_transaction_isolation")

@@ -73,6 +73,16 @@ class ConnectionPool:
         """How many connections there can be: the server may have refused some of them within the last minute."""
         return self._allowed if _now() < self._short_until else self._size
 
+    @property
+    def in_use(self) -> int:
+        """How many connections callers have at the moment; one that is being made counts too."""
+        return self._in_use
+
+    @property
+    def idle(self) -> int:
+        """How many connections are open and wait for a caller."""
+        return len(self._idle)
+
     async def acquire(self, *, for_verification: bool = False) -> PooledConnection:
         """Return a connection to a primary; give it back with `release`.
 

@@ -116,6 +116,9 @@ class SqliteDialect:
             },
         }
 
+    def count_connections(self) -> None:
+        """Return None: it has one connection for reads and one for writes."""
+
     async def require_durability(self, connection: BaseDBAsyncClient) -> None:  # noqa: D102
         _, rows = await connection.execute_query("PRAGMA synchronous")
         if rows[0][0] != _FULL:

@@ -75,6 +75,7 @@ async def test_asynchronous_replication_is_reported(
 ) -> None:
     """A failover may lose a revoke that was answered. The node stays in service all the same."""
     assert await probe_replication(node.database) == "asynchronous"
+    assert (await node.figures.read()).may_lose_changes
     with caplog.at_level(logging.WARNING):
         await (await open_services(Settings(data_dir=data_dir, database_url=both, pepper=PEPPER))).close()
     assert "replication_asynchronous" in caplog.text
