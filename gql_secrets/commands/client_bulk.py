@@ -67,8 +67,8 @@ async def reset_many(
         ) as bar:
             for batch in _batches(waiting, _BATCH):
                 outcomes = await installation.reset_secrets(batch, retention, idempotency_key=key)
-                rows += [_written(directory, outcome) for outcome in outcomes]
                 bar.update(len(batch))
+                _write_all(directory, outcomes, rows)
     finally:  # what was done is reported even if a later batch fails
         _report(rows, directory, as_json=as_json)
     if any(row.outcome == "refused" for row in rows):
@@ -196,23 +196,34 @@ def _open_run(directory: Path, hours: int) -> str:
     return key
 
 
-def _written(directory: Path, outcome: BulkReset) -> _Row:
-    """Write the new secret of a client into its file.
+def _write_all(directory: Path, outcomes: Iterable[BulkReset], rows: list[_Row]) -> None:
+    """Write the new secrets of a batch into their files, and add what became of each client to the rows.
 
     Raises:
-        Failure: the file cannot be written; the text says how to get the secret.
+        Failure: some files cannot be written; the text says how to get the secrets.
     """
-    if outcome.new_secret is None:
-        return _Row(outcome.client_id, "refused", code=outcome.code, message=outcome.message)
-    name = _file_name(outcome.client_id)
-    try:
-        _write_private(directory / name, outcome.new_secret.reveal() + "\n")
-    except OSError as error:
+    unwritten: list[str] = []
+    why = None
+    for outcome in outcomes:
+        client_id = outcome.client_id
+        if outcome.new_secret is None:
+            rows.append(_Row(client_id, "refused", code=outcome.code, message=outcome.message))
+            continue
+        name: str | None = _file_name(client_id)
+        try:
+            _write_private(directory / str(name), outcome.new_secret.reveal() + "\n")
+        except OSError as error:
+            unwritten.append(client_id)
+            name, why = None, error.strerror
+        message = None if name else "its file could not be written"
+        rows.append(
+            _Row(client_id, "reset", name, outcome.old_secret_expires_at, message=message, effect=outcome.effect)
+        )
+    if unwritten:
         raise Failure(
-            f"The secret of {outcome.client_id} was reset, and {directory / name} cannot be written: {error.strerror}. "
-            "Run the same command again within ten minutes to get the same secret."
-        ) from error
-    return _Row(outcome.client_id, "reset", name, outcome.old_secret_expires_at, effect=outcome.effect)
+            f"These clients were reset, and the files of their new secrets in {directory} cannot be written: "
+            f"{', '.join(unwritten)} ({why}). Run the same command again within ten minutes to get the same secrets."
+        )
 
 
 def _file_name(client_id: str) -> str:
@@ -256,7 +267,9 @@ def _say_once(effects: Sequence[Effect]) -> None:
 
 
 def _note(row: _Row) -> str:
-    return f": {row.code}: {printable(row.message or '')}" if row.code else f"  {row.file}"
+    if row.code:
+        return f": {row.code}: {printable(row.message or '')}"
+    return f"  {row.file}" if row.file else f": {row.message}"
 
 
 def _data(row: _Row) -> dict[str, Any]:

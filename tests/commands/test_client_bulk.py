@@ -84,6 +84,29 @@ def test_an_interrupted_run_continues_with_the_same_secrets(
 
 
 @BOTH_WAYS
+def test_secrets_that_cannot_be_written_are_named_and_the_others_of_their_batch_are_written(
+    run: RunCommand, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [create(run, f"Shop {number}")["clientId"] for number in range(3)]
+    ids = ids_file(tmp_path, *made)
+    write = client_bulk._write_private
+
+    def fail_at_second(path: Path, text: str) -> None:
+        if path.name == f"{made[1]}.secret":
+            raise OSError(28, "No space left on device")
+        write(path, text)
+
+    with monkeypatch.context() as full:
+        full.setattr(client_bulk, "_write_private", fail_at_second)
+        outcome = run("client", "reset", "--ids", ids, "--hours", "24", "--out", str(out), "--json")
+    assert (outcome.code, outcome.data["reset"]) == (1, 3)
+    files = {row["clientId"]: row["file"] for row in outcome.data["rows"]}
+    assert files == {made[0]: f"{made[0]}.secret", made[1]: None, made[2]: f"{made[2]}.secret"}
+    assert f"cannot be written: {made[1]} (No space left on device). Run the same command again" in outcome.err
+    assert sorted(path.name for path in out.glob("*.secret")) == sorted(filter(None, files.values()))
+
+
+@BOTH_WAYS
 def test_a_run_does_not_mix_with_another_or_with_foreign_files(run: RunCommand, tmp_path: Path, out: Path) -> None:
     made = create(run)
     ids = ids_file(tmp_path, made["clientId"])
