@@ -246,9 +246,16 @@ class _Supervisor:
         os.kill(os.getpid(), number)
 
     async def _start_all(self) -> int | None:
-        """Start the first worker and then the others; return an exit code if the server must end."""
+        """Start the first worker and then the others; return an exit code if the server must end.
+
+        Raises:
+            Failure: the system allows no more processes or open files.
+        """
         for numbers in ((1,), range(2, self._settings.workers + 1)):
-            await asyncio.gather(*map(self._start, numbers))
+            try:
+                await asyncio.gather(*map(self._start, numbers))
+            except OSError as error:
+                raise Failure(f"A worker cannot be started: {error.strerror}.") from error
             starting = asyncio.gather(*(self._workers[number].until_ready_or_ended() for number in numbers))
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
