@@ -158,6 +158,7 @@ async def open_services(
     *,
     migrate: bool = True,
     with_owner: bool = True,
+    on_first_owner: Callable[[Registration], None] = lambda _owner: None,
     adjust_clock: Callable[[datetime], datetime] | None = None,
 ) -> Services:
     """Open the installation that the settings name: migrated, its pepper checked, with an owner where it is new.
@@ -166,6 +167,7 @@ async def open_services(
         settings: which database, which pepper.
         migrate: bring the database to the newest migration; otherwise refuse one that lacks some.
         with_owner: create the first owner in a new installation.
+        on_first_owner: is called with it before anything else can fail: its secret cannot be read again.
         adjust_clock: replaces the database's clock in tests.
 
     Raises:
@@ -193,6 +195,8 @@ async def open_services(
             if made is not None:
                 (settings.data_dir / PEPPER_FILE).unlink(missing_ok=True)
             raise
+        if first_owner is not None:
+            on_first_owner(first_owner)
         history = History(changes, settings.data_dir)
         opened.callback(history.close)
         await history.open()

@@ -33,6 +33,7 @@ from gql_secrets.api.web.origin import OwnOrigin
 from gql_secrets.api.web.own_host import require_own_host
 from gql_secrets.api.web.security_headers import add_security_headers
 from gql_secrets.api.webhook_sender import WebhookSender
+from gql_secrets.service.new_clients import Registration
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import background, open_services
 
@@ -44,6 +45,7 @@ def build_app(
     settings: Settings,
     *,
     adjust_clock: Callable[[datetime], datetime] | None = None,
+    on_first_owner: Callable[[Registration], None] = lambda _owner: None,
     tracing: "Tracing | None" = None,
 ) -> web.Application:
     """Return the application for these settings; it opens the database when it starts.
@@ -51,6 +53,7 @@ def build_app(
     Args:
         settings: the operator's settings.
         adjust_clock: changes the database's time, for tests.
+        on_first_owner: is called with the owner that a first start creates, as soon as it is created.
         tracing: makes the traces, None for none.
 
     Raises:
@@ -58,7 +61,7 @@ def build_app(
     """
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        app[SERVICES] = await open_services(settings, adjust_clock=adjust_clock)
+        app[SERVICES] = await open_services(settings, on_first_owner=on_first_owner, adjust_clock=adjust_clock)
         if tracing is not None:
             database = app[SERVICES].database
             database.observe = tracing.database_observer(database.dialect.name)

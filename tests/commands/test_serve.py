@@ -1,6 +1,8 @@
 """`gql-secrets serve`, as a user starts it."""
 
+import asyncio
 import contextlib
+import errno
 import http.client
 import json
 import re
@@ -16,6 +18,8 @@ from support.installation import PEPPER
 from support.serving import SECONDS_TO_STOP, Serving, serving, start, wait_for_url
 
 from gql_secrets.commands import output
+from gql_secrets.domain.errors import Unavailable
+from gql_secrets.service.history import History
 from gql_secrets.settings import Settings
 
 
@@ -88,6 +92,35 @@ def test_the_server_stops_on_a_signal(tmp_path: Path, number: int) -> None:
         idle.sendall(b"GET / HTTP/1.1\r\n")  # an unfinished request does not keep it
         assert server.stop(number) == 0
         assert "Traceback" not in server.stderr
+
+
+def test_a_first_start_that_fails_later_has_shown_the_secret_of_its_owner(
+    bare: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start has an owner, and shows none."""
+
+    async def fail(_: History) -> None:
+        raise Unavailable
+
+    data_dir = str(tmp_path / "data")
+    with monkeypatch.context() as trouble:
+        trouble.setattr(History, "open", fail)
+        failed = bare("serve", "--port", "0", "--data-dir", data_dir)
+    assert (failed.code, "The database is unavailable" in failed.err) == (1, True)
+    [owner] = bare("client", "list", "--json", "--data-dir", data_dir).data
+    assert f"client id  {owner['clientId']}\n  secret     gqls_" in failed.out
+
+
+def test_a_system_that_allows_no_more_processes_is_a_sentence(
+    bare: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    outcome = bare("serve", "--port", "0", "--workers", "2", "--data-dir", str(tmp_path / "data"))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == "gql-secrets: A worker cannot be started: Resource temporarily unavailable.\n"
 
 
 def test_a_port_in_use_is_a_sentence_and_creates_nothing(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from gql_secrets.commands.serving.collecting import collecting_in_small_steps
 from gql_secrets.commands.serving.reload import reloading
 from gql_secrets.commands.serving.sockets import cannot_listen
 from gql_secrets.commands.sign_in_link import first_link_text
+from gql_secrets.service.new_clients import Registration
 from gql_secrets.settings import Settings
 from gql_secrets.storage.address import DatabaseAddress
 from gql_secrets.wiring import Services
@@ -67,12 +69,12 @@ async def serve_app(
     path = DatabaseAddress.parse(settings.resolved_database_url).path
     if path is not None and not path.exists():
         require_stdout()  # this first start prints the only copy of a secret
-    app = build_app(settings, tracing=open_tracing(settings))
+    app = build_app(settings, on_first_owner=partial(_print_owner, settings), tracing=open_tracing(settings))
     runner = BoundedRunner(app, shutdown_timeout=SECONDS_TO_STOP)
     metrics = _metrics_runner(app) if metrics_sockets else None
     try:
         await runner.setup()
-        await _print_first_start(settings, app[SERVICES])
+        await _print_first_link(settings, app[SERVICES])
         await listen(runner, settings, sockets)
         if metrics:
             await metrics.setup()
@@ -122,17 +124,18 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _print_first_start(settings: Settings, services: Services) -> None:
-    owner = services.first_owner
-    if owner is None:
-        return
+def _print_owner(settings: Settings, owner: Registration) -> None:
     data_dir = None if settings.database_url else settings.data_dir.absolute()
-    # Written before anything else can fail: the secret cannot be read again.
     write_text(
         first_start_text(owner, url=settings.address_url, data_dir=data_dir),
         done=f"The installation was created, and its owner's secret cannot be shown again. To get a new one, run: "
         f"gql-secrets client reset {owner.client.client_id} --hours 0 --yes",
     )
+
+
+async def _print_first_link(settings: Settings, services: Services) -> None:
+    if services.first_owner is None:
+        return
     write_text(
         await first_link_text(services, settings.address_url),
         done="A sign-in link was created that cannot be shown again. To create another one, run: "
