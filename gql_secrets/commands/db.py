@@ -1,4 +1,4 @@
-"""`gql-secrets db …`: migrate, check and copy the database."""
+"""`gql-secrets db …`: migrate, check and copy the database, and resume its changes."""
 
 import contextlib
 import sys

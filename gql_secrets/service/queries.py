@@ -1,4 +1,4 @@
-"""Reads of clients, secrets, and audit events, in pages."""
+"""Reads of clients, secrets, audit events, and sessions, in pages."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -1,6 +1,7 @@
-"""What webhooks report although it is not a change: a rollover that ends, or is safe to end, and a secret that is due.
+"""What webhooks report although it is not a change: of rollovers, of secrets that are due, and of stragglers.
 
-Each occasion has an id that follows from its secret, so it is reported once however often it is looked at.
+Each occasion has an id that follows from its secret, or from its client and the hour, so it is reported once however
+often it is looked at.
 """
 
 import itertools
