@@ -13,7 +13,6 @@ from gql_secrets.domain.access import Feature
 from gql_secrets.domain.audit import MAX_REASON
 from gql_secrets.domain.details import parse_contact, parse_labels
 from gql_secrets.domain.errors import ClientNotFound, Failure
-from gql_secrets.domain.policies import RotationState, rotation_state
 
 app = typer.Typer(help="Register clients and change their secrets.", no_args_is_help=True)
 
@@ -224,8 +223,7 @@ async def delete(
 
 def _rotation_in_words(due_at: str, now: datetime) -> str:
     instant = datetime.fromisoformat(due_at)
-    is_overdue = rotation_state(instant, now=now) is RotationState.OVERDUE
-    return f"{'overdue since' if is_overdue else 'due on'} {instant:%Y-%m-%d}"
+    return f"{'overdue since' if now >= instant else 'due on'} {instant:%Y-%m-%d}"
 
 
 def confirm(question: str) -> None:

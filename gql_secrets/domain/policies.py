@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from gql_secrets.domain.error_codes import ErrorCode
@@ -40,14 +39,6 @@ def parse_maximum_age(days: int | None) -> int | None:
     return days
 
 
-class RotationState(StrEnum):
-    """Whether a current secret has reached its maximum age."""
-
-    FINE = "FINE"
-    DUE = "DUE"
-    OVERDUE = "OVERDUE"
-
-
 @dataclass(frozen=True, slots=True)
 class RotationPolicy:
     """The maximum age of current secrets in the installation, in days; None for no maximum."""
@@ -62,10 +53,3 @@ class RotationPolicy:
         """Return when a current secret reaches its maximum age, or None where there is no maximum."""
         days = self.effective_days(own_days)
         return None if days is None else created_at + days * DAY
-
-
-def rotation_state(due_at: datetime | None, *, now: datetime, within: timedelta = timedelta(0)) -> RotationState:
-    """Return whether a secret that is due at this instant is overdue at `now`, is due within this time, or neither."""
-    if due_at is None or now + within < due_at:
-        return RotationState.FINE
-    return RotationState.OVERDUE if now >= due_at else RotationState.DUE

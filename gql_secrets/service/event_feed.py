@@ -48,17 +48,14 @@ _OVERRUN: Final = "Events were dropped because they were not read in time. Read 
 _REWOUND: Final = "The database went back in time. Read the current state and subscribe again."
 _STOPPING: Final = "The server is shutting down. Subscribe again."
 _UNEXPECTED: Final = "Unexpected error. Subscribe again."
-
-
 _TOO_MANY_STREAMS: Final = "Too many streams are open. Try again later."
 
 
 class ClientEvents:
     """One subscriber's events. Ends by raising a Failure that says why; close it when it is no longer read."""
 
-    def __init__(self, feed: "Feed", client_id: str | None, caller: Caller, least: Role, after_revision: int) -> None:
+    def __init__(self, feed: "Feed", client_id: str | None, caller: Caller, after_revision: int) -> None:
         self.caller = caller
-        self.least = least
         self._feed = feed
         self._client_id = client_id
         self._after_revision = after_revision
@@ -147,15 +144,12 @@ class Feed:
     def __len__(self) -> int:
         return len(self._streams)
 
-    async def subscribe(
-        self, client_id: str | None, *, by: Caller, least: Role = Role.VIEWER, after: int | None = None
-    ) -> ClientEvents:
+    async def subscribe(self, client_id: str | None, *, by: Caller, after: int | None = None) -> ClientEvents:
         """Subscribe to one client, or to all: to every change after this call, and every use.
 
         Args:
             client_id: the client; None for all.
             by: the subscriber.
-            least: the role that the subscriber needs, also later.
             after: the revision of the last change that the subscriber knows: the changes after it come first. If they
                 cannot be replayed, the stream ends immediately with ResyncRequired.
 
@@ -164,7 +158,7 @@ class Feed:
             BadRequest: no client can have this client id.
             Unavailable: the database does not answer, or there are too many streams.
         """
-        require_role(by, least)
+        require_role(by, Role.VIEWER)
         if client_id is not None and not is_client_id(client_id):
             raise BadRequest(
                 "Not a client id: 1 to 128 visible ASCII characters without : , \" ' ` or \\.", argument="client_id"
@@ -176,7 +170,7 @@ class Feed:
             newest = await self._cursor.latest()
             if len(self._streams) >= MAX_STREAMS:
                 self._stream_that_gives_way(by).end(Unavailable(_TOO_MANY_STREAMS))
-            stream = ClientEvents(self, client_id, by, least, newest.revision)
+            stream = ClientEvents(self, client_id, by, newest.revision)
             self._streams[stream] = None
         if after is not None:
             await self._replay(stream, client_id, after, newest)
@@ -283,7 +277,7 @@ class Feed:
         for stream in streams:
             try:
                 stream.caller = snapshot.evaluate(stream.caller)
-                require_role(stream.caller, stream.least)
+                require_role(stream.caller, Role.VIEWER)
             except Failure as failure:
                 stream.end(failure)
 

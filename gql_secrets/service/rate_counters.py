@@ -25,10 +25,9 @@ MAX_KEPT: Final = 10_000
 class Counter:
     """Counts attempts by address or by client id against one rate; without a rate, it counts nothing."""
 
-    def __init__(self, rate: Rate | None, *, most: int = MAX_KEPT) -> None:
-        """Count attempts against `rate`, of at most `most` keys."""
+    def __init__(self, rate: Rate | None) -> None:
+        """Count attempts against `rate`, of at most `MAX_KEPT` keys."""
         self._rate = rate
-        self._most = most
         self._empty_at: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
@@ -46,7 +45,7 @@ class Counter:
             return 0
         self._empty_at[key], too_early = take(self._rate, self._empty_at.get(key, now), now)
         self._empty_at.move_to_end(key)
-        if len(self._empty_at) > self._most:
+        if len(self._empty_at) > MAX_KEPT:
             self._empty_at.popitem(last=False)
         return too_early
 

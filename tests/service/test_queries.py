@@ -21,8 +21,6 @@ from gql_secrets.storage.client_lists import Place
 from gql_secrets.storage.client_rows import ClientRow
 from gql_secrets.wiring import Services
 
-BACKWARDS = PageRequest(last=3)
-
 
 def names(page: Page[ClientRow]) -> list[str]:
     return [row.name for row in page.rows]

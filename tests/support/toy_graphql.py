@@ -1,7 +1,7 @@
 """A schema in the shape of the product's, without a database, and an application that serves it.
 
-Tests and benchmarks of the GraphQL transport share it; `python tests/toy_graphql.py` serves it on a free port and
-prints the address.
+Tests and benchmarks of the GraphQL transport share it; `python tests/support/toy_graphql.py` serves it on a free port
+and prints the address.
 """
 
 from __future__ import annotations

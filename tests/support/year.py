@@ -103,12 +103,10 @@ class Year:
 
     Attributes:
         client_ids: the clients, in the order of their creation.
-        from_revision: the revision before the first event.
         revision: the last event.
     """
 
     client_ids: list[str]
-    from_revision: int
     revision: int = 0
 
     def secret_of(self, number: int) -> str:
@@ -198,7 +196,7 @@ class _Laying:
         [[last]] = await database.fetch_rows("SELECT max(id) FROM client_secret")
         self._next_secret = last + 1
         self._writer = _Writer(self._services, row["revision"], bytes(row["audit_head"]))
-        year = Year([], row["revision"])
+        year = Year([])
         self._register_clients()
         for day in range(self._size.days):
             for _ in self._events_of(day):

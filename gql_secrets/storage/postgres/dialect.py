@@ -87,7 +87,6 @@ class PostgresDialect:
         self._settings = pool
         self._is_patient = is_patient
         self._pool: ConnectionPool | None = None
-        self.pool_size = pool.size
         # Whether a session may be another one for each transaction.
         self.is_pooled = False
 

@@ -20,9 +20,6 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 AFTER: Final = "subscription ($after: Int) { clientEvents(after: $after) { kind revision } }"
 PLAIN: Final = "subscription { clientEvents { kind revision } }"
 
-# The lines of one event: their names and values.
-Lines = list[tuple[str, str]]
-
 
 class EventSource:
     """What a browser's `EventSource` does: it remembers the last id."""
