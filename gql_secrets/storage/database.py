@@ -209,15 +209,14 @@ class Database:
             context.run(IS_BRIEF.set, True)
         if for_client is not None:
             context.run(CLIENT_TO_LOCK.set, for_client)
-        task = asyncio.get_running_loop().create_task(self._run(work), context=context)
+        loop = asyncio.get_running_loop()
+        # `asyncio.shield` would take one more turn of the event loop, which a single change waits for.
+        answer: asyncio.Future[T] = loop.create_future()
+        task = loop.create_task(self._answer(work, answer), context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        try:
-            with self.observe("transaction"):
-                return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(_log_defect)
-            raise
+        with self.observe("transaction"):
+            return await answer
 
     async def read(self, work: Callable[[BaseDBAsyncClient], Awaitable[T]]) -> T:
         """Run `work` outside a transaction, on the connection for reads: it passes it to `using_db`.
@@ -247,6 +246,24 @@ class Database:
             raise
         self.can_read = True
         return result
+
+    async def _answer(self, work: Callable[[Transaction], Awaitable[T]], answer: "asyncio.Future[T]") -> None:
+        """Run it, and answer with its result, unless the request was cancelled; then log only a defect."""
+        try:
+            result = await self._run(work)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001  the one that waits raises it
+            if not answer.done():
+                answer.set_exception(error)
+            elif not isinstance(error, Failure):
+                _log.error("cancelled_transaction_failed", exc_info=error)
+        else:
+            if not answer.done():
+                answer.set_result(result)
+        finally:
+            del answer  # the traceback of its error refers to this frame
 
     async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         async def run_once(*, from_reserve: bool = False) -> tuple[T, list[JournaledChange]]:
@@ -418,13 +435,6 @@ async def _retried(work: Callable[[], Awaitable[T]]) -> T:
         if not is_outdated_statement(error):
             raise
     return await work()
-
-
-def _log_defect(task: asyncio.Task[Any]) -> None:
-    """Consume the result of a transaction whose request was cancelled; log only defects."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, Failure):
-        _log.error("cancelled_transaction_failed", exc_info=error)
 
 
 def _unobserved(_name: str) -> AbstractContextManager[object]:

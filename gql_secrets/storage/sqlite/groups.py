@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from tortoise.exceptions import OperationalError
@@ -15,8 +16,8 @@ class WritingConnection(Protocol):
     def is_open(self) -> bool:
         """Whether SQLite is in a transaction: it rolls one back itself where a disk is full or broken."""
 
-    def begin_commit(self) -> "asyncio.Future[None]":
-        """Commit on the connection's thread, which waits for the disk."""
+    def begin_commit(self, then: Callable[[BaseException | None], object]) -> None:
+        """Commit on the connection's thread, which waits for the disk; `then` is called with how it failed, if so."""
 
     def run_now(self, statement: str) -> None:
         """Run a statement that controls the transaction on the event loop."""
@@ -135,10 +136,9 @@ class ChangeQueue(asyncio.Lock):
             self.end_group(rolled_back())
             self._hand_over()
             return
-        connection.begin_commit().add_done_callback(self._committed)
+        connection.begin_commit(self._committed)
 
-    def _committed(self, commit: "asyncio.Future[None]") -> None:
-        failure: BaseException | None = asyncio.CancelledError() if commit.cancelled() else commit.exception()
+    def _committed(self, failure: BaseException | None) -> None:
         connection = self._connection
         if failure is not None and connection is not None and connection.is_open:
             # A commit that fails is rolled back, so that the next transaction can begin.

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 
 import pytest
 from tortoise.exceptions import OperationalError
@@ -17,9 +18,10 @@ class Connection:
         self.statements: list[str] = []
         self.commits: list[asyncio.Future[None]] = []
 
-    def begin_commit(self) -> "asyncio.Future[None]":
-        self.commits.append(asyncio.get_running_loop().create_future())
-        return self.commits[-1]
+    def begin_commit(self, then: Callable[[BaseException | None], object]) -> None:
+        commit = asyncio.get_running_loop().create_future()
+        commit.add_done_callback(lambda ended: then(ended.exception()))
+        self.commits.append(commit)
 
     def run_now(self, statement: str) -> None:
         self.statements.append(statement)

@@ -1,18 +1,19 @@
 """A disk that is full, or fails: nothing is half written, and verification goes on."""
 
+import asyncio
 import resource
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import aiosqlite
 import pytest
 from support.callers import ADMIN, HARD, Made, is_good, verify
 from support.installation import MakeClient
 
 from gql_secrets.domain.errors import Unavailable
 from gql_secrets.settings import DATABASE_FILE
+from gql_secrets.storage.sqlite.engine import ImmediateTransaction
 from gql_secrets.wiring import Services
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -59,11 +60,11 @@ async def test_a_commit_that_fails_and_stays_open_is_rolled_back(
     broken = sqlite3.OperationalError("disk I/O error")
     broken.sqlite_errorname, broken.sqlite_errorcode = "SQLITE_IOERR_FSYNC", 1034
 
-    async def fail(_: object) -> None:
-        raise broken
+    def fail(_: ImmediateTransaction, then: Callable[[BaseException | None], object]) -> None:
+        asyncio.get_running_loop().call_soon(then, broken)
 
     for _ in range(2):
-        monkeypatch.setattr(aiosqlite.Connection, "commit", fail)
+        monkeypatch.setattr(ImmediateTransaction, "begin_commit", fail)
         with pytest.raises(Unavailable):
             await services.rotation.reset_secret(client.id, HARD, by=ADMIN)
         monkeypatch.undo()

@@ -2,11 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import aiosqlite
 import pytest
 from support.audits import check_chain
 from support.callers import ADMIN, DAY, HARD, Made
@@ -17,6 +16,8 @@ from gql_secrets.settings import DATABASE_FILE
 from gql_secrets.storage.sqlite.engine import ImmediateTransaction
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services
+
+Then = Callable[[BaseException | None], object]
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -31,14 +32,18 @@ def commits(monkeypatch: pytest.MonkeyPatch, clients: list[Made]) -> list[None]:
     """One entry for each commit from now on."""
     del clients  # they are created first
     found: list[None] = []
-    commit = aiosqlite.Connection.commit
+    begin_commit = ImmediateTransaction.begin_commit
 
-    async def count(self: aiosqlite.Connection) -> None:
+    def count(self: ImmediateTransaction, then: Then) -> None:
         found.append(None)
-        await commit(self)
+        begin_commit(self, then)
 
-    monkeypatch.setattr(aiosqlite.Connection, "commit", count)
+    monkeypatch.setattr(ImmediateTransaction, "begin_commit", count)
     return found
+
+
+def fail_to_commit(_: ImmediateTransaction, then: Then) -> None:
+    asyncio.get_running_loop().call_soon(then, sqlite3.OperationalError("disk I/O error"))
 
 
 async def reset_all(services: Services, clients: list[Made]) -> list[object]:
@@ -109,11 +114,8 @@ async def test_a_change_whose_savepoint_cannot_be_released_is_undone(
 async def test_a_commit_that_fails_refuses_all_of_them(
     services: Services, clients: list[Made], data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(_: object) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
-
     with monkeypatch.context() as broken:
-        broken.setattr(aiosqlite.Connection, "commit", fail)
+        broken.setattr(ImmediateTransaction, "begin_commit", fail_to_commit)
         assert [type(each) for each in await reset_all(services, clients)] == [Unavailable] * len(clients)
     assert generations(data_dir, clients) == [1] * len(clients)
     await reset_all(services, clients)
@@ -125,19 +127,14 @@ async def test_a_refusal_is_not_answered_before_the_changes_that_it_was_decided_
     services: Services, clients: list[Made], data_dir: Path, monkeypatch: pytest.MonkeyPatch, is_committed: bool
 ) -> None:
     """Otherwise somebody was refused because of a change that was never made."""
-    commit = aiosqlite.Connection.commit
-
-    async def end(self: aiosqlite.Connection) -> None:
-        if not is_committed:
-            raise sqlite3.OperationalError("disk I/O error")
-        await commit(self)
 
     async def refused() -> list[int]:
         with pytest.raises(Conflict if is_committed else Unavailable):
             await services.rotation.reset_secret(clients[0].id, HARD, by=ADMIN, if_generation=1)
         return generations(data_dir, clients[:1])
 
-    monkeypatch.setattr(aiosqlite.Connection, "commit", end)
+    if not is_committed:
+        monkeypatch.setattr(ImmediateTransaction, "begin_commit", fail_to_commit)
     results = await asyncio.gather(
         services.rotation.reset_secret(clients[0].id, HARD, by=ADMIN), refused(), return_exceptions=True
     )
