@@ -279,3 +279,22 @@ def test_a_secret_typed_as_a_filter_of_the_activity_goes_nowhere(window: Window,
     expect(window.page.get_by_text("No event matches these filters")).to_be_visible()
 
     assert not any(client.secret in each for each in sent)
+
+
+def test_a_name_that_turns_the_direction_of_text_turns_only_itself(window: Window, server: Server) -> None:
+    """What a dialog said after the name was written backwards."""
+    made = server.create_client("Pay\u202eroll")
+    window.page.goto(f"{server.url}/#/apps/{made.id}")
+    window.press("Delete")
+    expect(window.dialog.get_by_text("is deleted and all of its secrets")).to_be_visible()
+    places = window.page.evaluate(
+        """() => [1, 4, 8].map((at) => {
+          const range = document.createRange();
+          const after = document.querySelector("dialog .dialog-lead strong").nextSibling;
+          range.setStart(after, at);
+          range.setEnd(after, at + 1);
+          return range.getBoundingClientRect().x;
+        })"""
+    )
+
+    assert places == sorted(places)
