@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     The exit code is 0 on success, 1 if the command failed and changed nothing (an import, `revoke-old --all`: not
     everything), 2 if the command line is wrong, 3 if `wait-unused` timed out, 4 if the command did its work but could
-    not write its output, and 130 if the user interrupted it.
+    not write its output, and 130 or 143 if Ctrl-C or SIGTERM interrupted it.
     """
     os.umask(0o077)  # the database, the pepper and every other new file are readable by their owner only
     look_rarely()

@@ -6,6 +6,7 @@ import functools
 import inspect
 import os
 import re
+import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec, TypeVar
@@ -58,6 +59,8 @@ DatabaseUrl = Annotated[
     ),
 ]
 
+# What a shell reports of a process that SIGTERM ended.
+_TERMINATED: Final = 128 + signal.SIGTERM
 # Where the options of the command line leave the remote server that they name.
 REMOTE: Final = "gql_secrets.remote"
 _OPTIONS: Final = (
@@ -208,8 +211,33 @@ def with_installation(command: Callable[Concatenate[Installation, P], Awaitable[
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine on its own event loop."""
-    return asyncio.run(work)
+    """Run a command's coroutine on its own event loop. SIGTERM interrupts it as Ctrl-C does.
+
+    Raises:
+        SystemExit: it was interrupted by SIGTERM.
+        KeyboardInterrupt: it was interrupted by Ctrl-C.
+    """
+    is_terminated = False
+
+    async def run() -> T:
+        own = asyncio.current_task()
+
+        def interrupt() -> None:
+            nonlocal is_terminated
+            is_terminated = True
+            if own is not None:
+                own.cancel()
+
+        with contextlib.suppress(NotImplementedError):  # Windows has no such signal
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, interrupt)
+        return await work
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        if is_terminated:
+            raise SystemExit(_TERMINATED) from None
+        raise
 
 
 def require_database(settings: Settings) -> None:

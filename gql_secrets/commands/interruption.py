@@ -1,4 +1,4 @@
-"""Ctrl-C during a change: the change ends, and its result is written.
+"""Ctrl-C and SIGTERM during a change: the change ends, and its result is written.
 
 A transaction goes on when its caller is cancelled, and a server does not learn of it. So a command that ended
 immediately would have reset a secret and shown the new one to nobody.
@@ -15,8 +15,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _WAITING: Final = (
-    "gql-secrets: Interrupted. Waiting for the result of the change that is in progress; to end without it, press "
-    "Ctrl-C again."
+    "gql-secrets: Interrupted. Waiting for the result of the change that is in progress; to end without it, interrupt "
+    "again."
 )
 _UNKNOWN: Final = (
     "gql-secrets: Interrupted again. Whether the change was made is not known. Check that before you try again."

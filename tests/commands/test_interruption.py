@@ -1,4 +1,4 @@
-"""Ctrl-C while a command changes something."""
+"""Ctrl-C and SIGTERM while a command changes something."""
 
 import asyncio
 import os
@@ -17,33 +17,34 @@ from gql_secrets.storage.database import Database
 
 
 @pytest.fixture
-def interrupting(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Return what makes the next change of a client begin with the user's Ctrl-C."""
-    is_next = False
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals], None]:
+    """Return what makes the next change of a client begin with a signal to the command."""
+    number: signal.Signals | None = None
     run_once = Database._run_tx_once
 
     async def interrupt(self: Database, work: Any, *, is_urgent: bool, for_client: str | None) -> Any:
-        nonlocal is_next
-        if is_next and for_client is not None and not is_urgent:
-            is_next = False
-            os.kill(os.getpid(), signal.SIGINT)
+        nonlocal number
+        if number is not None and for_client is not None and not is_urgent:
+            os.kill(os.getpid(), number)
+            number = None
         return await run_once(self, work, is_urgent=is_urgent, for_client=for_client)
 
-    def begin() -> None:
-        nonlocal is_next
-        is_next = True
+    def begin(wanted: signal.Signals) -> None:
+        nonlocal number
+        number = wanted
 
     monkeypatch.setattr(Database, "_run_tx_once", interrupt)
     return begin
 
 
 @BOTH_WAYS
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_reset_that_is_interrupted_shows_its_new_secret(
-    run: RunCommand, settings: Settings, interrupting: Callable[[], None]
+    run: RunCommand, settings: Settings, interrupting: Callable[[signal.Signals], None], number: signal.Signals
 ) -> None:
     """The transaction goes on: without the new secret, nobody could sign in."""
     made = create(run)
-    interrupting()
+    interrupting(number)
     reset = run("client", "reset", made["clientId"], "--hours", "0", "--yes", "--json")
     assert reset.code == 0, reset.err
     assert "Interrupted. Waiting for the result" in reset.err
@@ -51,21 +52,24 @@ def test_a_reset_that_is_interrupted_shows_its_new_secret(
 
 
 @BOTH_WAYS
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_of_many_resets_that_is_interrupted_ends_after_its_batch(
     run: RunCommand,
     settings: Settings,
-    interrupting: Callable[[], None],
+    interrupting: Callable[[signal.Signals], None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     monkeypatch.setattr(client_bulk, "_BATCH", 1)
     first, second = (create(run)["clientId"] for _ in range(2))
     ids, out = tmp_path / "ids", tmp_path / "out"
     ids.write_text(f"{first}\n{second}\n")
-    interrupting()
+    interrupting(number)
     arguments = ("client", "reset", "--ids", str(ids), "--out", str(out), "--hours", "24", "--yes", "--json")
     stopped = run(*arguments)
-    assert (stopped.code, stopped.data["reset"]) == (130, 1)
+    assert (stopped.code, stopped.data["reset"]) == (code, 1)
     assert are_valid(settings, first, (out / f"{first}.secret").read_text().strip()) == [True]
     again = run(*arguments)
     assert (again.code, again.data["reset"], again.data["skipped"]) == (0, 1, 1)
