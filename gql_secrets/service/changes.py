@@ -18,7 +18,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from gql_secrets.domain.access import Caller, Feature, parse_features, system_caller
 from gql_secrets.domain.audit import AuditAction, AuditEntry
 from gql_secrets.domain.credentials import Pepper, is_client_id
-from gql_secrets.domain.effects import NOT_CHANGED, Effect
+from gql_secrets.domain.effects import EFFECTIVE, NOT_CHANGED, Effect
 from gql_secrets.domain.errors import ClientNotFound, Conflict
 from gql_secrets.domain.rotation import (
     ActiveSecret,
@@ -113,6 +113,7 @@ class ClientChange(Change):
     secrets: dict[int, ClientSecret]
     active: ActiveSecrets
     are_makers: bool
+    followers: tuple[str, ...]
     new_secret_id: int | None
     # What is written together with the audit event.
     unwritten: Writes = field(default_factory=Writes)
@@ -229,15 +230,18 @@ class Changes:
         Raises:
             Failure: as `change_client` does.
         """
-        own, newest = 0, 0
+        own, newest, has_followers = 0, 0, True
 
         async def noted(change: ClientChange) -> T:
-            nonlocal own, newest
+            nonlocal own, newest, has_followers
             result = await work(change)
             own, newest = change.last_revision, change.installation.revision
+            has_followers = self.fence.is_needed_for(change.followers)
             return result
 
         result = await self.change_client(client_id, caller, noted, creates_secret=creates_secret)
+        if own and not has_followers:
+            return result, EFFECTIVE
         awaited = Awaited(made=own) if own else Awaited(found=newest)
         effect = await (confirm or self.fence.wait)(awaited)
         return result, NOT_CHANGED if effect.everywhere and not own else effect
@@ -371,6 +375,7 @@ class Changes:
             secrets={row.id: row for row in rows.secrets},
             active=active,
             are_makers=rows.are_makers,
+            followers=rows.followers,
             new_secret_id=rows.new_secret_id,
         )
 

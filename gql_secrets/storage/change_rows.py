@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from gql_secrets.storage.cluster import FOLLOWERS
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Dialect
 from gql_secrets.storage.fields import from_microseconds
@@ -23,8 +24,8 @@ _INSTALLATION: Final = tuple(Installation._meta.fields_db_projection)  # noqa: S
 _CLIENT_PLAN: Final = plan_of(Client, _CLIENT)
 SECRET_PLAN: Final = plan_of(ClientSecret, SECRET_COLUMNS)
 _INSTALLATION_PLAN: Final = plan_of(Installation, _INSTALLATION)
-# Where the columns of each object begin in the row, after seven other facts.
-_FACTS: Final = 7
+# Where the columns of each object begin in the row, after eight other facts.
+_FACTS: Final = 8
 _CLIENT_AT: Final = _FACTS + len(_INSTALLATION)
 _CURRENT_AT: Final = _CLIENT_AT + len(_CLIENT)
 _RETAINED_AT: Final = _CURRENT_AT + len(SECRET_COLUMNS)
@@ -73,6 +74,7 @@ class LockedRows(NamedTuple):
         features: its features.
         secrets: its active secrets, with their last use.
         are_makers: whether a link or a session comes from one of them.
+        followers: the nodes that verify from memory.
         new_secret_id: the id of the secret that the change will create, if it asked for one.
         caller_secret: the secret that the caller signed in with.
         caller_session: the caller's session.
@@ -84,6 +86,7 @@ class LockedRows(NamedTuple):
     features: tuple[str, ...]
     secrets: tuple[ClientSecret, ...]
     are_makers: bool
+    followers: tuple[str, ...]
     new_secret_id: int | None
     caller_secret: CallerSecret | None
     caller_session: CallerSession | None
@@ -111,7 +114,7 @@ async def read_locked(
     statement = _statement(tx.dialect, for_secret=secret_id is not None, for_session=session_id is not None)
     [row] = await tx.fetch_rows(statement, (creates_secret, client_id, *caller))
     values = tuple(row)
-    clock, newest, new_secret_id, are_makers, features, current_used_at, retained_used_at = values[:_FACTS]
+    clock, newest, new_secret_id, followers, are_makers, features, current_used_at, retained_used_at = values[:_FACTS]
     now = tx.instant_of(clock)
     installation = object_of_row(Installation, _INSTALLATION_PLAN, values[_FACTS:_CLIENT_AT])
     client = object_of_row(Client, _CLIENT_PLAN, values[_CLIENT_AT:_CURRENT_AT])
@@ -130,6 +133,7 @@ async def read_locked(
         features=_words(features),
         secrets=tuple(secret for secret in (retained, current) if secret),
         are_makers=bool(are_makers),
+        followers=_words(followers),
         new_secret_id=new_secret_id,
         caller_secret=None if secret_id is None else _caller_secret(values[_CALLER_AT:session_at]),
         caller_session=None if session_id is None else _caller_session(values[session_at:]),
@@ -197,6 +201,7 @@ def _read_everything(dialect: Dialect, *, for_secret: bool, for_session: bool) -
         for table in ("session", "sign_in_link")
     )
     features = f"(SELECT {dialect.joined('f.feature')} FROM client_feature f WHERE f.client_id = c.client_id)"  # noqa: S608
+    followers = f"({FOLLOWERS})" if dialect.name == "postgres" else "NULL"
     caller, joins = "", ""
     if for_secret:
         caller += f", {_caller_secret_columns(dialect)}"
@@ -209,9 +214,9 @@ def _read_everything(dialect: Dialect, *, for_secret: bool, for_session: bool) -
         LEFT JOIN session ON session.id = ?"""
     return f"""
         SELECT {dialect.clock}, (SELECT max(e.revision) FROM audit_event e),
-            CASE WHEN ? THEN {dialect.next_secret_id} END, {made}, {features}, {last_use("cur")}, {last_use("ret")},
-            {columns("i", _INSTALLATION)}, {columns("c", _CLIENT)}, {columns("cur", SECRET_COLUMNS)},
-            {columns("ret", SECRET_COLUMNS)}{caller}
+            CASE WHEN ? THEN {dialect.next_secret_id} END, {followers}, {made}, {features},
+            {last_use("cur")}, {last_use("ret")}, {columns("i", _INSTALLATION)}, {columns("c", _CLIENT)},
+            {columns("cur", SECRET_COLUMNS)}, {columns("ret", SECRET_COLUMNS)}{caller}
         FROM installation i
         LEFT JOIN client c ON c.client_id = ? AND c.deleted_at IS NULL
         LEFT JOIN client_secret cur ON cur.client_id = c.client_id AND cur.state = 'CURRENT'

@@ -7,6 +7,8 @@ must hold (tests/model tries every order of the steps, with and without each of 
 
 - Revisions become visible in the order of the commits: the installation's row is locked until the commit.
 - A node's row is committed before the poll that gives it a lease is sent. A poll that finds no row gives no lease.
+- A change that sees no other node while it holds its locks, on a known server, waits for none: a node that joins waits
+  for the installation's lock, so its first poll has every change that did not see it.
 - The wait is measured by the clock of the process that waits, never by a column: a poll whose snapshot is older than
   its own commit would extend such a lease without being seen. No machine's wall clock matters, the database's included.
 - The process that made a change does not wait for its own node: when the commit is answered, the node forgets what was
@@ -23,7 +25,7 @@ effective on it. On SQLite the commit is effective everywhere.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
@@ -53,6 +55,12 @@ _UNCONFIRMED: Final = f"""
     SELECT c.server <> '' AND c.server <> {SERVER} AS is_new, m.id, m.poll
     FROM cluster c LEFT JOIN cluster_member m ON m.serves_from = '{FROM_MEMORY}'
         AND m.applied_revision < CASE m.id WHEN ? THEN CAST(? AS bigint) ELSE CAST(? AS bigint) END
+"""  # noqa: S608  constants
+# A change reads it after its locks: the nodes that verify from memory, or '*' where a server may have lost some.
+FOLLOWERS: Final = f"""
+    SELECT CASE WHEN c.server <> '' AND c.server <> {SERVER} THEN '*' ELSE (
+        SELECT string_agg(m.id, ',') FROM cluster_member m WHERE m.serves_from = '{FROM_MEMORY}'
+    ) END FROM cluster c
 """  # noqa: S608  constants
 _NOTIFY: Final = f"SELECT pg_notify('{CHANNEL}', ?)"
 _KNOW_SERVER: Final = f"UPDATE cluster SET server = {SERVER}"  # noqa: S608  constants
@@ -183,6 +191,10 @@ class Fence:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.own_node: OwnNode | None = None
+
+    def is_needed_for(self, followers: Sequence[str]) -> bool:
+        """Return whether a change that saw these nodes, while it held its locks, has to wait for one of them."""
+        return any(self.own_node is None or node != self.own_node.id for node in followers)
 
     async def wait(self, awaited: Awaited) -> Effect:
         """Return whether this is effective on every node.

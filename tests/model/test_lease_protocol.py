@@ -21,6 +21,8 @@ NEEDED = {
     "reads_before_an_own_change_are_not_remembered": OWN_ENDING._replace(reads=True),
     "own_changes_move_no_position": TWO_CHANGES._replace(own=frozenset({1 - ENDING})),
     "unanswered_commits_are_not_own": OWN_ENDING,
+    "joins_wait_for_changes": TWO_CHANGES,
+    "looks_for_others_on_a_known_server": POLLS_ALONE._replace(fails_over=True),
 }
 
 

@@ -41,17 +41,21 @@ class Rules(NamedTuple):
     own_changes_move_no_position: bool = True
     unanswered_commits_are_not_own: bool = True
     another_nodes_changes_are_not_own: bool = True
+    joins_wait_for_changes: bool = True
+    looks_for_others_on_a_known_server: bool = True
 
 
 class Change(NamedTuple):
     """One of the two changes. `seen_at` is when its writer saw the member's row as it still is.
 
+    `saw_nobody` says whether it saw no other node to wait for, when it held its locks; None before that.
     `is_answered` says whether the node that made it knows of its commit; that of a change of another process is None.
     """
 
     revision: int = 0  # assigned
     committed_at: int | None = None
     is_acknowledged: bool = False
+    saw_nobody: bool | None = None
     seen_at: int | None = None
     is_answered: bool | None = None
 
@@ -92,6 +96,11 @@ class State(NamedTuple):
     def visible(self) -> frozenset[int]:
         """The revisions that a snapshot has now."""
         return frozenset(change.revision for change in self.changes if change.committed_at is not None)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a change holds its locks."""
+        return any(change.saw_nobody is not None and change.committed_at is None for change in self.changes)
 
     @property
     def node_clock(self) -> int:
@@ -151,8 +160,12 @@ def steps(state: State, rules: Rules, scope: Scope) -> Iterator[tuple[str, State
     yield from poll_steps(state, rules, scope)
     yield from memory_steps(state, rules, scope)
     if scope.fails_over and state.failed_over_at is None and state.now:
-        # The new primary lacks the row; the old one answers nothing more.
-        yield "failover", state._replace(row=None, is_new_server=True, failed_over_at=state.now, poll=None)
+        # The new primary lacks the row; the old one answers nothing more, so a change in progress begins again.
+        first, second = (each if each.committed_at is not None else Change() for each in state.changes)
+        yield (
+            "failover",
+            state._replace(row=None, is_new_server=True, failed_over_at=state.now, poll=None, changes=(first, second)),
+        )
     if state.is_new_server and state.failed_over_at is not None:
         since = state.failed_over_at if rules.server_is_known_after_a_whole_lease else 0
         if state.now >= since + LEASE:
@@ -170,18 +183,9 @@ def writer_steps(state: State, rules: Rules, number: int, *, is_own: bool) -> It
     def looked(**values: object) -> State:
         return state._replace(changes=changed(**values))
 
-    next_revision = max(each.revision for each in state.changes) + 1
     if change.committed_at is None:
-        is_answered = False if is_own else None
-        if rules.revisions_are_in_commit_order:
-            yield (
-                f"commit {number}",
-                looked(revision=next_revision, committed_at=state.now, is_answered=is_answered),
-            )
-        elif not change.revision:
-            yield f"take a revision {number}", looked(revision=next_revision)
-        else:
-            yield f"commit {number}", looked(committed_at=state.now)
+        for step, values in steps_to_commit(state, rules, number, is_own=is_own):
+            yield f"{step} {number}", looked(**values)
         return
     if change.is_answered is False:
         yield f"answer the commit {number}", forget_own(looked(is_answered=True), rules, number)
@@ -190,6 +194,21 @@ def writer_steps(state: State, rules: Rules, number: int, *, is_own: bool) -> It
     yield from acknowledgements(state, rules, number, looked(is_acknowledged=True))
     if state.row is not None and change.seen_at is None and number != ENDING:  # what the last one removes is irrelevant
         yield f"see the row {number}", looked(seen_at=state.now)
+
+
+def steps_to_commit(
+    state: State, rules: Rules, number: int, *, is_own: bool
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield what a change can do next, and what that changes of it."""
+    change, next_revision = state.changes[number], max(each.revision for each in state.changes) + 1
+    if not rules.revisions_are_in_commit_order:
+        yield ("commit", {"committed_at": state.now}) if change.revision else ("revision", {"revision": next_revision})
+    elif change.saw_nobody is not None:
+        is_answered = False if is_own else None
+        yield "commit", {"revision": next_revision, "committed_at": state.now, "is_answered": is_answered}
+    elif not state.is_locked:
+        is_doubtful = state.is_new_server and rules.looks_for_others_on_a_known_server
+        yield "lock and look", {"saw_nobody": (state.row is None or is_own) and not is_doubtful}
 
 
 def acknowledgements(state: State, rules: Rules, number: int, acknowledged: State) -> Iterator[tuple[str, State]]:
@@ -202,6 +221,9 @@ def acknowledgements(state: State, rules: Rules, number: int, acknowledged: Stat
         or (change.is_answered is False and not rules.unanswered_commits_are_not_own)
         or (change.is_answered is None and not rules.another_nodes_changes_are_not_own)
     )
+    if change.saw_nobody and change.is_answered is not False:
+        yield f"acknowledge {number}, nobody to wait for", acknowledged
+        return
     is_confirmed = row is None or row[0] >= change.revision or is_own
     if not rules.waits_by_its_own_clock and row is not None and row[1] <= state.now:
         is_confirmed = True  # the lease is over by what the row says
@@ -218,7 +240,12 @@ def poll_steps(state: State, rules: Rules, scope: Scope) -> Iterator[tuple[str, 
     if poll is None:
         if state.has_left:
             return
-        if state.row is None and rules.row_is_there_before_the_poll and rules.polls_need_a_row:
+        if (
+            state.row is None
+            and rules.row_is_there_before_the_poll
+            and rules.polls_need_a_row
+            and not (state.is_locked and rules.joins_wait_for_changes)
+        ):
             yield "join", state._replace(row=(state.applied, 0))
         yield "send a poll", state._replace(poll=Poll(state.now - state.suspended, state.applied))
         return

@@ -32,10 +32,11 @@ _LEAVE_SECONDS: Final = 1.0
 # Fewer connections than this are not enough to keep one for the polls.
 _MIN_POOL: Final = 3
 _BEFORE_ALL: Final = "UPDATE cluster SET server = {} WHERE server = ''".format(SERVER)  # noqa: S608, UP032  constants
+# It waits for the changes in progress: those that did not see the row, its first poll has.
 _JOIN: Final = f"""
     INSERT INTO cluster_member (id, version, serves_from, started_at, last_seen_at, applied_revision, poll,
         pepper_keys)
-    VALUES ($1, $2, $3, $4, {CLOCK}, $5, $6, $7)
+    SELECT $1, $2, $3, $4, {CLOCK}, $5, $6, $7 FROM (SELECT FROM installation WHERE id = 1 FOR SHARE) installation
     ON CONFLICT (id) DO UPDATE SET applied_revision = excluded.applied_revision, poll = excluded.poll
 """  # noqa: S608  constants
 # Rows of dead nodes that no change ever waits for, and so removes.
