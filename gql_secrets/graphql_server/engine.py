@@ -250,6 +250,21 @@ class Engine:
         """Count an operation that was executed by `execute_now`."""
         self._observe(prepared.known_name, OK)
 
+    async def execute_directly(
+        self, known: KnownOperation, variables: Mapping[str, object], context: RequestContext
+    ) -> tuple[PreparedOperation, OperationResult] | None:
+        """Run a query for which `is_immediate` is true, without pauses, and count it; return it with its result.
+
+        None where `prepare` and `execute` must be called.
+        """
+        direct = known.operation.direct
+        try:
+            prepared = self._prepare_known(known, variables, context)
+        except DocumentRefused:
+            return None
+        result = await direct.execute(prepared.variables, context) if direct else None
+        return (prepared, self._observed(result, prepared, context)) if isinstance(result, ExecutionResult) else None
+
     async def execute(self, prepared: PreparedOperation, context: RequestContext) -> OperationResult:
         """Run a query or a mutation.
 
@@ -266,6 +281,11 @@ class Engine:
             if not isinstance(result, ExecutionResult):
                 result = await self._execute(prepared, context, made=result)
             await pause()  # before the result is written, which takes long where it is large
+        return self._observed(result, prepared, context)
+
+    def _observed(
+        self, result: ExecutionResult, prepared: PreparedOperation, context: RequestContext
+    ) -> OperationResult:
         outcome = self._result(result, prepared, context)
         self._observe(prepared.known_name, str(code_of(outcome.errors) or OK))
         return outcome

@@ -52,6 +52,8 @@ from gql_secrets.graphql_server.negotiation import (
 from gql_secrets.graphql_server.protocols import RequestContext
 from gql_secrets.graphql_server.requests import GraphQLRequest, MalformedRequest, parse_json
 from gql_secrets.graphql_server.sse import stream_events, stream_of_one
+from gql_secrets.graphql_server.taskless import run_without_task
+from gql_secrets.graphql_server.turns import Turn
 
 # Failures of a field that proxies and clients must see as a status, though the response may hold data.
 _STATUS_OF_FIELD: Final = {UNAVAILABLE: 503, RATE_LIMITED: 429}
@@ -73,6 +75,8 @@ class KnownRequest(NamedTuple):
 # Of a request that was read on its arrival.
 _KNOWN: Final = web.RequestKey("known", KnownRequest)
 
+# The content type and the body of an answer with the status 200 that is sent as it is.
+PlainAnswer = tuple[str, bytes]
 # Makes the response with the status 200, of the request, the content type, the body, and more headers.
 ResponseFactory = Callable[[web.Request, str, bytes, Mapping[str, str]], web.StreamResponse]
 # Raises RequestRefused if a request may not ask for an operation of this kind; nothing was executed then.
@@ -129,13 +133,18 @@ class GraphQLEndpoint:
         self._challenges = challenges
         self._make_response = make_response or _response
 
-    async def handle(self, request: web.Request, context: RequestContext) -> web.StreamResponse:
-        """Answer a request; every failure is answered too, and no internal detail of it leaves."""
+    async def handle(
+        self, request: web.Request, context: RequestContext, turn: Turn | None = None
+    ) -> web.StreamResponse:
+        """Answer a request; every failure is answered too, and no internal detail of it leaves.
+
+        `turn` is the turn that the caller already has; without it, this waits for the next one.
+        """
         accepted = accepted_types(request)
         prepared: PreparedOperation | None = None
         try:
             parameters, known = request.get(_KNOWN) or (await self._read(request, accepted), None)
-            async with self.engine.turns.take(context.turn_key):
+            async with turn or self.engine.turns.take(context.turn_key):
                 prepared = await self.engine.prepare(parameters, context, known)
                 request[OPERATION_NAME] = prepared.operation.name or ""
                 kind = prepared.kind
@@ -183,22 +192,76 @@ class GraphQLEndpoint:
 
     def answer_now(
         self, request: web.Request, arrived: KnownRequest, context: RequestContext, *, may_read: bool = False
-    ) -> tuple[str, bytes] | None:
-        """Return the answer to what `read_now` returned, if it awaits nothing: its content type and its body.
+    ) -> PlainAnswer | None:
+        """Return the answer to what `read_now` returned, if it awaits nothing.
 
-        With `may_read`, a read of the database need not be awaited.
-
-        Its status is 200. None if `handle` must answer; nothing was counted then.
+        With `may_read`, a read of the database need not be awaited. None if `handle` must answer; nothing was counted
+        then.
         """
         done = self.engine.execute_now(arrived.known, arrived.asked.variables, context, may_read=may_read)
         if done is None:
             return None
         prepared, data = done
-        body = _body_of([], data, has_data=True)
-        if len(body) >= MIN_BYTES:
+        answer = _plain_answer(request, data)
+        if answer is not None:
+            self.engine.note_done(prepared)
+        return answer
+
+    def needs_no_task(self, arrived: KnownRequest, context: RequestContext, may_begin: Callable[[], bool]) -> bool:
+        """Whether `answer_in_turn` can answer what `read_now` returned, if `may_begin` is true when its turn comes."""
+        if not arrived.known.operation.is_immediate(may_read=True):
+            return False
+        return may_begin() or not self.engine.turns.is_free(context.turn_key)
+
+    def answer_in_turn(
+        self,
+        request: web.Request,
+        arrived: KnownRequest,
+        context: RequestContext,
+        done: Callable[[PlainAnswer | web.StreamResponse | Turn], None],
+        *,
+        may_begin: Callable[[], bool],
+    ) -> None:
+        """Answer a query for which `is_immediate` is true when the turn of its caller comes, without a task.
+
+        The caller's next operation begins before `done` is called: the database works while the response is written.
+
+        Args:
+            request: the request.
+            arrived: what `read_now` returned for it.
+            context: its context.
+            done: called with the answer, as `answer_now` returns it where it is one, or with the turn: then `handle`
+                must answer, and nothing was counted.
+            may_begin: whether a read needs no task; asked when the turn has come.
+        """
+
+        def begin(turn: Turn) -> None:
+            def end(answer: PlainAnswer | web.StreamResponse | None) -> None:
+                if answer is None:
+                    done(turn)
+                else:
+                    turn.pass_on()
+                    done(answer)
+
+            if may_begin():
+                run_without_task(self._answer_directly(request, arrived, context), end)
+            else:
+                done(turn)
+
+        self.engine.turns.call(context.turn_key, begin)
+
+    async def _answer_directly(
+        self, request: web.Request, arrived: KnownRequest, context: RequestContext
+    ) -> PlainAnswer | web.StreamResponse | None:
+        executed = await self.engine.execute_directly(arrived.known, arrived.asked.variables, context)
+        if executed is None:
             return None
-        self.engine.note_done(prepared)
-        return _content_type_of(accepted_types(request)), body
+        prepared, result = executed
+        answer = None if result.errors else _plain_answer(request, result.data)
+        if answer is not None:
+            return answer
+        request[OPERATION_NAME] = prepared.operation.name or ""
+        return await self._respond_with(request, accepted_types(request), prepared.kind, result)
 
     async def _execute(
         self, request: web.Request, accepted: AcceptedTypes, prepared: PreparedOperation, context: RequestContext
@@ -208,9 +271,14 @@ class GraphQLEndpoint:
         if not is_stream:
             check_accepted(accepted)
         result = await self.engine.execute(prepared, context)
-        status = _status_of(result)
-        if is_stream and status == web.HTTPOk.status_code:
+        if is_stream and _status_of(result) == web.HTTPOk.status_code:
             return stream_of_one(result)
+        return await self._respond_with(request, accepted, kind, result)
+
+    async def _respond_with(
+        self, request: web.Request, accepted: AcceptedTypes, kind: OperationType, result: OperationResult
+    ) -> web.StreamResponse:
+        status = _status_of(result)
         if status == web.HTTPOk.status_code and kind is OperationType.QUERY:
             body, headers = _body_of(result.errors, result.data, has_data=True), _NO_HEADERS
             if len(body) >= MIN_BYTES:
@@ -322,6 +390,11 @@ def _body_of(errors: list[dict[str, object]], data: Mapping[str, object] | None,
     if has_data:
         content["data"] = data
     return orjson.dumps(content)
+
+
+def _plain_answer(request: web.Request, data: Mapping[str, object] | None) -> PlainAnswer | None:
+    body = _body_of([], data, has_data=True)
+    return (_content_type_of(accepted_types(request)), body) if len(body) < MIN_BYTES else None
 
 
 def _content_type_of(accepted: AcceptedTypes) -> str:

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from contextvars import copy_context
+from functools import partial
 from inspect import isawaitable
-from typing import Any
+from typing import Any, TypeAlias
 
 from graphql import GraphQLOutputType, GraphQLResolveInfo, Undefined
 from graphql.execution.collect_fields import FieldDetailsList
@@ -13,12 +15,14 @@ from graphql.pyutils import Path
 from gql_secrets.graphql_server.planned_executor import PlannedExecutor
 from gql_secrets.pauses import TimeSlice, current_slice
 
+_Queues: TypeAlias = dict[Hashable, deque[asyncio.Future[None] | Callable[[], None]]]
+
 
 class Turns:
     """Runs the operations of one key one after another, in the order of their arrival."""
 
     def __init__(self) -> None:
-        self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self._queues: _Queues = {}
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -34,19 +38,34 @@ class Turns:
         """
         return Turn(self._queues, key)
 
+    def call(self, key: Hashable, begin: Callable[["Turn"], None]) -> None:
+        """Call this with the turn of this key's next operation when it comes, which may be now; it has to pass it on.
+
+        It raises nothing, and returns before the turn is passed on.
+        """
+        turn = Turn(self._queues, key, is_held=True)
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.append(partial(copy_context().run, begin, turn))  # not in the context of what precedes it
+            return
+        if key is not None:
+            self._queues[key] = deque()
+        begin(turn)
+
 
 class Turn:
-    """A turn of one key. Nothing is awaited where nobody else has one."""
+    """A turn of one key, which may be held already. Nothing is awaited where nobody else has one."""
 
-    __slots__ = ("_key", "_queues")
+    __slots__ = ("_is_held", "_key", "_queues")
 
-    def __init__(self, queues: dict[Hashable, deque[asyncio.Future[None]]], key: Hashable) -> None:
+    def __init__(self, queues: _Queues, key: Hashable, *, is_held: bool = False) -> None:
         # A key has a queue while one of its operations runs: of those that wait.
         self._queues = queues
         self._key = key
+        self._is_held = is_held
 
     async def __aenter__(self) -> None:
-        if self._key is None:
+        if self._key is None or self._is_held:
             return
         queue = self._queues.get(self._key)
         if queue is None:
@@ -58,17 +77,22 @@ class Turn:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():
-                self._pass_on()  # it was given the turn, and cannot use it
+                self.pass_on()  # it was given the turn, and cannot use it
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        if self._key is not None:
-            self._pass_on()
+        self.pass_on()
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """Give the turn to the operation that has waited longest."""
+        if self._key is None:
+            return
         queue = self._queues[self._key]
         while queue:
             following = queue.popleft()
+            if not isinstance(following, asyncio.Future):
+                following()
+                return
             if not following.done():
                 following.set_result(None)
                 return

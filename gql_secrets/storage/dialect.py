@@ -190,6 +190,9 @@ class Dialect(Protocol):
     reads_now: bool
     """Whether a short read need not be awaited."""
 
+    def has_idle_connection(self) -> bool:
+        """Return whether `fetch_quickly` would only await its answer, and no connection: it needs no task then."""
+
     def fetch_now(self, statement: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
         """Return what `fetch_quickly` returns.
 

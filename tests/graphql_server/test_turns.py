@@ -13,7 +13,7 @@ from support.toy_graphql import Context, make_endpoint
 from gql_secrets import pauses
 from gql_secrets.graphql_server.engine import Engine, OperationResult
 from gql_secrets.graphql_server.requests import GraphQLRequest
-from gql_secrets.graphql_server.turns import PausingExecutor, Turns
+from gql_secrets.graphql_server.turns import PausingExecutor, Turn, Turns
 from gql_secrets.pauses import LongWork
 
 # `secrets` takes an argument, so every client is resolved on its own.
@@ -55,6 +55,40 @@ async def test_operations_of_one_key_run_in_the_order_of_their_arrival_and_other
     release.set()
     await asyncio.gather(*tasks)
     assert order[3:] == ["second", "third"]
+    assert len(turns) == 0
+
+
+async def test_operations_without_a_task_take_their_turns_among_the_others() -> None:
+    turns = Turns()
+    order: list[str] = []
+    held: list[Turn] = []
+
+    def call(name: str) -> None:
+        def begin(turn: Turn) -> None:
+            order.append(name)
+            held.append(turn)
+
+        turns.call("a", begin)
+
+    async def operate(name: str, turn: Turn) -> None:
+        async with turn:
+            order.append(name)
+
+    call("first")
+    waiting = asyncio.create_task(operate("second", turns.take("a")))
+    await asyncio.sleep(0)
+    call("third")
+    call("fourth")
+    turns.call(None, lambda turn: turn.pass_on())  # waits for nobody
+    assert order == ["first"]
+
+    held.pop().pass_on()
+    await waiting
+    assert order == ["first", "second", "third"]
+    # A task may go on with a turn that it was given.
+    await operate("third, in a task", held.pop())
+    assert order[3:] == ["third, in a task", "fourth"]
+    held.pop().pass_on()
     assert len(turns) == 0
 
 

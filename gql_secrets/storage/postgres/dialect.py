@@ -244,6 +244,9 @@ class PostgresDialect:
     def placeholders(self, statement: str) -> str:  # noqa: D102
         return _numbered(statement)
 
+    def has_idle_connection(self) -> bool:  # noqa: D102
+        return self._pool is not None and self._pool.has_idle()
+
     def fetch_now(self, statement: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:  # noqa: ARG002
         """Raise: PostgreSQL answers over a network."""
         raise MustAwait

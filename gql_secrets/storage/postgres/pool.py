@@ -115,15 +115,19 @@ class ConnectionPool:
 
     def take_idle(self, *, for_verification: bool = False) -> PooledConnection | None:
         """Return a connection that was used a moment ago, as `acquire` does; None where that has to be called."""
-        limit = self._size if for_verification else self._size - self._reserved
-        if self._is_closed or not self._idle or self._in_use >= limit:
+        if not self.has_idle(for_verification=for_verification):
             return None
-        connection, idle_since = self._idle[-1]
-        if idle_since <= max(_now() - _IDLE_SECONDS, self._suspected_at) or connection.is_closed():
-            return None
-        self._idle.pop()
+        connection, _ = self._idle.pop()
         self._in_use += 1
         return connection
+
+    def has_idle(self, *, for_verification: bool = False) -> bool:
+        """Return whether there is a connection that was used a moment ago, so that `read` waits for none."""
+        limit = self._size if for_verification else self._size - self._reserved
+        if self._is_closed or not self._idle or self._in_use >= limit:
+            return False
+        connection, idle_since = self._idle[-1]
+        return idle_since > max(_now() - _IDLE_SECONDS, self._suspected_at) and not connection.is_closed()
 
     async def read(self, statement: str, values: Sequence[object]) -> Sequence[asyncpg.Record]:
         """Return the rows of a short read, over any connection.

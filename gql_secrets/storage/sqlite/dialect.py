@@ -190,6 +190,10 @@ class SqliteDialect:
         _, rows = await connection.execute_query(statement, list(values))
         return [tuple(row) for row in rows]
 
+    def has_idle_connection(self) -> bool:
+        """Return False: what cannot be read now is read by another thread."""
+        return False
+
     def fetch_now(self, statement: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:  # noqa: D102
         try:
             return self._read_now(statement, values)

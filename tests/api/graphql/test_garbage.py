@@ -16,7 +16,12 @@ REFUSED = """query ($id: ID!) {
   client(clientId: $id) { currentSecret { lastUsedAt } auditEvents { totalCount } unknownSecretAttempts }
   viewer { name }
 }"""
-QUERIES = {**{name: page.query for name, page in PAGES.items()}, "refused fields": REFUSED}
+ONE_CLIENT = "query ($id: ID!) { client(clientId: $id) { name currentSecret { hint } } }"
+QUERIES = {
+    **{name: page.query for name, page in PAGES.items()},
+    "refused fields": REFUSED,
+    "one client": ONE_CLIENT,
+}
 
 
 @pytest.mark.parametrize("name", QUERIES)

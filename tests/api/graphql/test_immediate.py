@@ -16,6 +16,7 @@ from aiohttp.test_utils import unused_port
 from support.callers import ADMIN, DAY, Made, is_good
 from support.sockets import until
 
+from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.keys import COUNTERS, GRAPHQL, SERVICES
 from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.domain.credentials import PlaintextSecret
@@ -274,10 +275,10 @@ async def test_a_document_is_read_by_the_handler_until_it_is_kept(
     assert len(answered_later) == 2
 
 
-async def test_a_client_is_read_on_arrival_where_reads_need_no_awaiting(
+async def test_a_client_is_read_without_a_task_unless_something_is_in_the_way(
     runner: BoundedRunner, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite answers faster than a task begins."""
+    """SQLite answers faster than a task begins, and PostgreSQL's answer is all that is awaited."""
     executed: list[str | None] = []
     execute, dialect = Engine.execute, runner.app[SERVICES].database.dialect
 
@@ -291,16 +292,78 @@ async def test_a_client_is_read_on_arrival_where_reads_need_no_awaiting(
     await ask(case)  # its document is kept now
     monkeypatch.setattr(Engine, "execute", note)
     assert await ask(case) == answer
-    assert len(executed) == (0 if dialect.reads_now else 1)
+    assert executed == []
 
+    # Where another process holds SQLite's lock, or a connection must be waited for or made.
     monkeypatch.setattr(type(dialect), "fetch_now", raise_must_await)
+    monkeypatch.setattr(type(dialect), "has_idle_connection", lambda _: False)
     assert await ask(case) == answer
-    assert len(executed) == (1 if dialect.reads_now else 2)
+    assert len(executed) == 1
+    assert len(runner.app[GRAPHQL].engine.turns) == 0
 
 
 def raise_must_await(*_: object) -> None:
-    """Where another process holds the lock, for example."""
     raise MustAwait
+
+
+async def test_reads_of_one_caller_run_one_at_a_time(
+    runner: BoundedRunner, ask: Ask, owner_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = BEGUN["one client"]
+    for _ in range(2):
+        await ask(case)  # its document is kept now
+    events: list[str] = []
+    find, engine = Client.find_alone, runner.app[GRAPHQL].engine
+
+    async def note(*given: Any) -> Client | None:
+        events.append("begins")
+        await asyncio.sleep(0.01)  # makes no difference: others would begin
+        found = await find(*given)
+        events.append("ends")
+        return found
+
+    monkeypatch.setattr(Client, "find_alone", note)
+    monkeypatch.setattr(Client, "find_now", raise_must_await)
+    turn_key = f"api_client:{owner_id}"
+    async with engine.turns.take(turn_key):
+        reads = [asyncio.create_task(ask(case)) for _ in range(4)]
+        await until(lambda: len(engine.turns._queues[turn_key]) == len(reads))
+        assert events == []
+    answers = await asyncio.gather(*reads)
+    assert events == ["begins", "ends"] * 4
+    assert len(set(answers)) == 1
+    assert len(engine.turns) == 0
+
+
+async def test_a_read_whose_response_cannot_be_made_is_answered_500_and_the_next_one_as_usual(
+    runner: BoundedRunner, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = BEGUN["one client"]
+    answer = [await ask(case) for _ in range(3)][-1]
+    with monkeypatch.context() as broken:
+        broken.setattr("gql_secrets.api.graphql.immediate.whole_response", raise_must_await)
+        broken.setattr("gql_secrets.api.graphql.entry.api_response", raise_must_await)
+        if not runner.app[SERVICES].database.dialect.reads_now:  # SQLite's is made by the handler then
+            assert b" 500 internal server error" in await ask(case)
+    assert await ask(case) == answer
+
+
+async def test_a_read_that_fails_is_answered_503_and_the_next_one_as_usual(
+    runner: BoundedRunner, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, dialect = BEGUN["one client"], runner.app[SERVICES].database.dialect
+    answer = [await ask(case) for _ in range(3)][-1]
+
+    async def fail(*_: object) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(dialect), "fetch_now", raise_must_await)
+        broken.setattr(type(dialect), "fetch_quickly", fail)
+        failed = await ask(case)
+    assert b" 503 service unavailable" in failed
+    assert b'"UNAVAILABLE"' in failed
+    assert await ask(case) == answer
 
 
 async def test_a_query_waits_for_the_turn_of_its_caller(runner: BoundedRunner, ask: Ask, owner_id: str) -> None:

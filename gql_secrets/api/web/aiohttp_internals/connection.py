@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Generator
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -18,6 +19,9 @@ from gql_secrets.api.web.aiohttp_internals.requests import (
     Begun,
     Head,
     LaterAnswer,
+    MadeResponse,
+    MakeSoon,
+    SoonResponse,
     Steps,
     is_plain,
 )
@@ -39,13 +43,15 @@ class _Begun(NamedTuple):
     """A request that has arrived, and the rest of its answer: the response, if the connection makes it itself."""
 
     arrived: ArrivedRequest
-    rest: "LaterAnswer | asyncio.Task[WholeResponse | web.StreamResponse]"
+    rest: "LaterAnswer | asyncio.Future[MadeResponse | asyncio.Task[MadeResponse]] | asyncio.Task[MadeResponse]"
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the response to the request."""
         if isinstance(self.rest, LaterAnswer):
             return await self.rest.answer(request)
         made = await self.rest
+        if isinstance(made, asyncio.Task):
+            made = await made
         return HeadResponse(made) if isinstance(made, WholeResponse) else made
 
 
@@ -149,7 +155,7 @@ class Connection(web.RequestHandler):
     def _answer_in_steps(
         self, arrived: ArrivedRequest, steps: Steps, waiter: "asyncio.Future[None]"
     ) -> Generator[None]:
-        begun: Begun | None = None
+        begun: Begun | SoonResponse | None = None
         try:
             begun = yield from steps
         except Exception:  # noqa: BLE001  aiohttp's task meets it again, and answers it
@@ -174,7 +180,7 @@ class Connection(web.RequestHandler):
             _log.exception("unexpected_error")
             return None
 
-    def _go_on(self, arrived: ArrivedRequest, begun: Begun | None) -> bool:
+    def _go_on(self, arrived: ArrivedRequest, begun: Begun | SoonResponse | None) -> bool:
         """Write what was begun, or let a task of the connection make it; return whether aiohttp's task need not."""
         transport, parser = self.transport, self._parser
         if begun is None or transport is None or parser is None:
@@ -184,12 +190,33 @@ class Connection(web.RequestHandler):
         if isinstance(begun, LaterAnswer):
             self._begun = _Begun(arrived, begun)
             return False
+        if isinstance(begun, SoonResponse):
+            soon: asyncio.Future[MadeResponse | asyncio.Task[MadeResponse]] = self._loop.create_future()
+            self._begun = _Begun(arrived, soon)
+            begun.begin(arrived.request, partial(self._make_soon, soon))
+            return True
         response = self._loop.create_task(begun.make(arrived.request))
         self._begun = _Begun(arrived, response)
         response.add_done_callback(self._conclude)
         return True
 
-    def _conclude(self, response: "asyncio.Future[WholeResponse | web.StreamResponse]") -> None:
+    def _make_soon(self, soon: "asyncio.Future[MadeResponse | asyncio.Task[MadeResponse]]", make: MakeSoon) -> None:
+        """Make the response without a task and write it, or go on with the task that makes it."""
+        made: MadeResponse | asyncio.Task[MadeResponse] | None = None
+        try:
+            made = make()
+        except Exception as failure:  # noqa: BLE001  aiohttp's task answers it
+            if not soon.done():
+                soon.set_exception(failure)
+        if made is not None and not soon.done():
+            soon.set_result(made)
+        if not isinstance(made, asyncio.Task):
+            self._conclude(soon)
+        elif self._begun is not None and self._begun.rest is soon:
+            self._begun = self._begun._replace(rest=made)
+            made.add_done_callback(self._conclude)
+
+    def _conclude(self, response: "asyncio.Future[Any]") -> None:
         """Write the response that this connection made, or let aiohttp's task do it if anything else came up."""
         self._server.note_activity()
         transport, parser, waiter = self.transport, self._parser, self._waiter

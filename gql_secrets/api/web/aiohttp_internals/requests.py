@@ -1,5 +1,6 @@
 """What answers requests without aiohttp's routes, and what those read of a request."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard, cast
 
@@ -77,8 +78,21 @@ class LaterResponse(NamedTuple):
     make: Callable[[web.BaseRequest], Coroutine[None, None, WholeResponse | web.StreamResponse]]
 
 
+MadeResponse = WholeResponse | web.StreamResponse
+MakeSoon = Callable[[], "MadeResponse | asyncio.Task[MadeResponse]"]
+
+
+class SoonResponse(NamedTuple):
+    """The rest of an answer that was begun, which needs no task to wait.
+
+    `begin` calls what it is given, then or later, with what makes the response, or the task that makes it.
+    """
+
+    begin: Callable[[web.BaseRequest, Callable[[MakeSoon], None]], None]
+
+
 Begun = WholeResponse | LaterResponse | LaterAnswer
-Steps = Generator[None, None, Begun]
+Steps = Generator[None, None, Begun | SoonResponse]
 """An answer that begins in steps, with a `yield` between any two.
 
 Requests that arrived in the same run of the event loop take each step together: for all but the first, its code is in
