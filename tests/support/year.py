@@ -107,7 +107,7 @@ class Year:
     """
 
     client_ids: list[str]
-    revision: int = 0
+    revision: int
 
     def secret_of(self, number: int) -> str:
         """Return the current secret of the client with this number."""
@@ -196,7 +196,6 @@ class _Laying:
         [[last]] = await database.fetch_rows("SELECT max(id) FROM client_secret")
         self._next_secret = last + 1
         self._writer = _Writer(self._services, row["revision"], bytes(row["audit_head"]))
-        year = Year([])
         self._register_clients()
         for day in range(self._size.days):
             for _ in self._events_of(day):
@@ -204,9 +203,7 @@ class _Laying:
         self._add_what_is_left()
         await self._writer.flush(least=1)
         await self._finish()
-        year.client_ids = [client.client_id for client in self._clients]
-        year.revision = self._writer.revision
-        return year
+        return Year([client.client_id for client in self._clients], self._writer.revision)
 
     def _register_clients(self) -> None:
         created_at = self._begin - DAY
