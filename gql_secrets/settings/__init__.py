@@ -28,7 +28,7 @@ from gql_secrets.domain.webhooks import parse_webhook_networks
 from gql_secrets.settings.addresses import is_loopback, is_origin
 from gql_secrets.settings.cores import usable_cores
 from gql_secrets.settings.identity import parse_issuers
-from gql_secrets.settings.private_files import open_unlinked, require_private
+from gql_secrets.settings.private_files import open_unlinked, read_file_of, require_private
 from gql_secrets.settings.service_links import is_service_link
 from gql_secrets.settings.settings_file import with_settings_file
 
@@ -148,7 +148,7 @@ class Settings:
             values[known[variable]] = _parsed(variable, known[variable], text.strip())
         for name in _READ_FROM_FILES:
             if f"{name}_file" in values and given.get(name) is None:
-                values[name] = _read_file_of(name, values)
+                values[name] = _read_setting(name, values)
         values.update({name: value for name, value in given.items() if value is not None})
         values["ignored_variables"] = tuple(ignored)
         settings = cls(**values)  # type: ignore[arg-type]  # each is checked above or by the command line
@@ -337,10 +337,8 @@ def _hint(unknown: str, names: Sequence[str]) -> str:
     return f"The settings are: {', '.join(f'{PREFIX}{name.upper()}' for name in names)}."
 
 
-def _read_file_of(name: str, values: Mapping[str, object]) -> str:
-    """Return the setting that is in a file, as container platforms mount secrets.
-
-    Such a file may be a symbolic link and readable by others, but nobody else may change it.
+def _read_setting(name: str, values: Mapping[str, object]) -> str:
+    """Return the setting that is in a file.
 
     Raises:
         SetupError: it cannot be read, is empty, or other users can change it; or the setting is given twice.
@@ -348,14 +346,7 @@ def _read_file_of(name: str, values: Mapping[str, object]) -> str:
     variable, path = f"{PREFIX}{name.upper()}", Path(str(values[f"{name}_file"]))
     if name in values:
         raise SetupError(f"Both {variable} and {variable}_FILE are set. Unset one of them.")
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SetupError(f"Cannot read the file of {variable}_FILE, {path}: {why}.") from error
-    if os.name == "posix" and mode & 0o022:
-        raise SetupError(f"Other users can change {path}. Run: chmod go-w {path}")
+    text = read_file_of(f"{variable}_FILE", path).strip()
     if not text:
         raise SetupError(f"The file of {variable}_FILE, {path}, is empty.")
     return text

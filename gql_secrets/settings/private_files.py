@@ -1,4 +1,4 @@
-"""Files that only their owner may change: checks before the data directory is used."""
+"""Files that only their owner may change: those of the data directory, and those that settings name."""
 
 import os
 import stat
@@ -36,6 +36,27 @@ def require_private(directory: Path, *, files: Iterable[str]) -> None:
 def open_unlinked(path: str, flags: int) -> int:
     """Open a file that is not a symbolic link, readable by its owner only if it is new: an `opener` for `open`."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
+def read_file_of(variable: str, path: Path) -> str:
+    """Return the text of the file that a setting names.
+
+    Such a file may be a symbolic link and readable by others, as container platforms mount secrets, but nobody else
+    may change it.
+
+    Raises:
+        SetupError: it cannot be read, or other users can change it.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SetupError(f"Cannot read the file of {variable}, {path}: {why}.") from error
+    if os.name == "posix" and mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SetupError(f"Other users can change {path}. Run: chmod go-w {path}")
+    return text
 
 
 def _require_owner(path: Path, status: os.stat_result) -> None:

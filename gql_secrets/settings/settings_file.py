@@ -3,16 +3,15 @@
 A variable of the environment takes precedence over the same setting in the file.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from gql_secrets.domain.errors import SetupError
+from gql_secrets.settings.private_files import read_file_of
 
 SETTINGS_FILE: Final = "GQL_SECRETS_SETTINGS_FILE"
 _PREFIX: Final = "GQL_SECRETS_"
-_OTHERS_MAY_WRITE: Final = 0o022
 _FILE: Final = "_FILE"
 
 
@@ -29,26 +28,13 @@ def with_settings_file(environment: Mapping[str, str]) -> Mapping[str, str]:
     if not named.strip():
         raise SetupError(f"{SETTINGS_FILE} is set and empty. Give it a value, or unset it.")
     values: dict[str, str] = {}
-    for number, name, value in _lines_of(path, _read(path)):
+    for number, name, value in _lines_of(path, read_file_of(SETTINGS_FILE, path)):
         if name in values:
             raise SetupError(f"{path}, line {number}: {name} is set twice.")
         values[name] = value
     return {name: value for name, value in values.items() if _other_form_of(name) not in environment} | dict(
         environment
     )
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SetupError(f"Cannot read the file of {SETTINGS_FILE}, {path}: {why}.") from error
-    if os.name == "posix" and mode & _OTHERS_MAY_WRITE:
-        raise SetupError(f"Other users can change {path}. Run: chmod go-w {path}")
-    return text
 
 
 def _lines_of(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
