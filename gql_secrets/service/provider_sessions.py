@@ -34,7 +34,7 @@ LOOK_AFTER: Final = timedelta(minutes=8)
 # How long one node has for a look: twice as long as its requests to the provider can take, so that none of two nodes
 # overwrites a newer refresh token.
 CLAIM: Final = timedelta(seconds=60)
-SECONDS_AFTER_FAILURE: Final = timedelta(seconds=30)
+_WAIT_AFTER_FAILURE: Final = timedelta(seconds=30)
 _BATCH: Final = 100
 _PURPOSE: Final = "tokens of identity providers"
 
@@ -169,7 +169,7 @@ class ProviderSessions:
                 micros(MAX_SESSION),
                 micros(MAX_IDLE),
                 micros(timedelta()),
-                micros(SECONDS_AFTER_FAILURE),
+                micros(_WAIT_AFTER_FAILURE),
                 _BATCH,
             ],
         )
@@ -186,7 +186,7 @@ class ProviderSessions:
         now = await self._database.now()
         if is_valid(row, now):
             return row.id, True
-        is_waiting = row.look_failed_at is not None and now < row.look_failed_at + SECONDS_AFTER_FAILURE
+        is_waiting = row.look_failed_at is not None and now < row.look_failed_at + _WAIT_AFTER_FAILURE
         can_look = row.tokens is not None and not is_waiting and is_valid_but_for_role(row, now)
         return (row.id, False) if can_look else None
 
@@ -203,7 +203,7 @@ class ProviderSessions:
                 session_id,
                 to_microseconds(now),
                 to_microseconds(now - LOOK_AFTER),
-                to_microseconds(now - SECONDS_AFTER_FAILURE),
+                to_microseconds(now - _WAIT_AFTER_FAILURE),
             )
             return await Session.filter(id=session_id).using_db(tx.connection).first() if claimed else None
 
