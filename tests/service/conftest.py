@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from support.databases import temporary_directory
+from support.installation import OpenNode
 
 from gql_secrets.settings import Settings
+from gql_secrets.wiring import Services
 
 
 @pytest.fixture
@@ -30,3 +32,10 @@ def empty(request: pytest.FixtureRequest, settings: Settings, folder: Path) -> S
     url = server.create()
     request.addfinalizer(lambda: server.drop(url))  # noqa: PT021  where the fixture is asked for
     return replace(settings, database_url=url)
+
+
+@pytest.fixture
+async def other_node(open_node: OpenNode, services: Services) -> Services:
+    """Another process on the same database: it sees what is written, and nothing else."""
+    del services
+    return await open_node()
