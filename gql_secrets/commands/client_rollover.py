@@ -119,6 +119,8 @@ async def revoke_old(
         await revoke_safe(installation, as_json=as_json)
         return
     if client_id is None:
+        if if_generation is not None:
+            raise typer.BadParameter("--all takes no --if-generation: each client has its own generation.")
         await revoke_all(installation, reason, yes=yes, as_json=as_json)
         return
     done = await installation.revoke_old_secret(client_id, if_generation=if_generation, reason=reason)

@@ -96,6 +96,16 @@ def test_revoke_all_ends_every_old_secret_and_no_current_one(run: RunCommand, se
     assert run("client", "revoke-old", "--all").out == ""
 
 
+def test_a_generation_cannot_limit_a_revoke_of_all_old_secrets(run: RunCommand, settings: Settings) -> None:
+    """It was ignored, and everything was revoked."""
+    made = create(run)
+    new = run("client", "reset", made["clientId"], "--hours", "24", "--json").data["newSecret"]
+    refused = run("client", "revoke-old", "--all", "--if-generation", "1", "--yes")
+    assert refused.code == 2
+    assert "--all takes no --if-generation" in refused.err
+    assert are_valid(settings, made["clientId"], made["secret"], new) == [True, True]
+
+
 @BOTH_WAYS
 @pytest.mark.parametrize("stdin", ["n\n", "\n", ""])
 def test_to_revoke_all_asks_first(run: RunCommand, settings: Settings, stdin: str) -> None:
