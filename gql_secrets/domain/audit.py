@@ -8,7 +8,8 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Final
 
-from gql_secrets.domain.errors import InvalidReason
+from gql_secrets.domain.error_codes import ErrorCode
+from gql_secrets.domain.errors import Refusal
 from gql_secrets.domain.rotation import SecretEndReason, SecretState
 from gql_secrets.domain.texts import is_writable
 
@@ -71,6 +72,17 @@ _ALWAYS_MADE: Final = frozenset(
 )
 
 
+class InvalidReason(Refusal):
+    """The reason for a change is too long or has control characters."""
+
+    code = ErrorCode.INVALID_REASON
+    argument = "reason"
+    maximum = MAX_REASON
+
+    def __init__(self) -> None:
+        super().__init__(f"A reason must have at most {MAX_REASON} characters and no control characters.")
+
+
 def parse_reason(text: str | None) -> str | None:
     """Return why a person makes a change, in their own words; None for an empty text.
 
@@ -79,7 +91,7 @@ def parse_reason(text: str | None) -> str | None:
     """
     reason = (text or "").strip()
     if len(reason) > MAX_REASON or not is_writable(reason):
-        raise InvalidReason(MAX_REASON)
+        raise InvalidReason
     return reason or None
 
 

@@ -93,17 +93,6 @@ class InvalidIdempotencyKey(Refusal):
         self.maximum = maximum
 
 
-class InvalidReason(Refusal):
-    """The reason for a change is too long or has control characters."""
-
-    code = ErrorCode.INVALID_REASON
-    argument = "reason"
-
-    def __init__(self, maximum: int) -> None:
-        super().__init__(f"A reason must have at most {maximum} characters and no control characters.")
-        self.maximum = maximum
-
-
 class ClientNotFound(Refusal):
     """No client has this client id; perhaps it was deleted."""
 

@@ -5,7 +5,7 @@ import contextlib
 import contextvars
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -15,12 +15,13 @@ from tortoise.context import TortoiseContext
 from tortoise.transactions import in_transaction
 
 from gql_secrets.domain.changes_pause import ChangesPaused
-from gql_secrets.domain.errors import Conflict, Failure, Unavailable
+from gql_secrets.domain.errors import Failure, Unavailable
 from gql_secrets.domain.journal import JournaledChange
 from gql_secrets.pauses import current_slice, make_all
 from gql_secrets.storage.address import DatabaseAddress, PoolSettings
-from gql_secrets.storage.dialect import Dialect, MustAwait
-from gql_secrets.storage.errors import is_outdated_statement, translate_start, translated, translated_read
+from gql_secrets.storage.changes_probe import ChangesProbe
+from gql_secrets.storage.dialect import Dialect, MustAwait, tortoise_config
+from gql_secrets.storage.errors import is_outdated_statement, retried, translate_start, translated, translated_read
 from gql_secrets.storage.fields import from_microseconds
 from gql_secrets.storage.postgres.dialect import PostgresDialect
 from gql_secrets.storage.sqlite.dialect import SqliteDialect
@@ -31,7 +32,6 @@ T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
 _SECONDS_TO_CLOSE: Final = 10.0
-_PROBE_SECONDS: Final = 0.3
 _BETWEEN_TRIES: Final = 0.1
 _NOTHING: Final = contextlib.nullcontext()
 
@@ -81,12 +81,7 @@ class Database:
         self._context: contextvars.Context | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self._reader: BaseDBAsyncClient | None = None
-        self._probe: asyncio.Task[str] | None = None
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether the last read and the last write succeeded."""
-        return self.can_read and self.can_write
+        self._probe = ChangesProbe(self.dialect, self._start)
 
     @property
     def context(self) -> contextvars.Context:
@@ -126,21 +121,8 @@ class Database:
         self._reader = reader
 
     def tortoise_config(self) -> dict[str, Any]:
-        """Return Tortoise's configuration. Connection names differ by dialect, because they are keys of its caches."""
-        return {
-            "connections": self.dialect.connections(),
-            "apps": {
-                "models": {
-                    "models": [
-                        "gql_secrets.storage.models",
-                        "gql_secrets.storage.webhook_models",
-                        "gql_secrets.storage.cluster_models",
-                    ],
-                    "default_connection": self.dialect.writer,
-                    "migrations": "gql_secrets.storage.migrations",
-                }
-            },
-        }
+        """Return Tortoise's configuration."""
+        return tortoise_config(self.dialect)
 
     async def close(self) -> None:
         """Wait for running work, then close every connection (an open one would hang the process).
@@ -209,12 +191,9 @@ class Database:
             context.run(IS_BRIEF.set, True)
         if for_client is not None:
             context.run(CLIENT_TO_LOCK.set, for_client)
-        loop = asyncio.get_running_loop()
         # `asyncio.shield` would take one more turn of the event loop, which a single change waits for.
-        answer: asyncio.Future[T] = loop.create_future()
-        task = loop.create_task(self._answer(work, answer), context=context)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._start(self._answer(work, answer), context)
         with self.observe("transaction"):
             return await answer
 
@@ -232,14 +211,11 @@ class Database:
         async def run() -> T:
             if time_slice is not None:
                 await time_slice.pause()  # building a query takes a while, and many may begin in one run of the loop
-            return await _retried(lambda: work(reader))
+            return await retried(lambda: work(reader))
 
         try:
             with self.observe("read"), translated_read():
-                task = asyncio.get_running_loop().create_task(run(), context=self.context)
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
-                result = await task
+                result = await self._start(run())
         except Unavailable:
             self.can_read = False
             self.failed_reads += 1
@@ -278,7 +254,7 @@ class Database:
                 if not IS_ENDING.get():
                     self.dialect.require_room()
                 try:
-                    result, changes = await _retried(run_once)
+                    result, changes = await retried(run_once)
                 except Exception as error:
                     if not IS_ENDING.get() or not self.dialect.has_reserve_for(error):
                         raise
@@ -305,27 +281,14 @@ class Database:
         """Return whether changes are possible now: "ok", "waiting" for a lock, or "unavailable"."""
         if not self.can_write:
             return "unavailable"
-        probe = self._probe
-        if probe is None or probe.done():
-            probe = asyncio.get_running_loop().create_task(self._begin_and_commit(), context=self.context)
-            self._running.add(probe)
-            probe.add_done_callback(self._running.discard)
-            self._probe = probe
-        # Another question may begin the next probe while this one waits.
-        done, _ = await asyncio.wait([probe], timeout=_PROBE_SECONDS)
-        return probe.result() if done else "waiting"
+        return await self._probe.state()
 
-    async def _begin_and_commit(self) -> str:
-        try:
-            with translated():
-                self.dialect.require_room()
-                async with in_transaction(self.dialect.writer):
-                    pass
-        except Conflict:
-            return "waiting"
-        except Unavailable:
-            return "unavailable"
-        return "ok"
+    def _start(self, work: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
+        """Run it in a task that knows the connections, and that `close` waits for."""
+        task = asyncio.get_running_loop().create_task(work, context=context or self.context)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def read_clock(self, connection: BaseDBAsyncClient) -> datetime:
         """Return the database's clock: the machine's for SQLite, `clock_timestamp()` for PostgreSQL, never `now()`."""
@@ -425,16 +388,6 @@ class Database:
     def instant_of(self, clock: int | None) -> datetime:
         """Return the instant that `dialect.clock` was read as."""
         return self.adjust_clock(from_microseconds(time.time_ns() // 1000 if clock is None else clock))
-
-
-async def _retried(work: Callable[[], Awaitable[T]]) -> T:
-    """Run it, and once more if its statements were prepared for an older schema (another process migrated it)."""
-    try:
-        return await work()
-    except Exception as error:
-        if not is_outdated_statement(error):
-            raise
-    return await work()
 
 
 def _unobserved(_name: str) -> AbstractContextManager[object]:

@@ -315,3 +315,18 @@ class Dialect(Protocol):
 
     async def table_exists(self, connection: BaseDBAsyncClient, table: str) -> bool:
         """Return whether there is a table of this name."""
+
+
+def tortoise_config(dialect: Dialect) -> dict[str, Any]:
+    """Return Tortoise's configuration. Connection names differ by dialect, because they are keys of its caches."""
+    models = ("models", "webhook_models", "cluster_models")
+    return {
+        "connections": dialect.connections(),
+        "apps": {
+            "models": {
+                "models": [f"gql_secrets.storage.{name}" for name in models],
+                "default_connection": dialect.writer,
+                "migrations": "gql_secrets.storage.migrations",
+            }
+        },
+    }

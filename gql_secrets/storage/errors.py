@@ -7,8 +7,9 @@ import logging
 import sqlite3
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, TypeVar
 
 import asyncpg
 from tortoise.exceptions import BaseORMException, IntegrityError
@@ -31,6 +32,8 @@ __all__ = [
     "translated",
     "translated_read",
 ]
+
+T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES: Final = 10.0
@@ -225,6 +228,16 @@ def _tls_failure(cause: OSError) -> SetupError | None:
 def is_outdated_statement(error: BaseException) -> bool:
     """Return whether a statement was prepared before the schema changed: it works the second time."""
     return isinstance(_cause_of(error), _OUTDATED)
+
+
+async def retried(work: Callable[[], Awaitable[T]]) -> T:
+    """Run it, and once more if its statements were prepared for an older schema (another process migrated it)."""
+    try:
+        return await work()
+    except Exception as error:
+        if not is_outdated_statement(error):
+            raise
+    return await work()
 
 
 def is_busy(error: object) -> bool:

@@ -9,8 +9,8 @@ from support.callers import ADMIN, CLI, DAY, HARD, Made, is_good
 from support.clocks import HOUR, Clock
 from support.installation import MakeClient, OpenNode
 
-from gql_secrets.domain.audit import FIRST_HASH
-from gql_secrets.domain.errors import AuditHeadInvalid, BadRequest, InvalidReason, SetupError
+from gql_secrets.domain.audit import FIRST_HASH, InvalidReason
+from gql_secrets.domain.errors import AuditHeadInvalid, BadRequest, SetupError
 from gql_secrets.service.audit_acceptance import accept_audit
 from gql_secrets.service.audit_events import entry_of
 from gql_secrets.service.audit_log import AuditLog

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -28,6 +27,7 @@ from gql_secrets.storage.postgres.connection import (
     PooledConnection,
 )
 from gql_secrets.storage.postgres.engine import SharedPoolTransaction
+from gql_secrets.storage.postgres.migration_lock import wait_for_migration_lock
 from gql_secrets.storage.postgres.pool import ConnectionPool
 
 _log: Final = logging.getLogger(__name__)
@@ -46,17 +46,6 @@ _FOR_MANY_ROWS: Final = """
 """
 _COMMAND_SECONDS: Final = 15.0
 _STATEMENT_CACHE_SIZE: Final = 100
-# The first 63 bits of SHA-256 of "gql-secrets: migrations": no other program uses it by accident.
-_MIGRATION_KEY: Final = 0x4C0497E739DE8F53
-_MIGRATION_SECONDS: Final = 120.0
-_BETWEEN_TRIES: Final = 0.1
-_BETWEEN_LINES: Final = 10.0
-_HOLDER: Final = """
-    SELECT a.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_backend_pid()
-    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND l.classid::bigint = $1::bigint >> 32 AND l.objid::bigint = $1::bigint & 4294967295
-"""
 # Each standby has a row, though its state is visible to administrators only.
 _REPLICATION: Final = """
     SELECT CASE
@@ -341,7 +330,7 @@ class PostgresDialect:
             async with connection.transaction():
                 # A lock of the transaction, not of the session, so that it works through PgBouncer too.
                 with translated():
-                    await _wait_for_migration_lock(connection)
+                    await wait_for_migration_lock(connection)
                 yield
         finally:
             await connection.close()
@@ -385,28 +374,6 @@ def _numbered(statement: str) -> str:
 async def _setting(connection: BaseDBAsyncClient, name: str) -> str:
     _, rows = await connection.execute_query("SELECT current_setting($1) AS value", [name])
     return str(rows[0]["value"])
-
-
-async def _wait_for_migration_lock(connection: asyncpg.Connection) -> None:
-    began = time.monotonic()
-    next_line = began + 1
-    while not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _MIGRATION_KEY):
-        now = time.monotonic()
-        if now >= next_line:
-            next_line = now + _BETWEEN_LINES
-            holder = await connection.fetchrow(_HOLDER, _MIGRATION_KEY)
-            facts = dict(holder) if holder else {}
-            _log.warning(
-                "waiting_for_migration_lock",
-                extra={"pid": facts.get("pid"), "role": facts.get("usename"), "program": facts.get("application_name")},
-            )
-            if now - began > _MIGRATION_SECONDS:
-                raise Unavailable(
-                    f"The PostgreSQL session {facts.get('pid')} of the role {facts.get('usename')} has held the "
-                    f"migration lock (advisory lock {_MIGRATION_KEY}) for 2 minutes. "
-                    "End it with pg_terminate_backend, or wait."
-                )
-        await asyncio.sleep(_BETWEEN_TRIES)
 
 
 def _pattern(part: str) -> str:

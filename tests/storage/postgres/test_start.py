@@ -17,7 +17,7 @@ from support.installation import PEPPER
 from gql_secrets.domain.errors import SetupError, Unavailable
 from gql_secrets.settings import Settings
 from gql_secrets.storage.migrate import upgrade
-from gql_secrets.storage.postgres import dialect
+from gql_secrets.storage.postgres import migration_lock
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.wiring import Services, open_database, open_services
 
@@ -138,18 +138,18 @@ async def test_a_node_that_waits_for_the_migration_lock_says_for_whom(
     postgres_server: PostgresServer, data_dir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any role that may connect can hold an advisory lock. The node waited for two minutes and said nothing."""
-    monkeypatch.setattr(dialect, "_MIGRATION_SECONDS", 0.5)
+    monkeypatch.setattr(migration_lock, "_MIGRATION_SECONDS", 0.5)
     url = postgres_server.create("template1")
     holder = await asyncpg.connect(url, server_settings={"application_name": "somebody"})
     try:
-        await holder.execute("SELECT pg_advisory_lock($1)", dialect._MIGRATION_KEY)
+        await holder.execute("SELECT pg_advisory_lock($1)", migration_lock._MIGRATION_KEY)
         database = await open_database(Settings(data_dir=data_dir, database_url=url))
         try:
             with caplog.at_level(logging.WARNING), pytest.raises(Unavailable, match="has held the migration lock"):
                 await upgrade(database)
             [record] = [each for each in caplog.records if each.message == "waiting_for_migration_lock"]
             assert record.__dict__["program"] == "somebody"
-            await holder.execute("SELECT pg_advisory_unlock($1)", dialect._MIGRATION_KEY)
+            await holder.execute("SELECT pg_advisory_unlock($1)", migration_lock._MIGRATION_KEY)
             assert await upgrade(database)
         finally:
             await database.close()
