@@ -129,6 +129,7 @@ def test_to_revoke_all_says_once_that_a_node_may_not_follow(run: RunCommand, mon
     async def fail(_fence: Fence, _awaited: object) -> Effect:
         return Effect(everywhere=False, reason="A node did not confirm it.")
 
+    monkeypatch.setattr(Fence, "is_needed_for", lambda _fence, _followers: True)  # as if there were another node
     monkeypatch.setattr(Fence, "wait", fail)
     outcome = run("client", "revoke-old", "--all", "--yes", "--json")
     assert [each["effectiveEverywhere"] for each in outcome.data] == [False] * 3
@@ -166,6 +167,7 @@ async def test_to_revoke_all_waits_for_the_other_nodes_once(
         waits.append(awaited)
         return Effect(everywhere=False, reason="A node did not confirm it.")
 
+    monkeypatch.setattr(Fence, "is_needed_for", lambda _fence, _followers: True)  # as if there were another node
     monkeypatch.setattr(Fence, "wait", fail)
     outcomes = await LocalInstallation(services, settings).revoke_old_secrets(
         [clients[0], "gone", *clients[1:]], reason=None
