@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from inspect import isawaitable
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 import strawberry
 from graphql import (
@@ -18,13 +18,7 @@ from graphql import (
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from gql_secrets.graphql_server.direct import MadeMutation, is_awaitable
-from gql_secrets.graphql_server.documents import (
-    Document,
-    DocumentCache,
-    InvalidTrustedDocuments,
-    Operation,
-    TrustedDocuments,
-)
+from gql_secrets.graphql_server.documents import DocumentCache, InvalidTrustedDocuments, TrustedDocuments
 from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -39,6 +33,7 @@ from gql_secrets.graphql_server.errors import (
     hidden_values,
 )
 from gql_secrets.graphql_server.limits import Limits, check_variables
+from gql_secrets.graphql_server.operations import OK, KnownOperation, OperationResult, PreparedOperation
 from gql_secrets.graphql_server.protocols import RequestContext
 from gql_secrets.graphql_server.requests import GraphQLRequest
 from gql_secrets.graphql_server.turns import PausingExecutor, Turns
@@ -49,55 +44,7 @@ from gql_secrets.pauses import LongWork, pause
 OperationObserver = Callable[[str | None, str], None]
 # Returns the context in which an operation of this kind is executed; its name is None where its document is not known.
 OperationSurrounding = Callable[[OperationType, str | None], AbstractContextManager[object]]
-OK: Final = "ok"
 _NOTHING: Final = nullcontext()
-
-
-class KnownOperation(NamedTuple):
-    """An operation of a document that was read before: the document's text, the document, and the operation."""
-
-    text: str
-    document: Document
-    operation: Operation
-
-
-class PreparedOperation(NamedTuple):
-    """An operation of a document that is valid and within the budget, with its variables.
-
-    Attributes:
-        document: the document.
-        operation: the operation of it that is to run.
-        variables: the values of its variables.
-        known_name: its name, None where the document is not a known one.
-    """
-
-    document: Document
-    operation: Operation
-    variables: Mapping[str, object]
-    known_name: str | None = None
-
-    @property
-    def kind(self) -> OperationType:
-        """Query, mutation or subscription."""
-        return self.operation.kind
-
-
-class OperationResult(NamedTuple):
-    """What execution returned: `data`, possibly with nulls where a field failed, and the `errors` that say why.
-
-    `event_id` is that of an event of a subscription, if it has one.
-    """
-
-    data: dict[str, object] | None
-    errors: list[dict[str, object]]
-    event_id: str | None = None
-
-    def content(self) -> dict[str, object]:
-        """Return the result as streams and sockets send it: without `errors` where there are none."""
-        content: dict[str, object] = {"data": self.data}
-        if self.errors:
-            content["errors"] = self.errors
-        return content
 
 
 class Engine:

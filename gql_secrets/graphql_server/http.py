@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final, NamedTuple
 
-import orjson
 import strawberry
 from aiohttp import hdrs, web
 from graphql import OperationType
@@ -17,21 +16,9 @@ from graphql import OperationType
 from gql_secrets.graphql_server.compression import MIN_BYTES, compress
 from gql_secrets.graphql_server.disconnects import is_disconnected
 from gql_secrets.graphql_server.documents import TrustedDocuments
-from gql_secrets.graphql_server.engine import (
-    Engine,
-    KnownOperation,
-    OperationObserver,
-    OperationResult,
-    OperationSurrounding,
-    PreparedOperation,
-)
+from gql_secrets.graphql_server.engine import Engine, OperationObserver, OperationSurrounding
 from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
-    FORBIDDEN,
-    INTERNAL,
-    RATE_LIMITED,
-    UNAUTHENTICATED,
-    UNAVAILABLE,
     DocumentRefused,
     FailureTable,
     RequestRefused,
@@ -41,7 +28,6 @@ from gql_secrets.graphql_server.errors import (
 from gql_secrets.graphql_server.limits import Limits
 from gql_secrets.graphql_server.negotiation import (
     EVENT_STREAM,
-    JSON,
     AcceptedTypes,
     accepted_types,
     check_accepted,
@@ -49,16 +35,23 @@ from gql_secrets.graphql_server.negotiation import (
     check_method,
     may_be_streamed,
 )
+from gql_secrets.graphql_server.operations import KnownOperation, OperationResult, PreparedOperation
 from gql_secrets.graphql_server.protocols import RequestContext
 from gql_secrets.graphql_server.requests import GraphQLRequest, MalformedRequest, parse_json
+from gql_secrets.graphql_server.responses import (
+    PlainAnswer,
+    body_of,
+    content_type_of,
+    json_response,
+    plain_answer,
+    plain_response,
+    status_of,
+    status_of_refusal,
+)
 from gql_secrets.graphql_server.sse import stream_events, stream_of_one
 from gql_secrets.graphql_server.taskless import run_without_task
 from gql_secrets.graphql_server.turns import Turn
 
-# Failures of a field that proxies and clients must see as a status, though the response may hold data.
-_STATUS_OF_FIELD: Final = {UNAVAILABLE: 503, RATE_LIMITED: 429}
-# The status of a document that is refused, where the media type allows one.
-_STATUS_OF_REFUSAL: Final = {UNAUTHENTICATED: 401, FORBIDDEN: 403, INTERNAL: 500, **_STATUS_OF_FIELD}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 # The name of the operation that a request asks for, as its document has it; empty without a name.
@@ -75,8 +68,6 @@ class KnownRequest(NamedTuple):
 # Of a request that was read on its arrival.
 _KNOWN: Final = web.RequestKey("known", KnownRequest)
 
-# The content type and the body of an answer with the status 200 that is sent as it is.
-PlainAnswer = tuple[str, bytes]
 # Makes the response with the status 200, of the request, the content type, the body, and more headers.
 ResponseFactory = Callable[[web.Request, str, bytes, Mapping[str, str]], web.StreamResponse]
 # Raises RequestRefused if a request may not ask for an operation of this kind; nothing was executed then.
@@ -131,7 +122,7 @@ class GraphQLEndpoint:
         self._limits = limits
         self._check_operation = check_operation
         self._challenges = challenges
-        self._make_response = make_response or _response
+        self._make_response = make_response or plain_response
 
     async def handle(
         self, request: web.Request, context: RequestContext, turn: Turn | None = None
@@ -162,7 +153,7 @@ class GraphQLEndpoint:
         except RequestRefused as refused:
             return self.refuse(request, refused, status=403)
         except DocumentRefused as refused:
-            return self._respond(request, accepted, refused.errors, _status_of_refusal(refused, accepted, prepared))
+            return self._respond(request, accepted, refused.errors, status_of_refusal(refused, accepted, prepared))
         except web.HTTPException:
             raise
         except Exception as failure:  # the last place before the caller
@@ -202,7 +193,7 @@ class GraphQLEndpoint:
         if done is None:
             return None
         prepared, data = done
-        answer = _plain_answer(request, data)
+        answer = plain_answer(request, data)
         if answer is not None:
             self.engine.note_done(prepared)
         return answer
@@ -257,7 +248,7 @@ class GraphQLEndpoint:
         if executed is None:
             return None
         prepared, result = executed
-        answer = None if result.errors else _plain_answer(request, result.data)
+        answer = None if result.errors else plain_answer(request, result.data)
         if answer is not None:
             return answer
         request[OPERATION_NAME] = prepared.operation.name or ""
@@ -271,19 +262,19 @@ class GraphQLEndpoint:
         if not is_stream:
             check_accepted(accepted)
         result = await self.engine.execute(prepared, context)
-        if is_stream and _status_of(result) == web.HTTPOk.status_code:
+        if is_stream and status_of(result) == web.HTTPOk.status_code:
             return stream_of_one(result)
         return await self._respond_with(request, accepted, kind, result)
 
     async def _respond_with(
         self, request: web.Request, accepted: AcceptedTypes, kind: OperationType, result: OperationResult
     ) -> web.StreamResponse:
-        status = _status_of(result)
+        status = status_of(result)
         if status == web.HTTPOk.status_code and kind is OperationType.QUERY:
-            body, headers = _body_of(result.errors, result.data, has_data=True), _NO_HEADERS
+            body, headers = body_of(result.errors, result.data, has_data=True), _NO_HEADERS
             if len(body) >= MIN_BYTES:
                 body, headers = await compress(request, body)
-            return self._make_response(request, _content_type_of(accepted), body, headers)
+            return self._make_response(request, content_type_of(accepted), body, headers)
         return self._respond(request, accepted, result.errors, status, data=result.data, has_data=True)
 
     def refuse(
@@ -349,8 +340,8 @@ class GraphQLEndpoint:
         headers: Mapping[str, str] | None = None,
     ) -> web.StreamResponse:
         if status == web.HTTPOk.status_code and not headers:
-            body = _body_of(errors, data, has_data=has_data)
-            return self._make_response(request, _content_type_of(accepted), body, {})
+            body = body_of(errors, data, has_data=has_data)
+            return self._make_response(request, content_type_of(accepted), body, {})
         return self._with_challenges(
             request, json_response(accepted, errors, status, data=data, has_data=has_data, headers=headers)
         )
@@ -362,66 +353,3 @@ class GraphQLEndpoint:
             for challenge in self._challenges(request) if challenges is None else challenges:
                 response.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
         return response
-
-
-def json_response(
-    accepted: AcceptedTypes,
-    errors: list[dict[str, object]],
-    status: int,
-    *,
-    data: Mapping[str, object] | None = None,
-    has_data: bool = False,
-    headers: Mapping[str, str] | None = None,
-) -> web.Response:
-    """Return the response: `errors` first, so that they are seen, and `data` only where execution began."""
-    all_headers = {**_headers_of(_content_type_of(accepted)), **(headers or {})}
-    if status in (429, 503):
-        for entry in errors:
-            extensions = entry["extensions"]
-            if isinstance(extensions, dict) and isinstance(seconds := extensions.get("retryAfter"), int):
-                all_headers[hdrs.RETRY_AFTER] = str(seconds)
-    return web.Response(body=_body_of(errors, data, has_data=has_data), status=status, headers=all_headers)
-
-
-def _body_of(errors: list[dict[str, object]], data: Mapping[str, object] | None, *, has_data: bool) -> bytes:
-    content: dict[str, object] = {}
-    if errors:
-        content["errors"] = errors
-    if has_data:
-        content["data"] = data
-    return orjson.dumps(content)
-
-
-def _plain_answer(request: web.Request, data: Mapping[str, object] | None) -> PlainAnswer | None:
-    body = _body_of([], data, has_data=True)
-    return (_content_type_of(accepted_types(request)), body) if len(body) < MIN_BYTES else None
-
-
-def _content_type_of(accepted: AcceptedTypes) -> str:
-    return f"{accepted.json_type or JSON}; charset=utf-8"
-
-
-def _headers_of(content_type: str) -> dict[str, str]:
-    # A response can hold a new secret: nothing on its way may store it.
-    return {hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "no-store"}
-
-
-def _response(_request: web.Request, content_type: str, body: bytes, headers: Mapping[str, str]) -> web.Response:
-    return web.Response(body=body, headers={**_headers_of(content_type), **headers})
-
-
-def _status_of(result: OperationResult) -> int:
-    """Return 200, unless a field failed in a way that needs a status."""
-    for entry in result.errors:
-        extensions = entry["extensions"]
-        if isinstance(extensions, dict) and (status := _STATUS_OF_FIELD.get(extensions["code"])):
-            return status
-    return 200
-
-
-def _status_of_refusal(refused: DocumentRefused, accepted: AcceptedTypes, prepared: PreparedOperation | None) -> int:
-    """Return the status of a document that is not executed; a reader of an event stream sees nothing else."""
-    is_stream = accepted.event_stream and prepared is not None and prepared.kind is OperationType.SUBSCRIPTION
-    if accepted.json_type == JSON and not is_stream:
-        return 200
-    return _STATUS_OF_REFUSAL.get(str(refused.code), 400)

@@ -8,8 +8,9 @@ from typing import Final
 import orjson
 from aiohttp import hdrs, web
 
-from gql_secrets.graphql_server.engine import Engine, OperationResult, PreparedOperation
+from gql_secrets.graphql_server.engine import Engine
 from gql_secrets.graphql_server.negotiation import EVENT_STREAM
+from gql_secrets.graphql_server.operations import OperationResult, PreparedOperation
 from gql_secrets.graphql_server.protocols import RequestContext
 
 # How often a stream without events sends a comment: proxies cut silent connections, and so a disconnect is noticed.

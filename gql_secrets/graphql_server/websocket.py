@@ -14,7 +14,7 @@ import orjson
 from aiohttp import WSMessage, WSMsgType, hdrs, web
 from graphql import OperationType
 
-from gql_secrets.graphql_server.engine import Engine, PreparedOperation
+from gql_secrets.graphql_server.engine import Engine
 from gql_secrets.graphql_server.errors import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -27,6 +27,7 @@ from gql_secrets.graphql_server.errors import (
     error_entry,
     internal_entry,
 )
+from gql_secrets.graphql_server.operations import PreparedOperation
 from gql_secrets.graphql_server.protocols import RequestContext, SocketHooks
 from gql_secrets.graphql_server.requests import GraphQLRequest, MalformedRequest
 from gql_secrets.graphql_server.socket_limits import MessageRate, SocketLimits

@@ -48,7 +48,7 @@ from gql_secrets.storage.cluster import Awaited, Confirm, Fence
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.dialect import Writes
 from gql_secrets.storage.errors import IntegrityError
-from gql_secrets.storage.models import AuditEvent, Client, ClientSecret, Installation
+from gql_secrets.storage.models import Client, ClientSecret, Installation
 from gql_secrets.storage.objects import set_fields
 from gql_secrets.storage.transaction import Transaction
 from gql_secrets.storage.urgency import ending
@@ -378,15 +378,6 @@ class Changes:
             followers=rows.followers,
             new_secret_id=rows.new_secret_id,
         )
-
-
-async def lock_installation(tx: Transaction) -> Installation:
-    """Lock the installation's row until the end of the transaction; always the last lock."""
-    installation = await Installation.filter(id=1).using_db(tx.connection).select_for_update().get()
-    # An edited row may name a revision that an event already has: a change that ends something must still be possible.
-    newest = await AuditEvent.all().using_db(tx.connection).order_by("-revision").limit(1).only("revision").first()
-    installation.revision = max(installation.revision, newest.revision if newest else 0)
-    return installation
 
 
 def evaluate_caller(rows: LockedRows, caller: Caller) -> Caller:

@@ -14,7 +14,7 @@ from gql_secrets.domain.changes_pause import ChangesPause
 from gql_secrets.domain.credentials import Pepper, PepperKey, mint_client_id
 from gql_secrets.domain.errors import SetupError
 from gql_secrets.service.audit_events import sign_head
-from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes, lock_installation
+from gql_secrets.service.changes import ACTIVE_STATES, Change, Changes
 from gql_secrets.service.new_clients import NewClient, Registration, register
 from gql_secrets.storage.database import Database
 from gql_secrets.storage.fields import to_microseconds
@@ -58,7 +58,7 @@ async def _is_prepared(connection: BaseDBAsyncClient, *, pepper: Pepper, with_ow
 async def _prepare(tx: Transaction, *, pepper: Pepper, with_owner: bool) -> Registration | None:
     now = await tx.now()
     await _require_row(tx, pepper, now)
-    installation = await lock_installation(tx)
+    installation = await _lock_installation(tx)
     # All keys, so that another key under the same id is refused on every node, also before it digests secrets.
     for key in await _check_pepper(tx.connection, pepper):
         await PepperFingerprint.create(
@@ -166,3 +166,12 @@ async def _is_needed(connection: BaseDBAsyncClient, key_id: str) -> bool:
     # True of every active secret, as a constraint of the table says: SQLite's index has it.
     has_not_ended = Q(ended_at__isnull=True) | Q(end_reason__isnull=True)
     return await active.filter(has_not_ended).using_db(connection).exists()
+
+
+async def _lock_installation(tx: Transaction) -> Installation:
+    """Lock the installation's row until the end of the transaction; always the last lock."""
+    installation = await Installation.filter(id=1).using_db(tx.connection).select_for_update().get()
+    # An edited row may name a revision that an event already has: a change that ends something must still be possible.
+    newest = await AuditEvent.all().using_db(tx.connection).order_by("-revision").limit(1).only("revision").first()
+    installation.revision = max(installation.revision, newest.revision if newest else 0)
+    return installation

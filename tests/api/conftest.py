@@ -17,7 +17,8 @@ from gql_secrets.api.app import build_app
 from gql_secrets.api.keys import SERVICES
 from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.graphql_server.direct import DirectOperation, MadeMutation
-from gql_secrets.graphql_server.engine import Engine, OperationResult, PreparedOperation
+from gql_secrets.graphql_server.engine import Engine
+from gql_secrets.graphql_server.operations import OperationResult, PreparedOperation
 from gql_secrets.graphql_server.plans import Plans
 from gql_secrets.settings import Settings
 from gql_secrets.wiring import Services

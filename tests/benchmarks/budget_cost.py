@@ -21,9 +21,10 @@ from support.hostile_documents import BOMBS, HEAVY, Hostile
 from support.toy_graphql import Context, make_endpoint
 
 from gql_secrets.graphql_server.errors import DocumentRefused
-from gql_secrets.graphql_server.http import GraphQLEndpoint, json_response
+from gql_secrets.graphql_server.http import GraphQLEndpoint
 from gql_secrets.graphql_server.negotiation import AcceptedTypes
 from gql_secrets.graphql_server.requests import GraphQLRequest, parse_json
+from gql_secrets.graphql_server.responses import json_response
 
 REFUSED_MS = 15.0
 ANSWERED_MS = 50.0

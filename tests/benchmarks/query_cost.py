@@ -38,11 +38,12 @@ from gql_secrets.commands.serving.collecting import collecting_in_small_steps
 from gql_secrets.domain import networks
 from gql_secrets.domain.access import Caller
 from gql_secrets.domain.credentials import Pepper
-from gql_secrets.graphql_server.engine import OperationResult
 from gql_secrets.graphql_server.errors import DocumentRefused
-from gql_secrets.graphql_server.http import GraphQLEndpoint, json_response
+from gql_secrets.graphql_server.http import GraphQLEndpoint
 from gql_secrets.graphql_server.negotiation import AcceptedTypes
+from gql_secrets.graphql_server.operations import OperationResult
 from gql_secrets.graphql_server.requests import GraphQLRequest, parse_json
+from gql_secrets.graphql_server.responses import json_response
 from gql_secrets.service.usage.tallies import Source
 from gql_secrets.settings import Settings
 from gql_secrets.storage.transaction import Transaction

@@ -19,9 +19,10 @@ from support.toy_graphql import Caller, Context, make_endpoint, schema
 
 from gql_secrets.graphql_server.cost import Budget, OperationWeight, fragments_of
 from gql_secrets.graphql_server.documents import DocumentCache
-from gql_secrets.graphql_server.engine import Engine, PreparedOperation
+from gql_secrets.graphql_server.engine import Engine
 from gql_secrets.graphql_server.errors import DocumentRefused
 from gql_secrets.graphql_server.limits import Limits
+from gql_secrets.graphql_server.operations import PreparedOperation
 from gql_secrets.graphql_server.requests import GraphQLRequest
 
 benchmark = runpy.run_path(str(TESTS / "benchmarks" / "budget_cost.py"))

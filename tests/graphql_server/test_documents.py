@@ -14,9 +14,9 @@ from support.toy_graphql import Context, make_app, make_endpoint
 
 from gql_secrets.graphql_server import documents as documents_module
 from gql_secrets.graphql_server.documents import Document, DocumentCache, TrustedDocuments, digest_of
-from gql_secrets.graphql_server.engine import OperationResult
 from gql_secrets.graphql_server.errors import DocumentRefused
 from gql_secrets.graphql_server.limits import Limits
+from gql_secrets.graphql_server.operations import OperationResult
 from gql_secrets.graphql_server.requests import GraphQLRequest
 
 

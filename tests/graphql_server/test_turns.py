@@ -11,7 +11,8 @@ from support.graphql_http import Client, content_of, post
 from support.toy_graphql import Context, make_endpoint
 
 from gql_secrets import pauses
-from gql_secrets.graphql_server.engine import Engine, OperationResult
+from gql_secrets.graphql_server.engine import Engine
+from gql_secrets.graphql_server.operations import OperationResult
 from gql_secrets.graphql_server.requests import GraphQLRequest
 from gql_secrets.graphql_server.turns import PausingExecutor, Turn, Turns
 from gql_secrets.pauses import LongWork

@@ -38,7 +38,8 @@ from gql_secrets.api.web.request_id import find_request_id, find_trace_id
 from gql_secrets.api.web.security_headers import whole_response
 from gql_secrets.domain.access import Surface
 from gql_secrets.domain.errors import Unavailable
-from gql_secrets.graphql_server.http import KnownRequest, PlainAnswer
+from gql_secrets.graphql_server.http import KnownRequest
+from gql_secrets.graphql_server.responses import PlainAnswer
 from gql_secrets.graphql_server.turns import Turn
 from gql_secrets.service.verification import Accepted
 

@@ -22,8 +22,8 @@ from gql_secrets.api.keys import TRACE_ID, TRUSTED_PROXIES
 from gql_secrets.api.web.client_address import TrustedProxies
 from gql_secrets.api.web.middleware import Handler, route_of
 from gql_secrets.api.web.request_id import find_trace_parent
-from gql_secrets.graphql_server.engine import OK
 from gql_secrets.graphql_server.errors import INTERNAL, UNAVAILABLE
+from gql_secrets.graphql_server.operations import OK
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

@@ -20,7 +20,8 @@ from gql_secrets.api.graphql.types.client import Client
 from gql_secrets.api.keys import COUNTERS, GRAPHQL, SERVICES
 from gql_secrets.api.web.aiohttp_internals.server import BoundedRunner, BoundedServer
 from gql_secrets.domain.credentials import PlaintextSecret
-from gql_secrets.graphql_server.engine import Engine, OperationResult, PreparedOperation
+from gql_secrets.graphql_server.engine import Engine
+from gql_secrets.graphql_server.operations import OperationResult, PreparedOperation
 from gql_secrets.settings import Settings
 from gql_secrets.storage.dialect import MustAwait
 from gql_secrets.storage.postgres.memory_lookup import MemoryLookup
