@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from gql_secrets.storage.database import Database
 
 
 @pytest.fixture
-def interrupting(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals], None]:
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[signal.Signals], None]]:
     """Return what makes the next change of a client begin with a signal to the command."""
+    # A process that a script starts in the background ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     number: signal.Signals | None = None
     run_once = Database._run_tx_once
 
@@ -34,7 +36,8 @@ def interrupting(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals], 
         number = wanted
 
     monkeypatch.setattr(Database, "_run_tx_once", interrupt)
-    return begin
+    yield begin
+    signal.signal(signal.SIGINT, before)
 
 
 @BOTH_WAYS
