@@ -108,7 +108,7 @@ async def test_an_unavailable_database_is_counted_and_leaves_the_figures_out(
 async def test_connections_and_the_lease_are_those_of_a_node_on_postgresql(
     api: Api, metrics: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On SQLite there is no pool and no lease to watch."""
+    """SQLite has neither."""
     monkeypatch.setattr("gql_secrets.storage.node_lease._HELD_NANOSECONDS", 10**12)
     membership = api.app[SERVICES].membership
     if membership is not None:

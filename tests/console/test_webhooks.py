@@ -3,43 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 from playwright.sync_api import Locator, expect
 from standardwebhooks import Webhook
 from support.console_window import Client, Server, Window
+from support.webhook_endpoint import Endpoint
 
 OpenWindow = Callable[..., Window]
-
-
-class Endpoint:
-    """An endpoint on this machine that keeps what it receives, and answers with `status`."""
-
-    def __init__(self) -> None:
-        self.status = 204
-        self.received: list[tuple[str, dict[str, str]]] = []
-        endpoint = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                endpoint.received.append((body, headers))
-                self.send_response(endpoint.status)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Tests print nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hook"
-        Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -121,7 +92,7 @@ def test_a_test_event_that_fails_shows_why_and_is_delivered_again(admin: Window,
     row.get_by_role("button", name="Deliver again").click()
 
     expect(row.get_by_text("Delivered", exact=True)).to_be_visible()
-    ids = {headers["webhook-id"] for _, headers in endpoint.received}
+    ids = set(endpoint.ids)
     assert len(ids) == 1
     assert json.loads(endpoint.received[-1][0])["type"] == "webhook.test"
 

@@ -1,11 +1,9 @@
 """Webhooks of real servers: what happens to the events when the server that delivers them is killed."""
 
 import json
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -13,51 +11,13 @@ import pytest
 from standardwebhooks import Webhook
 from support.databases import temporary_directory
 from support.serving import Serving, serving
+from support.webhook_endpoint import SECONDS, Endpoint
 
 LOOPBACK = "127.0.0.0/8"
-SECONDS = 120
 CREATE_WEBHOOK = """mutation($url: String!) { createWebhook(url: $url, events: [CLIENT_CREATED, SECRET_RESET]) {
     signingSecret userErrors { message } } }"""
 CREATE_CLIENT = 'mutation { createClient(name: "x") { client { clientId } userErrors { message } } }'
 RESET = "mutation($id: ID!) { resetSecret(clientId: $id, hoursToLive: 0) { newSecret userErrors { message } } }"
-
-
-class Endpoint:
-    """Receives events; while it is closed, it takes a request and does not answer."""
-
-    def __init__(self) -> None:
-        self.arrived: list[tuple[dict[str, str], str]] = []
-        self.is_open = threading.Event()
-        self.is_open.set()
-        endpoint = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                endpoint.arrived.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                endpoint.is_open.wait(SECONDS)
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Tests print nothing."""
-
-        class Server(ThreadingHTTPServer):
-            def handle_error(self, *_: object) -> None:
-                """A peer that was killed reads no answer."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hook"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def ids(self) -> list[str]:
-        return [headers["webhook-id"] for headers, _ in self.arrived]
-
-    def stop(self) -> None:
-        self.is_open.set()
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -115,7 +75,7 @@ def test_every_event_arrives_in_order_under_one_id_though_its_sender_is_killed(
                 wait_until(lambda event_id=event_id: endpoint.ids.count(event_id) > 1)  # type: ignore[misc]
 
     events: dict[str, tuple[str, int]] = {}
-    for headers, body in endpoint.arrived:
+    for body, headers in endpoint.received:
         data = Webhook(key).verify(body, headers)["data"]
         events.setdefault(headers["webhook-id"], (data["clientId"], data["revision"]))
     assert len(set(events.values())) == 6

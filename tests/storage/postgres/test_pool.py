@@ -170,8 +170,11 @@ async def test_a_node_that_is_stopped_in_a_change_delays_the_others_once(
 
 
 @pytest.fixture
-async def stopped(services: Services, client: Made) -> AsyncIterator[None]:
-    """A node that was stopped between preparing a statement and running it, in a change of the client."""
+async def other_node(
+    services: Services, client: Made, open_node: OpenNode, transactions_as_shipped: None
+) -> AsyncIterator[Services]:
+    """A node, while another one is stopped in a change of the client: a statement is prepared, and not run."""
+    del transactions_as_shipped
     prepared, goes_on = asyncio.Event(), asyncio.Event()
 
     async def stops(tx: Transaction) -> None:
@@ -184,7 +187,7 @@ async def stopped(services: Services, client: Made) -> AsyncIterator[None]:
 
     change = asyncio.create_task(services.database.run_tx(stops))
     await prepared.wait()
-    yield
+    yield await open_node(migrate=False, with_owner=False)
     goes_on.set()
     with pytest.raises(Unavailable):
         await change
@@ -192,29 +195,21 @@ async def stopped(services: Services, client: Made) -> AsyncIterator[None]:
     assert row["revision"] < 1000
 
 
-@pytest.mark.usefixtures("transactions_as_shipped")
-async def test_a_node_that_is_stopped_in_a_statement_delays_the_others_once(
-    open_node: OpenNode, client: Made, stopped: None
-) -> None:
+async def test_a_node_that_is_stopped_in_a_statement_delays_the_others_once(other_node: Services, client: Made) -> None:
     """To PostgreSQL its session is not idle: it waits for what the node has yet to send."""
-    del stopped
-    other = await open_node(migrate=False, with_owner=False)
     with measured() as took:
-        await other.rotation.reset_secret(client.id, DAY, by=ADMIN)
+        await other_node.rotation.reset_secret(client.id, DAY, by=ADMIN)
     assert took.seconds < 4.5  # 3.3, and the rest is for a busy machine
     with measured() as took:
-        await other.rotation.reset_secret(client.id, HARD, by=ADMIN)
+        await other_node.rotation.reset_secret(client.id, HARD, by=ADMIN)
     assert took.seconds < 2.5
 
 
-@pytest.mark.usefixtures("transactions_as_shipped")
 async def test_a_node_that_is_stopped_in_a_statement_delays_first_uses_for_seconds(
-    open_node: OpenNode, client: Made, stopped: None
+    other_node: Services, client: Made
 ) -> None:
     """A first use waits for its lock for less than that: each one looks for such sessions."""
-    del stopped
-    other = await open_node(migrate=False, with_owner=False)
-    await use(other, client.id, client.secret)
+    await use(other_node, client.id, client.secret)
 
 
 @pytest.mark.usefixtures("transactions_as_shipped")
