@@ -1,12 +1,13 @@
-"""Ends sessions whose program was stopped in the middle of a statement, where their locks keep others waiting.
+"""Ends sessions whose program was stopped in the middle of a statement, when somebody waits for a lock.
 
 PostgreSQL ends a session that is idle in a transaction (`idle_in_transaction_session_timeout`). But asyncpg describes a
 statement before it sends the values, and a program that was stopped in between (a paused machine, a cut link) is not
-idle to PostgreSQL, nor is one that does not take the rows of its answer: their locks would be held until they go on.
+idle to PostgreSQL: it would hold its locks until it goes on.
 """
 
 import asyncio
 import logging
+from operator import itemgetter
 from typing import Final
 
 import asyncpg
@@ -19,13 +20,13 @@ _log: Final = logging.getLogger(__name__)
 # How much of the time that a transaction may wait for a lock has passed when it is asked who keeps it waiting: of the
 # usual 5 seconds, a little more than a session may be stopped.
 _LOOK_AFTER: Final = 2 / 3
-# Sessions of others that use the database with the same role are left alone while they copy rows into it.
+# A session that has locked rows has a transaction id. Others that use the database with the same role are left alone
+# while they copy rows into it.
 _END_STOPPED: Final = """
     SELECT pid, pg_terminate_backend(pid) AS is_ended FROM pg_stat_activity
-    WHERE datname = current_database() AND usename = current_user AND state = 'active'
-    AND wait_event IN ('ClientRead', 'ClientWrite') AND state_change < clock_timestamp() - interval '3 seconds'
+    WHERE datname = current_database() AND usename = current_user AND backend_xid IS NOT NULL AND state = 'active'
+    AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - interval '3 seconds'
     AND query !~* '^\\s*copy\\M'
-    AND pid IN (SELECT unnest(pg_blocking_pids(pid)) FROM pg_locks WHERE NOT granted)
 """
 
 
@@ -55,7 +56,7 @@ class StoppedSessions:
         except (OSError, TimeoutError, Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             _log.warning("stopped_sessions_unknown", extra={"error": type(error).__name__, "detail": str(error)})
             return
-        for row in rows:
+        for row in filter(itemgetter("is_ended"), rows):
             _log.warning("stopped_session_ended", extra={"pid": row["pid"]})
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -176,8 +176,11 @@ async def other_node(
     """A node, while another one is stopped in a change of the client: a statement is prepared, and not run."""
     del transactions_as_shipped
     prepared, goes_on = asyncio.Event(), asyncio.Event()
+    looking = asyncio.get_running_loop().create_future()
 
     async def stops(tx: Transaction) -> None:
+        # A program that is stopped does not look for its own session either.
+        cast("Any", tx.connection)._parent.stopped_sessions._looking = looking
         await tx.lock_for_change(client.id)
         await tx.execute("UPDATE installation SET revision = revision + 1000")
         async with tx.connection.acquire_connection() as own:
@@ -189,6 +192,7 @@ async def other_node(
     await prepared.wait()
     yield await open_node(migrate=False, with_owner=False)
     goes_on.set()
+    looking.set_result(None)
     with pytest.raises(Unavailable):
         await change
     [row] = await services.database.fetch("SELECT revision FROM installation")
@@ -210,6 +214,17 @@ async def test_a_node_that_is_stopped_in_a_statement_delays_first_uses_for_secon
 ) -> None:
     """A first use waits for its lock for less than that: each one looks for such sessions."""
     await use(other_node, client.id, client.secret)
+
+
+async def test_a_node_with_one_connection_looks_for_such_sessions_as_soon_as_it_is_free(
+    settings: Settings, client: Made, open_node: OpenNode, other_node: Services
+) -> None:
+    """By then, nobody waits for the lock."""
+    del other_node
+    lone = await open_node(settings=replace(settings, database_pool_size=1), migrate=False, with_owner=False)
+    with pytest.raises(Conflict):
+        await lone.rotation.reset_secret(client.id, DAY, by=ADMIN)
+    await lone.rotation.reset_secret(client.id, DAY, by=ADMIN)
 
 
 @pytest.mark.usefixtures("transactions_as_shipped")
